@@ -1,0 +1,34 @@
+"""A small convolutional network that learns CIFAR well in ten epochs, also on a CPU."""
+
+import torch.nn.functional as F
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from backbones.registry import register
+
+
+def _block(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.GELU())
+
+
+@register("fast_convnet", version=1, source="our own")
+class FastConvNet(nn.Module):
+    """Three stages of two 3x3 convolutions, each with batch norm and GELU; 2x2 max pooling after every stage, then the global mean.
+
+    Args:
+        image_shape: (channels, height, width); any size, since pooling rounds up.
+        widths: channels of the stages.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], *, widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256)) -> None:
+        super().__init__()
+        channels = (image_shape[0], *widths)
+        self.stages = nn.ModuleList(nn.Sequential(_block(a, b), _block(b, b)) for a, b in zip(channels[:-1], widths, strict=True))
+        self.num_features = widths[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, channels, H, W) to features (B, num_features)."""
+        x = images
+        for stage in self.stages:
+            x = F.max_pool2d(stage(x), 2, ceil_mode=True)
+        return x.mean(dim=(2, 3))

@@ -1,0 +1,184 @@
+"""The command line of headbench: ``python bench.py --help``."""
+
+import argparse
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from backbones import BACKBONES
+from core.errors import UserError, suggest
+from data import DATASETS
+from heads import HEADS
+from results import report, store, tables
+from runners import config, hardware, plan, recipes, schedule, selection
+from runners.display import Display
+
+COMMANDS = ("run", "report", "list")
+LISTS: dict[str, Any] = {"heads": HEADS, "backbones": BACKBONES, "datasets": DATASETS, "recipes": recipes.names, "grids": config.grid_names}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line with the nearest option."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = message.removeprefix("unrecognized arguments: ").split()[0]
+        hint = f"; {suggest(unknown.split('=')[0], self._option_string_actions)}" if unknown.startswith("-") else ""
+        raise UserError(f"{message}{hint}")
+
+
+def parser() -> Parser:
+    """Return the command line's grammar; without a command, ``run`` is meant."""
+    main = Parser(prog="bench.py", description="Compare classifier heads over a grid. Without arguments: the bundled demonstration, --grid digits-dims.")
+    commands = main.add_subparsers(dest="command", metavar="{run,report,list}", parser_class=Parser)
+    run = commands.add_parser("run", help="train what is missing of a grid, then write tables, figures and report (the default)")
+    for command in (run, commands.add_parser("report", help="rebuild a grid's tables, figures and report from its finished cells")):
+        command.add_argument("--grid", default="digits-dims", help="a grid's name or a .yaml file (default: digits-dims)")
+        command.add_argument("--out", type=Path, default=Path("runs"), help="folder of the results (default: runs)")
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    run.add_argument("--data", type=Path, help="folder of the data sets (default: $HEADBENCH_DATA, else ~/.cache/headbench)")
+    run.add_argument("--where", nargs="+", default=[], metavar="KEY=VALUE", help="run only these cells: head=psc,dl2pa seed=0")
+    run.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="derive a grid: recipe.epochs=2 axes.head=psc,hpn")
+    run.add_argument("--name", help="name of the derived grid")
+    run.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    run.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto: bfloat16 autocast where the hardware has it")
+    run.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="import a file that registers a head, backbone or data set")
+    run.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
+    run.add_argument("--dry-run", action="store_true", help="check everything and show the cells, train nothing")
+    run.add_argument("--retry-failed", action="store_true", help="train cells again that failed before")
+    listing = commands.add_parser("list", help="list what can be named in a grid file")
+    listing.add_argument("what", choices=sorted(LISTS))
+    listing.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py")
+    listing.add_argument("--debug", action="store_true")
+    return main
+
+
+def data_folder(given: Path | None) -> Path:
+    """Return the data folder; only the default one is made.
+
+    Raises:
+        UserError: if the folder that the user named does not exist.
+    """
+    named = given or (Path(os.environ["HEADBENCH_DATA"]) if "HEADBENCH_DATA" in os.environ else None)
+    if named is None:
+        default = Path("~/.cache/headbench").expanduser()
+        default.mkdir(parents=True, exist_ok=True)
+        return default
+    if not named.is_dir():
+        raise UserError(f"the data folder {named} does not exist (--data, or $HEADBENCH_DATA)")
+    return named
+
+
+def load_plugin(path: Path) -> None:
+    """Import a user's file, which registers heads, backbones or data sets.
+
+    Raises:
+        UserError: if there is no such file.
+    """
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UserError(f"--plugin: there is no Python file {path}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Train what is missing of a grid and build its report; return the exit status."""
+    if arguments.threads is not None and arguments.threads < 1:
+        raise UserError(f"--threads: {arguments.threads} is not at least 1")
+    contents, place = config.read_grid(arguments.grid)
+    changes = selection.assignments(arguments.set, "--set")
+    grid = config.parse_grid(selection.derive(contents, changes, arguments.name), place)
+    cells = config.expand(grid, arguments.precision)
+    chosen = {id(cell) for cell in selection.choose(cells, selection.assignments(arguments.where, "--where"))}
+    machine = hardware.set_up(arguments.device, arguments.threads, arguments.precision)
+    planned = plan.make(cells, data_folder(arguments.data), machine)
+    wanted = [p for p in planned if id(p.cell) in chosen]
+    todo = schedule.pending(wanted, arguments.out, retry_failed=arguments.retry_failed)
+    if arguments.dry_run:
+        return show_plan(wanted, todo, console)
+    store.write_yaml(store.grid_folder(arguments.out, grid.name) / "grid.yaml", plan.resolved(grid, planned))
+    if todo:
+        console.print(f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {machine.threads} threads, {machine.precision}")
+    with Display(console, len(todo), len([p for p in wanted if p.not_applicable is None]) - len(todo)) as display:
+        schedule.run(todo, arguments.out, machine, display, keep_weights=arguments.keep_weights)
+    return show_report(arguments.out, grid.name, console)
+
+
+def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Console) -> int:
+    """Print the cells that would be run."""
+    waiting = {p.cell_id for p in todo}
+    table = Table("cell", "data set", "backbone", "recipe", "head", "d", "seed", "train", "val", "test", "state")
+    for p in wanted:
+        state = p.not_applicable or ("to do" if p.cell_id in waiting else "ended")
+        keys = ("dataset", "backbone", "recipe", "head_label", "feature_dim", "seed", "n_train", "n_val", "n_test")
+        table.add_row(p.cell_id, *(str(p.facts[key]) for key in keys), state)
+    console.print(table)
+    console.print(f"{len(todo)} of {len(wanted)} cells to train")
+    return 0
+
+
+def show_report(out: Path, grid: str, console: Console) -> int:
+    """Build a grid's report and print its main table; return 1 if a cell failed, else 0."""
+    if not (store.grid_folder(out, grid) / "grid.yaml").is_file():
+        known = [path.parent.name for path in out.glob("*/grid.yaml")]
+        raise UserError(f"no results of a grid '{grid}' in {out}; {suggest(grid, known)}" if known else f"no results of any grid in {out}")
+    built = report.build(out, grid)
+    for made in built.tables:
+        if made.name.endswith("-accuracy-last"):
+            console.print(tables.terminal(made))
+    failed = built.rows[built.rows["status"] == "failed"]
+    for _, row in failed.iterrows():
+        console.print(f"failed: {row['cell_id']} {row['head_label']} d={row['feature_dim']} seed={row['seed']}: {row['error']}", soft_wrap=True, markup=False)
+    console.print(f"report: {built.page}", soft_wrap=True, markup=False, highlight=False)
+    return 1 if len(failed) else 0
+
+
+def show_list(what: str, console: Console) -> int:
+    """Print the names of one kind with what is known of them."""
+    source = LISTS[what]
+    if callable(source):
+        console.print("\n".join(source()))
+        return 0
+    for name in source.names():
+        entry = source.get(name)
+        console.print(f"[bold]{name}[/bold] (version {entry.version})")
+        for key, text in entry.about.items():
+            console.print(f"  {key}: {text}", markup=False, highlight=False)
+    return 0
+
+
+def main(words: list[str]) -> int:
+    """Run the command line; return the exit status."""
+    if not words or words[0].startswith("-") and words[0] not in {"-h", "--help"}:
+        words = ["run", *words]
+    console, errors = Console(), Console(stderr=True)
+    try:
+        if words[0] not in {*COMMANDS, "-h", "--help"}:
+            raise UserError(f"unknown command '{words[0]}'; {suggest(words[0], COMMANDS)}")
+        arguments = parser().parse_args(words)
+        for plugin in getattr(arguments, "plugin", []):
+            load_plugin(plugin)
+        if arguments.command == "list":
+            return show_list(arguments.what, console)
+        if arguments.command == "report":
+            return show_report(arguments.out, arguments.grid, console)
+        return run(arguments, console)
+    except UserError as error:
+        if "--debug" in words:
+            raise
+        errors.print(f"bench.py: {error}", soft_wrap=True, markup=False, highlight=False)
+        return 2
+    except KeyboardInterrupt:
+        errors.print("bench.py: stopped; finished cells are kept, and the same command goes on from here")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

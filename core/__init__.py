@@ -1,0 +1,1 @@
+"""What heads, backbones and data share without knowing each other: the registry, the batch types, named random streams."""

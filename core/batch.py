@@ -1,0 +1,55 @@
+"""What travels between data, runner and head: the facts of the data, the targets of a batch, the batch."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """What a head may know of the data before training.
+
+    Attributes:
+        num_classes: C.
+        class_counts: (C,) int64, images per class in the actual training part.
+        class_names: C names.
+        train_size: number of images in the training part.
+        image_shape: (channels, height, width).
+        generator: seeded CPU generator for the head's own random initialisation.
+    """
+
+    num_classes: int
+    class_counts: Tensor
+    class_names: tuple[str, ...]
+    train_size: int
+    image_shape: tuple[int, int, int]
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels of a batch of B samples.
+
+    Attributes:
+        labels: (B,) int64, unmixed.
+        indices: (B,) int64, position of each sample in the training part.
+        pairs: ``(labels, weight)`` pairs whose weights (0-dim tensors, one lambda per batch) sum to 1; without mixup, one pair of weight 1.
+    """
+
+    labels: Tensor
+    indices: Tensor
+    pairs: tuple[tuple[Tensor, Tensor], ...]
+
+    @classmethod
+    def plain(cls, labels: Tensor, indices: Tensor) -> "Targets":
+        """Return the targets of an unmixed batch."""
+        return cls(labels, indices, ((labels, torch.ones((), device=labels.device)),))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (V, B, channels, H, W) float32, one slice per view, and their targets."""
+
+    images: Tensor
+    targets: Targets

@@ -1,0 +1,45 @@
+"""The user's mistakes, said in one line."""
+
+import difflib
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ValidationError
+
+
+class UserError(Exception):
+    """A mistake in what the user asked for; its message is one line that names the value, the place and a valid choice."""
+
+
+def suggest(value: str, choices: Iterable[str]) -> str:
+    """Return ``"did you mean 'x'? known: x, y, z"`` for a misspelt name, nearest choice first (difflib's ratio)."""
+    known = sorted(choices)
+    near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"{hint}known: {', '.join(known)}"
+
+
+def one_line(error: ValidationError, model: type[BaseModel], place: str) -> str:
+    """Return the first problem of a validation error as one line.
+
+    Args:
+        error: what pydantic raised.
+        model: the model that was validated, for the names of its keys.
+        place: where the value stands (a file, an option), first in the line.
+    """
+    problem = error.errors()[0]
+    path = [str(part) for part in problem["loc"]]
+    where = f"{place}: {'.'.join(path)}" if path else place
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown key '{'.'.join(path)}'; {suggest(path[-1], _keys(model, path[:-1]))}"
+    if problem["type"] == "missing":
+        return f"{where}: required, but missing"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+
+
+def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        model = annotation
+    return list(model.model_fields)

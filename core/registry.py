@@ -1,0 +1,104 @@
+"""A registry: names to classes or functions, with their version, options and sources."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from core.errors import UserError, one_line, suggest
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """One registered object with what tables and ``bench.py list`` say about it.
+
+    Attributes:
+        name: explicit name, as written in a grid file.
+        target: the class or function.
+        version: raised whenever the numbers it produces change; part of every ``cell_id``.
+        about: free text by field (``paper``, ``source``, ``deviations``, ...).
+    """
+
+    name: str
+    target: T
+    version: int
+    about: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def options_model(self) -> type[BaseModel]:
+        """A pydantic model of the target's keyword-only parameters: the options a grid file may set."""
+        parameters = inspect.signature(self.target).parameters.values()
+        fields: dict[str, Any] = {p.name: (p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+        return create_model(f"{self.name} options", __config__=ConfigDict(extra="forbid"), **fields)
+
+    def resolve(self, options: dict[str, Any], place: str) -> dict[str, Any]:
+        """Check options and fill in the defaults.
+
+        Args:
+            options: what the user gave.
+            place: where, for the message (``head 'hpn'``).
+
+        Returns:
+            Every option by name, in JSON types.
+
+        Raises:
+            UserError: for an unknown option or a value of the wrong type.
+        """
+        try:
+            return self.options_model(**options).model_dump(mode="json")
+        except ValidationError as error:
+            raise UserError(one_line(error, self.options_model, place)) from None
+
+
+class Registry(Generic[T]):
+    """Names of one kind of plug-in; duplicates are errors and an unknown name suggests the nearest.
+
+    Args:
+        kind: the word for an entry in messages ("head", "backbone", "data set").
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, Entry[T]] = {}
+
+    def register(self, name: str, *, version: int, **about: str) -> Callable[[T], T]:
+        """Return a decorator that registers its target under ``name``.
+
+        Raises:
+            ValueError: if the name is taken.
+        """
+
+        def decorate(target: T) -> T:
+            if name in self._entries:
+                raise ValueError(f"{self.kind} '{name}' is registered twice: {self._entries[name].target} and {target}")
+            self._entries[name] = Entry(name, target, version, about)
+            return target
+
+        return decorate
+
+    def get(self, name: str) -> Entry[T]:
+        """Return the entry of that name.
+
+        Raises:
+            UserError: if there is none; the message names the nearest.
+        """
+        if name not in self._entries:
+            raise UserError(f"unknown {self.kind} '{name}'; {suggest(name, self._entries)}")
+        return self._entries[name]
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        return sorted(self._entries)
+
+
+def discover(package: str, paths: list[str]) -> None:
+    """Import every module of a package once, so that a new file registers itself."""
+    for module in pkgutil.iter_modules(paths):
+        importlib.import_module(f"{package}.{module.name}")

@@ -1,0 +1,31 @@
+"""Data sets that torchvision downloads and checks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from core.errors import UserError
+from data.registry import ImageSet
+
+
+def fetch(dataset: Any, root: Path, **arguments: Any) -> Any:
+    """Return torchvision's data set from ``root``, downloaded there if it is missing.
+
+    Raises:
+        UserError: if it is neither there nor to be downloaded, or damaged.
+    """
+    try:
+        return dataset(root, download=True, **arguments)
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(
+            f"{dataset.__name__}: '{dataset.base_folder}' is not (whole) in {root} and could not be downloaded ({reason}); name the folder that holds it with --data"
+        ) from None
+
+
+def image_set(dataset: Any) -> ImageSet:
+    """Return torchvision's ``data`` (N, H, W, channels) and ``targets`` as an :class:`ImageSet`."""
+    images = torch.from_numpy(np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2)))
+    return ImageSet(images, torch.tensor(dataset.targets, dtype=torch.int64))

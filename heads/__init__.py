@@ -1,0 +1,9 @@
+"""Classifier heads: from features (B, d) to class scores (B, C), each with its loss, one file a method."""
+
+from core.registry import discover
+from heads.base import Context, Head, Stage
+from heads.registry import HEADS, register
+
+discover(__name__, list(__path__))
+
+__all__ = ["HEADS", "Context", "Head", "Stage", "register"]

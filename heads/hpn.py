@@ -1,0 +1,29 @@
+"""HPN, hyperspherical prototype networks: separated fixed prototypes and the squared cosine loss."""
+
+from pydantic import NonNegativeInt, PositiveFloat
+
+from core.batch import DataInfo
+from heads.fixed import FixedPrototypeHead
+from heads.prototypes import separated
+from heads.registry import register
+
+
+@register(
+    "hpn",
+    version=1,
+    paper="Mettes et al., NeurIPS 2019",
+    source="squared cosine loss and maximally separated prototypes, as the paper means them",
+    deviations="the loss is a batch mean (loss_scale 128 gives the paper's sum over batches of 128); prototypes by L-BFGS instead of projected gradient descent",
+)
+class HPNHead(FixedPrototypeHead):
+    """Fixed prototypes of small maximal cosine; loss (1 - cos(z, p_y))^2; predicts the nearest prototype.
+
+    Args:
+        info: facts of the data.
+        feature_dim: d.
+        loss_scale: factor on the batch mean of the loss.
+        prototype_seed: seed of the prototypes' random starts.
+    """
+
+    def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0, prototype_seed: NonNegativeInt = 0) -> None:
+        super().__init__(separated(info.num_classes, feature_dim, prototype_seed), loss_scale)

@@ -1,0 +1,37 @@
+"""PSC, the parametric softmax classifier: a learnable linear layer and cross-entropy."""
+
+from pydantic import PositiveFloat
+from torch import Tensor, nn
+
+from core.batch import DataInfo, Targets
+from heads.base import Context, Head
+from heads.losses import cross_entropy, mixed
+from heads.registry import register
+
+
+@register("psc", version=1, paper="the softmax baseline of Mettes et al., NeurIPS 2019", source="linear form: logits W h + b, no normalisation, no scale")
+class PSCHead(Head):
+    """Linear softmax: logits W h + b with learnable W (C, d) and b (C,), mean cross-entropy.
+
+    Args:
+        info: facts of the data.
+        feature_dim: d.
+        loss_scale: factor on the mean cross-entropy.
+    """
+
+    def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0) -> None:
+        super().__init__()
+        self.linear = nn.Linear(feature_dim, info.num_classes)
+        self.loss_scale = loss_scale
+
+    def prototypes(self) -> Tensor:
+        """Return the weight rows (C, d), not normalised."""
+        return self.linear.weight
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Map features (..., d) to W h + b (..., C)."""
+        return self.linear(features)
+
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        """Return loss_scale x mean cross-entropy over views and samples of features (V, B, d)."""
+        return self.loss_scale * mixed(cross_entropy, self.logits(features), targets)

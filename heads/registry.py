@@ -1,0 +1,22 @@
+"""The registry of heads and its decorator."""
+
+from collections.abc import Callable
+from typing import Any
+
+from core.registry import Registry
+from heads.base import Head
+
+HEADS: Registry[type[Head]] = Registry("head")
+
+
+def register(name: str, *, version: int, paper: str, source: str, deviations: str = "none known") -> Callable[[Any], Any]:
+    """Return a class decorator that registers a head.
+
+    Args:
+        name: as written in a grid file.
+        version: raised whenever the head's numbers change; part of every ``cell_id``.
+        paper: authors, venue, year.
+        source: what the code follows: equation, reference code, or our reading.
+        deviations: known differences from the source.
+    """
+    return HEADS.register(name, version=version, paper=paper, source=source, deviations=deviations)

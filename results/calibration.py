@@ -1,0 +1,107 @@
+"""Calibration: expected calibration errors, temperature, NLL and Brier score. Functions of float64 probabilities (N, C) and labels (N,)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Reliability by confidence, one entry per bin.
+
+    Attributes:
+        edges: (bins + 1,), bin i holds confidences in (edges[i], edges[i + 1]].
+        counts: (bins,) samples.
+        confidence: (bins,) mean confidence, NaN where empty.
+        accuracy: (bins,) part that is right, NaN where empty.
+    """
+
+    edges: Floats
+    counts: Ints
+    confidence: Floats
+    accuracy: Floats
+
+    def ece(self) -> float:
+        """Return the expected calibration error: |accuracy - confidence| averaged over samples."""
+        used = self.counts > 0
+        gaps = np.abs(self.accuracy - self.confidence)[used]
+        return float((gaps * self.counts[used]).sum() / self.counts.sum()) if used.any() else float("nan")
+
+    def mce(self) -> float:
+        """Return the maximum calibration error: the largest gap of a bin that is not empty."""
+        used = self.counts > 0
+        return float(np.abs(self.accuracy - self.confidence)[used].max()) if used.any() else float("nan")
+
+
+def reliability(confidence: Floats, correct: NDArray[np.bool_], edges: Floats) -> Bins:
+    """Sort samples into right-closed bins of confidence.
+
+    Args:
+        confidence: (N,) in [0, 1]; exactly 0 goes into the first bin.
+        correct: (N,) whether the sample is right.
+        edges: (bins + 1,) ascending.
+    """
+    bins = len(edges) - 1
+    which = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    counts = np.bincount(which, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean_confidence = np.bincount(which, confidence, bins) / counts
+        accuracy = np.bincount(which, correct.astype(np.float64), bins) / counts
+    return Bins(edges, counts, mean_confidence, accuracy)
+
+
+def top_label(probabilities: Floats, labels: Ints, bins: int = BINS) -> Bins:
+    """Return the reliability of the predicted class in equal-width bins (Guo et al., ICML 2017)."""
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    return reliability(confidence, correct, np.linspace(0, 1, bins + 1))
+
+
+def adaptive_ece(probabilities: Floats, labels: Ints, bins: int = BINS) -> float:
+    """Return the ECE of the predicted class in bins of equal numbers of samples (Nixon et al., 2019); NaN without samples."""
+    order = np.argsort(probabilities.max(axis=1), kind="stable")
+    confidence, correct = probabilities.max(axis=1)[order], (probabilities.argmax(axis=1) == labels)[order]
+    groups = [group for group in np.array_split(np.arange(len(labels)), bins) if len(group)]
+    gaps = [abs(correct[group].mean() - confidence[group].mean()) * len(group) for group in groups]
+    return float(sum(gaps) / len(labels)) if len(labels) else float("nan")
+
+
+def classwise_ece(probabilities: Floats, labels: Ints, bins: int = BINS) -> float:
+    """Return the mean over classes of the ECE of p_c against "is c" over all samples (Kull et al., NeurIPS 2019)."""
+    edges = np.linspace(0, 1, bins + 1)
+    return float(np.mean([reliability(probabilities[:, c], labels == c, edges).ece() for c in range(probabilities.shape[1])]))
+
+
+def nll(logits: Floats, labels: Ints) -> float:
+    """Return the mean negative log-likelihood in nats of logits (N, C)."""
+    return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean()) if len(labels) else float("nan")
+
+
+def brier(probabilities: Floats, labels: Ints) -> float:
+    """Return the mean over samples of sum_c (p_c - [c = y])^2, in [0, 2]."""
+    truth = np.eye(probabilities.shape[1])[labels]
+    return float(((probabilities - truth) ** 2).sum(axis=1).mean()) if len(labels) else float("nan")
+
+
+def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
+    """Return softmax(logits / temperature), (N, C)."""
+    return softmax(logits / temperature, axis=1)
+
+
+def fit_temperature(logits: Floats, labels: Ints) -> float:
+    """Return the temperature in [0.01, 100] of least NLL on held-out logits (Guo et al., ICML 2017), NaN without samples.
+
+    The NLL is convex in 1/T, so the bounded search over log T (scipy) finds the minimum. Where every sample is right there is none, and the lower end is returned.
+    """
+    if not len(labels):
+        return float("nan")
+    low, high = np.log(0.01), np.log(100.0)
+    found = minimize_scalar(lambda log_t: nll(logits / np.exp(log_t), labels), bounds=(low, high), method="bounded", options={"xatol": 1e-8})
+    return float(np.exp(found.x))

@@ -1,0 +1,74 @@
+"""The rows of a grid: one per cell and selection, as a pandas frame; ``results.csv`` and ``results.parquet`` are its copies on disk."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from results import store
+
+FACTS = (
+    "dataset data_fingerprint protocol backbone projection head head_label head_options feature_dim num_classes imbalance_factor recipe recipe_hash seed epochs"
+).split()
+METRICS = (
+    "top1 top5 macro_accuracy many_accuracy medium_accuracy few_accuracy nll brier ece_raw ece_native ece_temperature adaptive_ece classwise_ece mce"
+    " temperature calibration_view"
+).split()
+RUN = "train_loss train_seconds images_per_second peak_memory_mb".split()
+PROVENANCE = "device threads precision git_commit torch_version".split()
+COLUMNS = [
+    *("cell_id", "grid", "status", "error"),
+    *FACTS,
+    *("selection", "epoch", "n_train", "n_val", "n_test"),
+    *METRICS,
+    *RUN,
+    *PROVENANCE,
+    *("started_at", "finished_at"),
+]
+# Columns that a grid without a finished cell would otherwise leave without a type.
+NUMBERS = ["feature_dim", "seed", "epoch", *(name for name in METRICS if name != "calibration_view"), *RUN, "threads"]
+
+
+def load(out: Path, grid: str) -> pd.DataFrame:
+    """Return all rows of a grid that was started under ``out``.
+
+    Args:
+        out: folder of the runs.
+        grid: the grid's name.
+
+    Returns:
+        A row per cell and selection for finished cells, one row for a failed or inapplicable cell, none for a cell that has not run. Metrics are fractions in
+        [0, 1]; ``nll`` is in nats.
+
+    Raises:
+        FileNotFoundError: if the grid has no folder there.
+    """
+    plan = yaml.safe_load((store.grid_folder(out, grid) / "grid.yaml").read_text())
+    rows = [row for cell in plan["cells"] for row in _rows(out, plan["name"], cell)]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame[NUMBERS] = frame[NUMBERS].apply(pd.to_numeric)
+    return frame
+
+
+def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
+    folder = store.cell_folder(out, cell["cell_id"])
+    common = {key: value for key, value in cell.items() if key in COLUMNS} | {"grid": grid}
+    if cell["not_applicable"]:
+        return [common | {"status": "not_applicable", "error": cell["not_applicable"]}]
+    result = store.read_result(folder)
+    if result is not None:
+        run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {key: result["provenance"][key] for key in PROVENANCE}
+        return [common | {"status": "done"} | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()]
+    error = store.read_error(folder)
+    return [] if error is None else [common | {"status": "failed", "error": error.strip().splitlines()[-1]}]
+
+
+def _known(measured: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in measured.items() if key in COLUMNS}
+
+
+def save(frame: pd.DataFrame, folder: Path) -> None:
+    """Write ``results.csv`` and ``results.parquet``, atomically."""
+    store.write_text(folder / "results.csv", frame.to_csv(index=False))
+    store.write_bytes(folder / "results.parquet", frame.to_parquet(index=False))

@@ -1,0 +1,66 @@
+"""Everything derived from a grid's finished cells: ``results.csv``, tables, figures and the page that shows them."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+from matplotlib.figure import Figure
+
+from results import figures, frame, store, tables
+from results.tables import Table
+
+TEMPLATE = Path(__file__).parent / "report.html.j2"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written: the rows, the tables and the path of the page."""
+
+    rows: pd.DataFrame
+    tables: list[Table]
+    page: Path
+
+
+def build(out: Path, grid: str) -> Report:
+    """Write a grid's ``results.csv``, ``results.parquet``, ``tables/``, ``figures/`` and ``report.html`` from what is finished.
+
+    Args:
+        out: folder of the runs.
+        grid: the grid's name.
+
+    Raises:
+        FileNotFoundError: if the grid has no folder there.
+    """
+    folder, rows = store.grid_folder(out, grid), frame.load(out, grid)
+    frame.save(rows, folder)
+    made = tables.of(rows)
+    renderers: dict[str, Callable[[Table], str]] = {"md": tables.markdown, "tex": tables.latex, "csv": lambda table: table.tidy.to_csv(index=False)}
+    for table in made:
+        for suffix, render in renderers.items():
+            store.write_text(folder / "tables" / f"{table.name}.{suffix}", render(table))
+    drawn = {name: _save(figure, folder / "figures" / name) for name, figure in _figures(rows, out).items()}
+    page = folder / "report.html"
+    template = jinja2.Template(TEMPLATE.read_text(), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    fragments = [(table.caption, tables.html(table)) for table in made]
+    store.write_text(page, template.render(grid=grid, rows=rows, tables=fragments, figures=drawn))
+    return Report(rows, made, page)
+
+
+def _figures(rows: pd.DataFrame, out: Path) -> dict[str, Figure]:
+    drawn: dict[str, Figure] = {}
+    for name, (description, part) in tables.named_comparisons(rows).items():
+        if (part["selection"] == "last").any():
+            drawn[f"{name}-accuracy"] = figures.accuracy(part, description)
+            drawn |= {f"{name}-reliability-{head}": figure for head, figure in figures.reliability_of(part, out).items()}
+    return drawn
+
+
+def _save(figure: Figure, path: Path) -> str:
+    """Write a figure as PNG and SVG; return the PNG as a data URI."""
+    png = figures.encode(figure, "png")
+    store.write_bytes(path.with_name(f"{path.name}.png"), png)
+    store.write_bytes(path.with_name(f"{path.name}.svg"), figures.encode(figure, "svg"))
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

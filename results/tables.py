@@ -1,0 +1,171 @@
+"""Comparison tables: accuracy by dimension and calibration, as text in Markdown, CSV and LaTeX."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import rich.table
+
+# What distinguishes one comparison from another: within one, only head, feature dimension and seed vary.
+COMPARISON = ["dataset", "backbone", "recipe", "projection", "protocol", "imbalance_factor"]
+SELECTIONS = {"last": "last epoch", "best_val": "best epoch on validation", "best_test": "best epoch on test (paper)"}
+CALIBRATION = {
+    "ece_raw": "ECE raw",
+    "ece_native": "ECE native",
+    "ece_temperature": "ECE temperature",
+    "temperature": "T",
+    "nll": "NLL",
+    "brier": "Brier",
+}
+PERCENT = {"top1", "ece_raw", "ece_native", "ece_temperature"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to print.
+
+    Attributes:
+        name: of its files.
+        caption: what is shown, with selection, protocol, recipe and backbone.
+        cells: the printed text, heads (and dimensions) by column.
+        bold: of the same shape, which cells are the best of their group.
+        tidy: the numbers behind it, one row per value with mean, std and n.
+    """
+
+    name: str
+    caption: str
+    cells: pd.DataFrame
+    bold: pd.DataFrame
+    tidy: pd.DataFrame
+
+
+def named_comparisons(frame: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Split a grid's rows into comparisons: by a short name for files, a description and its rows.
+
+    The name is the data set's; where a data set has several comparisons, a number follows.
+    """
+    named = {}
+    for dataset, rows in frame.groupby("dataset", sort=False):
+        parts = list(rows.groupby(COMPARISON, sort=False, dropna=False))
+        for number, (key, part) in enumerate(parts, start=1):
+            named[str(dataset) if len(parts) == 1 else f"{dataset}-{number}"] = (_describe(key), part)
+    return named
+
+
+def _describe(key: tuple[object, ...]) -> str:
+    dataset, backbone, recipe, projection, protocol, imbalance = key
+    balance = "" if imbalance == 1 else f", imbalance factor {imbalance}"
+    return f"{dataset}{balance}, {backbone}, recipe {recipe}, projection {projection}, protocol {protocol}"
+
+
+def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return mean, standard deviation over seeds (ddof 1, NaN for one seed) and n by head and dimension, in order of appearance.
+
+    Args:
+        rows: of one comparison and one selection, with the rows of failed and inapplicable cells.
+        metric: a column.
+
+    Returns:
+        Columns ``head_label, feature_dim, mean, std, n, state``; ``state`` is ``done``, or the status of cells without a value.
+    """
+    groups = rows.groupby(["head_label", "feature_dim"], sort=False)
+    summary = groups[metric].agg(mean="mean", std="std", n="count").reset_index()
+    done = groups["status"].agg(lambda status: "done" if (status == "done").any() else status.iloc[0]).reset_index(drop=True)
+    return summary.assign(metric=metric, state=done)
+
+
+def _text(row: pd.Series, usual: int) -> str:
+    """Print one summary: mean and std over seeds, and n where it differs from the table's."""
+    if row["n"] == 0:
+        return {"not_applicable": "n/a", "failed": "failed"}.get(row["state"], "-")
+    factor, digits = (100, 2) if row["metric"] in PERCENT else (1, 3)
+    spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 else ""
+    return f"{factor * row['mean']:.{digits}f}{spread}" + ("" if row["n"] == usual else f" (n={row['n']})")
+
+
+def _seeds(summary: pd.DataFrame) -> int:
+    return int(summary["n"].max()) if len(summary) else 0
+
+
+def accuracy_by_dim(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
+    """Return the accuracy-by-dimension table: heads down, dimensions across, top-1 in percent, the best of each dimension in bold."""
+    chosen = rows[(rows["selection"] == selection) | (rows["status"] != "done")]
+    summary = summarise(chosen, "top1")
+    usual = _seeds(summary)
+    heads, dims = list(dict.fromkeys(summary["head_label"])), sorted(set(summary["feature_dim"]))
+    cells = pd.DataFrame("-", index=pd.Index(heads, name="head"), columns=[f"d = {dim}" for dim in dims])
+    means = pd.DataFrame(np.nan, index=cells.index, columns=cells.columns)
+    for _, row in summary.iterrows():
+        cells.loc[row["head_label"], f"d = {row['feature_dim']}"] = _text(row, usual)
+        means.loc[row["head_label"], f"d = {row['feature_dim']}"] = round(100 * row["mean"], 2)
+    caption = f"Top-1 test accuracy in %, {SELECTIONS[selection]}, mean ± std over n = {usual} seeds. {description}."
+    return Table(f"{name}-accuracy-{selection}", caption, cells, means.eq(means.max()), summary)
+
+
+def calibration(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
+    """Return the calibration table: dimension and head down; accuracy, ECE in three views, temperature, NLL and Brier score across.
+
+    ECE with 15 bins, in percent. NLL and Brier score are those of the temperature view, or of the native one where there is no validation part. The lowest
+    ECE temperature, NLL and Brier score of each dimension are bold; the other views are not comparable between heads.
+    """
+    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    summaries = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in ["top1", *CALIBRATION]}
+    usual = _seeds(summaries["top1"])
+    index = pd.MultiIndex.from_tuples(sorted(summaries["top1"].index, key=lambda key: key[0]), names=["d", "head"])
+    titles = {"top1": "top-1"} | CALIBRATION
+    cells = pd.DataFrame({title: [_text(summaries[metric].loc[key], usual) for key in index] for metric, title in titles.items()}, index=index)
+    bold = pd.DataFrame(False, index=index, columns=cells.columns)
+    for metric in ("ece_temperature", "nll", "brier"):
+        means = pd.Series([summaries[metric].loc[key, "mean"] for key in index], index=index, dtype=float)
+        bold[titles[metric]] = means.eq(means.groupby(level="d").transform("min"))
+    caption = f"Calibration on the test set, {SELECTIONS[selection]}, 15 bins, ECE and top-1 in %, mean ± std over n = {usual} seeds. {description}."
+    return Table(f"{name}-calibration-{selection}", caption, cells, bold, pd.concat([s.reset_index() for s in summaries.values()], ignore_index=True))
+
+
+def of(frame: pd.DataFrame) -> list[Table]:
+    """Return every table of a grid: for each comparison, accuracy under each recorded selection, and calibration under the primary one."""
+    tables = []
+    for name, (description, rows) in named_comparisons(frame).items():
+        recorded = [selection for selection in SELECTIONS if (rows["selection"] == selection).any()]
+        tables += [accuracy_by_dim(rows, selection, description, name) for selection in recorded]
+        if "last" in recorded:
+            tables.append(calibration(rows, "last", description, name))
+    return tables
+
+
+def _marked(table: Table, left: str, right: str) -> pd.DataFrame:
+    marked = table.cells.copy()
+    for column in marked.columns:
+        marked[column] = [f"{left}{text}{right}" if best else text for text, best in zip(marked[column], table.bold[column], strict=True)]
+    return marked
+
+
+def terminal(table: Table) -> rich.table.Table:
+    """Return the table for a terminal, caption below the title."""
+    shown = rich.table.Table(title=table.caption, title_justify="left", title_style="")
+    cells = _marked(table, "[bold]", "[/bold]").reset_index()
+    for column in cells.columns:
+        shown.add_column(str(column), justify="left" if column in table.cells.index.names else "right")
+    for row in cells.itertuples(index=False):
+        shown.add_row(*map(str, row))
+    return shown
+
+
+def markdown(table: Table) -> str:
+    """Return the table in Markdown, caption first."""
+    return f"{table.caption}\n\n{_marked(table, '**', '**').reset_index().to_markdown(index=False)}\n"
+
+
+def latex(table: Table) -> str:
+    """Return the table in LaTeX for the booktabs package."""
+    plain = table.cells.reset_index()
+    bold = table.bold.reindex(columns=plain.columns, fill_value=False).reset_index(drop=True)
+    styler = plain.style.apply(lambda _: bold.map(lambda best: "textbf:--rwrap;" if best else ""), axis=None)
+    styler = styler.format(escape="latex").format_index(escape="latex", axis=1).hide(axis="index")
+    caption = table.caption.replace("%", r"\%").replace("_", r"\_")
+    return styler.to_latex(hrules=True, caption=caption, position_float="centering").replace("±", r"$\pm$")
+
+
+def html(table: Table) -> str:
+    """Return the table as an HTML fragment."""
+    return _marked(table, "<b>", "</b>").reset_index().to_html(index=False, escape=False, border=0)

@@ -1,0 +1,1 @@
+"""Grids, recipes, the training loop and the schedule of cells."""

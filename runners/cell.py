@@ -1,0 +1,89 @@
+"""One cell from start to ``result.json``: train, evaluate each selection, write the files."""
+
+import datetime
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from heads import Context
+from results import metrics, store
+from runners import evaluate, provenance
+from runners.hardware import Hardware
+from runners.plan import Planned
+from runners.train import Trained, train
+
+# Above this many values, stored scores are float16.
+FLOAT32_VALUES = 5_000_000
+
+
+def run(planned: Planned, folder: Path, hardware: Hardware, on_epoch: Callable[[dict[str, Any]], None], *, keep_weights: bool) -> dict[str, Any]:
+    """Train one cell and write its folder; ``result.json`` is the last file.
+
+    Returns:
+        What was written to ``result.json``.
+    """
+    started = _now()
+    store.write_yaml(folder / "cell.yaml", planned.cell.model_dump(mode="json"))
+    (folder / "error.txt").unlink(missing_ok=True)
+    trained = train(planned.cell, planned.parts, hardware, on_epoch)
+    rows, predictions = _selections(trained, planned)
+    shape = evaluate.geometry(trained.classifier, planned.parts.train, planned.facts["num_classes"])
+    store.write_text(folder / "history.csv", pd.DataFrame(trained.history).to_csv(index=False))
+    store.write_arrays(folder / "predictions.npz", predictions)
+    store.write_arrays(folder / "geometry.npz", vars(shape))
+    if keep_weights:
+        buffer = io.BytesIO()
+        torch.save(trained.classifier.state_dict(), buffer)
+        store.write_bytes(folder / "weights.pt", buffer.getvalue())
+    seconds = sum(row["seconds"] for row in trained.history)
+    result = {
+        "cell_id": planned.cell_id,
+        "facts": planned.facts,
+        "native_scale": trained.classifier.head.native_scale,
+        "selections": rows,
+        "train_loss": trained.history[-1]["train_loss"],
+        "train_seconds": seconds,
+        "images_per_second": sum(row["images"] for row in trained.history) / seconds,
+        "peak_memory_mb": provenance.peak_memory_mb(hardware),
+        "provenance": provenance.describe(hardware),
+        "started_at": started,
+        "finished_at": _now(),
+    }
+    store.write_result(folder, result)
+    return result
+
+
+def _selections(trained: Trained, planned: Planned) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
+    """Evaluate the weights of every selection; the classifier ends with those of ``last``."""
+    classifier, parts = trained.classifier, planned.parts
+    rows: dict[str, dict[str, Any]] = {}
+    arrays = {"test_labels": parts.test.labels.cpu().numpy(), "val_labels": parts.val.labels.cpu().numpy()}
+    context = Context("finalize", 0, 1, 0, lambda split, view: evaluate.collect(classifier, {"train": parts.train, "val": parts.val}, split, view))
+    for selection in sorted(trained.selected, key=lambda name: name == "last"):
+        snapshot = trained.selected[selection]
+        classifier.load_state_dict(snapshot.state)
+        classifier.head.finalize(context)
+        test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
+        val = evaluate.scores(classifier, evaluate.embed(classifier, parts.val)) if len(parts.val) else None
+        measured = metrics.evaluate(
+            (test, arrays["test_labels"]), None if val is None else (val, arrays["val_labels"]), classifier.head.native_scale, parts.class_counts.numpy()
+        )
+        per_class = metrics.per_class_accuracy(test, arrays["test_labels"]).tolist()
+        rows[selection] = {"epoch": snapshot.row["epoch"], **measured, "per_class_accuracy": per_class}
+        arrays[f"{selection}_test_logits"] = _stored(test)
+        if val is not None:
+            arrays["val_logits" if selection == "last" else f"{selection}_val_logits"] = _stored(val)
+    return rows, arrays
+
+
+def _stored(logits: np.ndarray) -> np.ndarray:
+    return logits.astype(np.float16) if logits.size > FLOAT32_VALUES else logits
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
