@@ -78,14 +78,25 @@ def load_plugin(path: Path) -> None:
     """Import a user's file, which registers heads, backbones or data sets.
 
     Raises:
-        UserError: if there is no such file.
+        UserError: if there is no such file, or it cannot be imported.
     """
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise UserError(f"--plugin: there is no Python file {path}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"--plugin {path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def grid_name(name_or_file: str) -> str:
+    """Return the name of a grid that was run: itself, or the name inside a grid file."""
+    if Path(name_or_file).suffix not in {".yaml", ".yml"}:
+        return name_or_file
+    contents, place = config.read_grid(name_or_file)
+    return config.parse_grid(contents, place).name
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -156,7 +167,7 @@ def show_list(what: str, console: Console) -> int:
 
 def main(words: list[str]) -> int:
     """Run the command line; return the exit status."""
-    if not words or words[0].startswith("-") and words[0] not in {"-h", "--help"}:
+    if not words or (words[0].startswith("-") and words[0] not in {"-h", "--help"}):
         words = ["run", *words]
     console, errors = Console(), Console(stderr=True)
     try:
@@ -168,7 +179,7 @@ def main(words: list[str]) -> int:
         if arguments.command == "list":
             return show_list(arguments.what, console)
         if arguments.command == "report":
-            return show_report(arguments.out, arguments.grid, console)
+            return show_report(arguments.out, grid_name(arguments.grid), console)
         return run(arguments, console)
     except UserError as error:
         if "--debug" in words:

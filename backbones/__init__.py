@@ -1,8 +1,8 @@
 """Backbones: from images to pooled features, one file a family. Each takes ``(image_shape, *, options...)`` and states ``num_features``."""
 
-from backbones.registry import BACKBONES, register
+from backbones.registry import BACKBONES, Backbone, register
 from core.registry import discover
 
 discover(__name__, list(__path__))
 
-__all__ = ["BACKBONES", "register"]
+__all__ = ["BACKBONES", "Backbone", "register"]

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from backbones.registry import register
+from backbones.registry import Backbone, register
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -12,7 +12,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 
 
 @register("fast_convnet", version=1, source="our own")
-class FastConvNet(nn.Module):
+class FastConvNet(Backbone):
     """Three stages of two 3x3 convolutions, each with batch norm and GELU; 2x2 max pooling after every stage, then the global mean.
 
     Args:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from backbones.registry import register
+from backbones.registry import Backbone, register
 
 
 class _Subsample(nn.Module):
@@ -48,9 +48,10 @@ class _Block(nn.Module):
 @register(
     "resnet32",
     version=1,
-    source="He et al., CVPR 2016, section 4.2, n = 5; shortcut conv3x3 as in the code of HPN and DL2PA, A as in LDAM-DRW and ETF; convolutions start at N(0, 2/(9 outputs))",
+    source="He et al., CVPR 2016, section 4.2, n = 5; shortcut conv3x3 as in the code of HPN and DL2PA, A as in LDAM-DRW and ETF",
+    deviations="convolutions start at N(0, 2/(9 outputs)) as in HPN; LDAM-DRW and ETF start at N(0, 2/(9 inputs))",
 )
-class ResNet32(nn.Module):
+class ResNet32(Backbone):
     """ResNet-32: a 3x3 stem, three stages of five blocks with widths w, 2w, 4w, and the global mean.
 
     Args:
@@ -75,4 +76,5 @@ class ResNet32(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W) to features (B, num_features)."""
-        return self.blocks(self.stem(images)).mean(dim=(2, 3))
+        x: Tensor = self.blocks(self.stem(images))
+        return x.mean(dim=(2, 3))

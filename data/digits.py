@@ -12,7 +12,7 @@ from data.registry import Dataset, ImageSet, register
 TEST_SIZE = 360
 
 
-@register("digits", version=1, source="scikit-learn's load_digits: the test part of UCI's optical recognition of handwritten digits; 8x8 grey, 10 classes, bundled")
+@register("digits", version=1, source="scikit-learn's load_digits, from UCI's optical recognition of handwritten digits; 8x8 grey, 10 classes, bundled")
 def digits(root: Path) -> Dataset:
     """Load the digits; they need no folder. The test part is a fixed stratified 360 of the 1,797 images, since the source has no split.
 

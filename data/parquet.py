@@ -34,7 +34,9 @@ def read_images(folder: Path, part: str, shape: tuple[int, int, int]) -> tuple[I
     files = sorted(folder.glob(f"{part}*.parquet"))
     if not files:
         raise UserError(f"no {part}*.parquet in {folder}")
-    images, labels, names = [], [], ()
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    names: tuple[str, ...] = ()
     for file in files:
         try:
             table = pq.read_table(file)
@@ -46,6 +48,8 @@ def read_images(folder: Path, part: str, shape: tuple[int, int, int]) -> tuple[I
         labels.append(table[label_column].to_numpy())
         if len(labels[-1]) and not 0 <= labels[-1].min() <= labels[-1].max() < len(names):
             raise UserError(f"{file}: labels run from {labels[-1].min()} to {labels[-1].max()}, but there are {len(names)} class names")
+    if not images:
+        raise UserError(f"{part}*.parquet in {folder} have no rows")
     return ImageSet(torch.from_numpy(np.stack(images)), torch.from_numpy(np.concatenate(labels).astype(np.int64))), names
 
 

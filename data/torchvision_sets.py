@@ -20,9 +20,8 @@ def fetch(dataset: Any, root: Path, **arguments: Any) -> Any:
         return dataset(root, download=True, **arguments)
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(
-            f"{dataset.__name__}: '{dataset.base_folder}' is not (whole) in {root} and could not be downloaded ({reason}); name the folder that holds it with --data"
-        ) from None
+        missing = f"{dataset.__name__}: '{dataset.base_folder}' is not (whole) in {root} and could not be downloaded ({reason})"
+        raise UserError(f"{missing}; name the folder that holds it with --data") from None
 
 
 def image_set(dataset: Any) -> ImageSet:

@@ -13,7 +13,7 @@ from heads.registry import register
     version=1,
     paper="Mettes et al., NeurIPS 2019",
     source="squared cosine loss and maximally separated prototypes, as the paper means them",
-    deviations="the loss is a batch mean (loss_scale 128 gives the paper's sum over batches of 128); prototypes by L-BFGS instead of projected gradient descent",
+    deviations="the loss is a batch mean (loss_scale 128 gives the paper's sum over 128); prototypes by L-BFGS, not projected gradient descent",
 )
 class HPNHead(FixedPrototypeHead):
     """Fixed prototypes of small maximal cosine; loss (1 - cos(z, p_y))^2; predicts the nearest prototype.

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from torch import Tensor
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 Array = NDArray[np.float64]
 
@@ -135,6 +135,6 @@ def _write(path: Path, points: Array) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
             np.save(file, points)
-        os.replace(file.name, path)
+        Path(file.name).replace(path)
     except OSError:
         return

@@ -30,7 +30,8 @@ class PSCHead(Head):
 
     def logits(self, features: Tensor) -> Tensor:
         """Map features (..., d) to W h + b (..., C)."""
-        return self.linear(features)
+        scores: Tensor = self.linear(features)
+        return scores
 
     def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
         """Return loss_scale x mean cross-entropy over views and samples of features (V, B, d)."""

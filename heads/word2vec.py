@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from pydantic import PositiveFloat
 from torch import Tensor
+from torch.nn import functional
 
 from core.batch import DataInfo
 from core.errors import UserError
-from heads.fixed import FixedPrototypeHead
+from heads.fixed import FixedPrototypeHead, unit
 from heads.registry import register
 
 TABLE = Path(__file__).parent / "word_vectors" / "glove50.npz"
@@ -43,8 +44,7 @@ def principal_directions(vectors: Tensor, dim: int) -> Tensor:
     centred = vectors - vectors.mean(dim=0)
     left, values, _ = torch.linalg.svd(centred, full_matrices=False)
     kept = (left * values)[:, :dim]
-    padded = torch.nn.functional.pad(kept, (0, dim - kept.shape[1]))
-    return padded / padded.norm(dim=1, keepdim=True)
+    return unit(functional.pad(kept, (0, dim - kept.shape[1])))
 
 
 @register(
@@ -65,8 +65,12 @@ class Word2VecHead(FixedPrototypeHead):
 
     @classmethod
     def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
-        """Return that d is above the 50 dimensions of the vectors."""
-        size = len(next(iter(word_vectors().values())))
+        """Return that d is above the 50 dimensions of the vectors.
+
+        Raises:
+            UserError: if a class name has no vector.
+        """
+        size = class_vectors(info.class_names).shape[1]
         return None if feature_dim <= size else f"the word vectors have {size} dimensions, fewer than d = {feature_dim}"
 
     def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0) -> None:

@@ -92,13 +92,14 @@ def brier(probabilities: Floats, labels: Ints) -> float:
 
 def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
     """Return softmax(logits / temperature), (N, C)."""
-    return softmax(logits / temperature, axis=1)
+    shares: Floats = softmax(logits / temperature, axis=1)
+    return shares
 
 
 def fit_temperature(logits: Floats, labels: Ints) -> float:
     """Return the temperature in [0.01, 100] of least NLL on held-out logits (Guo et al., ICML 2017), NaN without samples.
 
-    The NLL is convex in 1/T, so the bounded search over log T (scipy) finds the minimum. Where every sample is right there is none, and the lower end is returned.
+    The NLL is convex in 1/T, so the bounded search over log T (scipy) finds the minimum. Where every sample is right there is none: then the lower end.
     """
     if not len(labels):
         return float("nan")

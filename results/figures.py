@@ -1,6 +1,7 @@
 """Figures: accuracy against the feature dimension, and reliability diagrams. One colour per head everywhere."""
 
 import io
+import textwrap
 from pathlib import Path
 
 import matplotlib as mpl
@@ -35,33 +36,35 @@ def accuracy(rows: pd.DataFrame, description: str) -> Figure:
         rows: of one comparison.
         description: its title.
     """
-    summary = tables.summarise(rows[rows["selection"] == "last"], "top1")
-    heads, dims = list(dict.fromkeys(summary["head_label"])), sorted(set(summary["feature_dim"]))
-    looks = styles(list(dict.fromkeys(rows["head_label"])))
+    summary = tables.summarise(rows[(rows["selection"] == "last") | (rows["status"] != "done")], "top1")
+    heads, dims = list(dict.fromkeys(rows["head_label"])), sorted(set(summary["feature_dim"]))
+    looks = styles(heads)
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
         figure = Figure(figsize=(7.2, 4.6), layout="constrained")
         axis = figure.subplots()
-        for head in heads:
+        for place, head in enumerate(heads):
             own = summary[summary["head_label"] == head].sort_values("feature_dim")
             colour, marker = looks[head]
             spread = 100 * own["std"].fillna(0)
-            axis.errorbar(own["feature_dim"], 100 * own["mean"], spread, color=colour, marker=marker, markersize=6, capsize=3, linewidth=1.8, label=head)
+            # Heads stand 1.5 % apart, so that equal means and their error bars stay visible.
+            dodge = 1.015 ** (place - (len(heads) - 1) / 2)
+            axis.errorbar(own["feature_dim"] * dodge, 100 * own["mean"], spread, color=colour, marker=marker, capsize=3, linewidth=1.8, label=head)
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(FixedLocator(dims))
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set(xlabel="feature dimension d (log scale)", ylabel="top-1 test accuracy (%)")
-        axis.set_title(f"{description}\nlast epoch, mean ± std over n = {summary['n'].max()} seeds", fontsize=10)
+        title = textwrap.fill(f"{description}; last epoch, mean ± std over n = {summary['n'].max()} seeds", 90)
+        axis.set_title(title, fontsize=9)
         axis.legend(title="head", frameon=True)
     return figure
 
 
-def reliability(head: str, bins: calibration.Bins, colour: str, title: str) -> Figure:
+def reliability(bins: calibration.Bins, colour: str, title: str) -> Figure:
     """Draw a reliability diagram: accuracy by confidence as bars, the gap to the diagonal, and the confidence histogram below.
 
     Args:
-        head: head label.
-        bins: of its predictions.
+        bins: of a head's predictions.
         colour: of the head.
         title: of the figure.
     """
@@ -87,10 +90,10 @@ def reliability(head: str, bins: calibration.Bins, colour: str, title: str) -> F
         above.plot([0, 1], [0, 1], color="0.3", linestyle="--", linewidth=1.2, label="perfectly calibrated")
         above.set(ylim=(0, 1.02), ylabel="accuracy")
         above.set_title(title, fontsize=10)
-        above.legend(loc="upper left", fontsize=9, frameon=True)
+        above.legend(loc="upper left", fontsize=9, frameon=True, framealpha=0.9)
         above.text(0.97, 0.04, f"ECE {100 * bins.ece():.2f} %", transform=above.transAxes, ha="right", bbox={"facecolor": "white", "edgecolor": "0.7"})
         below.bar(middle, bins.counts / bins.counts.sum(), width, color=colour, edgecolor="white")
-        below.set(xlim=(0, 1), xlabel="confidence", ylabel="part of samples")
+        below.set(xlim=(0, 1), xlabel="confidence", ylabel="fraction")
     return figure
 
 
@@ -106,7 +109,8 @@ def reliability_of(rows: pd.DataFrame, out: Path) -> dict[str, Figure]:
     last = rows[rows["selection"] == "last"]
     looks = styles(list(dict.fromkeys(rows["head_label"])))
     figures = {}
-    for head, own in last.groupby("head_label", sort=False):
+    for head in (label for label in looks if (last["head_label"] == label).any()):
+        own = last[last["head_label"] == head]
         dim = own["feature_dim"].max()
         probabilities, labels = [], []
         for _, row in own[own["feature_dim"] == dim].iterrows():
@@ -117,7 +121,7 @@ def reliability_of(rows: pd.DataFrame, out: Path) -> dict[str, Figure]:
         view = own["calibration_view"].iloc[0]
         bins = calibration.top_label(np.concatenate(probabilities), np.concatenate(labels))
         title = f"{head} on {own['dataset'].iloc[0]}, d = {dim}, {view} view\nlast epoch, {len(labels)} seed{'s' if len(labels) > 1 else ''} pooled"
-        figures[str(head)] = reliability(str(head), bins, looks[str(head)][0], title)
+        figures[head] = reliability(bins, looks[head][0], title)
     return figures
 
 

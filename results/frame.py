@@ -26,8 +26,9 @@ COLUMNS = [
     *PROVENANCE,
     *("started_at", "finished_at"),
 ]
-# Columns that a grid without a finished cell would otherwise leave without a type.
-NUMBERS = ["feature_dim", "seed", "epoch", *(name for name in METRICS if name != "calibration_view"), *RUN, "threads"]
+# Types that cells without a result, whose fields are empty, would otherwise change.
+INTEGERS = "feature_dim num_classes seed epochs epoch n_train n_val n_test threads".split()
+FLOATS = [*(name for name in METRICS if name != "calibration_view"), *RUN]
 
 
 def load(out: Path, grid: str) -> pd.DataFrame:
@@ -47,8 +48,7 @@ def load(out: Path, grid: str) -> pd.DataFrame:
     plan = yaml.safe_load((store.grid_folder(out, grid) / "grid.yaml").read_text())
     rows = [row for cell in plan["cells"] for row in _rows(out, plan["name"], cell)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame[NUMBERS] = frame[NUMBERS].apply(pd.to_numeric)
-    return frame
+    return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(FLOATS, "float64"))
 
 
 def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ def calibration(rows: pd.DataFrame, selection: str, description: str, name: str)
     chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
     summaries = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in ["top1", *CALIBRATION]}
     usual = _seeds(summaries["top1"])
-    index = pd.MultiIndex.from_tuples(sorted(summaries["top1"].index, key=lambda key: key[0]), names=["d", "head"])
+    index = summaries["top1"].sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
     titles = {"top1": "top-1"} | CALIBRATION
     cells = pd.DataFrame({title: [_text(summaries[metric].loc[key], usual) for key in index] for metric, title in titles.items()}, index=index)
     bold = pd.DataFrame(False, index=index, columns=cells.columns)
@@ -168,4 +168,4 @@ def latex(table: Table) -> str:
 
 def html(table: Table) -> str:
     """Return the table as an HTML fragment."""
-    return _marked(table, "<b>", "</b>").reset_index().to_html(index=False, escape=False, border=0)
+    return _marked(table, "<b>", "</b>").reset_index().to_html(index=False, escape=False, border=0, classes=f"names{table.cells.index.nlevels}")

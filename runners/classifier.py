@@ -31,13 +31,14 @@ class Classifier(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W) to features (B, d), float32."""
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
-            pooled = self.backbone(images.contiguous(memory_format=torch.channels_last))
-        return self.projection(pooled.float())
+            pooled: Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.projection(pooled.float())
+        return features
 
     def forward(self, batch: Batch, context: Context) -> Tensor:
         """Return the loss of a batch, a scalar; the head observes the features first."""
         views = batch.images.shape[:2]
-        features = self.features(batch.images.flatten(0, 1)).unflatten(0, views)
+        features = self.features(batch.images.flatten(0, 1)).reshape(*views, -1)
         with torch.no_grad():
             self.head.observe(features.detach(), batch.targets, context)
         return self.head.loss(features, batch.targets, context)
@@ -59,7 +60,7 @@ def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
         torch.manual_seed(derive(cell.seed, "backbone"))
         backbone = BACKBONES.get(cell.backbone).target(info.image_shape, **cell.backbone_options)
         torch.manual_seed(derive(cell.seed, "projection"))
-        projection = nn.Linear(int(backbone.num_features), cell.feature_dim) if cell.projection == "linear" else nn.Identity()
+        projection = nn.Linear(backbone.num_features, cell.feature_dim) if cell.projection == "linear" else nn.Identity()
         torch.manual_seed(derive(cell.seed, "head"))
         head = HEADS.get(cell.head).target(info, cell.feature_dim, **cell.head_options)
     return Classifier(backbone, projection, head, bf16=bf16).to(memory_format=torch.channels_last)
@@ -69,7 +70,7 @@ def unsupported(cell: Cell, info: DataInfo) -> str | None:
     """Return why a cell does not apply, or None where it does."""
     if cell.projection == "none":
         with torch.device("meta"):
-            width = int(BACKBONES.get(cell.backbone).target(info.image_shape, **cell.backbone_options).num_features)
+            width = BACKBONES.get(cell.backbone).target(info.image_shape, **cell.backbone_options).num_features
         if width != cell.feature_dim:
             return f"without a projection d must equal the backbone's {width} features"
     return HEADS.get(cell.head).target.supports(info, cell.feature_dim, **cell.head_options)

@@ -53,7 +53,8 @@ class Display:
         assert self.cell is not None
         top1 = row.get("val_top1", float("nan"))
         accuracy = f", val {100 * top1:.1f} %" if top1 == top1 else ""
-        text = f"{_name(self.cell)}: epoch {row['epoch']}/{self.cell.recipe.epochs}, loss {row['train_loss']:.4f}{accuracy}, {row['images'] / row['seconds']:.0f} images/s"
+        speed = f"{row['images'] / row['seconds']:.0f} images/s"
+        text = f"{_name(self.cell)}: epoch {row['epoch']}/{self.cell.recipe.epochs}, loss {row['train_loss']:.4f}{accuracy}, {speed}"
         self._show(text)
         if not self.live and time.monotonic() - self.last_line > QUIET_SECONDS:
             self._line(f"  {text}")
@@ -64,7 +65,7 @@ class Display:
         self.trained += 1
         last, seconds = result["selections"]["last"], result["train_seconds"]
         speed = f"{result['images_per_second']:.0f} images/s"
-        self._line(f"{self._count()} {_name(self.cell)}: test {100 * last['top1']:.2f} %, {seconds:.1f} s, {speed}, {self._left()}")
+        self._line(f"{self._count()} {_name(self.cell)}: {100 * last['top1']:.2f} % on test, {seconds:.1f} s, {speed}, {self._left()}")
 
     def failed(self, error: Exception) -> None:
         """Count and show a failed cell."""

@@ -26,7 +26,7 @@ from runners.parts import Parts
 from runners.recipes import Recipe
 
 
-class NonFiniteLoss(Exception):
+class NonFiniteLossError(Exception):
     """The training loss of an epoch is NaN or infinite."""
 
 
@@ -80,7 +80,7 @@ def train(cell: Cell, parts: Parts, hardware: Hardware, on_epoch: Callable[[dict
         on_epoch: called with each finished row of the history.
 
     Raises:
-        NonFiniteLoss: at the end of the epoch in which the loss left the finite numbers.
+        NonFiniteLossError: at the end of the epoch in which the loss left the finite numbers.
     """
     classifier = build(cell, parts.info(cell.seed), bf16=hardware.bf16).to(hardware.device)
     plan = stage_plan(cell, type(classifier.head), len(parts.train))
@@ -92,9 +92,7 @@ def train(cell: Cell, parts: Parts, hardware: Hardware, on_epoch: Callable[[dict
     return run
 
 
-def _run_stage(
-    run: Trained, cell: Cell, stage: Stage, recipe: Recipe, parts: Parts, on_epoch: Callable[[dict[str, Any]], None], *, last_stage: bool
-) -> None:
+def _run_stage(run: Trained, cell: Cell, stage: Stage, recipe: Recipe, parts: Parts, on_epoch: Callable[[dict[str, Any]], None], *, last_stage: bool) -> None:
     classifier = run.classifier
     steps = len(parts.train) // recipe.batch_size if recipe.drop_last else math.ceil(len(parts.train) / recipe.batch_size)
     classifier.set_trainable(stage.trainable)
@@ -105,10 +103,12 @@ def _run_stage(
         context = Context(stage.name, epoch, stage.epochs, epoch * steps, collect)
         logged = classifier.head.on_epoch_start(context)
         classifier.set_trainable(stage.trainable)
-        row = {"epoch": len(run.history) + 1, "stage": stage.name} | _run_epoch(classifier, cell.seed, stage, recipe, parts.train, sgd, schedule, context)
+        row: dict[str, Any] = {"epoch": len(run.history) + 1, "stage": stage.name} | _run_epoch(
+            classifier, cell.seed, stage, recipe, parts.train, sgd, schedule, context
+        )
         logged |= classifier.head.on_epoch_end(replace(context, step=context.step + steps))
         if not math.isfinite(row["train_loss"]):
-            raise NonFiniteLoss(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
+            raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
         if last_stage:
             row |= {"val_top1": evaluate.top1(classifier, parts.val) if len(parts.val) else math.nan, "test_top1": evaluate.top1(classifier, parts.test)}
         run.history.append(row | logged)

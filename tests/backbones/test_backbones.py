@@ -1,0 +1,45 @@
+"""Every backbone takes any small image; ResNet-32 has the published size."""
+
+import pytest
+import torch
+
+from backbones import BACKBONES
+from backbones.resnet_cifar import SHORTCUTS, ResNet32
+
+
+@pytest.mark.parametrize("name", BACKBONES.names())
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (3, 64, 64), (3, 96, 96), (4, 13, 17)])
+def test_any_size_and_channels(name: str, shape: tuple[int, int, int]) -> None:
+    backbone = BACKBONES.get(name).target(shape)
+    features = backbone(torch.randn(2, *shape))
+    assert features.shape == (2, backbone.num_features)
+    features.sum().backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+
+
+def test_fast_convnet_widths() -> None:
+    backbone = BACKBONES.get("fast_convnet").target((3, 32, 32), widths=(4, 6, 10))
+    assert backbone.num_features == 10
+    assert [module.out_channels for module in backbone.modules() if isinstance(module, torch.nn.Conv2d)] == [4, 4, 6, 6, 10, 10]
+
+
+@pytest.mark.parametrize(("shortcut", "width", "features"), [("A", 16, 64), ("A", 32, 128), ("conv3x3", 16, 64), ("conv3x3", 32, 128)])
+def test_resnet32_has_32_layers_and_the_width(shortcut: str, width: int, features: int) -> None:
+    backbone = BACKBONES.get("resnet32").target((3, 32, 32), shortcut=shortcut, width=width)
+    main_path = [name for name, module in backbone.named_modules() if isinstance(module, torch.nn.Conv2d) and "shortcut" not in name]
+    assert len(main_path) == 31  # and the linear layer after it
+    assert backbone.num_features == features
+
+
+def test_resnet32_parameters_are_the_published_0_46_million() -> None:
+    """He et al., 2016, table 6: 0.46 M with option A, the last linear layer (64 x 10 + 10) included."""
+    parameters = sum(p.numel() for p in ResNet32((3, 32, 32), shortcut="A").parameters()) + 650
+    assert round(parameters / 1e6, 2) == 0.46
+
+
+def test_shortcut_a_subsamples_and_pads_with_zeros() -> None:
+    x = torch.randn(2, 4, 6, 6)
+    y = SHORTCUTS["A"](4, 8)(x)
+    assert torch.equal(y[:, 2:6], x[:, :, ::2, ::2])
+    assert torch.all(y[:, :2] == 0)
+    assert torch.all(y[:, 6:] == 0)

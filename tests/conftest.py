@@ -1,0 +1,20 @@
+"""Fixtures of the whole suite."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep computed prototypes out of the user's cache."""
+    os.environ["HEADBENCH_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def data_root(tmp_path: Path) -> Path:
+    """An empty data folder; the digits need no more."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder

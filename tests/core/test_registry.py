@@ -1,0 +1,69 @@
+"""The registry: explicit names, duplicates are errors, unknown names suggest the nearest, options are checked."""
+
+from typing import Literal
+
+import pytest
+from pydantic import PositiveFloat
+
+from backbones import BACKBONES
+from core.errors import UserError
+from core.registry import Registry
+from data import DATASETS
+from heads import HEADS
+
+
+class Thing:
+    def __init__(self, size: int, *, scale: PositiveFloat = 1.0, mode: Literal["a", "b"] = "a", widths: tuple[int, int] = (1, 2)) -> None:
+        self.values = (size, scale, mode, widths)
+
+
+@pytest.fixture
+def things() -> Registry[type[Thing]]:
+    registry: Registry[type[Thing]] = Registry("thing")
+    registry.register("thing", version=3, paper="somebody")(Thing)
+    return registry
+
+
+def test_get_returns_what_was_registered(things: Registry[type[Thing]]) -> None:
+    entry = things.get("thing")
+    assert (entry.target, entry.version, entry.about) == (Thing, 3, {"paper": "somebody"})
+
+
+def test_a_duplicate_name_is_an_error(things: Registry[type[Thing]]) -> None:
+    with pytest.raises(ValueError, match="thing 'thing' is registered twice"):
+        things.register("thing", version=1)(Thing)
+
+
+def test_an_unknown_name_suggests_the_nearest(things: Registry[type[Thing]]) -> None:
+    with pytest.raises(UserError, match="unknown thing 'thign'; did you mean 'thing'"):
+        things.get("thign")
+
+
+def test_options_are_completed_in_json_types(things: Registry[type[Thing]]) -> None:
+    assert things.get("thing").resolve({"scale": 2}, "here") == {"scale": 2.0, "mode": "a", "widths": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scael": 2}, "here: unknown key 'scael'; did you mean 'scale'"),
+        ({"scale": 0}, r"here: scale: .*greater than 0 \(got 0\)"),
+        ({"mode": "c"}, r"here: mode: .*'a' or 'b' \(got 'c'\)"),
+        ({"size": 3}, "here: unknown key 'size'"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(things: Registry[type[Thing]], options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        things.get("thing").resolve(options, "here")
+    assert "\n" not in str(caught.value)
+
+
+def test_everything_in_the_packages_is_discovered() -> None:
+    assert {"dl2pa", "etf", "hpn", "psc", "word2vec"} <= set(HEADS.names())
+    assert BACKBONES.names() == ["fast_convnet", "resnet32"]
+    assert DATASETS.names() == ["cifar10", "cifar100", "digits"]
+
+
+def test_every_head_names_paper_source_and_deviations() -> None:
+    for name in HEADS.names():
+        assert all(HEADS.get(name).about[key] for key in ("paper", "source", "deviations"))

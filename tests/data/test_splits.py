@@ -1,0 +1,31 @@
+"""The validation split: stratified, fixed by its seed, without overlap."""
+
+import pytest
+import torch
+
+from core.errors import UserError
+from data.splits import validation_split
+
+
+def test_the_split_is_stratified_and_complete() -> None:
+    labels = torch.arange(1000) % 10
+    train, val = validation_split(labels, 0.1, seed=0)
+    assert torch.cat([train, val]).sort().values.tolist() == list(range(1000))
+    assert torch.bincount(labels[val]).tolist() == [10] * 10
+    assert torch.equal(train, train.sort().values)
+
+
+def test_the_seed_decides() -> None:
+    labels = torch.arange(1000) % 10
+    assert torch.equal(validation_split(labels, 0.1, 0)[1], validation_split(labels, 0.1, 0)[1])
+    assert not torch.equal(validation_split(labels, 0.1, 0)[1], validation_split(labels, 0.1, 1)[1])
+
+
+def test_no_fraction_no_validation() -> None:
+    train, val = validation_split(torch.arange(10) % 2, 0, 0)
+    assert (len(train), len(val)) == (10, 0)
+
+
+def test_a_class_that_cannot_be_split_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"val_fraction: 0.1 of 4 images cannot be split by class"):
+        validation_split(torch.tensor([0, 0, 0, 1]), 0.1, 0)

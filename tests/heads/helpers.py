@@ -1,0 +1,64 @@
+"""What the tests of heads share."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.batch import DataInfo, Targets
+from core.random import generator
+from heads import HEADS, Context, Head
+
+CONTEXT = Context("train", 0, 1, 0)
+
+
+def info(num_classes: int = 5, seed: int = 0) -> DataInfo:
+    """Facts of an invented data set whose classes are digits."""
+    counts = torch.arange(num_classes) + 12
+    return DataInfo(num_classes, counts, tuple(str(c % 10) for c in range(num_classes)), int(counts.sum()), (1, 8, 8), generator(seed, "test"))
+
+
+def make(head: str | type[Head], num_classes: int = 5, dim: int = 8, seed: int = 0, **options: Any) -> Head:
+    """Build a head with its default options but those given."""
+    target = HEADS.get(head).target if isinstance(head, str) else head
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return target(info(num_classes, seed), dim, **options)
+
+
+def batch(num_classes: int, dim: int, size: int = 12, views: int = 1, seed: int = 0) -> tuple[Tensor, Targets]:
+    """Random features (V, B, d) that want a gradient, and targets."""
+    stream = generator(seed, "batch")
+    features = torch.randn(views, size, dim, generator=stream).requires_grad_()
+    return features, Targets.plain(torch.randint(0, num_classes, (size,), generator=stream), torch.arange(size))
+
+
+def unit64(x: Tensor) -> Tensor:
+    """Unit rows in float64, one by one."""
+    rows = [row / sum(float(value) ** 2 for value in row) ** 0.5 for row in x.double().reshape(-1, x.shape[-1])]
+    return torch.stack(rows).reshape(x.shape)
+
+
+def slow_scale(num_classes: int) -> float:
+    """The scale s at which a perfectly aligned sample of a simplex has confidence 0.99, by bisection."""
+    low, high = 0.0, 100.0
+    for _ in range(200):
+        s = (low + high) / 2
+        other = torch.tensor(-s / (num_classes - 1), dtype=torch.float64).exp()
+        own = torch.tensor(s, dtype=torch.float64).exp()
+        low, high = (s, high) if own / (own + (num_classes - 1) * other) < 0.99 else (low, s)
+    return (low + high) / 2
+
+
+def slow_squared_cosine(prototypes: Tensor, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Scaled cosines and the mean of (1 - cos)^2, in float64, sample by sample.
+
+    Args:
+        prototypes: (C, d).
+        features: (B, d).
+        labels: (B,).
+    """
+    z, p = unit64(features), prototypes.double()
+    cosines = torch.stack([torch.stack([(z[i] * p[c]).sum() for c in range(len(p))]) for i in range(len(z))])
+    loss = sum((1 - cosines[i, int(labels[i])]) ** 2 for i in range(len(z))) / len(z)
+    return slow_scale(len(p)) * cosines, torch.as_tensor(loss)

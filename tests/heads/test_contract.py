@@ -1,0 +1,290 @@
+"""What every head must hold: the registered ones, and one that uses all of the contract.
+
+A new head brings ``tests/heads/test_<name>.py`` with ``reference(head, features (B, d), labels (B,)) -> (logits (B, C), loss)``, an independent slow float64
+version of its formulas for one view and ``loss_scale`` 1.
+"""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from core.batch import Targets
+from heads import HEADS, Context, Head
+from tests.heads import throwaway
+from tests.heads.helpers import CONTEXT, batch, info, make
+from tests.heads.throwaway import ThrowawayHead
+
+NAMES = [*HEADS.names(), "throwaway"]
+SIZES = [(5, 8), (6, 3), (2, 1), (3, 2)]
+
+
+def target(name: str) -> type[Head]:
+    return ThrowawayHead if name == "throwaway" else HEADS.get(name).target
+
+
+def reference(name: str) -> Callable[[Head, Tensor, Tensor], tuple[Tensor, Tensor]]:
+    module = throwaway if name == "throwaway" else importlib.import_module(f"tests.heads.test_{name}")
+    found: Callable[[Head, Tensor, Tensor], tuple[Tensor, Tensor]] = module.reference
+    return found
+
+
+def applicable(name: str, num_classes: int, dim: int) -> bool:
+    return target(name).supports(info(num_classes), dim) is None
+
+
+def build(name: str, num_classes: int, dim: int) -> Head:
+    if not applicable(name, num_classes, dim):
+        pytest.skip("not applicable")
+    return make(target(name), num_classes, dim)
+
+
+def state(head: Head) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in head.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+every = pytest.mark.parametrize("name", NAMES)
+sizes = pytest.mark.parametrize(("num_classes", "dim"), SIZES)
+
+
+@every
+@sizes
+def test_shapes(name: str, num_classes: int, dim: int) -> None:
+    head = build(name, num_classes, dim)
+    features, targets = batch(num_classes, dim)
+    assert head.logits(features[0]).shape == (12, num_classes)
+    assert head.loss(features, targets, CONTEXT).shape == ()
+    prototypes = head.prototypes()
+    assert prototypes is None or prototypes.shape == (num_classes, dim)
+
+
+@every
+@sizes
+def test_agrees_with_the_slow_float64_version(name: str, num_classes: int, dim: int) -> None:
+    head = build(name, num_classes, dim)
+    features, targets = batch(num_classes, dim)
+    logits, loss = reference(name)(head, features[0].detach(), targets.labels)
+    assert torch.allclose(head.logits(features[0]).double(), logits, atol=1e-4, rtol=1e-5)
+    assert torch.allclose(head.loss(features, targets, CONTEXT).double(), loss, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", HEADS.names())
+@settings(max_examples=25, deadline=None)
+@given(num_classes=st.integers(2, 10), dim=st.integers(1, 12), size=st.integers(1, 9), seed=st.integers(0, 1000))
+def test_agrees_for_any_size(name: str, num_classes: int, dim: int, size: int, seed: int) -> None:
+    if not applicable(name, num_classes, dim):
+        return
+    head = make(name, num_classes, dim, seed)
+    features, targets = batch(num_classes, dim, size, seed=seed)
+    logits, loss = reference(name)(head, features[0].detach(), targets.labels)
+    assert torch.allclose(head.logits(features[0]).double(), logits, atol=1e-3, rtol=1e-4)
+    assert torch.allclose(head.loss(features, targets, CONTEXT).double(), loss, atol=1e-4, rtol=1e-4)
+
+
+@every
+def test_gradients_reach_features_and_parameters_and_nothing_else(name: str) -> None:
+    head = build(name, 5, 8)
+    features, targets = batch(5, 8)
+    head.loss(features, targets, CONTEXT).backward()
+    assert features.grad is not None
+    assert features.grad.abs().sum() > 0
+    for key, parameter in head.named_parameters():
+        assert parameter.grad is not None, key
+        assert torch.isfinite(parameter.grad).all(), key
+    assert not any(buffer.requires_grad for buffer in head.buffers())
+
+
+@every
+@pytest.mark.parametrize("case", ["one class", "one sample", "zero features", "huge features"])
+def test_stays_finite(name: str, case: str) -> None:
+    head = build(name, 5, 8)
+    features, targets = batch(5, 8, size=1 if case == "one sample" else 12)
+    if case == "one class":
+        targets = Targets.plain(torch.full((12,), 3), targets.indices)
+    features = {"zero features": torch.zeros_like(features), "huge features": 1e6 * features}.get(case, features).detach().requires_grad_()
+    with torch.no_grad():
+        head.observe(features, targets, CONTEXT)
+    head.on_epoch_start(Context("train", 1, 2, 1, lambda *_: (features[0].detach(), targets.labels, targets.indices)))
+    loss = head.loss(features, targets, CONTEXT)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert features.grad is not None
+    assert torch.isfinite(features.grad).all()
+    assert all(torch.isfinite(value).all() for value in head.state_dict().values() if value.is_floating_point())
+    assert torch.isfinite(head.logits(features[0])).all()
+
+
+@every
+def test_the_order_of_the_batch_does_not_matter(name: str) -> None:
+    first, second = build(name, 5, 8), build(name, 5, 8)
+    features, targets = batch(5, 8)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
+    shuffled = Targets.plain(targets.labels[order], targets.indices[order])
+    a = first.loss(features, targets, CONTEXT)
+    b = second.loss(features[:, order], shuffled, CONTEXT)
+    assert torch.allclose(a, b, atol=1e-6)
+    with torch.no_grad():
+        first.observe(features, targets, CONTEXT)
+        second.observe(features[:, order], shuffled, CONTEXT)
+    assert all(torch.allclose(first.state_dict()[key], value, atol=1e-6) for key, value in second.state_dict().items())
+
+
+@pytest.mark.parametrize("name", HEADS.names())
+def test_the_loss_is_linear_in_the_mixed_pairs(name: str) -> None:
+    head = build(name, 5, 8)
+    features, targets = batch(5, 8)
+    other = targets.labels.flip(0)
+    weight = torch.tensor(0.3)
+    mixed = Targets(targets.labels, targets.indices, ((targets.labels, weight), (other, 1 - weight)))
+    parts = [head.loss(features, Targets.plain(labels, targets.indices), CONTEXT) for labels in (targets.labels, other)]
+    assert torch.allclose(head.loss(features, mixed, CONTEXT), 0.3 * parts[0] + 0.7 * parts[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", HEADS.names())
+def test_views_are_averaged(name: str) -> None:
+    head = build(name, 5, 8)
+    features, targets = batch(5, 8, views=3)
+    parts = torch.stack([head.loss(view[None], targets, CONTEXT) for view in features])
+    assert torch.allclose(head.loss(features, targets, CONTEXT), parts.mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", HEADS.names())
+def test_loss_scale_is_a_factor(name: str) -> None:
+    features, targets = batch(5, 8)
+    plain, scaled = (make(name, loss_scale=scale).loss(features, targets, CONTEXT) for scale in (1.0, 3.5))
+    assert torch.allclose(3.5 * plain, scaled)
+
+
+@every
+def test_deterministic(name: str) -> None:
+    features, targets = batch(5, 8)
+    a, b = build(name, 5, 8), build(name, 5, 8)
+    assert same(state(a), state(b))
+    assert torch.equal(a.loss(features, targets, CONTEXT), b.loss(features, targets, CONTEXT))
+
+
+@every
+def test_only_observe_and_epoch_hooks_write_state(name: str) -> None:
+    head = build(name, 5, 8)
+    features, targets = batch(5, 8)
+    before = state(head)
+    head.loss(features, targets, CONTEXT)
+    head.eval()
+    head.logits(features[0])
+    head.loss(features, targets, CONTEXT)
+    assert same(before, state(head))
+
+
+@every
+def test_a_reloaded_head_goes_on_bit_for_bit(name: str) -> None:
+    head, other = build(name, 5, 8), make(target(name), 5, 8, seed=9)
+    collected: Any = lambda *_: (torch.randn(12, 8, generator=torch.Generator().manual_seed(2)), targets.labels, targets.indices)  # noqa: E731
+    features, targets = batch(5, 8)
+    for step in range(3):
+        with torch.no_grad():
+            head.observe(features * (step + 1), targets, CONTEXT)
+    head.on_epoch_start(Context("train", 0, 2, 3, collected))
+    other.load_state_dict(state(head))
+    for each in (head, other):
+        with torch.no_grad():
+            each.observe(features.flip(2), targets, CONTEXT)
+        each.on_epoch_start(Context("train", 2, 3, 6, collected))
+    assert torch.equal(head.logits(features[0]), other.logits(features[0]))
+    assert torch.equal(head.loss(features, targets, CONTEXT), other.loss(features, targets, CONTEXT))
+    assert same(state(head), state(other))
+
+
+@pytest.mark.parametrize("name", HEADS.names())
+def test_raw_scores_of_fixed_heads_are_cosines(name: str) -> None:
+    head = build(name, 5, 8)
+    features, _ = batch(5, 8)
+    prototypes = head.prototypes()
+    assert prototypes is not None
+    if not any(True for _ in head.parameters()):
+        cosines = torch.nn.functional.cosine_similarity(features[0][:, None], prototypes[None], dim=2)
+        assert torch.allclose(head.logits(features[0]) / head.native_scale, cosines, atol=1e-6)
+
+
+class NoHostTensors(TorchDispatchMode):
+    """Reject every operation that reads or makes a tensor on the CPU, but for scalars."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves((args, kwargs, result)):
+            assert not (isinstance(leaf, Tensor) and leaf.device.type == "cpu" and leaf.dim()), f"{func} touches a CPU tensor {tuple(leaf.shape)}"
+        return result
+
+
+class Method(nn.Module):
+    """One method of a head as a module, for ``functional_call``."""
+
+    def __init__(self, head: Head, method: str) -> None:
+        super().__init__()
+        self.head, self.method = head, method
+
+    def forward(self, *arguments: Any) -> Any:
+        return getattr(self.head, self.method)(*arguments)
+
+
+def on_fake_cuda(head: Head, dim: int) -> None:
+    """Run ``logits``, ``observe`` and ``loss`` with fake CUDA parameters, buffers and inputs; any wait for the device or host tensor raises."""
+    layout = [(f"head.{key}", value.shape, value.dtype) for key, value in head.state_dict().items()]
+    with FakeTensorMode():
+        fake = {key: torch.empty(shape, dtype=dtype, device="cuda") for key, shape, dtype in layout}
+        features = torch.empty(2, 6, dim, device="cuda")
+        labels = torch.empty(6, dtype=torch.int64, device="cuda")
+        targets = Targets(labels, labels, ((labels, torch.empty((), device="cuda")), (labels, torch.empty((), device="cuda"))))
+        with NoHostTensors(), torch.no_grad():
+            scores = functional_call(Method(head, "logits"), fake, (features[0],))
+            functional_call(Method(head, "observe"), fake, (features, targets, CONTEXT))
+            loss = functional_call(Method(head, "loss"), fake, (features, targets, CONTEXT))
+        assert scores.device.type == loss.device.type == "cuda"
+
+
+@every
+def test_runs_on_a_fake_cuda_device(name: str) -> None:
+    on_fake_cuda(build(name, 5, 8), 8)
+
+
+class WaitsForTheDevice(ThrowawayHead):
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        return features.sum() if targets.labels.max().item() > 2 else features.mean()
+
+
+class MasksByValue(ThrowawayHead):
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        return features[0][targets.labels == 1].sum()
+
+
+class MakesHostTensors(ThrowawayHead):
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        return features.mean() * torch.ones(3).sum()
+
+
+@pytest.mark.parametrize("wrong", [WaitsForTheDevice, MasksByValue, MakesHostTensors])
+def test_the_fake_device_finds_what_it_is_there_for(wrong: type[Head]) -> None:
+    with pytest.raises(Exception, match=r"CPU tensor|_local_scalar_dense|nonzero"):
+        on_fake_cuda(make(wrong, 5, 8), 8)
+
+
+@every
+def test_computes_in_float32_under_autocast(name: str) -> None:
+    """The runner calls heads outside of autocast; a head called inside must not lose its buffers' type."""
+    head = build(name, 5, 8)
+    features, targets = batch(5, 8)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        head.observe(features, targets, CONTEXT)
+    assert all(value.dtype != torch.bfloat16 for value in head.state_dict().values())

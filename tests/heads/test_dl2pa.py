@@ -1,0 +1,62 @@
+"""DL2PA: the momentum recursion, the assignment, and the loss after it."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.batch import Targets
+from heads import Head
+from tests.heads.helpers import CONTEXT, batch, make, slow_squared_cosine, unit64
+
+
+def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The float64 formula with each class's assigned prototype."""
+    state = head.state_dict()
+    return slow_squared_cosine(torch.stack([state["bank"][k] for k in state["assignment"]]), features, labels)
+
+
+def test_momentum_takes_the_mean_of_a_class_in_the_batch() -> None:
+    """q <- normalise(0.9 q + 0.1 mean), by hand in float64; class 1 has two samples, class 2 none."""
+    head = make("dl2pa", num_classes=3, dim=2)
+    start = unit64(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]]))
+    head.load_state_dict(head.state_dict() | {"class_means": start.float()})
+    features = torch.tensor([[[0.0, 5.0], [3.0, 0.0], [1.0, 1.0]]])
+    labels = torch.tensor([0, 1, 1])
+    head.observe(features, Targets.plain(labels, labels), CONTEXT)
+    z = unit64(features[0])
+    expected = torch.stack([0.9 * start[0] + 0.1 * z[0], 0.9 * start[1] + 0.1 * (z[1] + z[2]) / 2, start[2]])
+    assert torch.allclose(head.state_dict()["class_means"].double(), unit64(expected), atol=1e-6)
+
+
+def test_the_first_batch_sets_the_mean() -> None:
+    head = make("dl2pa", num_classes=3, dim=2)
+    label = torch.tensor([1])
+    head.observe(torch.tensor([[[3.0, 4.0]]]), Targets.plain(label, label), CONTEXT)
+    assert torch.allclose(head.state_dict()["class_means"], torch.tensor([[0.0, 0.0], [0.6, 0.8], [0.0, 0.0]]))
+
+
+def test_reassignment_recovers_a_permutation() -> None:
+    head = make("dl2pa", num_classes=6, dim=3)
+    order = torch.tensor([3, 0, 5, 1, 2, 4])
+    bank = head.state_dict()["bank"]
+    head.load_state_dict(head.state_dict() | {"class_means": bank[order]})
+    logged = head.on_epoch_start(CONTEXT)
+    assert torch.equal(head.state_dict()["assignment"], order)
+    assert logged["assignment_changes"] == 6
+    assert logged["assignment_similarity"] == pytest.approx(6, abs=1e-5)
+    assert torch.equal(head.logits(bank[order]).argmax(dim=1), torch.arange(6))
+    assert head.on_epoch_start(CONTEXT)["assignment_changes"] == 0
+
+
+def test_nothing_is_reassigned_before_anything_was_seen() -> None:
+    head = make("dl2pa", num_classes=6, dim=3)
+    assert head.on_epoch_start(CONTEXT)["assignment_changes"] == 0
+    assert torch.equal(head.state_dict()["assignment"], torch.arange(6))
+
+
+def test_evaluation_mode_and_the_loss_leave_the_means_alone() -> None:
+    head = make("dl2pa").eval()
+    features, targets = batch(5, 8)
+    head.logits(features[0])
+    head.loss(features, targets, CONTEXT)
+    assert torch.all(head.state_dict()["class_means"] == 0)

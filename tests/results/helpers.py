@@ -1,0 +1,74 @@
+"""A small store made by hand: two heads and two dimensions, three seeds, an inapplicable and a failed cell."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from results import metrics, store
+
+FACTS = {
+    "dataset": "toy",
+    "data_fingerprint": "abc",
+    "protocol": "holdout-0.1",
+    "backbone": "net",
+    "projection": "linear",
+    "head_options": "{}",
+    "num_classes": 4,
+    "imbalance_factor": 1,
+    "recipe": "fast",
+    "recipe_hash": "123",
+    "epochs": 2,
+    "n_train": 80,
+    "n_val": 40,
+    "n_test": 40,
+}
+PROVENANCE = {"device": "cpu", "threads": 2, "precision": "fp32", "git_commit": "0123456789ab", "torch_version": "2"}
+
+
+def facts(head: str, dim: int, seed: int, **changes: Any) -> dict[str, Any]:
+    """A cell's columns."""
+    return FACTS | {"head": head, "head_label": head, "feature_dim": dim, "seed": seed} | changes
+
+
+def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
+    """Write a finished cell with ``right`` of 40 test images right; return its entry in ``grid.yaml``."""
+    cell_id = f"{cell['head_label']}-{cell['feature_dim']}-{cell['seed']}-{cell['dataset']}"
+    rng = np.random.default_rng(right)
+    labels = np.arange(40) % 4
+    logits = 3 * np.eye(4)[np.where(np.arange(40) < right, labels, (labels + 1) % 4)] + 0.1 * rng.standard_normal((40, 4))
+    measured = metrics.evaluate((logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, np.full(4, 20))
+    arrays = {"test_labels": labels, "val_labels": labels[::-1].copy(), "last_test_logits": logits.astype(np.float32), "val_logits": logits[::-1].copy()}
+    folder = store.cell_folder(out, cell_id)
+    store.write_arrays(folder / "predictions.npz", arrays)
+    result = {
+        "cell_id": cell_id,
+        "facts": cell,
+        "native_scale": 1.0,
+        "selections": {"last": {"epoch": 2} | measured, "best_test": {"epoch": 1} | measured},
+        "train_loss": 0.5,
+        "train_seconds": 1.0,
+        "images_per_second": 100.0,
+        "peak_memory_mb": 10.0,
+        "provenance": PROVENANCE,
+        "started_at": "2026-01-01T00:00:00+00:00",
+        "finished_at": "2026-01-01T00:01:00+00:00",
+    }
+    store.write_result(folder, result)
+    return {"cell_id": cell_id, "not_applicable": None} | cell
+
+
+def write_grid(out: Path, cells: list[dict[str, Any]], name: str = "toy-grid") -> None:
+    """Write ``grid.yaml``."""
+    store.write_yaml(store.grid_folder(out, name) / "grid.yaml", {"name": name, "cells": cells})
+
+
+def toy(out: Path) -> None:
+    """Write the whole store."""
+    cells = [write_cell(out, facts("psc", dim, seed), right) for dim, rights in ((2, (20, 22, 24)), (5, (36, 36, 36))) for seed, right in enumerate(rights)]
+    cells += [write_cell(out, facts("etf", 5, seed), right) for seed, right in enumerate((36, 38))]
+    cells += [{"cell_id": f"etf-2-{seed}", "not_applicable": "a simplex needs d >= 3"} | facts("etf", 2, seed) for seed in range(3)]
+    cells.append({"cell_id": "etf-5-2", "not_applicable": None} | facts("etf", 5, 2))
+    store.write_text(store.cell_folder(out, "etf-5-2") / "error.txt", "Traceback\n  line\nRuntimeError: no luck\n")
+    cells.append({"cell_id": "not-run", "not_applicable": None} | facts("hpn", 2, 0))
+    write_grid(out, cells)

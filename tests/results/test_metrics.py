@@ -1,0 +1,61 @@
+"""Metrics of one selection, against slow versions and torchmetrics."""
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.functional.classification import multiclass_accuracy
+
+from results import metrics
+
+RNG = np.random.default_rng(0)
+LOGITS = RNG.standard_normal((200, 6)).astype(np.float32)
+LABELS = RNG.integers(0, 6, 200)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_top_k_equals_torchmetrics(k: int) -> None:
+    theirs = multiclass_accuracy(torch.from_numpy(LOGITS), torch.from_numpy(LABELS), num_classes=6, top_k=k, average="micro")
+    assert metrics.top_k(LOGITS, LABELS, k) == pytest.approx(theirs.item())
+
+
+def test_macro_accuracy_equals_torchmetrics() -> None:
+    theirs = multiclass_accuracy(torch.from_numpy(LOGITS), torch.from_numpy(LABELS), num_classes=6, average="macro")
+    assert np.mean(metrics.per_class_accuracy(LOGITS, LABELS)) == pytest.approx(theirs.item())
+
+
+def test_groups_by_count_and_empty_groups_are_nan() -> None:
+    accuracy = np.array([0.9, 0.8, 0.6, 0.4, np.nan])
+    found = metrics.groups(accuracy, np.array([101, 100, 20, 19, 5]))
+    assert found == pytest.approx({"many_accuracy": 0.9, "medium_accuracy": 0.7, "few_accuracy": 0.4})
+    empty = metrics.groups(accuracy, np.array([500] * 5))
+    assert np.isnan([empty["medium_accuracy"], empty["few_accuracy"]]).all()
+
+
+def test_a_class_without_test_samples_is_nan_and_left_out_of_the_mean() -> None:
+    logits, labels = np.eye(3)[[0, 1]].astype(np.float32), np.array([0, 0])
+    assert metrics.per_class_accuracy(logits, labels)[0] == 0.5
+    assert np.isnan(metrics.per_class_accuracy(logits, labels)[1:]).all()
+    assert metrics.evaluate((logits, labels), None, 1.0, np.array([9, 9, 9]))["macro_accuracy"] == 0.5
+
+
+def test_the_three_views_are_three_scales() -> None:
+    """raw = logits / native_scale, native = logits, temperature = logits / T of the validation part."""
+    scale = 6.1
+    test, val = (scale * LOGITS, LABELS), (scale * LOGITS[::-1].copy(), LABELS)
+    found = metrics.evaluate(test, val, scale, np.full(6, 50))
+    temperature = metrics.calibration.fit_temperature(val[0].astype(float), val[1])
+    assert found["temperature"] == pytest.approx(temperature)
+    for view, divisor in (("raw", scale), ("native", 1.0), ("temperature", temperature)):
+        p = metrics.calibration.probabilities(test[0].astype(float) / divisor)
+        assert found[f"ece_{view}"] == pytest.approx(metrics.calibration.top_label(p, LABELS).ece())
+    p = metrics.calibration.probabilities(test[0].astype(float) / temperature)
+    assert found["calibration_view"] == "temperature"
+    assert found["brier"] == pytest.approx(metrics.calibration.brier(p, LABELS))
+    assert found["nll"] == pytest.approx(-np.log(p[np.arange(200), LABELS]).mean())
+
+
+def test_without_validation_there_is_no_temperature() -> None:
+    found = metrics.evaluate((LOGITS, LABELS), None, 1.0, np.full(6, 50))
+    assert np.isnan([found["temperature"], found["ece_temperature"]]).all()
+    assert found["calibration_view"] == "native"
+    assert found["ece_raw"] == found["ece_native"]

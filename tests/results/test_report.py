@@ -1,0 +1,68 @@
+"""The report: every file, one page that needs no other, figures with the heads' colours."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import results
+from results import calibration, figures, frame, report
+from tests.results import helpers
+
+
+def test_the_report_writes_every_file_and_one_self_contained_page(tmp_path: Path) -> None:
+    helpers.toy(tmp_path)
+    built = report.build(tmp_path, "toy-grid")
+    folder = tmp_path / "toy-grid"
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    drawn = {f"figures/toy-{name}.{form}" for name in ("accuracy", "reliability-psc", "reliability-etf") for form in ("png", "svg")}
+    names = ("toy-accuracy-last", "toy-accuracy-best_test", "toy-calibration-last")
+    tabled = {f"tables/{name}.{form}" for name in names for form in ("md", "tex", "csv")}
+    assert files == drawn | tabled | {"grid.yaml", "results.csv", "results.parquet", "report.html"}
+    page = built.page.read_text()
+    assert not re.search(r"(src|href)=[\"'](?!data:)", page)
+    assert page.count("data:image/png;base64,") == 3
+    for text in ("55.00 ± 5.00", "RuntimeError: no luck", "a simplex needs d &gt;= 3", "8 cells done, 1 failed, 3 not applicable"):
+        assert text in page
+
+
+def test_the_copies_on_disk_equal_the_frame(tmp_path: Path) -> None:
+    helpers.toy(tmp_path)
+    rows = report.build(tmp_path, "toy-grid").rows
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "toy-grid" / "results.parquet"), rows)
+    read = pd.read_csv(tmp_path / "toy-grid" / "results.csv")
+    assert read["top1"].tolist() == pytest.approx(rows["top1"].tolist(), nan_ok=True)
+    pd.testing.assert_frame_equal(results.load(tmp_path, "toy-grid"), rows)
+
+
+def test_a_report_without_a_finished_cell(tmp_path: Path) -> None:
+    helpers.write_grid(tmp_path, [{"cell_id": "x", "not_applicable": None} | helpers.facts("psc", 2, 0)])
+    assert "No cell is done yet" in report.build(tmp_path, "toy-grid").page.read_text()
+
+
+def test_the_report_is_the_same_bytes_each_time(tmp_path: Path) -> None:
+    helpers.toy(tmp_path)
+    first = report.build(tmp_path, "toy-grid").page.read_bytes()
+    assert report.build(tmp_path, "toy-grid").page.read_bytes() == first
+
+
+def test_a_head_keeps_its_colour_whatever_else_is_drawn() -> None:
+    alone, together = figures.styles(["dl2pa"]), figures.styles(["psc", "mine", "dl2pa", "hpn(loss_scale=2.0)"])
+    assert alone["dl2pa"] == together["dl2pa"]
+    assert len({colour for colour, _ in together.values()}) == 4
+
+
+def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
+    """Bar heights, gaps and histogram equal the pooled predictions' bins."""
+    helpers.toy(tmp_path)
+    rows = frame.load(tmp_path, "toy-grid")
+    figure = figures.reliability_of(rows, tmp_path)["psc"]
+    above, below = figure.axes
+    bars = sum(patch.get_height() > 0 for patch in below.patches)
+    heights = [patch.get_height() for patch in below.patches]
+    assert sum(heights) == pytest.approx(1)
+    assert len(above.containers) == 2
+    assert len(above.containers[0]) == bars
+    assert len(heights) == calibration.BINS
+    assert "d = 5, temperature view" in above.get_title()

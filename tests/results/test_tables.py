@@ -1,0 +1,81 @@
+"""Tables as golden text, from a store made by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from results import frame, tables
+from results.frame import COLUMNS
+from tests.results import helpers
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    helpers.toy(tmp_path)
+    return tmp_path
+
+
+def table(out: Path, name: str) -> tables.Table:
+    return next(made for made in tables.of(frame.load(out, "toy-grid")) if made.name == name)
+
+
+def test_rows(out: Path) -> None:
+    rows = frame.load(out, "toy-grid")
+    assert list(rows.columns) == COLUMNS
+    assert rows["status"].value_counts().to_dict() == {"done": 16, "not_applicable": 3, "failed": 1}
+    assert rows.loc[rows["status"] == "failed", "error"].tolist() == ["RuntimeError: no luck"]
+    assert rows.loc[(rows["head"] == "psc") & (rows["selection"] == "last") & (rows["feature_dim"] == 2), "top1"].tolist() == [0.5, 0.55, 0.6]
+    assert rows["threads"].dtype == "Int64"
+
+
+def test_accuracy_in_markdown(out: Path) -> None:
+    assert tables.markdown(table(out, "toy-accuracy-last")) == (
+        "Top-1 test accuracy in %, last epoch, mean ± std over n = 3 seeds. toy, net, recipe fast, projection linear, protocol holdout-0.1.\n\n"
+        "| head   | d = 2            | d = 5                  |\n"
+        "|:-------|:-----------------|:-----------------------|\n"
+        "| psc    | **55.00 ± 5.00** | 90.00 ± 0.00           |\n"
+        "| etf    | n/a              | **92.50 ± 3.54 (n=2)** |\n"
+    )
+
+
+def test_accuracy_in_latex(out: Path) -> None:
+    text = tables.latex(table(out, "toy-accuracy-last"))
+    assert text.startswith("\\begin{table}\n\\centering\n\\caption{Top-1 test accuracy in \\%, last epoch, mean $\\pm$ std over n = 3 seeds.")
+    assert "\\toprule\nhead & d = 2 & d = 5 \\\\\n\\midrule\npsc & \\textbf{55.00 $\\pm$ 5.00} & 90.00 $\\pm$ 0.00 \\\\\n" in text
+    assert "etf & n/a & \\textbf{92.50 $\\pm$ 3.54 (n=2)} \\\\\n\\bottomrule" in text
+
+
+def test_the_csv_holds_the_numbers(out: Path) -> None:
+    tidy = table(out, "toy-accuracy-last").tidy.set_index(["head_label", "feature_dim"])
+    assert tidy.loc[("psc", 2), ["mean", "std", "n"]].tolist() == pytest.approx([0.55, 0.05, 3])
+    assert tidy.loc[("etf", 2), "state"] == "not_applicable"
+
+
+def test_calibration_equals_the_rows(out: Path) -> None:
+    made = table(out, "toy-calibration-last")
+    assert made.cells.columns.tolist() == ["top-1", "ECE raw", "ECE native", "ECE temperature", "T", "NLL", "Brier"]
+    assert made.cells.index.tolist() == [(2, "psc"), (5, "psc"), (5, "etf")]
+    rows = frame.load(out, "toy-grid")
+    chosen = rows[(rows["head"] == "etf") & (rows["selection"] == "last")]["ece_native"]
+    assert made.cells.loc[(5, "etf"), "ECE native"] == f"{100 * chosen.mean():.2f} ± {100 * chosen.std(ddof=1):.2f} (n=2)"
+    best = rows[(rows["selection"] == "last") & (rows["feature_dim"] == 5)].groupby("head")["nll"].mean().idxmin()
+    assert made.bold["NLL"].loc[5].to_dict() == {"psc": best == "psc", "etf": best == "etf"}
+
+
+def test_variants_and_protocols_are_never_averaged(tmp_path: Path) -> None:
+    cells = [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0), 20)]
+    cells += [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0, head_label="psc(x=1)"), 30)]
+    cells += [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 1, recipe="fast(epochs=9)"), 40)]
+    cells += [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0, dataset="other"), 10)]
+    helpers.write_grid(tmp_path, cells)
+    made = {one.name: one for one in tables.of(frame.load(tmp_path, "toy-grid")) if "accuracy-last" in one.name}
+    assert list(made) == ["toy-1-accuracy-last", "toy-2-accuracy-last", "other-accuracy-last"]
+    assert made["toy-1-accuracy-last"].cells["d = 2"].to_dict() == {"psc": "50.00", "psc(x=1)": "75.00"}
+    assert made["toy-2-accuracy-last"].cells["d = 2"].to_dict() == {"psc": "100.00"}
+
+
+def test_an_empty_store(tmp_path: Path) -> None:
+    helpers.write_grid(tmp_path, [{"cell_id": "x", "not_applicable": None} | helpers.facts("psc", 2, 0)])
+    rows = frame.load(tmp_path, "toy-grid")
+    assert len(rows) == 0
+    assert tables.of(rows) == []

@@ -1,0 +1,50 @@
+"""What the tests of the runner share: small cells on the real digits."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from heads import HEADS
+from runners import config, parts, plan
+from runners.config import Cell
+from runners.hardware import Hardware
+from runners.parts import Parts
+from tests.heads.throwaway import ThrowawayHead
+
+CPU = Hardware(torch.device("cpu"), torch.get_num_threads(), bf16=False)
+TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
+QUICK = {"base": "fast", "epochs": 2, "batch_size": 128, "lr": 0.05, "pad": 1, "flip": False}
+
+if "throwaway" not in HEADS.names():
+    HEADS.register("throwaway", version=1, paper="-", source="-", deviations="-")(ThrowawayHead)
+
+
+def grid(**changes: Any) -> dict[str, Any]:
+    """A grid file's contents for one small cell; ``axes`` are merged."""
+    axes = {"dataset": ["digits"], "backbone": [TINY], "head": ["psc"], "feature_dim": [5]} | changes.pop("axes", {})
+    return {"name": "tiny", "recipe": QUICK, "axes": axes} | changes
+
+
+def cells(**changes: Any) -> list[Cell]:
+    """The cells of such a grid."""
+    return config.expand(config.parse_grid(grid(**changes), "grid tiny"), "fp32")
+
+
+def cell(head: str = "psc", **changes: Any) -> Cell:
+    """One small cell."""
+    axes = {"head": [head]} | changes.pop("axes", {})
+    (one,) = cells(axes=axes, **changes)
+    return one
+
+
+@cache
+def digits(val_fraction: float = 0.1) -> Parts:
+    """The digits, split."""
+    return parts.split(parts.load("digits", Path()), val_fraction, 0, CPU.device)
+
+
+def planned(*cells: Cell) -> list[plan.Planned]:
+    """The plan of such cells."""
+    return plan.make(list(cells), Path(), CPU)

@@ -1,0 +1,135 @@
+"""A cell's files, the schedule, and what is skipped."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from rich.console import Console
+
+from heads import Context
+from heads.psc import PSCHead
+from results import metrics, store
+from runners import cell as cells
+from runners import schedule
+from runners.display import Display
+from runners.train import train
+from tests.runners.helpers import CPU, cell, digits, planned
+
+
+def run(plan: list[Any], out: Path) -> str:
+    """Train what is missing; return what was printed."""
+    printed = StringIO()
+    todo = schedule.pending(plan, out, retry_failed=False)
+    with Display(Console(file=printed, width=200), len(todo), len(plan) - len(todo)) as display:
+        schedule.run(todo, out, CPU, display, keep_weights=False)
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize("head", ["dl2pa", "throwaway"])
+def test_the_files_of_a_cell(head: str, tmp_path: Path) -> None:
+    (one,) = planned(cell(head))
+    result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=True)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"cell.yaml", "history.csv", "predictions.npz", "geometry.npz", "weights.pt", "result.json"}
+    assert yaml.safe_load((tmp_path / "cell.yaml").read_text()) == one.cell.model_dump(mode="json")
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    stored = store.read_result(tmp_path)
+    assert stored is not None
+    assert stored["selections"].keys() == {"last", "best_val", "best_test"}
+    assert stored["selections"]["last"]["top1"] == pytest.approx(history["test_top1"].iloc[-1])
+    assert stored["selections"]["best_test"]["top1"] == pytest.approx(history["test_top1"].max())
+    assert result["facts"]["n_train"] == 1293
+
+
+def test_every_metric_is_recomputed_from_the_predictions(tmp_path: Path) -> None:
+    (one,) = planned(cell("hpn"))
+    result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
+    with np.load(tmp_path / "predictions.npz") as stored:
+        for selection, row in result["selections"].items():
+            val = stored["val_logits" if selection == "last" else f"{selection}_val_logits"]
+            again = metrics.evaluate(
+                (stored[f"{selection}_test_logits"], stored["test_labels"]), (val, stored["val_labels"]), result["native_scale"], digits().class_counts.numpy()
+            )
+            assert {key: row[key] for key in again} == pytest.approx(again, nan_ok=True)
+        assert stored["test_labels"].tolist() == digits().test.labels.tolist()
+
+
+def test_geometry_against_a_slow_version(tmp_path: Path) -> None:
+    (one,) = planned(cell("psc"))
+    cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
+    classifier = train(one.cell, one.parts, CPU, lambda _: None).classifier
+    from runners import evaluate
+
+    features, labels = evaluate.embed(classifier, one.parts.train).double().numpy(), one.parts.train.labels.numpy()
+    means = np.stack([features[labels == c].mean(axis=0) for c in range(10)])
+    within = sum(np.outer(h - means[y], h - means[y]) for h, y in zip(features, labels, strict=True)) / len(labels)
+    between = sum(np.outer(means[y] - features.mean(axis=0), means[y] - features.mean(axis=0)) for y in labels) / len(labels)
+    with np.load(tmp_path / "geometry.npz") as stored:
+        assert np.allclose(stored["class_means"], means)
+        assert np.allclose(stored["within"], within)
+        assert np.allclose(stored["between"], between)
+        assert np.allclose(stored["within"] + stored["between"], np.cov(features.T, bias=True))
+        assert stored["prototypes"].shape == (10, 5)
+
+
+def test_finished_cells_are_skipped_and_inapplicable_ones_not_run(tmp_path: Path) -> None:
+    plan = planned(cell("psc"), cell("etf"))
+    assert plan[1].not_applicable == "a simplex ETF of 10 classes needs d >= 9"
+    printed = run(plan, tmp_path)
+    assert "[1/1] digits psc d=5 seed=0:" in printed
+    before = (store.cell_folder(tmp_path, plan[0].cell_id) / "result.json").read_bytes()
+    assert run(plan, tmp_path) == ""
+    assert (store.cell_folder(tmp_path, plan[0].cell_id) / "result.json").read_bytes() == before
+
+
+def test_a_failing_cell_is_recorded_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned(cell("hpn"), cell("psc"))
+    original = cells.train
+
+    def sometimes(one: Any, *arguments: Any) -> Any:
+        if one.head == "hpn":
+            raise RuntimeError("no\nluck")
+        return original(one, *arguments)
+
+    monkeypatch.setattr(cells, "train", sometimes)
+    printed = run(plan, tmp_path)
+    assert "[1/2] digits hpn d=5 seed=0: failed: RuntimeError: no luck" in printed
+    assert "[2/2] digits psc d=5 seed=0:" in printed
+    error = store.read_error(store.cell_folder(tmp_path, plan[0].cell_id))
+    assert error is not None
+    assert error.startswith("Traceback")
+    assert schedule.pending(plan, tmp_path, retry_failed=False) == []
+    monkeypatch.undo()
+    (again,) = schedule.pending(plan, tmp_path, retry_failed=True)
+    cells.run(again, store.cell_folder(tmp_path, again.cell_id), CPU, lambda _: None, keep_weights=False)
+    assert store.read_error(store.cell_folder(tmp_path, again.cell_id)) is None
+
+
+class Finalizing(PSCHead):
+    """Counts its calls of ``finalize`` and scales its scores there by what it collects."""
+
+    calls = 0
+
+    def finalize(self, context: Context) -> None:
+        type(self).calls += 1
+        features, _, _ = context.collect("val", "plain")
+        with torch.no_grad():
+            self.linear.weight /= features.norm(dim=1).mean()
+
+
+def test_finalize_runs_on_the_weights_of_each_selection(tmp_path: Path) -> None:
+    from heads import HEADS
+
+    HEADS.register("finalizing", version=1)(Finalizing)
+    try:
+        (one,) = planned(cell("finalizing"))
+        result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
+    finally:
+        del HEADS._entries["finalizing"]
+    assert Finalizing.calls == len(result["selections"]) == 3

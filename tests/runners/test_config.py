@@ -1,0 +1,114 @@
+"""Grids, cells and their identity."""
+
+from typing import Any
+
+import pytest
+
+from core.errors import UserError
+from runners import config, recipes
+from runners.config import expand, parse_grid
+from tests.runners.helpers import QUICK, cell, cells, grid
+
+
+@pytest.mark.parametrize("name", config.grid_names())
+def test_every_grid_of_the_harness_expands(name: str) -> None:
+    contents, place = config.read_grid(name)
+    expanded = expand(parse_grid(contents, place), "auto")
+    axes = contents["axes"]
+    assert contents["name"] == name
+    assert len(expanded) == len(axes["head"]) * len(axes["feature_dim"]) * len(axes["seed"])
+
+
+def test_the_demonstration_has_75_cells() -> None:
+    contents, place = config.read_grid("digits-dims")
+    assert len(expand(parse_grid(contents, place), "auto")) == 75
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_of_the_harness_is_valid(name: str) -> None:
+    assert recipes.load(name, {}, "here").epochs > 0
+
+
+def test_the_paper_recipe_is_hpns() -> None:
+    recipe = recipes.load("paper", {}, "here")
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum, recipe.weight_decay) == (250, 128, 0.01, 0.9, 1e-4)
+    assert isinstance(recipe.schedule, recipes.MultiStep)
+    assert [round(fraction * 250) for fraction in recipe.schedule.milestones] == [100, 200]
+    assert recipe.loss_scale["hpn"] == recipe.loss_scale["dl2pa"] == 128
+
+
+def test_expansion_is_the_product_and_then_the_overrides() -> None:
+    expanded = cells(
+        axes={"head": ["psc", {"name": "hpn", "loss_scale": 4}], "feature_dim": [3, 5], "seed": [0, 1, 2]},
+        overrides=[{"where": {"head": "hpn", "feature_dim": [5]}, "set": {"head.loss_scale": 2.0, "recipe.lr": 0.01}}],
+    )
+    assert len(expanded) == 12
+    changed = {c.head_label for c in expanded if c.feature_dim == 5 and c.head == "hpn"}
+    assert changed == {"hpn(loss_scale=2.0)"}
+    assert {c.head_label for c in expanded if c.feature_dim == 3} == {"psc", "hpn(loss_scale=4.0)"}
+    assert {c.recipe.lr for c in expanded if c.head_label == "hpn(loss_scale=2.0)"} == {0.01}
+
+
+def test_a_recipe_gives_its_heads_their_loss_scale_and_the_label_does_not_say_so() -> None:
+    assert (cell("hpn").head_options["loss_scale"], cell("hpn").head_label) == (8.0, "hpn")
+    assert cell("psc").head_options["loss_scale"] == 1.0
+
+
+def test_a_recipe_may_be_an_axis() -> None:
+    labels = [c.recipe_label for c in cells(axes={"recipe": ["fast", {"base": "paper", "epochs": 3}]})]
+    assert labels == ["fast", "paper(epochs=3)"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"axes": {"head": ["etff"]}}, "unknown head 'etff'; did you mean 'etf'"),
+        ({"axes": {"dataset": ["cifar11"]}}, "unknown data set 'cifar11'; did you mean 'cifar10'"),
+        ({"axes": {"backbone": ["resnet23"]}}, "unknown backbone 'resnet23'; did you mean 'resnet32'"),
+        ({"recipe": "fats"}, "unknown recipe 'fats'; did you mean 'fast'"),
+        ({"recipe": {"base": "fast", "epocs": 3}}, "recipe 'fast': unknown key 'epocs'; did you mean 'epochs'"),
+        ({"recipe": {"base": "fast", "lr": -1}}, r"recipe 'fast': lr: .*greater than 0 \(got -1\)"),
+        ({"recipe": {"base": "fast", "schedule": {"name": "cosine"}}}, r"recipe 'fast': schedule: .*'one_cycle', 'multi_step'"),
+        ({"axes": {"feature_dim": [0]}}, r"grid tiny: axes.feature_dim.0: .*greater than 0 \(got 0\)"),
+        ({"axes": {"head": []}}, r"grid tiny: axes.head: .*at least 1 item"),
+        ({"axes": {"heads": ["psc"]}}, r"grid tiny: unknown key 'axes.heads'; did you mean 'head'"),
+        ({"recpie": "fast"}, "grid tiny: unknown key 'recpie'; did you mean 'recipe'"),
+        ({"val_fraction": 1.5}, r"grid tiny: val_fraction: .*less than 1 \(got 1.5\)"),
+        ({"axes": {"head": [{"name": "hpn", "loss_scle": 2}]}}, "head 'hpn': unknown key 'loss_scle'; did you mean 'loss_scale'"),
+        ({"axes": {"head": [{"nmae": "hpn"}]}}, r"grid tiny: axes.head.0.name: required, but missing"),
+        ({"axes": {"seed": [0, 0]}}, "the same cell occurs 2 times"),
+        ({"overrides": [{"where": {"haed": "hpn"}, "set": {}}]}, "overrides.where: unknown key 'haed'; did you mean 'head'"),
+        ({"overrides": [{"where": {}, "set": {"had.x": 1}}]}, "overrides.set: unknown key 'had.x'"),
+        ({"name": "a/b"}, "grid tiny: name: "),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_nearest_choice(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        expand(parse_grid(grid(**changes), "grid tiny"), "auto")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_identity_counts_what_is_scientific() -> None:
+    base = cell("hpn")
+    assert base.cell_id("data") == cell("hpn").cell_id("data")
+    others = [
+        base.cell_id("other data"),
+        cell("psc").cell_id("data"),
+        cell("hpn", axes={"seed": [1]}).cell_id("data"),
+        cell("hpn", axes={"feature_dim": [6]}).cell_id("data"),
+        cell("hpn", axes={"backbone": [{"name": "fast_convnet", "widths": [4, 6, 9]}]}).cell_id("data"),
+        cell("hpn", axes={"head": [{"name": "hpn", "loss_scale": 9}]}).cell_id("data"),
+        cell("hpn", recipe=QUICK | {"lr": 0.06}).cell_id("data"),
+        cell("hpn", val_fraction=0.2).cell_id("data"),
+        cell("hpn", split_seed=1).cell_id("data"),
+        base.model_copy(update={"head_version": 2}).cell_id("data"),
+        base.model_copy(update={"precision": "bf16"}).cell_id("data"),
+    ]
+    assert len({base.cell_id("data"), *others}) == len(others) + 1
+
+
+def test_the_identity_ignores_names_and_other_heads_loss_scale() -> None:
+    base = cell("hpn")
+    assert base.cell_id("data") == cell("hpn", name="other").cell_id("data")
+    scales = {"hpn": 8, "etf": 99}
+    assert base.cell_id("data") == cell("hpn", recipe=QUICK | {"loss_scale": scales}).cell_id("data")

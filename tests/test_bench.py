@@ -1,0 +1,173 @@
+"""The command line, as a user meets it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import bench
+from results import report, store
+from tests.runners.helpers import QUICK, TINY
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def small_grid(tmp_path: Path) -> Path:
+    """A grid file of four quick cells, one of them not applicable."""
+    axes = {"dataset": ["digits"], "backbone": [TINY], "head": ["psc", "etf"], "feature_dim": [5, 9]}
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({"name": "small", "recipe": QUICK, "axes": axes}))
+    return path
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a command that must be refused: status 2, one line on stderr, nothing trained or written."""
+    monkeypatch.setattr("runners.schedule.run", lambda *_, **__: pytest.fail("trained"))
+    assert bench.main(words) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("bench.py: ")
+    return printed.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--grid", "digits-dim"], "unknown grid 'digits-dim'; did you mean 'digits-dims'"),
+        (["--grid", "nowhere.yaml"], "there is no grid file nowhere.yaml"),
+        (["--set", "axes.head=psc,etff"], "unknown head 'etff'; did you mean 'etf'"),
+        (["--set", "axes.dataset=digit"], "unknown data set 'digit'; did you mean 'digits'"),
+        (["--set", "axes.feature_dim=0"], "(got 0)"),
+        (["--set", "recipe.epoch=3"], "unknown key 'epoch'; did you mean 'epochs'"),
+        (["--set", "recipe.epochs=0"], "(got 0)"),
+        (["--where", "head=pcs"], "no cell has head 'pcs'; did you mean 'psc'"),
+        (["--where", "heads=psc"], "unknown key 'heads'; did you mean 'head'"),
+        (["--gird", "x"], "--gird x; did you mean '--grid'"),
+        (["reprot"], "unknown command 'reprot'; did you mean 'report'"),
+        (["--threads", "0"], "--threads: 0 is not at least 1"),
+        (["--threads", "many"], "argument --threads: invalid int value: 'many'"),
+        (["--precision", "fp16"], "argument --precision: invalid choice: 'fp16'"),
+        (["--data", "/nowhere/at/all"], "the data folder /nowhere/at/all does not exist"),
+        (["--plugin", "nowhere.py"], "there is no Python file nowhere.py"),
+        (["list", "head"], "invalid choice: 'head'"),
+        (["report", "--out", "/nowhere"], "no results of any grid in /nowhere"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert message in refused(words, capsys, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"axes": {"haed": ["psc"]}}, "small.yaml: unknown key 'axes.haed'; did you mean 'head'"),
+        ({"recepi": "fast"}, "small.yaml: unknown key 'recepi'; did you mean 'recipe'"),
+    ],
+)
+def test_a_wrong_key_in_a_grid_file(
+    change: dict[str, object], message: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = yaml.safe_load(small_grid.read_text())
+    for key, value in change.items():
+        contents[key] = contents.get(key, {}) | value if isinstance(value, dict) else value
+    small_grid.write_text(yaml.safe_dump(contents))
+    assert message in refused(["--grid", str(small_grid)], capsys, monkeypatch)
+
+
+@pytest.mark.parametrize("text", ["[1, 2", "just words", "- a list", "\x00"])
+def test_a_grid_file_that_is_none(text: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    small_grid.write_text(text)
+    assert "small.yaml: not a " in refused(["--grid", str(small_grid)], capsys, monkeypatch)
+
+
+def test_a_data_folder_without_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", refuse)
+    error = refused(["--grid", "cifar10-dims", "--data", str(tmp_path)], capsys, monkeypatch)
+    assert f"CIFAR10: 'cifar-10-batches-py' is not (whole) in {tmp_path} and could not be downloaded (no network)" in error
+
+
+def test_a_grid_from_start_to_report_and_again(small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "runs"
+    words = ["--grid", str(small_grid), "--out", str(out)]
+    assert bench.main([*words, "--dry-run"]) == 0
+    assert "3 of 4 cells to train" in capsys.readouterr().out
+    assert not out.exists()
+    assert bench.main([*words, "--where", "head=psc", "feature_dim=5"]) == 0
+    assert "[1/1] digits psc d=5 seed=0:" in capsys.readouterr().out
+    assert bench.main(words) == 0
+    printed = capsys.readouterr().out
+    assert "[2/2]" in printed
+    assert "n/a" in printed
+    assert printed.rstrip().endswith(str(out / "small" / "report.html"))
+    rows = pd.read_csv(out / "small" / "results.csv")
+    assert rows["status"].value_counts().to_dict() == {"done": 9, "not_applicable": 1}
+    finished = {path: path.read_bytes() for path in (out / "cells").rglob("*") if path.is_file()}
+    assert bench.main(words) == 0
+    assert "[" not in capsys.readouterr().out.split("Top-1")[0]
+    assert {path: path.read_bytes() for path in (out / "cells").rglob("*") if path.is_file()} == finished
+    for name in ("small", str(small_grid)):
+        assert bench.main(["report", "--grid", name, "--out", str(out)]) == 0
+
+
+def test_a_failed_cell_gives_status_1_and_is_named(
+    small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr("runners.cell.train", fail)
+    assert bench.main(["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--where", "head=psc", "feature_dim=5"]) == 1
+    assert "psc d=5 seed=0: RuntimeError: no luck" in capsys.readouterr().out
+
+
+def test_a_plugin_brings_a_head(small_grid: Path, tmp_path: Path) -> None:
+    """The example of CONTRIBUTING.md, word for word."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    plugin = tmp_path / "my_head.py"
+    plugin.write_text(text.split("```python\n")[1].split("```")[0])
+    out = tmp_path / "runs"
+    command = [
+        sys.executable,
+        "bench.py",
+        "--grid",
+        str(small_grid),
+        "--out",
+        str(out),
+        "--plugin",
+        str(plugin),
+        "--set",
+        "axes.head=normface",
+        "--name",
+        "mine",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = pd.read_csv(out / "mine" / "results.csv")
+    assert rows["head"].unique().tolist() == ["normface"]
+    assert rows["status"].unique().tolist() == ["done"]
+
+
+def test_lists_name_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    for what, name in (("heads", "dl2pa"), ("backbones", "resnet32"), ("datasets", "cifar100"), ("recipes", "paper"), ("grids", "cifar10-dims")):
+        assert bench.main(["list", what]) == 0
+        assert name in capsys.readouterr().out
+
+
+def test_an_interrupt_keeps_what_is_finished(small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runners.cell.train", interrupt)
+    assert bench.main(["--grid", str(small_grid), "--out", str(tmp_path / "runs")]) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err
+    assert not list((tmp_path / "runs" / "cells").rglob("error.txt"))
+    assert store.SCHEMA == 1
+    assert report.TEMPLATE.is_file()
