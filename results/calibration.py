@@ -1,13 +1,14 @@
 """Calibration: expected calibration errors, temperature, NLL and Brier score. Functions of float64 probabilities (N, C) and labels (N,)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
 BINS = 15
@@ -99,7 +100,7 @@ def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
 def fit_temperature(logits: Floats, labels: Ints) -> float:
     """Return the temperature in [0.01, 100] of least NLL on held-out logits (Guo et al., ICML 2017), NaN without samples.
 
-    The NLL is convex in 1/T, so the bounded search over log T (scipy) finds the minimum. Where every sample is right there is none: then the lower end.
+    The NLL is convex in 1/T, so the bounded search over log T (scipy) finds the minimum. Where every sample is right there is none: then some small T of NLL 0.
     """
     if not len(labels):
         return float("nan")

@@ -1,7 +1,6 @@
 """All metrics of one selection, from its logits. Fractions in [0, 1]; empty groups are NaN, never 0."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from results import calibration
 from results.calibration import Floats, Ints
@@ -9,7 +8,7 @@ from results.calibration import Floats, Ints
 MANY, FEW = 100, 20
 
 
-def mean_or_nan(values: NDArray[np.float64]) -> float:
+def mean_or_nan(values: Floats) -> float:
     """Return the mean, or NaN of nothing."""
     return float(values.mean()) if len(values) else float("nan")
 

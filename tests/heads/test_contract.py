@@ -191,8 +191,11 @@ def test_only_observe_and_epoch_hooks_write_state(name: str) -> None:
 @every
 def test_a_reloaded_head_goes_on_bit_for_bit(name: str) -> None:
     head, other = build(name, 5, 8), make(target(name), 5, 8, seed=9)
-    collected: Any = lambda *_: (torch.randn(12, 8, generator=torch.Generator().manual_seed(2)), targets.labels, targets.indices)  # noqa: E731
     features, targets = batch(5, 8)
+
+    def collected(split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.randn(12, 8, generator=torch.Generator().manual_seed(2)), targets.labels, targets.indices
+
     for step in range(3):
         with torch.no_grad():
             head.observe(features * (step + 1), targets, CONTEXT)

@@ -38,7 +38,12 @@ def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
     labels = np.arange(40) % 4
     logits = 3 * np.eye(4)[np.where(np.arange(40) < right, labels, (labels + 1) % 4)] + 0.1 * rng.standard_normal((40, 4))
     measured = metrics.evaluate((logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, np.full(4, 20))
-    arrays = {"test_labels": labels, "val_labels": labels[::-1].copy(), "last_test_logits": logits.astype(np.float32), "val_logits": logits[::-1].copy()}
+    arrays: dict[str, np.ndarray] = {
+        "test_labels": labels,
+        "val_labels": labels[::-1].copy(),
+        "last_test_logits": logits.astype(np.float32),
+        "val_logits": logits[::-1].copy(),
+    }
     folder = store.cell_folder(out, cell_id)
     store.write_arrays(folder / "predictions.npz", arrays)
     result = {

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from results import metrics
+from results import calibration, metrics
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.standard_normal((200, 6)).astype(np.float32)
@@ -43,14 +43,14 @@ def test_the_three_views_are_three_scales() -> None:
     scale = 6.1
     test, val = (scale * LOGITS, LABELS), (scale * LOGITS[::-1].copy(), LABELS)
     found = metrics.evaluate(test, val, scale, np.full(6, 50))
-    temperature = metrics.calibration.fit_temperature(val[0].astype(float), val[1])
+    temperature = calibration.fit_temperature(val[0].astype(float), val[1])
     assert found["temperature"] == pytest.approx(temperature)
     for view, divisor in (("raw", scale), ("native", 1.0), ("temperature", temperature)):
-        p = metrics.calibration.probabilities(test[0].astype(float) / divisor)
-        assert found[f"ece_{view}"] == pytest.approx(metrics.calibration.top_label(p, LABELS).ece())
-    p = metrics.calibration.probabilities(test[0].astype(float) / temperature)
+        p = calibration.probabilities(test[0].astype(float) / divisor)
+        assert found[f"ece_{view}"] == pytest.approx(calibration.top_label(p, LABELS).ece())
+    p = calibration.probabilities(test[0].astype(float) / temperature)
     assert found["calibration_view"] == "temperature"
-    assert found["brier"] == pytest.approx(metrics.calibration.brier(p, LABELS))
+    assert found["brier"] == pytest.approx(calibration.brier(p, LABELS))
     assert found["nll"] == pytest.approx(-np.log(p[np.arange(200), LABELS]).mean())
 
 

@@ -47,7 +47,7 @@ def test_accuracy_in_latex(out: Path) -> None:
 
 def test_the_csv_holds_the_numbers(out: Path) -> None:
     tidy = table(out, "toy-accuracy-last").tidy.set_index(["head_label", "feature_dim"])
-    assert tidy.loc[("psc", 2), ["mean", "std", "n"]].tolist() == pytest.approx([0.55, 0.05, 3])
+    assert [tidy.loc[("psc", 2), column] for column in ("mean", "std", "n")] == pytest.approx([0.55, 0.05, 3])
     assert tidy.loc[("etf", 2), "state"] == "not_applicable"
 
 
@@ -59,7 +59,7 @@ def test_calibration_equals_the_rows(out: Path) -> None:
     chosen = rows[(rows["head"] == "etf") & (rows["selection"] == "last")]["ece_native"]
     assert made.cells.loc[(5, "etf"), "ECE native"] == f"{100 * chosen.mean():.2f} ± {100 * chosen.std(ddof=1):.2f} (n=2)"
     best = rows[(rows["selection"] == "last") & (rows["feature_dim"] == 5)].groupby("head")["nll"].mean().idxmin()
-    assert made.bold["NLL"].loc[5].to_dict() == {"psc": best == "psc", "etf": best == "etf"}
+    assert dict(made.bold.loc[5]["NLL"]) == {"psc": best == "psc", "etf": best == "etf"}
 
 
 def test_variants_and_protocols_are_never_averaged(tmp_path: Path) -> None:
