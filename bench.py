@@ -23,12 +23,10 @@ LISTS: dict[str, Any] = {"heads": HEADS, "backbones": BACKBONES, "datasets": DAT
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line with the nearest option."""
+    """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split()[0]
-        hint = f"; {suggest(unknown.split('=')[0], self._option_string_actions)}" if unknown.startswith("-") else ""
-        raise UserError(f"{message}{hint}")
+        raise UserError(message)
 
 
 def parser() -> Parser:
@@ -169,11 +167,14 @@ def main(words: list[str]) -> int:
     """Run the command line; return the exit status."""
     if not words or (words[0].startswith("-") and words[0] not in {"-h", "--help"}):
         words = ["run", *words]
-    console, errors = Console(), Console(stderr=True)
+    console = Console()
     try:
         if words[0] not in {*COMMANDS, "-h", "--help"}:
             raise UserError(f"unknown command '{words[0]}'; {suggest(words[0], COMMANDS)}")
-        arguments = parser().parse_args(words)
+        arguments, unknown = parser().parse_known_args(words)
+        if unknown:
+            options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in {"command", "what"}]
+            raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
         for plugin in getattr(arguments, "plugin", []):
             load_plugin(plugin)
         if arguments.command == "list":
@@ -184,10 +185,10 @@ def main(words: list[str]) -> int:
     except UserError as error:
         if "--debug" in words:
             raise
-        errors.print(f"bench.py: {error}", soft_wrap=True, markup=False, highlight=False)
+        print(f"bench.py: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        errors.print("bench.py: stopped; finished cells are kept, and the same command goes on from here")
+        print("bench.py: stopped; finished cells are kept, and the same command goes on from here", file=sys.stderr)
         return 130
 
 
