@@ -141,6 +141,7 @@ def show_report(out: Path, grid: str, console: Console) -> int:
     built = report.build(out, grid)
     for made in built.tables:
         if made.name.endswith("-accuracy-last"):
+            console.print(made.caption, markup=False, highlight=False)
             console.print(tables.terminal(made))
     failed = built.rows[built.rows["status"] == "failed"]
     for _, row in failed.iterrows():

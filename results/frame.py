@@ -39,14 +39,16 @@ def load(out: Path, grid: str) -> pd.DataFrame:
         grid: the grid's name.
 
     Returns:
-        A row per cell and selection for finished cells, one row for a failed or inapplicable cell, none for a cell that has not run. Metrics are fractions in
-        [0, 1]; ``nll`` is in nats.
+        A row per cell and selection for finished cells, one row for a failed or inapplicable cell, none for a cell that has not run; heads in the grid's
+        order. Metrics are fractions in [0, 1]; ``nll`` is in nats.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
     """
     plan = yaml.safe_load((store.grid_folder(out, grid) / "grid.yaml").read_text())
-    rows = [row for cell in plan["cells"] for row in _rows(out, plan["name"], cell)]
+    heads = list(dict.fromkeys(cell["head_label"] for cell in plan["cells"]))
+    cells = sorted(plan["cells"], key=lambda cell: heads.index(cell["head_label"]))
+    rows = [row for cell in cells for row in _rows(out, plan["name"], cell)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
     return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(FLOATS, "float64"))
 

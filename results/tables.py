@@ -141,8 +141,8 @@ def _marked(table: Table, left: str, right: str) -> pd.DataFrame:
 
 
 def terminal(table: Table) -> rich.table.Table:
-    """Return the table for a terminal, caption below the title."""
-    shown = rich.table.Table(title=table.caption, title_justify="left", title_style="")
+    """Return the table for a terminal, without its caption."""
+    shown = rich.table.Table()
     cells = _marked(table, "[bold]", "[/bold]").reset_index()
     for column in cells.columns:
         shown.add_column(str(column), justify="left" if column in table.cells.index.names else "right")

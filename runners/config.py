@@ -179,14 +179,16 @@ def parse_grid(contents: dict[str, Any], place: str) -> Grid:
 def expand(grid: Grid, precision: str) -> list[Cell]:
     """Return the cells of a grid: the product of its axes, then its overrides; every name and option is resolved.
 
+    Seeds vary slowest, so that a whole table with one seed stands before the next seed begins.
+
     Raises:
         UserError: for an unknown name, option or field, or two equal cells.
     """
     place = f"grid '{grid.name}'"
     chosen = grid.axes.recipe or (grid.recipe,)
     cells = []
-    for dataset, backbone, recipe, dim, head, seed in itertools.product(
-        grid.axes.dataset, grid.axes.backbone, chosen, grid.axes.feature_dim, grid.axes.head, grid.axes.seed
+    for dataset, backbone, recipe, seed, dim, head in itertools.product(
+        grid.axes.dataset, grid.axes.backbone, chosen, grid.axes.seed, grid.axes.feature_dim, grid.axes.head
     ):
         raw: dict[str, Any] = {
             "dataset": dataset,
