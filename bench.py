@@ -31,7 +31,11 @@ class Parser(argparse.ArgumentParser):
 
 def parser() -> Parser:
     """Return the command line's grammar; without a command, ``run`` is meant."""
-    main = Parser(prog="bench.py", description="Compare classifier heads over a grid. Without arguments: the bundled demonstration, --grid digits-dims.")
+    main = Parser(
+        prog="bench.py",
+        description="Compare classifier heads over a grid. Without arguments: the bundled demonstration, --grid digits-dims.",
+        epilog="'bench.py run --help' lists the options of run; the word 'run' itself may be left out.",
+    )
     commands = main.add_subparsers(dest="command", metavar="{run,report,list}", parser_class=Parser)
     run = commands.add_parser("run", help="train what is missing of a grid, then write tables, figures and report (the default)")
     for command in (run, commands.add_parser("report", help="rebuild a grid's tables, figures and report from its finished cells")):
@@ -114,7 +118,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         return show_plan(wanted, todo, console)
     store.write_yaml(store.grid_folder(arguments.out, grid.name) / "grid.yaml", plan.resolved(grid, planned))
     if todo:
-        console.print(f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {machine.threads} threads, {machine.precision}")
+        console.print(f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, threads: {machine.threads}, {machine.precision}")
     with Display(console, len(todo), len([p for p in wanted if p.not_applicable is None]) - len(todo)) as display:
         schedule.run(todo, arguments.out, machine, display, keep_weights=arguments.keep_weights)
     return show_report(arguments.out, grid.name, console)

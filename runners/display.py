@@ -1,5 +1,6 @@
 """What a running grid shows: a live display on a terminal, plain lines elsewhere."""
 
+import math
 import time
 from types import TracebackType
 from typing import Any
@@ -27,8 +28,8 @@ class Display:
     def __init__(self, console: Console, cells: int, done: int) -> None:
         self.console, self.cells, self.before = console, cells, done
         self.trained = self.failures = 0
+        self.running = 0.0
         self.start = self.last_line = time.monotonic()
-        self.cell: Cell | None = None
         self.status = Text("")
         self.progress = Progress(TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), console=console)
         self.task = self.progress.add_task("", total=cells)
@@ -45,47 +46,46 @@ class Display:
 
     def started(self, cell: Cell) -> None:
         """Show the cell that begins."""
-        self.cell = cell
         self._show(f"{_name(cell)}: starting")
 
-    def epoch(self, row: dict[str, Any]) -> None:
+    def epoch(self, cell: Cell, row: dict[str, Any]) -> None:
         """Show a finished epoch."""
-        assert self.cell is not None
-        top1 = row.get("val_top1", float("nan"))
-        accuracy = f", val {100 * top1:.1f} %" if top1 == top1 else ""
+        self.running = row["epoch"] / cell.recipe.epochs
+        accuracy = "" if math.isnan(row.get("val_top1", math.nan)) else f", val {100 * row['val_top1']:.1f} %"
         speed = f"{row['images'] / row['seconds']:.0f} images/s"
-        text = f"{_name(self.cell)}: epoch {row['epoch']}/{self.cell.recipe.epochs}, loss {row['train_loss']:.4f}{accuracy}, {speed}"
+        text = f"{_name(cell)}: epoch {row['epoch']}/{cell.recipe.epochs}, loss {row['train_loss']:.4f}{accuracy}, {speed}"
         self._show(text)
         if not self.live and time.monotonic() - self.last_line > QUIET_SECONDS:
-            self._line(f"  {text}")
+            self._line(f"  {text}, {self._left()}")
 
-    def finished(self, result: dict[str, Any]) -> None:
+    def finished(self, cell: Cell, result: dict[str, Any]) -> None:
         """Count and show a finished cell."""
-        assert self.cell is not None
         self.trained += 1
-        last, seconds = result["selections"]["last"], result["train_seconds"]
-        speed = f"{result['images_per_second']:.0f} images/s"
-        self._line(f"{self._count()} {_name(self.cell)}: {100 * last['top1']:.2f} % on test, {seconds:.1f} s, {speed}, {self._left()}")
+        accuracy = f"{100 * result['selections']['last']['top1']:.2f} % on test"
+        self._ended(f"{_name(cell)}: {accuracy}, {result['train_seconds']:.1f} s, {result['images_per_second']:.0f} images/s")
 
-    def failed(self, error: Exception) -> None:
+    def failed(self, cell: Cell, error: Exception) -> None:
         """Count and show a failed cell."""
-        assert self.cell is not None
         self.failures += 1
-        self._line(f"{self._count()} {_name(self.cell)}: failed: {type(error).__name__}: {' '.join(str(error).split())}")
+        self._ended(f"{_name(cell)}: failed: {type(error).__name__}: {' '.join(str(error).split())}")
 
-    def _count(self) -> str:
-        return f"[{self.trained + self.failures}/{self.cells}]"
+    def _ended(self, text: str) -> None:
+        self.running = 0.0
+        self._line(f"[{self.trained + self.failures}/{self.cells}] {text}, {self._left()}")
 
     def _left(self) -> str:
-        ended = self.trained + self.failures
-        seconds = (time.monotonic() - self.start) / max(ended, 1) * (self.cells - ended)
-        return f"{int(seconds // 60)}:{int(seconds % 60):02d} left" if ended else "time left unknown"
+        """Estimate the time left from the cells of this run so far, the running one by its epochs."""
+        ended = self.trained + self.failures + self.running
+        if not ended:
+            return "time left unknown"
+        seconds = int((time.monotonic() - self.start) / ended * (self.cells - ended))
+        return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} left"
 
     def _show(self, text: str) -> None:
         self.status.plain = text
-        running = 1 if self.trained + self.failures < self.cells else 0
-        counts = f"{self.before + self.trained} done, {running} running, {self.failures} failed; {self._left()}"
-        self.progress.update(self.task, completed=self.trained + self.failures, description=counts)
+        ended = self.trained + self.failures
+        counts = f"{self.before + self.trained} done, {int(ended < self.cells)} running, {self.failures} failed; {self._left()}"
+        self.progress.update(self.task, completed=ended, description=counts)
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()

@@ -1,6 +1,7 @@
 """The schedule of a grid's cells: what is finished is skipped, what fails is recorded, the rest goes on."""
 
 import traceback
+from functools import partial
 from pathlib import Path
 
 from results import store
@@ -26,9 +27,9 @@ def run(cells: list[Planned], out: Path, hardware: Hardware, display: Display, *
         folder = store.cell_folder(out, planned.cell_id)
         display.started(planned.cell)
         try:
-            result = cell.run(planned, folder, hardware, display.epoch, keep_weights=keep_weights)
+            result = cell.run(planned, folder, hardware, partial(display.epoch, planned.cell), keep_weights=keep_weights)
         except Exception as error:
             store.write_text(folder / "error.txt", traceback.format_exc())
-            display.failed(error)
+            display.failed(planned.cell, error)
         else:
-            display.finished(result)
+            display.finished(planned.cell, result)
