@@ -54,7 +54,7 @@ def accuracy(rows: pd.DataFrame, description: str) -> Figure:
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set(xlabel="feature dimension d (log scale)", ylabel="top-1 test accuracy (%)")
-        title = textwrap.fill(f"{description}; last epoch, mean ± std over n = {summary['n'].max()} seeds", 90)
+        title = textwrap.fill(f"{description}; last epoch, {tables.over_seeds(summary)}", 90)
         axis.set_title(title, fontsize=9)
         axis.legend(title="head", frameon=True)
     return figure

@@ -87,6 +87,12 @@ def _seeds(summary: pd.DataFrame) -> int:
     return int(summary["n"].max()) if len(summary) else 0
 
 
+def over_seeds(summary: pd.DataFrame) -> str:
+    """Return what a caption says of the seeds: ``mean ± std over n = 3 seeds``, or ``n = 1 seed``."""
+    seeds = _seeds(summary)
+    return f"mean ± std over n = {seeds} seeds" if seeds > 1 else f"n = {seeds} seed"
+
+
 def accuracy_by_dim(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
     """Return the accuracy-by-dimension table: heads down, dimensions across, top-1 in percent, the best of each dimension in bold."""
     chosen = rows[(rows["selection"] == selection) | (rows["status"] != "done")]
@@ -98,7 +104,7 @@ def accuracy_by_dim(rows: pd.DataFrame, selection: str, description: str, name: 
     for _, row in summary.iterrows():
         cells.loc[row["head_label"], f"d = {row['feature_dim']}"] = _text(row, usual)
         means.loc[row["head_label"], f"d = {row['feature_dim']}"] = round(100 * row["mean"], 2)
-    caption = f"Top-1 test accuracy in %, {SELECTIONS[selection]}, mean ± std over n = {usual} seeds. {description}."
+    caption = f"Top-1 test accuracy in %, {SELECTIONS[selection]}, {over_seeds(summary)}. {description}."
     return Table(f"{name}-accuracy-{selection}", caption, cells, means.eq(means.max()), summary)
 
 
@@ -118,7 +124,7 @@ def calibration(rows: pd.DataFrame, selection: str, description: str, name: str)
     for metric in ("ece_temperature", "nll", "brier"):
         means = pd.Series([summaries[metric].loc[key, "mean"] for key in index], index=index, dtype=float)
         bold[titles[metric]] = means.eq(means.groupby(level="d").transform("min"))
-    caption = f"Calibration on the test set, {SELECTIONS[selection]}, 15 bins, ECE and top-1 in %, mean ± std over n = {usual} seeds. {description}."
+    caption = f"Calibration on the test set, {SELECTIONS[selection]}, 15 bins, ECE and top-1 in %, {over_seeds(summaries['top1'])}. {description}."
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, pd.concat([s.reset_index() for s in summaries.values()], ignore_index=True))
 
 
