@@ -50,6 +50,7 @@ def accuracy(rows: pd.DataFrame, description: str) -> Figure:
             dodge = 1.015 ** (place - (len(heads) - 1) / 2)
             axis.errorbar(own["feature_dim"] * dodge, 100 * own["mean"], spread, color=colour, marker=marker, capsize=3, linewidth=1.8, label=head)
         axis.set_xscale("log")
+        axis.set_xlim(0.8 * min(dims), 1.25 * max(dims))
         axis.xaxis.set_major_locator(FixedLocator(dims))
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -120,7 +121,7 @@ def reliability_of(rows: pd.DataFrame, out: Path) -> dict[str, Figure]:
                 labels.append(stored["test_labels"])
         view = own["calibration_view"].iloc[0]
         bins = calibration.top_label(np.concatenate(probabilities), np.concatenate(labels))
-        title = f"{head} on {own['dataset'].iloc[0]}, d = {dim}, {view} view\nlast epoch, {len(labels)} seed{'s' if len(labels) > 1 else ''} pooled"
+        title = f"{head} on {own['dataset'].iloc[0]}, d = {dim}, {view} view\nlast epoch, {f'{len(labels)} seeds pooled' if len(labels) > 1 else 'one seed'}"
         figures[head] = reliability(bins, looks[head][0], title)
     return figures
 
