@@ -43,8 +43,8 @@ def parser() -> Parser:
         command.add_argument("--out", type=Path, default=Path("runs"), help="folder of the results (default: runs)")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     run.add_argument("--data", type=Path, help="folder of the data sets (default: $HEADBENCH_DATA, else ~/.cache/headbench)")
-    run.add_argument("--where", nargs="+", default=[], metavar="KEY=VALUE", help="run only these cells: head=psc,dl2pa seed=0")
-    run.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="derive a grid: recipe.epochs=2 axes.head=psc,hpn")
+    run.add_argument("--where", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="run only these cells: head=psc,dl2pa seed=0")
+    run.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="derive a grid: recipe.epochs=2 axes.head=psc,hpn")
     run.add_argument("--name", help="name of the derived grid")
     run.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -175,7 +175,7 @@ def main(words: list[str]) -> int:
     console = Console()
     try:
         if words[0] not in {*COMMANDS, "-h", "--help"}:
-            raise UserError(f"unknown command '{words[0]}'; {suggest(words[0], COMMANDS)}")
+            raise UserError(f"unknown command '{words[0]}'; {suggest(words[0], COMMANDS)}; a grid is named with --grid")
         arguments, unknown = parser().parse_known_args(words)
         if unknown:
             options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in {"command", "what"}]

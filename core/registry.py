@@ -34,8 +34,12 @@ class Entry(Generic[T]):
     @cached_property
     def options_model(self) -> type[BaseModel]:
         """A pydantic model of the target's keyword-only parameters: the options a grid file may set."""
-        parameters = inspect.signature(self.target).parameters.values()
-        fields: dict[str, Any] = {p.name: (p.annotation, p.default) for p in parameters if p.kind is p.KEYWORD_ONLY}
+        parameters = inspect.signature(self.target, eval_str=True).parameters.values()
+        fields: dict[str, Any] = {
+            p.name: (Any if p.annotation is p.empty else p.annotation, ... if p.default is p.empty else p.default)
+            for p in parameters
+            if p.kind is p.KEYWORD_ONLY
+        }
         return create_model(f"{self.name} options", __config__=ConfigDict(extra="forbid"), **fields)
 
     def resolve(self, options: dict[str, Any], place: str) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--where", "heads=psc"], "unknown key 'heads'; did you mean 'head'"),
         (["--gird", "x"], "unknown argument '--gird'; did you mean '--grid'"),
         (["report", "--thread", "2"], "unknown argument '--thread'"),
+        (["digits-dims"], "unknown command 'digits-dims'; known: list, report, run; a grid is named with --grid"),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'"),
         (["--threads", "0"], "--threads: 0 is not at least 1"),
         (["--threads", "many"], "argument --threads: invalid int value: 'many'"),
@@ -101,7 +102,7 @@ def test_a_grid_from_start_to_report_and_again(small_grid: Path, tmp_path: Path,
     assert bench.main([*words, "--dry-run"]) == 0
     assert "3 of 4 cells to train" in capsys.readouterr().out
     assert not out.exists()
-    assert bench.main([*words, "--where", "head=psc", "feature_dim=5"]) == 0
+    assert bench.main([*words, "--where", "head=psc", "--where", "feature_dim=5"]) == 0
     assert "[1/1] digits psc d=5 seed=0:" in capsys.readouterr().out
     assert bench.main(words) == 0
     printed = capsys.readouterr().out

@@ -1,6 +1,6 @@
 """The registry: explicit names, duplicates are errors, unknown names suggest the nearest, options are checked."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from pydantic import PositiveFloat
@@ -56,6 +56,18 @@ def test_a_wrong_option_is_one_clear_line(things: Registry[type[Thing]], options
     with pytest.raises(UserError, match=message) as caught:
         things.get("thing").resolve(options, "here")
     assert "\n" not in str(caught.value)
+
+
+def test_options_without_a_type_or_a_default_and_with_types_as_text() -> None:
+    registry: Registry[Any] = Registry("thing")
+
+    def loose(size: int, *, needed: "int", anything=None) -> None:  # type: ignore[no-untyped-def]
+        """A function as a user might write it."""
+
+    registry.register("loose", version=1)(loose)
+    assert registry.get("loose").resolve({"needed": 1}, "here") == {"needed": 1, "anything": None}
+    with pytest.raises(UserError, match="here: needed: required, but missing"):
+        registry.get("loose").resolve({}, "here")
 
 
 def test_everything_in_the_packages_is_discovered() -> None:
