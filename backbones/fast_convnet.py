@@ -11,9 +11,12 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.GELU())
 
 
-@register("fast_convnet", version=1, source="our own")
+@register("fast_convnet", version=2, source="our own")
 class FastConvNet(Backbone):
-    """Three stages of two 3x3 convolutions, each with batch norm and GELU; 2x2 max pooling after every stage, then the global mean.
+    """Three stages of two 3x3 convolutions, each with batch norm and GELU; 2x2 max pooling after every stage, then the global maximum.
+
+    The maximum, since a short training gains by it: on CIFAR-100's validation part (psc, d = 50, widths 32-64-128, recipe fast with 4 epochs, one seed) it
+    reaches 49.6 %, the mean 43.1 %.
 
     Args:
         image_shape: (channels, height, width); any size, since pooling rounds up.
@@ -31,4 +34,4 @@ class FastConvNet(Backbone):
         x = images
         for stage in self.stages:
             x = F.max_pool2d(stage(x), 2, ceil_mode=True)
-        return x.mean(dim=(2, 3))
+        return x.amax(dim=(2, 3))
