@@ -15,10 +15,10 @@ from core.errors import UserError, suggest
 from data import DATASETS
 from heads import HEADS
 from results import report, store, tables
-from runners import config, hardware, plan, recipes, schedule, selection
+from runners import config, datasets, hardware, plan, recipes, schedule, selection
 from runners.display import Display
 
-COMMANDS = ("run", "report", "list")
+COMMANDS = ("run", "report", "list", "data")
 LISTS: dict[str, Any] = {"heads": HEADS, "backbones": BACKBONES, "datasets": DATASETS, "recipes": recipes.names, "grids": config.grid_names}
 
 
@@ -36,7 +36,7 @@ def parser() -> Parser:
         description="Compare classifier heads over a grid. Without arguments: the bundled demonstration, --grid digits-dims.",
         epilog="'bench.py run --help' lists the options of run; the word 'run' itself may be left out.",
     )
-    commands = main.add_subparsers(dest="command", metavar="{run,report,list}", parser_class=Parser)
+    commands = main.add_subparsers(dest="command", metavar="{run,report,list,data}", parser_class=Parser)
     run = commands.add_parser("run", help="train what is missing of a grid, then write tables, figures and report (the default)")
     for command in (run, commands.add_parser("report", help="rebuild a grid's tables, figures and report from its finished cells")):
         command.add_argument("--grid", default="digits-dims", help="a grid's name or a .yaml file (default: digits-dims)")
@@ -57,7 +57,30 @@ def parser() -> Parser:
     listing.add_argument("what", choices=sorted(LISTS))
     listing.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py")
     listing.add_argument("--debug", action="store_true")
+    add_data_command(commands)
     return main
+
+
+def add_data_command(commands: Any) -> None:
+    """Add ``data list|verify|show`` to the grammar."""
+    actions = commands.add_parser("data", help="list data sets, verify their caches, show what the network sees").add_subparsers(
+        dest="action", required=True, metavar="{list,verify,show}", parser_class=Parser
+    )
+    actions.add_parser("list", help="every data set and what is cached of it")
+    verify = actions.add_parser("verify", help="read caches again and compare them with what was written")
+    verify.add_argument("dataset", nargs="?", help="a data set's name; it is read and cached first if need be (default: all that are cached)")
+    show = actions.add_parser("show", help="write a contact sheet of augmented training images with their labels")
+    show.add_argument("dataset", help="a data set's name")
+    show.add_argument("--recipe", default="fast", help="whose augmentation is shown (default: fast)")
+    show.add_argument("--imbalance-factor", type=float, default=1.0, help="of a long tail (default: 1)")
+    show.add_argument("--count", type=int, default=50, help="images (default: 50)")
+    show.add_argument("--png", type=Path, help="the file to write (default: NAME.png)")
+    for action in (verify, show):
+        action.add_argument("options", nargs="*", metavar="KEY=VALUE", help="options of the data set: path=flowers size=64")
+    for action in actions.choices.values():
+        action.add_argument("--data", type=Path, help="folder of the data sets (default: $HEADBENCH_DATA, else ~/.cache/headbench)")
+        action.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py")
+        action.add_argument("--debug", action="store_true")
 
 
 def data_folder(given: Path | None) -> Path:
@@ -127,11 +150,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Console) -> int:
     """Print the cells that would be run."""
     waiting = {p.cell_id for p in todo}
-    table = Table("cell", "data set", "backbone", "recipe", "head", "d", "seed", "train", "val", "test", "state")
+    table = Table("cell", "data set", "IF", "backbone", "recipe", "head", "d", "seed", "train", "val", "test", "state")
     for p in wanted:
         state = p.not_applicable or ("to do" if p.cell_id in waiting else "ended")
-        keys = ("dataset", "backbone", "recipe", "head_label", "feature_dim", "seed", "n_train", "n_val", "n_test")
-        table.add_row(p.cell_id, *(str(p.facts[key]) for key in keys), state)
+        keys = ("dataset", "imbalance_factor", "backbone", "recipe", "head_label", "feature_dim", "seed", "n_train", "n_val", "n_test")
+        table.add_row(p.cell_id, *(f"{p.facts[key]:g}" if isinstance(p.facts[key], float) else str(p.facts[key]) for key in keys), state)
     console.print(table)
     console.print(f"{len(todo)} of {len(wanted)} cells to train")
     return 0
@@ -168,6 +191,29 @@ def show_list(what: str, console: Console) -> int:
     return 0
 
 
+def run_data(arguments: argparse.Namespace, console: Console) -> int:
+    """List, verify or show data sets."""
+    root = data_folder(arguments.data)
+    if arguments.action == "list":
+        rows = datasets.listed(root)
+        table = Table(*rows[0])
+        for row in rows:
+            table.add_row(*row.values())
+        console.print(table)
+        return 0
+    options = selection.assignments(arguments.options, "data")
+    if arguments.action == "verify":
+        for line in datasets.verify(root, arguments.dataset, options):
+            console.print(line, soft_wrap=True, markup=False, highlight=False)
+        return 0
+    if arguments.count < 1 or arguments.imbalance_factor < 1:
+        raise UserError("data show: --count and --imbalance-factor must be at least 1")
+    file = arguments.png or Path(f"{arguments.dataset}.png")
+    datasets.show(root, arguments.dataset, options, arguments.recipe, arguments.imbalance_factor, arguments.count, file)
+    console.print(f"written: {file}", soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
 def main(words: list[str]) -> int:
     """Run the command line; return the exit status."""
     if not words or (words[0].startswith("-") and words[0] not in {"-h", "--help"}):
@@ -178,7 +224,7 @@ def main(words: list[str]) -> int:
             raise UserError(f"unknown command '{words[0]}'; {suggest(words[0], COMMANDS)}; a grid is named with --grid")
         arguments, unknown = parser().parse_known_args(words)
         if unknown:
-            options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in {"command", "what"}]
+            options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in {"command", "what", "action"}]
             raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
         for plugin in getattr(arguments, "plugin", []):
             load_plugin(plugin)
@@ -186,6 +232,8 @@ def main(words: list[str]) -> int:
             return show_list(arguments.what, console)
         if arguments.command == "report":
             return show_report(arguments.out, grid_name(arguments.grid), console)
+        if arguments.command == "data":
+            return run_data(arguments, console)
         return run(arguments, console)
     except UserError as error:
         if "--debug" in words:

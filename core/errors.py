@@ -1,6 +1,7 @@
 """The user's mistakes, said in one line."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 from pydantic import BaseModel, ValidationError
@@ -8,6 +9,11 @@ from pydantic import BaseModel, ValidationError
 
 class UserError(Exception):
     """A mistake in what the user asked for; its message is one line that names the value, the place and a valid choice."""
+
+
+def note(message: str) -> None:
+    """Tell the user, in one line on stderr, of something that does not stop the run."""
+    print(f"note: {message}", file=sys.stderr)
 
 
 def suggest(value: str, choices: Iterable[str]) -> str:

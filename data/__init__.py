@@ -1,8 +1,8 @@
-"""Data sets (one file each), the validation split, batched augmentation and the loader."""
+"""Data sets (one file each), their cache, splits and long tails, batched augmentation and the loader."""
 
 from core.registry import discover
-from data.registry import DATASETS, Dataset, ImageSet, register
+from data.registry import DATASETS, Dataset, FileSet, ImageSet, register
 
 discover(__name__, list(__path__))
 
-__all__ = ["DATASETS", "Dataset", "ImageSet", "register"]
+__all__ = ["DATASETS", "Dataset", "FileSet", "ImageSet", "register"]

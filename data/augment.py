@@ -9,10 +9,27 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What a recipe's weak view does: pad by ``pad`` zero pixels and crop back at random; flip left-right with probability 1/2 if ``flip``."""
+    """What a recipe does to training images.
 
-    pad: int
-    flip: bool
+    Attributes:
+        pad: zero pixels around an image before the random crop back to its size; 0 crops nothing.
+        flip: mirror left-right with probability 1/2.
+        cutout: side in pixels of the square that is set to the mean colour; 0 cuts nothing.
+        mixup: alpha of the Beta distribution of mixup's lambda; 0 mixes nothing.
+        cutmix: the same for CutMix; where both are given, each batch takes one of the two at random.
+        policy: automatic augmentation of streamed images: ``trivial`` (torchvision's TrivialAugmentWide), one of timm's (``rand-m9-mstd0.5-inc1``), or none.
+        color_jitter: strength of timm's colour jitter of streamed images.
+        random_erasing: probability of timm's random erasing of streamed images.
+    """
+
+    pad: int = 0
+    flip: bool = False
+    cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    policy: str = ""
+    color_jitter: float = 0.0
+    random_erasing: float = 0.0
 
 
 def pad_crop_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
@@ -39,20 +56,25 @@ def pad_crop_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Ten
     return padded[sample, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-@dataclass(frozen=True)
-class Draws:
-    """One epoch's augmentation parameters for N images, (N,) each, on the device; the fields are those of :func:`pad_crop_flip`."""
+def cutout(images: Tensor, side: int, row: Tensor, column: Tensor) -> Tensor:
+    """Set a square of each image to zero, the mean colour of normalised images; what lies outside the image is cut off.
 
-    top: Tensor
-    left: Tensor
-    flip: Tensor
+    Args:
+        images: (B, channels, H, W) float.
+        side: of the square, in pixels.
+        row: (B,) int64 in [0, H), the centre.
+        column: (B,) int64 in [0, W), the centre.
 
+    Source: DeVries & Taylor, 2017 (centre anywhere in the image, so that squares may be cut by its border).
+    """
+    height, width = images.shape[-2:]
 
-def weak_draws(count: int, augmentation: Augmentation, stream: torch.Generator, device: torch.device) -> Draws:
-    """Draw the weak view's parameters for ``count`` images from a CPU stream, so that every device sees the same augmentation."""
-    offsets = torch.randint(0, 2 * augmentation.pad + 1, (2, count), generator=stream)
-    flips = torch.rand(count, generator=stream) < (0.5 if augmentation.flip else 0.0)
-    return Draws(offsets[0].to(device), offsets[1].to(device), flips.to(device))
+    def covered(centre: Tensor, length: int) -> Tensor:
+        offset = torch.arange(length, device=images.device) - (centre[:, None] - side // 2)
+        return (offset >= 0) & (offset < side)
+
+    hole = covered(row, height)[:, None, :, None] & covered(column, width)[:, None, None, :]
+    return images.masked_fill(hole, 0.0)
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -1,22 +1,50 @@
-"""CIFAR-100: 50,000 + 10,000 images of 32x32 in 100 classes."""
+"""CIFAR-100: 50,000 + 10,000 images of 32x32 in 100 fine classes, or in their 20 coarse ones."""
 
+import pickle
 from pathlib import Path
+from typing import Any, Literal
 
+import torch
 import torchvision
 
-from data.parquet import read_images
-from data.registry import Dataset, register
-from data.torchvision_sets import fetch, image_set
+from core.errors import UserError
+from data.parquet_files import part_files, read_images
+from data.registry import Dataset, ImageSet, register
+from data.torchvision_sets import fetch, files_in, image_set
 
-MEAN, STD = (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)
+STATISTICS: Any = {"mean": (0.5071, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2762)}
 
 
 @register("cifar100", version=1, source="Krizhevsky, 2009; torchvision's download and MD5 check, or parquet files in the Hugging Face layout")
-def cifar100(root: Path) -> Dataset:
-    """Load CIFAR-100 from ``root/cifar100/{train,test}*.parquet`` if they are there, else from ``root/cifar-100-python``, or download it there."""
+def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Dataset:
+    """Load CIFAR-100 from ``root/cifar100/{train,test}*.parquet`` if they are there, else from ``root/cifar-100-python``, or download it there.
+
+    Args:
+        root: the data folder.
+        labels: the 100 ``fine`` classes or the 20 ``coarse`` ones.
+    """
+    facts = STATISTICS | {"ranges": (36, 71) if labels == "fine" else None}
     folder = root / "cifar100"
     if folder.is_dir():
-        (train, names), (test, _) = (read_images(folder, part, (3, 32, 32)) for part in ("train", "test"))
-        return Dataset(train, test, names, MEAN, STD)
+        files = [part_files(folder, part) for part in ("train", "test")]
+        for part, found in zip(("train", "test"), files, strict=True):
+            if not found:
+                raise UserError(f"no {part}*.parquet in {folder}")
+        (train, names), (test, _) = (read_images(found, side=32, label_columns=(f"{labels}_label",)) for found in files)
+        return Dataset(train, test, names, files=tuple(files[0] + files[1]), **facts)
     fetched, held_out = (fetch(torchvision.datasets.CIFAR100, root, train=train) for train in (True, False))
-    return Dataset(image_set(fetched), image_set(held_out), tuple(fetched.classes), MEAN, STD)
+    source = root / fetched.base_folder
+    names = tuple(fetched.classes) if labels == "fine" else tuple(_unpickle(source / "meta")["coarse_label_names"])
+    parts = [image_set(part) if labels == "fine" else _coarse(image_set(part), source / name) for part, name in ((fetched, "train"), (held_out, "test"))]
+    return Dataset(parts[0], parts[1], names, files=files_in(source), **facts)
+
+
+def _coarse(part: ImageSet, file: Path) -> ImageSet:
+    return ImageSet(part.images, torch.tensor(_unpickle(file)["coarse_labels"]))
+
+
+def _unpickle(file: Path) -> dict[str, Any]:
+    """Read a file whose MD5 torchvision has just checked."""
+    with file.open("rb") as opened:
+        contents: dict[str, Any] = pickle.load(opened, encoding="latin1")
+    return contents

@@ -1,44 +1,127 @@
-"""The loader for data that fits on the device: batches are slices of one uint8 tensor, augmented there."""
+"""The loader: an epoch of batches from a part of a data set. Data that fit are one uint8 tensor on the device and are augmented there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from core.batch import Batch, Targets
-from core.errors import UserError, suggest
-from core.random import generator
-from data.augment import Augmentation, normalise, pad_crop_flip, weak_draws
-from data.registry import ImageSet
+from core.random import derive, generator
+from data.augment import Augmentation, normalise
+from data.mixing import draw_mixes, mix
+from data.views import VIEWS
 
 EVAL_BATCH = 500
-VIEWS = ("weak", "plain")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over a training part; the same fields give the same batches, whatever ran before.
+
+    Attributes:
+        views: names, one slice of the batch each.
+        augmentation: of the recipe.
+        batch_size: images a step.
+        drop_last: leave out the last, smaller batch.
+        sampler: ``instance`` or ``class_balanced``, see :func:`epoch_order`.
+        seed: of the cell.
+        stage: its name.
+        number: of the epoch within the stage.
+    """
+
+    views: tuple[str, ...]
+    augmentation: Augmentation
+    batch_size: int
+    drop_last: bool
+    sampler: str
+    seed: int
+    stage: str
+    number: int
+
+    def stream(self, *name: str | int) -> torch.Generator:
+        """Return the CPU generator of a named stream of this epoch."""
+        return generator(self.seed, name[0], self.stage, self.number, *name[1:])
+
+    def slices(self, count: int) -> list[slice]:
+        """Return the parts of ``count`` images that make the batches."""
+        end = count - count % self.batch_size if self.drop_last else count
+        return [slice(start, min(start + self.batch_size, end)) for start in range(0, end, self.batch_size)]
+
+
+class Part(Protocol):
+    """One part of a data set, ready to be trained or evaluated on: resident on the device, or streamed from files."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64, on the device."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of a batch's images."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, epoch: Epoch) -> Iterator[Batch]:
+        """Yield one epoch of augmented batches."""
+
+    def plain_batches(self) -> Iterator[Tensor]:
+        """Yield all images in order, normalised and not augmented, (B, channels, H, W)."""
 
 
 @dataclass(frozen=True)
 class Resident:
-    """One part of a data set on the device.
+    """A part whose images are on the device.
 
     Attributes:
-        images: (N, channels, H, W) uint8.
+        images: (M, channels, H, W) uint8; on a CPU the whole memory-mapped cache, which all parts and processes share.
+        positions: (N,) the rows that make this part.
         labels: (N,) int64.
         mean: (channels,) of pixels in [0, 1].
         std: (channels,) of pixels in [0, 1].
     """
 
     images: Tensor
+    positions: Tensor
     labels: Tensor
     mean: Tensor
     std: Tensor
 
     @classmethod
-    def of(cls, part: ImageSet, positions: Tensor, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> "Resident":
-        """Copy the images at ``positions`` (N,) to the device."""
-        return cls(part.images[positions].to(device), part.labels[positions].to(device), torch.tensor(mean, device=device), torch.tensor(std, device=device))
+    def of(cls, images: Tensor, positions: Tensor, labels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]], device: torch.device) -> "Resident":
+        """Lay the images at ``positions`` (N,) with their labels (N,) on the device; on a CPU they stay where they are."""
+        if device.type != "cpu":
+            images, positions = images[positions].to(device), torch.arange(len(positions))
+        mean, std = (torch.tensor(values, device=device) for values in statistics)
+        return cls(images, positions.to(device), labels.to(device), mean, std)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
+    def batches(self, epoch: Epoch) -> Iterator[Batch]:
+        """Yield one epoch of augmented batches; all draws are made once an epoch on the CPU and copied once, so that no step waits for the device."""
+        device, augmentation, statistics = self.images.device, epoch.augmentation, (self.mean, self.std)
+        order = epoch_order(self.labels.cpu(), epoch.sampler, epoch.stream("order")).to(device)
+        shows = [VIEWS[view](len(order), augmentation, statistics, self.image_shape, epoch.stream("augment", v)) for v, view in enumerate(epoch.views)]
+        slices = epoch.slices(len(order))
+        mixes = draw_mixes(len(order), len(slices), augmentation, self.image_shape, derive(epoch.seed, epoch.stage, epoch.number), device)
+        for step, chosen in enumerate(slices):
+            indices = order[chosen]
+            raw = self.images[self.positions[indices]]
+            batch = Batch(torch.stack([show(raw, chosen) for show in shows]), Targets.plain(self.labels[indices], indices))
+            yield batch if mixes is None else mix(batch, mixes.keys[chosen], mixes.weights[step], mixes.boxes[step])
+
+    def plain_batches(self) -> Iterator[Tensor]:
+        """Yield all images in order, normalised and not augmented, (B, channels, H, W)."""
+        for positions in torch.split(self.positions, EVAL_BATCH):
+            yield normalise(self.images[positions], self.mean, self.std)
 
 
 def epoch_order(labels: Tensor, sampler: str, stream: torch.Generator) -> Tensor:
@@ -53,38 +136,3 @@ def epoch_order(labels: Tensor, sampler: str, stream: torch.Generator) -> Tensor
         return torch.randperm(len(labels), generator=stream)
     weights = 1.0 / torch.bincount(labels)[labels]
     return torch.multinomial(weights, len(labels), replacement=True, generator=stream)
-
-
-def training_batches(
-    part: Resident, *, views: tuple[str, ...], augmentation: Augmentation, batch_size: int, drop_last: bool, sampler: str, seed: int, stage: str, epoch: int
-) -> Iterator[Batch]:
-    """Yield one epoch of augmented batches; the same seed, stage and epoch give the same batches whatever ran before.
-
-    Order and augmentation are drawn once an epoch on the CPU and copied once, so that no step waits for the device.
-    """
-    device = part.images.device
-    order = epoch_order(part.labels.cpu(), sampler, generator(seed, "order", stage, epoch)).to(device)
-    draws = [weak_draws(len(order), augmentation, generator(seed, "augment", stage, epoch, v), device) for v in range(len(views))]
-    end = len(order) - len(order) % batch_size if drop_last else len(order)
-    for start in range(0, end, batch_size):
-        chosen = slice(start, min(start + batch_size, end))
-        indices = order[chosen]
-        raw = part.images[indices]
-        shown = [
-            pad_crop_flip(raw, augmentation.pad, draw.top[chosen], draw.left[chosen], draw.flip[chosen]) if view == "weak" else raw
-            for view, draw in zip(views, draws, strict=True)
-        ]
-        yield Batch(normalise(torch.stack(shown), part.mean, part.std), Targets.plain(part.labels[indices], indices))
-
-
-def plain_batches(part: Resident) -> Iterator[Tensor]:
-    """Yield all images in order, normalised and not augmented, (B, channels, H, W)."""
-    for start in range(0, len(part), EVAL_BATCH):
-        yield normalise(part.images[start : start + EVAL_BATCH], part.mean, part.std)
-
-
-def check_views(views: tuple[str, ...], place: str) -> None:
-    """Raise UserError for a view that no augmentation provides."""
-    for view in views:
-        if view not in VIEWS:
-            raise UserError(f"{place}: unknown view '{view}'; {suggest(view, VIEWS)}")

@@ -10,17 +10,34 @@ import numpy as np
 from torch import Tensor
 
 from core.registry import Registry
+from data.longtail import Draw, draw
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images: ``images`` (N, channels, H, W) uint8 and ``labels`` (N,) int64, on the CPU."""
+    """Labelled images that fit into memory: ``images`` (N, channels, H, W) uint8 and ``labels`` (N,) int64, on the CPU."""
 
     images: Tensor
     labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+@dataclass(frozen=True)
+class FileSet:
+    """Labelled image files that are read batch by batch: ``paths`` below ``root`` and ``labels`` (N,) int64; ``size`` is H = W after cropping."""
+
+    root: Path
+    paths: tuple[str, ...]
+    labels: Tensor
+    size: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+Samples = ImageSet | FileSet
 
 
 @dataclass(frozen=True)
@@ -33,23 +50,43 @@ class Dataset:
         class_names: C names, in label order.
         mean: per channel, of pixels in [0, 1].
         std: per channel, of pixels in [0, 1].
+        val: the official validation images, where there are some.
+        files: the files (or folders) that were read; as long as they have not changed, a cache of them is good.
+        sources: lengths of the parts that ``train`` is put together from; a long tail is drawn from each of them separately.
+        draw: how a long tail is drawn from one source.
+        ranges: first class of the medium and of the few group in the convention of index ranges, where the papers define one.
     """
 
-    train: ImageSet
-    test: ImageSet
+    train: Samples
+    test: Samples
     class_names: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    val: Samples | None = None
+    files: tuple[Path, ...] = ()
+    sources: tuple[int, ...] = ()
+    draw: Draw = draw
+    ranges: tuple[int, int] | None = None
+
+    def parts(self) -> dict[str, Samples]:
+        """Return the parts by name, ``val`` only where there is one."""
+        named = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: part for name, part in named.items() if part is not None}
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over images and labels of both parts, 16 hexadecimal digits."""
+        """SHA-256 over all parts, 16 hexadecimal digits: over images and labels, or for files over their names, sizes and labels."""
         digest = hashlib.sha256()
-        for tensor in (self.train.images, self.train.labels, self.test.images, self.test.labels):
-            digest.update(repr(tuple(tensor.shape)).encode())
-            digest.update(np.ascontiguousarray(tensor.numpy()).data)
+        for part in self.parts().values():
+            if isinstance(part, ImageSet):
+                digest.update(repr(tuple(part.images.shape)).encode())
+                digest.update(np.ascontiguousarray(part.images.numpy()).data)
+            else:
+                digest.update("\n".join(f"{path} {(part.root / path).stat().st_size}" for path in part.paths).encode())
+            digest.update(repr(tuple(part.labels.shape)).encode())
+            digest.update(np.ascontiguousarray(part.labels.numpy()).data)
         return digest.hexdigest()[:16]
 
 
-DATASETS: Registry[Callable[[Path], Dataset]] = Registry("data set")
+DATASETS: Registry[Callable[..., Dataset]] = Registry("data set")
 register = DATASETS.register

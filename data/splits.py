@@ -1,10 +1,88 @@
-"""The validation split."""
+"""Which images train and which validate: the hold-out, the long-tailed subset, and their order."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from core.errors import UserError
+from data.longtail import draw, profile
+from data.registry import Dataset, Samples
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a training set is divided.
+
+    Attributes:
+        val_fraction: part held out for validation, in [0, 1).
+        split_seed: of the hold-out.
+        imbalance_factor: n_max / n_min of the long tail; 1 keeps all images.
+        profile: of its class counts, ``exp`` or ``step``.
+        imbalance_seed: of its images.
+    """
+
+    val_fraction: float = 0.0
+    split_seed: int = 0
+    imbalance_factor: float = 1.0
+    profile: str = "exp"
+    imbalance_seed: int = 0
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The training set divided.
+
+    Attributes:
+        train: (N,) positions of the training part.
+        labels: (N,) its labels; those of the data set, unless a replica of a faulty protocol says otherwise.
+        val: positions of the images held out for validation, sorted.
+        official: the data set's own validation set, where it is used instead.
+        nominal: (C,) training images of each class as the protocol wants them; without a long tail, as they are.
+    """
+
+    train: Tensor
+    labels: Tensor
+    val: Tensor
+    official: Samples | None
+    nominal: Tensor
+
+
+def partition(dataset: Dataset, protocol: Protocol) -> Partition:
+    """Hold out a validation part and draw the long tail from what is left.
+
+    Without imbalance the hold-out is stratified; with it, every class gives the same number of images. Where the data set has a validation set of its own, that
+    one is used instead. A ``val_fraction`` of 0 means no validation at all.
+
+    Raises:
+        UserError: if a class is too small for the split, or the long tail leaves a class without images.
+    """
+    labels, num_classes = dataset.train.labels, len(dataset.class_names)
+    if protocol.imbalance_factor == 1 and dataset.draw is not draw:
+        raise UserError("imbalance_factor: 1 means the whole set, but this data set replicates a long-tailed protocol; give one above 1")
+    official = dataset.val if protocol.val_fraction else None
+    fraction = protocol.val_fraction if official is None else 0.0
+    if protocol.imbalance_factor == 1:
+        train, val = validation_split(labels, fraction, protocol.split_seed)
+        return Partition(train, labels[train], val, official, torch.bincount(labels[train], minlength=num_classes))
+    val = balanced_split(labels, fraction, protocol.split_seed, num_classes)
+    free = torch.ones(len(labels), dtype=torch.bool)
+    free[val] = False
+    positions, given, nominal, start = [], [], torch.zeros(num_classes, dtype=torch.int64), 0
+    for length in dataset.sources or (len(labels),):
+        members = start + torch.nonzero(free[start : start + length])[:, 0]
+        wanted = profile(protocol.profile, len(members) / num_classes, protocol.imbalance_factor, num_classes)
+        chosen, chosen_labels = dataset.draw(labels[members], wanted, protocol.imbalance_seed)
+        positions.append(members[chosen])
+        given.append(chosen_labels)
+        nominal += wanted
+        start += length
+    empty = [dataset.class_names[c] for c in torch.nonzero(nominal == 0)[:, 0]]
+    if empty:
+        raise UserError(f"imbalance_factor: {protocol.imbalance_factor:g} leaves {len(empty)} of {num_classes} classes without images, first '{empty[0]}'")
+    return Partition(torch.cat(positions), torch.cat(given), val, official, nominal)
 
 
 def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -28,3 +106,18 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     except ValueError as error:
         raise UserError(f"val_fraction: {fraction} of {len(labels)} images cannot be split by class ({error})") from None
     return torch.from_numpy(train).sort().values, torch.from_numpy(val).sort().values
+
+
+def balanced_split(labels: Tensor, fraction: float, seed: int, num_classes: int) -> Tensor:
+    """Return sorted positions of a validation part with the same number of images, fraction x N / C, of every class.
+
+    Raises:
+        UserError: if a class has no more images than that.
+    """
+    each = int(fraction * len(labels) / num_classes)
+    smallest = int(torch.bincount(labels, minlength=num_classes).min())
+    if fraction and not 0 < each < smallest:
+        raise UserError(f"val_fraction: {fraction} of {len(labels)} images is {each} of each class, and the smallest class has {smallest}")
+    random = np.random.default_rng(seed)
+    chosen = [random.choice(np.flatnonzero(labels.numpy() == c), each, replace=False) for c in range(num_classes)]
+    return torch.from_numpy(np.concatenate(chosen)).sort().values

@@ -20,7 +20,7 @@ def fetch(dataset: Any, root: Path, **arguments: Any) -> Any:
         return dataset(root, download=True, **arguments)
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        missing = f"{dataset.__name__}: '{dataset.base_folder}' is not (whole) in {root} and could not be downloaded ({reason})"
+        missing = f"{dataset.__name__} is not (whole) in {root} and could not be downloaded ({reason})"
         raise UserError(f"{missing}; name the folder that holds it with --data") from None
 
 
@@ -28,3 +28,8 @@ def image_set(dataset: Any) -> ImageSet:
     """Return torchvision's ``data`` (N, H, W, channels) and ``targets`` as an :class:`ImageSet`."""
     images = torch.from_numpy(np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2)))
     return ImageSet(images, torch.tensor(dataset.targets, dtype=torch.int64))
+
+
+def files_in(folder: Path) -> tuple[Path, ...]:
+    """Return a folder's files, sorted."""
+    return tuple(sorted(path for path in folder.iterdir() if path.is_file()))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
@@ -84,6 +85,11 @@ class Head(nn.Module):
     def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
         """Return why this head does not apply to these data and this d, or None where it does."""
         return None
+
+    @classmethod
+    def files(cls, **hyperparameters: Any) -> dict[str, Path]:
+        """Return the files that options name, by option: a cell is known by what is in them, not by where they are."""
+        return {}
 
     @classmethod
     def stages(cls, recipe: RecipeView) -> list[Stage]:

@@ -22,9 +22,9 @@ def mixed(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, targets: Tar
     return torch.stack([weight * loss(flat, labels.repeat(views)) for labels, weight in targets.pairs]).sum()
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return the mean cross-entropy of logits (B, C) and labels (B,)."""
-    return F.cross_entropy(logits, labels)
+def cross_entropy(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Return the mean cross-entropy of logits (B, C) and labels (B,), whose one-hot targets give up ``label_smoothing`` to all classes."""
+    return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
 def squared_cosine(cosines: Tensor, labels: Tensor) -> Tensor:

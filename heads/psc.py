@@ -1,12 +1,17 @@
 """PSC, the parametric softmax classifier: a learnable linear layer and cross-entropy."""
 
-from pydantic import PositiveFloat
+from functools import partial
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
 from core.batch import DataInfo, Targets
 from heads.base import Context, Head
 from heads.losses import cross_entropy, mixed
 from heads.registry import register
+
+Smoothing = Annotated[float, Field(ge=0, lt=1)]
 
 
 @register("psc", version=1, paper="the softmax baseline of Mettes et al., NeurIPS 2019", source="linear form: logits W h + b, no normalisation, no scale")
@@ -16,13 +21,14 @@ class PSCHead(Head):
     Args:
         info: facts of the data.
         feature_dim: d.
+        label_smoothing: part of the target that is spread over all classes.
         loss_scale: factor on the mean cross-entropy.
     """
 
-    def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0) -> None:
+    def __init__(self, info: DataInfo, feature_dim: int, *, label_smoothing: Smoothing = 0.0, loss_scale: PositiveFloat = 1.0) -> None:
         super().__init__()
         self.linear = nn.Linear(feature_dim, info.num_classes)
-        self.loss_scale = loss_scale
+        self.label_smoothing, self.loss_scale = label_smoothing, loss_scale
 
     def prototypes(self) -> Tensor:
         """Return the weight rows (C, d), not normalised."""
@@ -35,4 +41,4 @@ class PSCHead(Head):
 
     def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
         """Return loss_scale x mean cross-entropy over views and samples of features (V, B, d)."""
-        return self.loss_scale * mixed(cross_entropy, self.logits(features), targets)
+        return self.loss_scale * mixed(partial(cross_entropy, label_smoothing=self.label_smoothing), self.logits(features), targets)

@@ -12,7 +12,8 @@ FACTS = (
     "dataset data_fingerprint protocol backbone projection head head_label head_options feature_dim num_classes imbalance_factor recipe recipe_hash seed epochs"
 ).split()
 METRICS = (
-    "top1 top5 macro_accuracy many_accuracy medium_accuracy few_accuracy nll brier ece_raw ece_native ece_temperature adaptive_ece classwise_ece mce"
+    "top1 top5 macro_accuracy many_accuracy medium_accuracy few_accuracy many_range_accuracy medium_range_accuracy few_range_accuracy"
+    " nll brier ece_raw ece_native ece_temperature adaptive_ece classwise_ece mce"
     " temperature calibration_view"
 ).split()
 RUN = "train_loss train_seconds images_per_second peak_memory_mb".split()

@@ -27,28 +27,44 @@ def per_class_accuracy(logits: Floats, labels: Ints) -> Floats:
         return np.bincount(labels, correct, logits.shape[1]) / counts
 
 
-def groups(accuracy: Floats, class_counts: Ints) -> dict[str, float]:
-    """Return mean per-class accuracy of classes with many (> 100), medium and few (< 20) training images.
+def groups(accuracy: Floats, nominal: Ints, ranges: tuple[int, int] | None) -> dict[str, float]:
+    """Return mean per-class accuracy of the many, medium and few classes in both conventions of the field; NaN for an empty group.
 
-    Source: the count-based convention of Liu et al., CVPR 2019 (there an empty group is 0; here it is NaN).
+    By count: many has more than 100 training images, few fewer than 20 (Liu et al., CVPR 2019; there an empty group is 0). By range: fixed ranges of the
+    classes in descending order of their counts, whatever the imbalance (Zhong et al., CVPR 2021, and the papers after it).
+
+    Args:
+        accuracy: (C,) by class, NaN without samples.
+        nominal: (C,) training images as the protocol wants them.
+        ranges: first class of the medium and of the few range, or None where there is no such convention.
     """
+    rank = np.empty(len(nominal), dtype=np.int64)
+    rank[np.argsort(-nominal, kind="stable")] = np.arange(len(nominal))
+    medium, few = ranges or (0, 0)
+    used = ranges is not None
     chosen = {
-        "many_accuracy": class_counts > MANY,
-        "medium_accuracy": (class_counts >= FEW) & (class_counts <= MANY),
-        "few_accuracy": class_counts < FEW,
+        "many_accuracy": nominal > MANY,
+        "medium_accuracy": (nominal >= FEW) & (nominal <= MANY),
+        "few_accuracy": nominal < FEW,
+        "many_range_accuracy": (rank < medium) & used,
+        "medium_range_accuracy": (rank >= medium) & (rank < few) & used,
+        "few_range_accuracy": (rank >= few) & used,
     }
     seen = ~np.isnan(accuracy)
     return {name: mean_or_nan(accuracy[mask & seen]) for name, mask in chosen.items()}
 
 
-def evaluate(test: tuple[Floats, Ints], val: tuple[Floats, Ints] | None, native_scale: float, class_counts: Ints) -> dict[str, float | str]:
+def evaluate(
+    test: tuple[Floats, Ints], val: tuple[Floats, Ints] | None, native_scale: float, nominal: Ints, ranges: tuple[int, int] | None
+) -> dict[str, float | str]:
     """Return every metric of one selection.
 
     Args:
         test: logits (N, C) with the head's own scale, and labels.
         val: the same of the validation part, for the temperature; None where there is none.
         native_scale: the scale inside the logits; without it they are the ``raw`` view.
-        class_counts: (C,) training images.
+        nominal: (C,) training images as the protocol wants them, for the groups.
+        ranges: see :func:`groups`.
 
     Returns:
         Metrics by column name. ``nll``, ``brier``, ``adaptive_ece``, ``classwise_ece`` and ``mce`` belong to the view that ``calibration_view`` names:
@@ -66,7 +82,7 @@ def evaluate(test: tuple[Floats, Ints], val: tuple[Floats, Ints] | None, native_
         "top1": top_k(logits, labels, 1),
         "top5": top_k(logits, labels, 5),
         "macro_accuracy": mean_or_nan(accuracy[~np.isnan(accuracy)]),
-        **groups(accuracy, class_counts),
+        **groups(accuracy, nominal, ranges),
         "nll": calibration.nll(scaled, labels),
         "brier": calibration.brier(shown, labels),
         "ece_temperature": float("nan"),

@@ -17,7 +17,17 @@ CALIBRATION = {
     "nll": "NLL",
     "brier": "Brier",
 }
-PERCENT = {"top1", "ece_raw", "ece_native", "ece_temperature"}
+# The convention of each group's bounds stands in its title.
+GROUPS = {
+    "top1": "top-1",
+    "many_accuracy": "many (> 100)",
+    "medium_accuracy": "medium (20-100)",
+    "few_accuracy": "few (< 20)",
+    "many_range_accuracy": "many (range)",
+    "medium_range_accuracy": "medium (range)",
+    "few_range_accuracy": "few (range)",
+}
+PERCENT = {"ece_raw", "ece_native", "ece_temperature", *GROUPS}
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,8 @@ def named_comparisons(frame: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]
 
 def _describe(key: tuple[object, ...]) -> str:
     dataset, backbone, recipe, projection, protocol, imbalance = key
-    balance = "" if imbalance == 1 else f", imbalance factor {imbalance}"
+    assert isinstance(imbalance, float | int)
+    balance = "" if imbalance == 1 else f", imbalance factor {imbalance:g}"
     return f"{dataset}{balance}, {backbone}, recipe {recipe}, projection {projection}, protocol {protocol}"
 
 
@@ -128,6 +139,26 @@ def calibration(rows: pd.DataFrame, selection: str, description: str, name: str)
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, pd.concat([s.reset_index() for s in summaries.values()], ignore_index=True))
 
 
+def groups(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
+    """Return the table of a long-tailed comparison: dimension and head down; top-1 and the accuracy of many, medium and few classes in both conventions across.
+
+    A group that no class belongs to is shown as ``-``; the best of each column and dimension is bold.
+    """
+    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    summaries = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in GROUPS}
+    usual = _seeds(summaries["top1"])
+    index = summaries["top1"].sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
+    cells = pd.DataFrame({title: [_text(summaries[metric].loc[key], usual) for key in index] for metric, title in GROUPS.items()}, index=index)
+    bold = pd.DataFrame(False, index=index, columns=cells.columns)
+    for metric, title in GROUPS.items():
+        means = pd.Series([round(100 * summaries[metric].loc[key, "mean"], 2) for key in index], index=index, dtype=float)
+        bold[title] = means.eq(means.groupby(level="d").transform("max"))
+    conventions = "groups by training images (Liu et al., 2019) and by fixed class ranges (Zhong et al., 2021)"
+    caption = f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(summaries['top1'])}. {description}."
+    tidy = pd.concat([s.reset_index() for s in summaries.values()], ignore_index=True)
+    return Table(f"{name}-groups-{selection}", caption, cells, bold, tidy)
+
+
 def of(frame: pd.DataFrame) -> list[Table]:
     """Return every table of a grid: for each comparison, accuracy under each recorded selection, and calibration under the primary one."""
     tables = []
@@ -136,6 +167,8 @@ def of(frame: pd.DataFrame) -> list[Table]:
         tables += [accuracy_by_dim(rows, selection, description, name) for selection in recorded]
         if "last" in recorded:
             tables.append(calibration(rows, "last", description, name))
+            if (rows["imbalance_factor"] != 1).any():
+                tables.append(groups(rows, "last", description, name))
     return tables
 
 

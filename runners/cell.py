@@ -70,9 +70,8 @@ def _selections(trained: Trained, planned: Planned) -> tuple[dict[str, dict[str,
         classifier.head.finalize(context)
         test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
         val = evaluate.scores(classifier, evaluate.embed(classifier, parts.val)) if len(parts.val) else None
-        measured = metrics.evaluate(
-            (test, arrays["test_labels"]), None if val is None else (val, arrays["val_labels"]), classifier.head.native_scale, parts.class_counts.numpy()
-        )
+        held_out = None if val is None else (val, arrays["val_labels"])
+        measured = metrics.evaluate((test, arrays["test_labels"]), held_out, classifier.head.native_scale, parts.nominal.numpy(), parts.ranges)
         per_class = metrics.per_class_accuracy(test, arrays["test_labels"]).tolist()
         rows[selection] = {"epoch": snapshot.row["epoch"], **measured, "per_class_accuracy": per_class}
         arrays[f"{selection}_test_logits"] = _stored(test)

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -44,21 +45,23 @@ def _based(value: Any) -> Any:
 Named = Annotated[Choice, BeforeValidator(_named)]
 Based = Annotated[Choice, BeforeValidator(_based)]
 Some = Field(min_length=1)
+ImbalanceFactor = Annotated[float, Field(ge=1)]
 
 
 class Axes(Strict):
     """The axes of a grid: their product is the list of cells."""
 
-    dataset: Annotated[tuple[str, ...], Some]
+    dataset: Annotated[tuple[Named, ...], Some]
     head: Annotated[tuple[Named, ...], Some]
     feature_dim: Annotated[tuple[PositiveInt, ...], Some]
     backbone: Annotated[tuple[Named, ...], Some] = (Choice(name="fast_convnet"),)
     recipe: Annotated[tuple[Based, ...], Some] | None = None
+    imbalance_factor: Annotated[tuple[ImbalanceFactor, ...], Some] = (1,)
     seed: Annotated[tuple[NonNegativeInt, ...], Some] = (0,)
 
 
 class Override(Strict):
-    """Cells whose fields equal ``where`` get the values of ``set`` (dotted: ``head.loss_scale``, ``recipe.lr``)."""
+    """Cells whose fields equal ``where`` get the values of ``set``; options are dotted (``head.loss_scale``, ``recipe.lr``, ``backbone.model``)."""
 
     where: dict[str, Any]
     set: dict[str, Any]
@@ -72,8 +75,10 @@ class Grid(Strict):
         description: one sentence.
         recipe: of every cell, unless ``axes.recipe`` lists several.
         projection: ``linear`` from the backbone to d, or ``none``.
-        val_fraction: part of the training set held out for every choice.
+        val_fraction: part of the training set held out for every choice, where the data set has no validation set of its own; 0 for no validation.
         split_seed: of that split.
+        imbalance_profile: of class counts where ``axes.imbalance_factor`` is above 1: exponential, or a step after half of the classes.
+        imbalance_seed: of the images that are drawn.
         axes: what is varied.
         overrides: exceptions.
     """
@@ -84,6 +89,8 @@ class Grid(Strict):
     projection: Literal["linear", "none"] = "linear"
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     split_seed: NonNegativeInt = 0
+    imbalance_profile: Literal["exp", "step"] = "exp"
+    imbalance_seed: NonNegativeInt = 0
     axes: Axes
     overrides: tuple[Override, ...] = ()
 
@@ -93,6 +100,11 @@ class Cell(Strict):
 
     dataset: str
     dataset_version: int
+    dataset_options: dict[str, Any]
+    dataset_label: str
+    imbalance_factor: float
+    imbalance_profile: Literal["exp", "step"]
+    imbalance_seed: int
     backbone: str
     backbone_version: int
     backbone_options: dict[str, Any]
@@ -102,6 +114,7 @@ class Cell(Strict):
     head: str
     head_version: int
     head_options: dict[str, Any]
+    head_files: dict[str, str]
     head_label: str
     recipe: Recipe
     recipe_label: str
@@ -110,21 +123,23 @@ class Cell(Strict):
     seed: int
     precision: Literal["auto", "fp32", "bf16"]
 
-    @property
-    def protocol(self) -> str:
-        """The protocol's name: what part of the training set makes the choices."""
-        return f"holdout-{self.val_fraction:g}" if self.val_fraction else "full-train"
-
     def cell_id(self, fingerprint: str) -> str:
-        """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the data's fingerprint; labels do not count."""
-        labels = {"backbone_label", "head_label", "recipe_label"}
-        return digest(self.model_dump(mode="json", exclude=labels) | {"recipe": self.recipe.identity(), "data": fingerprint})
+        """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the data's fingerprint; labels and the data's path do not count."""
+        fields = self.model_dump(mode="json", exclude={"dataset_label", "backbone_label", "head_label", "recipe_label"})
+        fields["dataset_options"].pop("path", None)
+        fields["head_options"] |= fields["head_files"]
+        return digest(fields | {"recipe": self.recipe.identity(), "data": fingerprint})
 
 
 def digest(value: Any, length: int = 16) -> str:
     """Return the first digits of SHA-256 of a value's canonical JSON."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:length]
+
+
+@cache
+def _contents(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def label(name: str, options: dict[str, Any], defaults: dict[str, Any]) -> str:
@@ -187,11 +202,13 @@ def expand(grid: Grid, precision: str) -> list[Cell]:
     place = f"grid '{grid.name}'"
     chosen = grid.axes.recipe or (grid.recipe,)
     cells = []
-    for dataset, backbone, recipe, seed, dim, head in itertools.product(
-        grid.axes.dataset, grid.axes.backbone, chosen, grid.axes.seed, grid.axes.feature_dim, grid.axes.head
+    axes = grid.axes
+    for dataset, imbalance, backbone, recipe, seed, dim, head in itertools.product(
+        axes.dataset, axes.imbalance_factor, axes.backbone, chosen, axes.seed, axes.feature_dim, axes.head
     ):
         raw: dict[str, Any] = {
-            "dataset": dataset,
+            "dataset": {"name": dataset.name, **dataset.options},
+            "imbalance_factor": imbalance,
             "backbone": {"name": backbone.name, **backbone.options},
             "recipe": {"name": recipe.name, **recipe.options},
             "head": {"name": head.name, **head.options},
@@ -199,9 +216,11 @@ def expand(grid: Grid, precision: str) -> list[Cell]:
             "seed": seed,
             "projection": grid.projection,
         }
-        recipe_label = label(recipe.name, recipe.options, {})
         for override in grid.overrides:
             _apply(override, raw, place)
+        recipe_label = label(recipe.name, recipe.options, {})
+        if raw["recipe"]["name"] != recipe.name:
+            recipe_label = raw["recipe"]["name"]
         cells.append(_resolve(raw, recipe_label, grid, precision, place))
     for cell, count in _counts(cells).items():
         if count > 1:
@@ -212,42 +231,52 @@ def expand(grid: Grid, precision: str) -> list[Cell]:
 def _counts(cells: list[Cell]) -> dict[str, int]:
     counts: dict[str, int] = {}
     for cell in cells:
-        key = f"{cell.dataset}, {cell.backbone_label}, {cell.recipe_label}, d = {cell.feature_dim}, {cell.head_label}, seed {cell.seed}"
+        imbalance = f", imbalance {cell.imbalance_factor:g}" if cell.imbalance_factor > 1 else ""
+        key = f"{cell.dataset_label}{imbalance}, {cell.backbone_label}, {cell.recipe_label}, d = {cell.feature_dim}, {cell.head_label}, seed {cell.seed}"
         counts[key] = counts.get(key, 0) + 1
     return counts
 
 
 def _apply(override: Override, raw: dict[str, Any], place: str) -> None:
     for key, wanted in override.where.items():
-        if key not in raw:
+        outer, _, inner = key.partition(".")
+        if outer not in raw or (inner and not isinstance(raw[outer], dict)):
             raise UserError(f"{place}, overrides.where: unknown key '{key}'; {suggest(key, raw)}")
-        value = raw[key]
-        value = value["name"] if isinstance(value, dict) else value
+        value = raw[outer]
+        value = value.get(inner or "name") if isinstance(value, dict) else value
         if value not in (wanted if isinstance(wanted, list) else [wanted]):
             return
     for path, value in override.set.items():
         outer, _, inner = path.partition(".")
-        if outer not in raw or isinstance(raw[outer], dict) != bool(inner):
-            raise UserError(f"{place}, overrides.set: unknown key '{path}'; known: head.OPTION, backbone.OPTION, recipe.FIELD, projection")
+        if outer not in raw or (inner and not isinstance(raw[outer], dict)):
+            raise UserError(f"{place}, overrides.set: unknown key '{path}'; known: head.OPTION, backbone.OPTION, recipe.FIELD, recipe, projection")
         if inner:
             raw[outer] = raw[outer] | {inner: value}
+        elif isinstance(raw[outer], dict):
+            raw[outer] = {"name": value}
         else:
             raw[outer] = value
 
 
 def _resolve(raw: dict[str, Any], recipe_label: str, grid: Grid, precision: str, place: str) -> Cell:
-    recipe_fields, backbone_options, head_options = dict(raw["recipe"]), dict(raw["backbone"]), dict(raw["head"])
+    recipe_fields, backbone_options, head_options, dataset_options = (dict(raw[key]) for key in ("recipe", "backbone", "head", "dataset"))
     recipe = recipes.load(recipe_fields.pop("name"), recipe_fields, place)
-    backbone, head, dataset = BACKBONES.get(backbone_options.pop("name")), HEADS.get(head_options.pop("name")), DATASETS.get(raw["dataset"])
+    backbone, head, dataset = BACKBONES.get(backbone_options.pop("name")), HEADS.get(head_options.pop("name")), DATASETS.get(dataset_options.pop("name"))
     for name in recipe.loss_scale:
         HEADS.get(name)
     head_place, backbone_place = f"{place}, head '{head.name}'", f"{place}, backbone '{backbone.name}'"
     given = {"loss_scale": recipe.loss_scale[head.name]} if head.name in recipe.loss_scale else {}
     head_defaults, backbone_defaults = head.resolve(given, head_place), backbone.resolve({}, backbone_place)
     head_options, backbone_options = head.resolve(given | head_options, head_place), backbone.resolve(backbone_options, backbone_place)
+    dataset_place = f"{place}, data set '{dataset.name}'"
+    dataset_defaults, dataset_options = dataset.resolve({}, dataset_place), dataset.resolve(dataset_options, dataset_place)
     fields = {
         "dataset": dataset.name,
         "dataset_version": dataset.version,
+        "dataset_options": dataset_options,
+        "dataset_label": label(dataset.name, dataset_options, dataset_defaults),
+        "imbalance_profile": grid.imbalance_profile,
+        "imbalance_seed": grid.imbalance_seed,
         "backbone": backbone.name,
         "backbone_version": backbone.version,
         "backbone_options": backbone_options,
@@ -255,6 +284,7 @@ def _resolve(raw: dict[str, Any], recipe_label: str, grid: Grid, precision: str,
         "head": head.name,
         "head_version": head.version,
         "head_options": head_options,
+        "head_files": {option: _contents(path) for option, path in head.target.files(**head_options).items()},
         "head_label": label(head.name, head_options, head_defaults),
         "recipe": recipe,
         "recipe_label": recipe_label,
@@ -263,6 +293,6 @@ def _resolve(raw: dict[str, Any], recipe_label: str, grid: Grid, precision: str,
         "precision": precision,
     }
     try:
-        return Cell(**fields, **{key: raw[key] for key in ("projection", "feature_dim", "seed")})
+        return Cell(**fields, **{key: raw[key] for key in ("projection", "feature_dim", "seed", "imbalance_factor")})
     except ValidationError as error:
         raise UserError(one_line(error, Cell, place)) from None

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError
-from data.loader import Resident, plain_batches
+from data.loader import Part
 from runners.classifier import Classifier
 
 
 @torch.no_grad()
-def embed(classifier: Classifier, part: Resident) -> Tensor:
+def embed(classifier: Classifier, part: Part) -> Tensor:
     """Return the features (N, d) of one part, float32 on the device."""
     classifier.eval()
-    return torch.cat([classifier.features(images) for images in plain_batches(part)])
+    return torch.cat([classifier.features(images) for images in part.plain_batches()])
 
 
 @torch.no_grad()
@@ -25,13 +25,13 @@ def scores(classifier: Classifier, features: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def top1(classifier: Classifier, part: Resident) -> float:
+def top1(classifier: Classifier, part: Part) -> float:
     """Return the accuracy on one part, in [0, 1]."""
     predicted = classifier.head.logits(embed(classifier, part)).argmax(dim=1)
     return (predicted == part.labels).double().mean().item()
 
 
-def collect(classifier: Classifier, parts: dict[str, Resident], split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
+def collect(classifier: Classifier, parts: dict[str, Part], split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
     """Return features (N, d), labels (N,) and indices (N,) of one pass, for a head's ``context.collect``; leaves eval mode behind.
 
     Raises:
@@ -61,7 +61,7 @@ class Geometry:
 
 
 @torch.no_grad()
-def geometry(classifier: Classifier, part: Resident, num_classes: int) -> Geometry:
+def geometry(classifier: Classifier, part: Part, num_classes: int) -> Geometry:
     """Return the geometry of the training part's features, summed in float64."""
     features, labels = embed(classifier, part).double().cpu(), part.labels.cpu()
     members = torch.nn.functional.one_hot(labels, num_classes).double()

@@ -1,53 +1,93 @@
-"""A data set, split and laid on the device: what all cells with the same data and protocol share."""
+"""A data set, divided and laid on the device: what all cells with the same data and protocol share."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from core.batch import DataInfo
+from core.errors import UserError
 from core.random import generator
-from data import DATASETS, Dataset, ImageSet
-from data.loader import Resident
-from data.splits import validation_split
+from data import DATASETS, Dataset, FileSet, cache
+from data.loader import Part, Resident
+from data.registry import Samples
+from data.splits import Partition
+from data.streaming import Streamed
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Training, validation (possibly empty) and test part of a data set on the device."""
+    """Training, validation (possibly empty) and test part of a data set on the device.
 
-    train: Resident
-    val: Resident
-    test: Resident
+    Attributes:
+        train: training part.
+        val: held out for choices.
+        test: test part.
+        class_names: C names.
+        class_counts: (C,) images of the training part.
+        nominal: (C,) images that the protocol wants; they define the many, medium and few classes.
+        ranges: first class of the medium and of the few group in the convention of index ranges, or None.
+    """
+
+    train: Part
+    val: Part
+    test: Part
     class_names: tuple[str, ...]
     class_counts: Tensor
+    nominal: Tensor
+    ranges: tuple[int, int] | None
 
     def info(self, seed: int) -> DataInfo:
         """Return what a head may know, with a generator of its own for this seed."""
-        _, *shape = self.train.images.shape
         return DataInfo(
             num_classes=len(self.class_names),
             class_counts=self.class_counts,
             class_names=self.class_names,
             train_size=len(self.train),
-            image_shape=(shape[0], shape[1], shape[2]),
+            image_shape=self.train.image_shape,
             generator=generator(seed, "head generator"),
         )
 
 
-def load(name: str, root: Path) -> Dataset:
-    """Load a registered data set from the data folder."""
-    return DATASETS.get(name).target(root)
+def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
+    """Load a registered data set from the data folder, or from its cache there.
+
+    Raises:
+        UserError: naming the data set, if it is missing, damaged, or a class has no training images.
+    """
+    try:
+        dataset = cache.load(DATASETS.get(name), options, root)
+        missing = torch.nonzero(torch.bincount(dataset.train.labels, minlength=len(dataset.class_names)) == 0)[:, 0].tolist()
+        if missing:
+            raise UserError(f"class '{dataset.class_names[missing[0]]}' has no training images")
+    except UserError as error:
+        raise UserError(f"data set '{name}': {error}") from None
+    return dataset
 
 
-def split(dataset: Dataset, val_fraction: float, split_seed: int, device: torch.device) -> Parts:
-    """Carve the validation part out of the training set and lay all three on the device."""
-    train, val = validation_split(dataset.train.labels, val_fraction, split_seed)
-    everything = torch.arange(len(dataset.test))
+def lay(dataset: Dataset, partition: Partition, statistics: Statistics | None, device: torch.device) -> Parts:
+    """Lay training, validation and test part on the device, normalised by ``statistics``, or by the data set's own."""
+    shown = statistics or (dataset.mean, dataset.std)
 
-    def lay(part: ImageSet, positions: Tensor) -> Resident:
-        return Resident.of(part, positions, dataset.mean, dataset.std, device)
+    def part(samples: Samples, positions: Tensor, labels: Tensor) -> Part:
+        if isinstance(samples, FileSet):
+            return Streamed.of(samples, positions, labels, shown, device)
+        return Resident.of(samples.images, positions, labels, shown, device)
 
-    counts = torch.bincount(dataset.train.labels[train], minlength=len(dataset.class_names))
-    return Parts(lay(dataset.train, train), lay(dataset.train, val), lay(dataset.test, everything), dataset.class_names, counts)
+    def whole(samples: Samples) -> Part:
+        return part(samples, torch.arange(len(samples)), samples.labels)
+
+    held_out = part(dataset.train, partition.val, dataset.train.labels[partition.val])
+    return Parts(
+        train=part(dataset.train, partition.train, partition.labels),
+        val=held_out if partition.official is None else whole(partition.official),
+        test=whole(dataset.test),
+        class_names=dataset.class_names,
+        class_counts=torch.bincount(partition.labels, minlength=len(dataset.class_names)),
+        nominal=partition.nominal,
+        ranges=dataset.ranges,
+    )

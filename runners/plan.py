@@ -2,16 +2,18 @@
 
 import json
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from core.errors import UserError
+from data import Dataset
+from data.splits import Protocol, partition
 from heads import HEADS
 from runners import parts
 from runners.classifier import unsupported
 from runners.config import Cell, Grid, digest
 from runners.hardware import Hardware
-from runners.parts import Parts
+from runners.parts import Parts, Statistics
 from runners.train import stage_plan
 
 
@@ -40,23 +42,66 @@ def make(cells: list[Cell], root: Path, hardware: Hardware) -> list[Planned]:
     Raises:
         UserError: if a data set is missing or damaged, or a cell cannot be set up.
     """
-    load = cache(lambda name: parts.load(name, root))
-    split = cache(lambda name, fraction, seed: parts.split(load(name), fraction, seed, hardware.device))
+    shared = _Shared(root, hardware)
     plan = []
     for cell in cells:
-        fingerprint, data = load(cell.dataset).fingerprint, split(cell.dataset, cell.val_fraction, cell.split_seed)
+        dataset, data = shared.dataset(cell), shared.parts(cell)
+        fingerprint = dataset.fingerprint
         reason = unsupported(cell, data.info(cell.seed))
         if reason is None:
             stage_plan(cell, HEADS.get(cell.head).target, len(data.train))
-        plan.append(Planned(cell, cell.cell_id(fingerprint), data, _facts(cell, fingerprint, data), reason))
+        plan.append(Planned(cell, cell.cell_id(fingerprint), data, _facts(cell, dataset, data), reason))
     return plan
 
 
-def _facts(cell: Cell, fingerprint: str, data: Parts) -> dict[str, Any]:
+class _Shared:
+    """Data sets and their parts, loaded once for all cells with the same data and protocol."""
+
+    def __init__(self, root: Path, hardware: Hardware) -> None:
+        self.root, self.hardware = root, hardware
+        self.datasets: dict[str, Dataset] = {}
+        self.laid: dict[tuple[str, Protocol, Statistics | None], Parts] = {}
+
+    def dataset(self, cell: Cell) -> Dataset:
+        """Return a cell's data set."""
+        key = _key(cell)
+        if key not in self.datasets:
+            self.datasets[key] = parts.load(cell.dataset, cell.dataset_options, self.root)
+        return self.datasets[key]
+
+    def parts(self, cell: Cell) -> Parts:
+        """Return a cell's parts on the device."""
+        protocol = Protocol(cell.val_fraction, cell.split_seed, cell.imbalance_factor, cell.imbalance_profile, cell.imbalance_seed)
+        shown = cell.recipe.normalisation
+        statistics = None if shown is None else (shown.mean, shown.std)
+        key = (_key(cell), protocol, statistics)
+        if key not in self.laid:
+            dataset = self.dataset(cell)
+            if statistics and len(statistics[0]) != len(dataset.mean):
+                raise UserError(f"recipe '{cell.recipe_label}': normalisation has {len(statistics[0])} channels, '{cell.dataset}' has {len(dataset.mean)}")
+            self.laid[key] = parts.lay(dataset, partition(dataset, protocol), statistics, self.hardware.device)
+        return self.laid[key]
+
+
+def _key(cell: Cell) -> str:
+    return digest([cell.dataset, cell.dataset_options])
+
+
+def protocol_name(cell: Cell, dataset: Dataset) -> str:
+    """Return the protocol's name: what makes the choices, and for a long tail whether the published subset is used."""
+    if cell.imbalance_factor > 1:
+        profile = "" if cell.imbalance_profile == "exp" else f" {cell.imbalance_profile}"
+        return f"lt-val{profile}" if cell.val_fraction else f"published{profile}"
+    if not cell.val_fraction:
+        return "full-train"
+    return f"holdout-{cell.val_fraction:g}" if dataset.val is None else "official-val"
+
+
+def _facts(cell: Cell, dataset: Dataset, data: Parts) -> dict[str, Any]:
     return {
-        "dataset": cell.dataset,
-        "data_fingerprint": fingerprint,
-        "protocol": cell.protocol,
+        "dataset": cell.dataset_label,
+        "data_fingerprint": dataset.fingerprint,
+        "protocol": protocol_name(cell, dataset),
         "backbone": cell.backbone_label,
         "projection": cell.projection,
         "head": cell.head,
@@ -64,7 +109,7 @@ def _facts(cell: Cell, fingerprint: str, data: Parts) -> dict[str, Any]:
         "head_options": json.dumps(cell.head_options, sort_keys=True),
         "feature_dim": cell.feature_dim,
         "num_classes": len(data.class_names),
-        "imbalance_factor": 1,
+        "imbalance_factor": cell.imbalance_factor,
         "recipe": cell.recipe_label,
         "recipe_hash": digest(cell.recipe.identity(), 8),
         "seed": cell.seed,

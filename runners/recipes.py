@@ -1,5 +1,6 @@
 """Recipes: optimiser, schedule, epochs, batches and augmentation, each a YAML file in ``runners/recipes/``."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -7,9 +8,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from core.errors import UserError, one_line, suggest
+from data.augment import Augmentation
 
 FOLDER = Path(__file__).parent / "recipes"
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Policy = Annotated[str, Field(pattern=r"^(|trivial|(rand|augmix)-[a-z0-9.-]+|original|originalr|v0|v0r|3a)$")]
 
 
 class Strict(BaseModel):
@@ -26,45 +29,79 @@ class OneCycle(Strict):
 
 
 class MultiStep(Strict):
-    """Multiply the learning rate by ``gamma`` at each of ``milestones``, fractions of the epochs."""
+    """Multiply the learning rate by ``gamma`` at each of ``milestones``, fractions of the epochs.
+
+    In the first ``warmup_epochs`` the rate is lr (e + 1) / warmup_epochs, with e the epoch from 0.
+    """
 
     name: Literal["multi_step"]
     milestones: tuple[Fraction, ...]
     gamma: PositiveFloat
+    warmup_epochs: NonNegativeInt = 0
+
+
+class Cosine(Strict):
+    """Rise linearly from ``warmup_start`` x lr to lr in the first ``warmup_epochs``, then fall as a cosine to zero; stepwise."""
+
+    name: Literal["cosine"]
+    warmup_epochs: NonNegativeInt = 0
+    warmup_start: Annotated[float, Field(gt=0, le=1)] = 0.01
+
+
+class Normalisation(Strict):
+    """Mean and standard deviation per channel, of pixels in [0, 1], that images are normalised by."""
+
+    mean: tuple[float, ...]
+    std: tuple[PositiveFloat, ...]
 
 
 class Recipe(Strict):
-    """How a cell is trained; equal for all heads of a grid.
+    """How a cell is trained; equal for all heads of a grid. The fields of augmentation are those of :class:`data.augment.Augmentation`.
 
     Attributes:
         epochs: passes over the training part.
         batch_size: images a step.
         drop_last: leave out the last, smaller batch of an epoch.
-        lr: peak learning rate of SGD.
+        optimiser: ``sgd`` or ``adamw``.
+        lr: peak learning rate.
         momentum: of SGD.
         nesterov: Nesterov's form of it.
         weight_decay: on every parameter.
         schedule: of the learning rate.
-        pad: zero pixels around an image before the random crop; 0 crops nothing.
-        flip: mirror left-right with probability 1/2.
+        normalisation: of the images; by default the data set's own statistics.
         loss_scale: default of the option of that name for the heads listed, since squared losses have another natural size than cross-entropy.
     """
 
     epochs: PositiveInt
     batch_size: PositiveInt
     drop_last: bool
+    optimiser: Literal["sgd", "adamw"] = "sgd"
     lr: PositiveFloat
     momentum: NonNegativeFloat
     nesterov: bool
     weight_decay: NonNegativeFloat
-    schedule: Annotated[OneCycle | MultiStep, Field(discriminator="name")]
+    schedule: Annotated[OneCycle | MultiStep | Cosine, Field(discriminator="name")]
     pad: NonNegativeInt
     flip: bool
+    cutout: NonNegativeInt = 0
+    mixup: NonNegativeFloat = 0.0
+    cutmix: NonNegativeFloat = 0.0
+    policy: Policy = ""
+    color_jitter: NonNegativeFloat = 0.0
+    random_erasing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    normalisation: Normalisation | None = None
     loss_scale: dict[str, PositiveFloat] = {}
 
     def identity(self) -> dict[str, Any]:
-        """Return the fields that say how a cell is trained, in JSON types; ``loss_scale`` is among the head's options already."""
-        return self.model_dump(mode="json", exclude={"loss_scale"})
+        """Return the fields that say how a cell is trained, in JSON types; ``loss_scale`` is among the head's options already.
+
+        Fields at their default are left out, so that a new one does not change what an old recipe is.
+        """
+        return self.model_dump(mode="json", exclude={"loss_scale"}, exclude_defaults=True)
+
+    def augmentation(self) -> Augmentation:
+        """Return what the loader does to training images."""
+        return Augmentation(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Augmentation)})
 
 
 def names() -> list[str]:

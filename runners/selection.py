@@ -7,7 +7,7 @@ import yaml
 from core.errors import UserError, suggest
 from runners.config import Axes, Cell, Grid, digest
 
-FILTERS = ("dataset", "backbone", "recipe", "head", "feature_dim", "seed")
+FILTERS = ("dataset", "imbalance_factor", "backbone", "recipe", "head", "feature_dim", "seed")
 
 
 def assignments(words: list[str], option: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
         elif not inner and outer in Grid.model_fields and outer not in {"name", "axes", "overrides"}:
             derived[outer] = value
         else:
-            known = [f"axes.{axis}" for axis in Axes.model_fields] + ["recipe.FIELD", "recipe", "projection", "val_fraction", "split_seed"]
+            known = [f"axes.{axis}" for axis in Axes.model_fields] + ["recipe.FIELD", *sorted(set(Grid.model_fields) - {"name", "axes", "overrides"})]
             raise UserError(f"--set: unknown key '{path}'; {suggest(path, known)}")
     if name:
         derived["name"] = name
@@ -80,13 +80,17 @@ def choose(cells: list[Cell], where: dict[str, Any]) -> list[Cell]:
             raise UserError(f"--where: unknown key '{key}'; {suggest(key, FILTERS)}")
         values = wanted if isinstance(wanted, list) else [wanted]
         present = set().union(*(_values(cell, key) for cell in cells))
-        for value in map(str, values):
+        for value in map(_text, values):
             if value not in present:
                 raise UserError(f"--where: no cell has {key} '{value}'; {suggest(value, present)}")
-        cells = [cell for cell in cells if _values(cell, key) & set(map(str, values))]
+        cells = [cell for cell in cells if _values(cell, key) & set(map(_text, values))]
     return cells
 
 
 def _values(cell: Cell, key: str) -> set[str]:
-    names = {str(getattr(cell, f"{key}_label", getattr(cell, key)))}
-    return names | {str(getattr(cell, key)) if key != "recipe" else cell.recipe_label.partition("(")[0]}
+    names = {_text(getattr(cell, f"{key}_label", getattr(cell, key)))}
+    return names | {_text(getattr(cell, key)) if key != "recipe" else cell.recipe_label.partition("(")[0]}
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -15,8 +15,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from core.errors import UserError
 from core.random import derive
-from data.augment import Augmentation
-from data.loader import Resident, check_views, training_batches
+from data.loader import Epoch, Part
+from data.views import check_views
 from heads import Context, Stage
 from runners import evaluate, optimisation, recipes
 from runners.classifier import Classifier, build
@@ -94,18 +94,21 @@ def train(cell: Cell, parts: Parts, hardware: Hardware, on_epoch: Callable[[dict
 
 def _run_stage(run: Trained, cell: Cell, stage: Stage, recipe: Recipe, parts: Parts, on_epoch: Callable[[dict[str, Any]], None], *, last_stage: bool) -> None:
     classifier = run.classifier
-    steps = len(parts.train) // recipe.batch_size if recipe.drop_last else math.ceil(len(parts.train) / recipe.batch_size)
+    views = stage.views or classifier.head.views
+    epochs = [
+        Epoch(views, recipe.augmentation(), recipe.batch_size, recipe.drop_last, stage.sampler, cell.seed, stage.name, number) for number in range(stage.epochs)
+    ]
+    steps = len(epochs[0].slices(len(parts.train)))
     classifier.set_trainable(stage.trainable)
-    sgd = optimisation.optimiser(classifier, recipe)
-    schedule = optimisation.schedule(sgd, recipe, stage.epochs, steps)
+    optimiser = optimisation.optimiser(classifier, recipe)
+    schedule = optimisation.schedule(optimiser, recipe, stage.epochs, steps)
     collect = partial(evaluate.collect, classifier, {"train": parts.train, "val": parts.val})
-    for epoch in range(stage.epochs):
-        context = Context(stage.name, epoch, stage.epochs, epoch * steps, collect)
+    for epoch in epochs:
+        context = Context(stage.name, epoch.number, stage.epochs, epoch.number * steps, collect)
         logged = classifier.head.on_epoch_start(context)
         classifier.set_trainable(stage.trainable)
-        row: dict[str, Any] = {"epoch": len(run.history) + 1, "stage": stage.name} | _run_epoch(
-            classifier, cell.seed, stage, recipe, parts.train, sgd, schedule, context
-        )
+        row: dict[str, Any] = {"epoch": len(run.history) + 1, "stage": stage.name}
+        row |= _run_epoch(classifier, parts.train, epoch, optimiser, schedule, context)
         logged |= classifier.head.on_epoch_end(replace(context, step=context.step + steps))
         if not math.isfinite(row["train_loss"]):
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
@@ -117,28 +120,15 @@ def _run_stage(run: Trained, cell: Cell, stage: Stage, recipe: Recipe, parts: Pa
         on_epoch(run.history[-1])
 
 
-def _run_epoch(
-    classifier: Classifier, seed: int, stage: Stage, recipe: Recipe, part: Resident, sgd: Optimizer, schedule: LRScheduler, context: Context
-) -> dict[str, Any]:
+def _run_epoch(classifier: Classifier, part: Part, epoch: Epoch, optimiser: Optimizer, schedule: LRScheduler, context: Context) -> dict[str, Any]:
     """Train one epoch; return its mean loss, last learning rate, images and seconds. The device is waited for once, at the end."""
-    batches = training_batches(
-        part,
-        views=stage.views or classifier.head.views,
-        augmentation=Augmentation(recipe.pad, recipe.flip),
-        batch_size=recipe.batch_size,
-        drop_last=recipe.drop_last,
-        sampler=stage.sampler,
-        seed=seed,
-        stage=stage.name,
-        epoch=context.epoch,
-    )
     start, images, steps = time.perf_counter(), 0, 0
-    total = torch.zeros((), device=part.images.device)
-    for batch in batches:
+    total = torch.zeros((), device=part.labels.device)
+    for batch in part.batches(epoch):
         loss = classifier(batch, replace(context, step=context.step + steps))
-        sgd.zero_grad()
+        optimiser.zero_grad()
         loss.backward()
-        sgd.step()
+        optimiser.step()
         schedule.step()
         classifier.head.after_step()
         total += loss.detach()

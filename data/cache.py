@@ -1,0 +1,167 @@
+"""The cache of decoded images: ``DATA/.headbench/<name>/``, memory-mapped, so that all processes share its pages.
+
+A cache is a folder with one ``.npy`` file per array and ``meta.json``. It is written under another name and renamed when it is whole, so a folder of the right
+name is a whole cache. ``meta.json`` holds sizes (checked at every start), SHA-256 of the files (checked by :func:`verify`), and the stamp of what was read.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock
+
+from core.errors import UserError, note
+from core.registry import Entry
+from data import longtail
+from data.registry import Dataset, ImageSet
+
+FORMAT = 1
+FOLDER = ".headbench"
+
+
+def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
+    """Return a data set from its cache; where there is none, or the files behind it have changed, read it and write the cache.
+
+    Data sets of image files, or without files of their own, are not cached. Where the cache cannot be written, a note says so and the images are used as read.
+
+    Raises:
+        UserError: if the data set is missing or damaged.
+    """
+    folder = folder_of(entry, options, root)
+    found = _open(folder, entry.version)
+    if found is not None:
+        return found
+    dataset: Dataset = entry.target(root, **options)
+    if not dataset.files or not isinstance(dataset.train, ImageSet):
+        return dataset
+    try:
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            if _open(folder, entry.version) is None:
+                _write(folder, dataset, entry.version)
+    except OSError as error:
+        note(f"cannot write the image cache {folder} ({error.strerror or error}); the images are decoded at every start")
+        return dataset
+    return _open(folder, entry.version) or dataset
+
+
+def folder_of(entry: Entry[Any], options: dict[str, Any], root: Path) -> Path:
+    """Return the cache folder of a data set; options other than the defaults have one of their own."""
+    differing = {key: value for key, value in options.items() if value != entry.resolve({}, entry.name).get(key)}
+    suffix = f"-{hashlib.sha256(json.dumps(differing, sort_keys=True).encode()).hexdigest()[:8]}" if differing else ""
+    return root / FOLDER / f"{entry.name}{suffix}"
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Read a whole cache again and return its ``meta.json``.
+
+    Raises:
+        UserError: naming the file whose contents are not those that were written.
+    """
+    meta = read_meta(folder)
+    if meta is None:
+        raise UserError(f"{folder / 'meta.json'}: not readable; remove {folder}, and the next run reads the data again")
+    for name, facts in meta["arrays"].items():
+        path = folder / name
+        if not path.is_file() or _sha256(path) != facts["sha256"]:
+            raise UserError(f"{path}: not what was written; remove {folder}, and the next run reads the data again")
+    return meta
+
+
+def read_meta(folder: Path) -> dict[str, Any] | None:
+    """Return what a cache says of itself, or None where it is absent, unreadable or of another format."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        return meta if meta["format"] == FORMAT else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _open(folder: Path, version: int) -> Dataset | None:
+    """Return the cached data set, or None where the cache is absent, damaged, of another version, or older than the files behind it."""
+    meta = read_meta(folder)
+    if meta is None or meta["version"] != version:
+        return None
+    if any(not (folder / name).is_file() or (folder / name).stat().st_size != facts["bytes"] for name, facts in meta["arrays"].items()):
+        return None
+    if any(Path(path).exists() and _stamp(Path(path)) != stamp for path, stamp in meta["files"].items()):
+        return None
+
+    def part(name: str) -> ImageSet:
+        # Copy-on-write mapping: pages are shared by all processes, and torch may have a tensor that it could write to.
+        images, labels = (torch.from_numpy(np.load(folder / f"{name}_{kind}.npy", mmap_mode="c")) for kind in ("images", "labels"))
+        return ImageSet(images, labels)
+
+    dataset = Dataset(
+        train=part("train"),
+        test=part("test"),
+        val=part("val") if "val" in meta["counts"] else None,
+        class_names=tuple(meta["class_names"]),
+        mean=tuple(meta["mean"]),
+        std=tuple(meta["std"]),
+        files=tuple(Path(path) for path in meta["files"]),
+        sources=tuple(meta["sources"]),
+        draw=getattr(longtail, meta["draw"]),
+        ranges=tuple(meta["ranges"]) if meta["ranges"] else None,
+    )
+    dataset.__dict__["fingerprint"] = meta["fingerprint"]
+    return dataset
+
+
+def _write(folder: Path, dataset: Dataset, version: int) -> None:
+    """Write a cache under a temporary name and rename it; leftovers of writers that were killed go. The caller holds the lock."""
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        arrays = {}
+        for name, part in dataset.parts().items():
+            assert isinstance(part, ImageSet)  # only such data sets are cached
+            for kind, tensor in (("images", part.images), ("labels", part.labels)):
+                path = unfinished / f"{name}_{kind}.npy"
+                with path.open("wb") as file:
+                    np.save(file, np.ascontiguousarray(tensor.numpy()))
+                    file.flush()
+                    os.fsync(file.fileno())
+                arrays[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+        meta = {
+            "format": FORMAT,
+            "version": version,
+            "fingerprint": dataset.fingerprint,
+            "class_names": dataset.class_names,
+            "mean": dataset.mean,
+            "std": dataset.std,
+            "sources": dataset.sources,
+            "draw": dataset.draw.__name__,
+            "ranges": dataset.ranges,
+            "counts": {name: len(part) for name, part in dataset.parts().items()},
+            "arrays": arrays,
+            "files": {str(path.resolve()): _stamp(path) for path in dataset.files},
+        }
+        (unfinished / "meta.json").write_text(json.dumps(meta, indent=1))
+        unfinished.chmod(0o755)
+        if folder.exists():
+            folder.rename(Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.")) / "old")
+        unfinished.rename(folder)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _stamp(path: Path) -> list[int]:
+    """Return size and modification time of a file, or of a folder's list of entries."""
+    facts = path.stat()
+    return [facts.st_size, facts.st_mtime_ns]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,17 @@
+"""ImageNet-1K (ILSVRC 2012): a folder tree, streamed."""
+
+from pathlib import Path
+
+from data.image_files import class_folders, file_set, labelled_files
+from data.registry import Dataset, register
+
+MEAN, STD, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
+
+
+@register("imagenet", version=1, source="Russakovsky et al., 2015; the user's own folder tree; the validation set is the test part, as in every paper")
+def imagenet(root: Path) -> Dataset:
+    """Find ``root/imagenet/{train,val}/<WordNet id>/*.JPEG``; images are read batch by batch and never all kept."""
+    folder = root / "imagenet"
+    names = class_folders(folder / "train")
+    train, test = (file_set(folder / part, *labelled_files(folder / part, names), SIZE) for part in ("train", "val"))
+    return Dataset(train, test, tuple(names), MEAN, STD)

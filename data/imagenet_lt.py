@@ -1,0 +1,31 @@
+"""ImageNet-LT: list files over ImageNet's images, streamed; 20 validation images a class, and ILSVRC's validation set as test."""
+
+from pathlib import Path
+
+from data.image_files import file_set, listed_files
+from data.imagenet import MEAN, SIZE, STD
+from data.registry import Dataset, FileSet, register
+
+CLASSES = 1000
+
+
+@register("imagenet-lt", version=1, source="Liu et al., CVPR 2019 (OLTR); the user's own list files and ImageNet tree; its own validation set")
+def imagenet_lt(root: Path) -> Dataset:
+    """Find ``root/imagenet-lt/ImageNet_LT_{train,val,test}.txt``, whose paths are relative to ``root/imagenet``.
+
+    ILSVRC's validation images may lie in ``val/`` or in class folders below it. Classes are named by WordNet id. Index ranges count classes by descending size.
+    """
+    listed = {part: listed_files(root / "imagenet-lt" / f"ImageNet_LT_{part}.txt", CLASSES) for part in ("train", "val", "test")}
+    ids = {label: Path(path).parent.name for path, label in zip(*listed["train"], strict=True)}
+    names = tuple(ids.get(label, f"class {label}") for label in range(max(ids) + 1))
+    folder = root / "imagenet"
+
+    def placed(path: str, label: int) -> str:
+        sorted_path = Path("val") / names[label] / Path(path).name
+        return str(sorted_path) if path.startswith("val/") and (folder / sorted_path).is_file() else path
+
+    def part(name: str) -> FileSet:
+        paths, labels = listed[name]
+        return file_set(folder, [placed(path, label) for path, label in zip(paths, labels, strict=True)], labels, SIZE)
+
+    return Dataset(part("train"), part("test"), names, MEAN, STD, val=part("val"), ranges=(390, 835))

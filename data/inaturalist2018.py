@@ -1,0 +1,50 @@
+"""iNaturalist 2018: 437,513 + 24,426 images of 8,142 species, naturally long-tailed, streamed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from data.image_files import file_set
+from data.registry import Dataset, FileSet, register
+
+MEAN, STD, SIZE = (0.466, 0.471, 0.380), (0.195, 0.194, 0.192), 224
+
+
+@register("inaturalist2018", version=1, source="Van Horn et al., CVPR 2018; the competition's JSON files and images; its validation set is the test part")
+def inaturalist2018(root: Path) -> Dataset:
+    """Find ``root/inaturalist2018/{train,val}2018.json``, and the images that they name below the same folder.
+
+    Classes have the names that the training file gives, or their number.
+    """
+    folder = root / "inaturalist2018"
+    train, test = (_read(folder / f"{part}2018.json") for part in ("train", "val"))
+    categories = sorted(train["categories"], key=lambda category: int(category["id"]))
+    labels = {category["id"]: number for number, category in enumerate(categories)}
+    names = tuple(str(category.get("name", category["id"])) for category in categories)
+    return Dataset(_part(folder, train, labels, "train"), _part(folder, test, labels, "val"), names, MEAN, STD)
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise UserError(f"there is no file {file}")
+    try:
+        contents: dict[str, Any] = json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file}: not JSON ({error})") from None
+    missing = {"images", "annotations", "categories"} - set(contents)
+    if missing:
+        raise UserError(f"{file}: no '{min(missing)}'")
+    return contents
+
+
+def _part(folder: Path, contents: dict[str, Any], labels: dict[Any, int], name: str) -> FileSet:
+    category = {annotation["image_id"]: annotation["category_id"] for annotation in contents["annotations"]}
+    paths, found = [], []
+    for image in contents["images"]:
+        known = category.get(image["id"])
+        if known not in labels:
+            raise UserError(f"{folder / f'{name}2018.json'}: image {image['file_name']} has no known category ({known})")
+        paths.append(image["file_name"])
+        found.append(labels[known])
+    return file_set(folder, paths, found, SIZE)

@@ -1,0 +1,40 @@
+"""A contact sheet: images as the network sees them, with their labels."""
+
+import math
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+MARGIN, TEXT, SIDE = 6, 26, 96
+
+
+def contact_sheet(images: Tensor, titles: list[str], mean: Tensor, std: Tensor, columns: int = 10) -> Image.Image:
+    """Return a picture of images in rows, each above its title.
+
+    Args:
+        images: (N, channels, H, W) normalised, 1 or 3 channels.
+        titles: N; two lines fit.
+        mean: (channels,) that was subtracted.
+        std: (channels,) that was divided by.
+        columns: images per row.
+    """
+    pixels = (images * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
+    bytes_ = (255 * pixels).round().to(torch.uint8).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    width, height = SIDE + MARGIN, SIDE + TEXT + MARGIN
+    sheet = Image.new("RGB", (columns * width + MARGIN, math.ceil(len(titles) / columns) * height + MARGIN), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
+    for number, (image, title) in enumerate(zip(bytes_, titles, strict=True)):
+        left, top = MARGIN + number % columns * width, MARGIN + number // columns * height
+        sheet.paste(_scaled(image), (left, top))
+        draw.multiline_text((left, top + SIDE + 1), title, fill="black", font=font, spacing=1)
+    return sheet
+
+
+def _scaled(image: np.ndarray) -> Image.Image:
+    """Scale to fit a square of SIDE pixels, small images by whole pixels, so that nothing is smoothed away."""
+    height, width = image.shape[:2]
+    factor = SIDE / max(height, width)
+    kind = Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
+    return Image.fromarray(image).resize((max(round(width * factor), 1), max(round(height * factor), 1)), kind)

@@ -1,0 +1,52 @@
+"""SVHN: 73,257 + 531,131 (extra) + 26,032 images of house-number digits, 32x32, in 10 classes; and the replica of the faulty SVHN-LT."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+
+from data.image_files import statistics
+from data.longtail import draw, misaligned_draw
+from data.registry import Dataset, ImageSet, register
+from data.torchvision_sets import fetch
+
+SPLITS = ("train", "extra", "test")
+
+
+def _read(root: Path, **facts: Any) -> Dataset:
+    folder = root / "svhn"
+    folder.mkdir(exist_ok=True)
+    parts = [fetch(torchvision.datasets.SVHN, folder, split=split) for split in SPLITS]
+    train, extra, test = (ImageSet(torch.from_numpy(part.data), torch.from_numpy(part.labels.astype(np.int64))) for part in parts)
+    images, labels = torch.cat([train.images, extra.images]), torch.cat([train.labels, extra.labels])
+    mean, std = statistics(images)
+    return Dataset(
+        train=ImageSet(images, labels),
+        test=test,
+        class_names=tuple("0123456789"),
+        mean=mean,
+        std=std,
+        files=tuple(folder / part.filename for part in parts),
+        sources=(len(train), len(extra)),
+        ranges=(3, 7),
+        **facts,
+    )
+
+
+@register("svhn", version=1, source="Netzer et al., 2011; torchvision's download and MD5 check; train and extra together, as the long-tailed papers use it")
+def svhn(root: Path) -> Dataset:
+    """Load SVHN from ``root/svhn/{train,extra,test}_32x32.mat``, or download it there. A long tail never asks for more images than a digit has."""
+    return _read(root, draw=draw)
+
+
+@register(
+    "svhn-lt-refbug",
+    version=1,
+    source="SVHN with the label error of the released long-tailed loaders of Yang et al., NeurIPS 2022, and Saadabadi et al., CVPR 2024",
+    deviations="about a third of the training labels are wrong, as in the published SVHN-LT numbers; only to replicate those",
+)
+def svhn_lt_refbug(root: Path) -> Dataset:
+    """Load SVHN for the corrupted published protocol; only with an imbalance factor above 1."""
+    return _read(root, draw=misaligned_draw)

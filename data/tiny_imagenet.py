@@ -1,0 +1,80 @@
+"""Tiny-ImageNet-200, the papers' ImageNet-200: 100,000 + 10,000 images of 64x64 in 200 classes."""
+
+from pathlib import Path
+
+from torchvision.datasets.utils import download_and_extract_archive
+
+from core.errors import UserError
+from data.image_files import image_set
+from data.parquet_files import part_files, read_images
+from data.registry import Dataset, ImageSet, register
+
+URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
+MEAN, STD, SIDE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 64
+
+
+@register(
+    "tiny-imagenet",
+    version=1,
+    source="Stanford CS231n's Tiny-ImageNet-200, downloaded with its MD5, or parquet files in the Hugging Face layout; its validation set is the test part",
+)
+def tiny_imagenet(root: Path) -> Dataset:
+    """Load ``root/tiny-imagenet/{train,valid}*.parquet`` if they are there, else the folder ``root/tiny-imagenet-200``, or download that.
+
+    Its classes are named by WordNet id; mean and deviation per channel are those of ImageNet.
+    """
+    folder = root / "tiny-imagenet"
+    if folder.is_dir():
+        files = [part_files(folder, "train"), part_files(folder, "valid", "val")]
+        for part, found in zip(("train", "valid"), files, strict=True):
+            if not found:
+                raise UserError(f"no {part}*.parquet in {folder}")
+        (train, names), (test, _) = (read_images(found, side=SIDE) for found in files)
+        return Dataset(train, test, names, MEAN, STD, files=tuple(files[0] + files[1]))
+    return _published(root, root / "tiny-imagenet-200")
+
+
+def _published(root: Path, folder: Path) -> Dataset:
+    if not folder.is_dir():
+        try:
+            download_and_extract_archive(URL, str(root), md5=MD5)
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"tiny-imagenet: {folder} is not there and could not be downloaded ({reason}); name the folder that holds it with --data") from None
+    listing = folder / "wnids.txt"
+    if not listing.is_file():
+        raise UserError(f"there is no file {listing}")
+    names = listing.read_text().split()
+    return Dataset(
+        train=_train(folder / "train", names),
+        test=_test(folder / "val", names),
+        class_names=tuple(names),
+        mean=MEAN,
+        std=STD,
+        files=(listing, folder / "val" / "val_annotations.txt", folder / "train", *(folder / "train" / name / "images" for name in names)),
+    )
+
+
+def _train(folder: Path, names: list[str]) -> ImageSet:
+    paths, labels = [], []
+    for label, name in enumerate(names):
+        found = sorted((folder / name / "images").glob("*.JPEG"))
+        if not found:
+            raise UserError(f"{folder / name / 'images'}: a class without images")
+        paths += [path.relative_to(folder).as_posix() for path in found]
+        labels += [label] * len(found)
+    return image_set(folder, paths, labels, side=SIDE)
+
+
+def _test(folder: Path, names: list[str]) -> ImageSet:
+    annotations = folder / "val_annotations.txt"
+    if not annotations.is_file():
+        raise UserError(f"there is no file {annotations}")
+    paths, labels = [], []
+    for number, line in enumerate(annotations.read_text().splitlines(), start=1):
+        fields = line.split("\t")
+        if len(fields) < 2 or fields[1] not in names:
+            raise UserError(f"{annotations}, line {number}: no known class in {line[:80]!r}")
+        paths.append(fields[0])
+        labels.append(names.index(fields[1]))
+    return image_set(folder / "images", paths, labels, side=SIDE)

@@ -1,0 +1,90 @@
+"""Word vectors of class names: the tables that come with the harness, and the user's own."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.errors import UserError, suggest
+
+FOLDER = Path(__file__).parent / "word_vectors"
+SHIPPED = {"glove": FOLDER / "glove50.npz", "minilm": FOLDER / "minilm384.npz"}
+FORMATS = (".npz", ".txt", ".vec")
+
+Table = dict[str, np.ndarray]
+
+
+def file_of(source: str) -> Path:
+    """Return the file of a shipped table's name, or the user's own file.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    path = SHIPPED.get(source, Path(source).expanduser())
+    if path.suffix not in FORMATS:
+        raise UserError(f"vectors: unknown table '{source}'; {suggest(source, SHIPPED)} (or a file of type {', '.join(FORMATS)})")
+    if not path.is_file():
+        raise UserError(f"vectors: there is no file {path}")
+    return path
+
+
+@cache
+def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
+    """Return the vectors (C, n) float64 of class names; case and underscores do not matter.
+
+    A name that the table does not have as a whole is the mean of its words' vectors.
+
+    Args:
+        class_names: C names.
+        source: ``glove`` (GloVe 6B, n = 50), ``minilm`` (all-MiniLM-L6-v2, n = 384), or a file: ``.npz`` with ``names`` and ``vectors``, or text in the
+            GloVe or word2vec format.
+
+    Raises:
+        UserError: listing the names that have no vector, or naming a file that cannot be read.
+    """
+    keys = [name.lower().replace("_", " ") for name in class_names]
+    words = {word for key in keys for word in (key, *key.split())}
+    table = _read(file_of(source), words)
+    parts = [[key] if key in table else key.split() for key in keys]
+    missing = [name for name, own in zip(class_names, parts, strict=True) if not own or any(word not in table for word in own)]
+    if missing:
+        raise UserError(f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {', '.join(missing)}")
+    return torch.from_numpy(np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts]))
+
+
+def _read(path: Path, words: set[str]) -> Table:
+    """Return the vectors of those ``words`` that a file has."""
+    if path.suffix == ".npz":
+        try:
+            with np.load(path, allow_pickle=False) as table:
+                names, vectors = table["names"].tolist(), table["vectors"]
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: not an .npz file with the keys names and vectors ({' '.join(str(error).split())})") from None
+        if vectors.ndim != 2 or len(names) != len(vectors):
+            raise UserError(f"{path}: {len(names)} names, but vectors of shape {vectors.shape}")
+        return {str(name).lower(): vector for name, vector in zip(names, vectors, strict=True) if str(name).lower() in words}
+    return _read_text(path, words)
+
+
+def _read_text(path: Path, words: set[str]) -> Table:
+    """Read lines of a word and its numbers; the word2vec format has a first line of two counts."""
+    table: Table = {}
+    size = None
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            word, *values = line.rstrip().split(" ")
+            if number == 1 and len(values) == 1:
+                continue
+            if word.lower() not in words or word.lower() in table:
+                continue
+            try:
+                vector = np.array(values, dtype=np.float64)
+            except ValueError:
+                raise UserError(f"{path}, line {number}: not a word and numbers") from None
+            size = size or len(vector)
+            if len(vector) != size:
+                raise UserError(f"{path}, line {number}: {len(vector)} numbers, not {size} as before")
+            table[word.lower()] = vector
+    return table
