@@ -20,7 +20,8 @@ def fetch(dataset: Any, root: Path, **arguments: Any) -> Any:
         return dataset(root, download=True, **arguments)
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        missing = f"{dataset.__name__} is not (whole) in {root} and could not be downloaded ({reason})"
+        which = "".join(f" ({key} {value})" for key, value in arguments.items() if key == "split")
+        missing = f"{dataset.__name__}{which} is not (whole) in {root / getattr(dataset, 'base_folder', '')} and could not be downloaded ({reason})"
         raise UserError(f"{missing}; name the folder that holds it with --data") from None
 
 

@@ -1,6 +1,7 @@
 """Comparison tables: accuracy by dimension and calibration, as text in Markdown, CSV and LaTeX."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ GROUPS = {
     "medium_range_accuracy": "medium (range)",
     "few_range_accuracy": "few (range)",
 }
+Best = Literal["min", "max"]
 PERCENT = {"ece_raw", "ece_native", "ece_temperature", *GROUPS}
 
 
@@ -119,24 +121,37 @@ def accuracy_by_dim(rows: pd.DataFrame, selection: str, description: str, name: 
     return Table(f"{name}-accuracy-{selection}", caption, cells, means.eq(means.max()), summary)
 
 
+def _by_dim_and_head(rows: pd.DataFrame, selection: str, titles: dict[str, str], best: dict[str, Best]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return printed cells, marks of the best and the tidy numbers of a table with dimension and head down and metrics across.
+
+    Args:
+        rows: of one comparison.
+        selection: whose rows are shown.
+        titles: of the metrics, in order; the first is ``top1``.
+        best: ``min`` or ``max`` for each metric in which the best of a dimension is marked.
+    """
+    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    summaries = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in titles}
+    usual = _seeds(summaries["top1"])
+    index = summaries["top1"].sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
+    cells = pd.DataFrame({title: [_text(summaries[metric].loc[key], usual) for key in index] for metric, title in titles.items()}, index=index)
+    bold = pd.DataFrame(False, index=index, columns=cells.columns)
+    for metric, which in best.items():
+        means = pd.Series([summaries[metric].loc[key, "mean"] for key in index], index=index, dtype=float)
+        bold[titles[metric]] = means.eq(means.groupby(level="d").transform(which))
+    return cells, bold, pd.concat([summary.reset_index() for summary in summaries.values()], ignore_index=True)
+
+
 def calibration(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
     """Return the calibration table: dimension and head down; accuracy, ECE in three views, temperature, NLL and Brier score across.
 
     ECE with 15 bins, in percent. NLL and Brier score are those of the temperature view, or of the native one where there is no validation part. The lowest
     ECE temperature, NLL and Brier score of each dimension are bold; the other views are not comparable between heads.
     """
-    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
-    summaries = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in ["top1", *CALIBRATION]}
-    usual = _seeds(summaries["top1"])
-    index = summaries["top1"].sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
     titles = {"top1": "top-1"} | CALIBRATION
-    cells = pd.DataFrame({title: [_text(summaries[metric].loc[key], usual) for key in index] for metric, title in titles.items()}, index=index)
-    bold = pd.DataFrame(False, index=index, columns=cells.columns)
-    for metric in ("ece_temperature", "nll", "brier"):
-        means = pd.Series([summaries[metric].loc[key, "mean"] for key in index], index=index, dtype=float)
-        bold[titles[metric]] = means.eq(means.groupby(level="d").transform("min"))
-    caption = f"Calibration on the test set, {SELECTIONS[selection]}, 15 bins, ECE and top-1 in %, {over_seeds(summaries['top1'])}. {description}."
-    return Table(f"{name}-calibration-{selection}", caption, cells, bold, pd.concat([s.reset_index() for s in summaries.values()], ignore_index=True))
+    cells, bold, tidy = _by_dim_and_head(rows, selection, titles, {"ece_temperature": "min", "nll": "min", "brier": "min"})
+    caption = f"Calibration on the test set, {SELECTIONS[selection]}, 15 bins, ECE and top-1 in %, {over_seeds(tidy)}. {description}."
+    return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
 
 
 def groups(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
@@ -144,18 +159,10 @@ def groups(rows: pd.DataFrame, selection: str, description: str, name: str) -> T
 
     A group that no class belongs to is shown as ``-``; the best of each column and dimension is bold.
     """
-    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
-    summaries = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in GROUPS}
-    usual = _seeds(summaries["top1"])
-    index = summaries["top1"].sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
-    cells = pd.DataFrame({title: [_text(summaries[metric].loc[key], usual) for key in index] for metric, title in GROUPS.items()}, index=index)
-    bold = pd.DataFrame(False, index=index, columns=cells.columns)
-    for metric, title in GROUPS.items():
-        means = pd.Series([round(100 * summaries[metric].loc[key, "mean"], 2) for key in index], index=index, dtype=float)
-        bold[title] = means.eq(means.groupby(level="d").transform("max"))
+    best: dict[str, Best] = dict.fromkeys(GROUPS, "max")
+    cells, bold, tidy = _by_dim_and_head(rows, selection, GROUPS, best)
     conventions = "groups by training images (Liu et al., 2019) and by fixed class ranges (Zhong et al., 2021)"
-    caption = f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(summaries['top1'])}. {description}."
-    tidy = pd.concat([s.reset_index() for s in summaries.values()], ignore_index=True)
+    caption = f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}. {description}."
     return Table(f"{name}-groups-{selection}", caption, cells, bold, tidy)
 
 

@@ -15,13 +15,15 @@ from runners import parts, recipes
 
 
 def listed(root: Path) -> list[dict[str, str]]:
-    """Return a row for each registered data set: name, what its cache holds (with default options), source."""
+    """Return a row for each registered data set: name, and what its cache (with default options) holds, where there is one."""
     rows = []
     for name in DATASETS.names():
         entry = DATASETS.get(name)
         meta = cache.read_meta(cache.folder_of(entry, entry.resolve({}, name), root))
-        counts = "-" if meta is None else " + ".join(f"{count:,} {part}" for part, count in meta["counts"].items())
-        rows.append({"data set": name, "classes": "-" if meta is None else str(len(meta["class_names"])), "cached": counts, "source": entry.about["source"]})
+        counts = {} if meta is None else meta["counts"]
+        row = {"data set": name, "classes": "-" if meta is None else str(len(meta["class_names"]))}
+        row |= {part: f"{counts[part]:,}" if part in counts else "-" for part in ("train", "val", "test")}
+        rows.append(row | {"cached as": "-" if meta is None else meta["fingerprint"]})
     return rows
 
 

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
+from PIL import Image
 
 import bench
+import results
+from data import DATASETS
 from results import report, store
+from tests.data.helpers import random_images, save
 from tests.runners.helpers import QUICK, TINY
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +54,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--where", "heads=psc"], "unknown key 'heads'; did you mean 'head'"),
         (["--gird", "x"], "unknown argument '--gird'; did you mean '--grid'"),
         (["report", "--thread", "2"], "unknown argument '--thread'"),
-        (["digits-dims"], "unknown command 'digits-dims'; known: list, report, run; a grid is named with --grid"),
+        (["digits-dims"], "unknown command 'digits-dims'; known: data, list, report, run; a grid is named with --grid"),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'"),
         (["--threads", "0"], "--threads: 0 is not at least 1"),
         (["--threads", "many"], "argument --threads: invalid int value: 'many'"),
@@ -57,6 +62,13 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--data", "/nowhere/at/all"], "the data folder /nowhere/at/all does not exist"),
         (["--plugin", "nowhere.py"], "there is no Python file nowhere.py"),
         (["list", "head"], "invalid choice: 'head'"),
+        (["data", "lst"], "invalid choice: 'lst'"),
+        (["data"], "the following arguments are required"),
+        (["data", "show", "digit"], "unknown data set 'digit'; did you mean 'digits'"),
+        (["data", "show", "digits", "--recipe", "fst"], "unknown recipe 'fst'; did you mean 'fast'"),
+        (["data", "show", "digits", "--imbalance-factor", "0.01"], "--imbalance-factor must be at least 1"),
+        (["data", "verify", "folder", "size=-1"], "data set 'folder': size: "),
+        (["data", "verify", "folder", "path=nowhere"], "data set 'folder': there is no folder"),
         (["report", "--out", "/nowhere"], "no results of any grid in /nowhere"),
     ],
 )
@@ -93,7 +105,7 @@ def test_a_data_folder_without_the_data(tmp_path: Path, capsys: pytest.CaptureFi
 
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", refuse)
     error = refused(["--grid", "cifar10-dims", "--data", str(tmp_path)], capsys, monkeypatch)
-    assert f"CIFAR10: 'cifar-10-batches-py' is not (whole) in {tmp_path} and could not be downloaded (no network)" in error
+    assert f"CIFAR10 is not (whole) in {tmp_path / 'cifar-10-batches-py'} and could not be downloaded (no network)" in error
 
 
 def test_a_grid_from_start_to_report_and_again(small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,3 +185,45 @@ def test_an_interrupt_keeps_what_is_finished(small_grid: Path, tmp_path: Path, c
     assert not list((tmp_path / "runs" / "cells").rglob("error.txt"))
     assert store.SCHEMA == 1
     assert report.TEMPLATE.is_file()
+
+
+def test_data_list_verify_and_show(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, part in enumerate(("train", "test")):
+        for c, name in enumerate(("lily", "rose")):
+            for n, image in enumerate(random_images(6, 2 * seed + c, 16)):
+                save(data_root / "flowers" / part / name / f"{n}.png", image)
+    where = ["--data", str(data_root)]
+    assert bench.main(["data", "verify", "folder", "path=flowers", *where]) == 0
+    assert "12 train + 12 test, 2 classes" in capsys.readouterr().out
+    assert bench.main(["data", "verify", *where]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(": whole")
+    sheet = tmp_path / "sheets" / "flowers.png"
+    assert bench.main(["data", "show", "folder", "path=flowers", "--count", "12", "--recipe", "lt", "--png", str(sheet), *where]) == 0
+    with Image.open(sheet) as picture:
+        assert picture.size[0] > 1000
+    capsys.readouterr()
+    assert bench.main(["data", "list", *where]) == 0
+    assert "svhn-lt-refbug" in capsys.readouterr().out
+    damaged = next((data_root / ".headbench").glob("folder-*/train_images.npy"))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    assert bench.main(["data", "verify", *where]) == 2
+    assert "train_images.npy: not what was written" in capsys.readouterr().err
+
+
+def test_a_long_tailed_grid_trains_and_shows_its_groups(tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    axes = {"dataset": ["digits"], "imbalance_factor": [10], "backbone": [TINY], "head": ["psc", "hpn"], "feature_dim": [8]}
+    grid = tmp_path / "tail.yaml"
+    grid.write_text(yaml.safe_dump({"name": "tail", "recipe": QUICK | {"mixup": 1.0, "cutout": 2}, "projection": "none", "val_fraction": 0, "axes": axes}))
+    words = ["--grid", str(grid), "--out", str(tmp_path / "runs"), "--data", str(data_root), "--threads", "1"]
+    assert bench.main([*words, "--dry-run"]) == 0
+    available = torch.bincount(DATASETS.get("digits").target(data_root).train.labels).tolist()
+    drawn = sum(min(int(143.7 * 10 ** (-c / 9)), available[c]) for c in range(10))
+    assert f" {drawn} " in capsys.readouterr().out
+    assert bench.main(words) == 0
+    rows = results.load(tmp_path / "runs", "tail")
+    assert set(rows["protocol"]) == {"published"}
+    assert set(rows["imbalance_factor"]) == {10}
+    assert set(rows["n_train"]) == {drawn}
+    assert set(rows["selection"]) == {"last", "best_test"}
+    assert rows["many_accuracy"].notna().all()
+    assert (tmp_path / "runs" / "tail" / "tables" / "digits-groups-last.md").is_file()

@@ -43,3 +43,16 @@ def test_shortcut_a_subsamples_and_pads_with_zeros() -> None:
     assert torch.equal(y[:, 2:6], x[:, :, ::2, ::2])
     assert torch.all(y[:, :2] == 0)
     assert torch.all(y[:, 6:] == 0)
+
+
+@pytest.mark.parametrize(("model", "side", "width"), [("resnet18", 32, 512), ("resnet50", 64, 2048), ("vit_tiny_patch16_224", 64, 192)])
+def test_timm_models_are_backbones_at_any_size_they_can_take(model: str, side: int, width: int) -> None:
+    backbone = BACKBONES.get("timm").target((3, side, side), model=model)
+    assert backbone.num_features == width
+    assert backbone.eval()(torch.randn(2, 3, side, side)).shape == (2, width)
+
+
+def test_the_timm_models_of_the_imagenet_grid_state_their_width() -> None:
+    with torch.device("meta"):
+        for model, width in (("resnet50", 2048), ("resnet101", 2048), ("swin_tiny_patch4_window7_224", 768)):
+            assert BACKBONES.get("timm").target((3, 224, 224), model=model).num_features == width

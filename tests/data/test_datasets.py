@@ -1,21 +1,16 @@
 """The data sets: digits as bundled, CIFAR-100 from small parquet files of the same format, and what is said where data are missing or damaged."""
 
-import io
-import json
 import os
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
-from PIL import Image
 from sklearn.datasets import load_digits
 
 from core.errors import UserError
 from data import DATASETS, Dataset, ImageSet
-from data.parquet import read_images
+from data.parquet_files import part_files, read_images
+from tests.data.helpers import images_of, png, random_images, write_parquet
 
 
 def test_digits_are_scikit_learns(data_root: Path) -> None:
@@ -24,9 +19,9 @@ def test_digits_are_scikit_learns(data_root: Path) -> None:
     bunch = load_digits()
     pairs = {(tuple((image.astype(int)).ravel().tolist()), int(label)) for image, label in zip(bunch.images, bunch.target, strict=True)}
     for part in (digits.train, digits.test):
-        levels = (part.images.double() * 16 / 255).round().int()
+        levels = (images_of(part).double() * 16 / 255).round().int()
         assert all((tuple(image.ravel().tolist()), int(label)) in pairs for image, label in zip(levels, part.labels, strict=True))
-    pixels = digits.train.images.double() / 255
+    pixels = images_of(digits.train).double() / 255
     assert digits.mean[0] == pytest.approx(pixels.mean().item(), abs=1e-4)
     assert digits.std[0] == pytest.approx(pixels.std(correction=0).item(), abs=1e-4)
 
@@ -35,43 +30,23 @@ def test_the_fingerprint_changes_with_any_image_or_label(data_root: Path) -> Non
     digits = DATASETS.get("digits").target(data_root)
     again = DATASETS.get("digits").target(data_root)
     assert digits.fingerprint == again.fingerprint
-    images, labels = digits.train.images.clone(), digits.train.labels.clone()
+    images, labels = images_of(digits.train).clone(), digits.train.labels.clone()
     images[700, 0, 3, 3] += 1
     labels[5] = (labels[5] + 1) % 10
-    for train in (ImageSet(images, digits.train.labels), ImageSet(digits.train.images, labels)):
+    for train in (ImageSet(images, digits.train.labels), ImageSet(images_of(digits.train), labels)):
         assert Dataset(train, digits.test, digits.class_names, digits.mean, digits.std).fingerprint != digits.fingerprint
 
 
 NAMES = [f"class{c}" for c in range(100)]
 
 
-def png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format="png")
-    return buffer.getvalue()
-
-
-def write_parquet(path: Path, images: list[bytes], labels: list[int], names: list[str] | None = NAMES) -> None:
-    """Write a file in the Hugging Face layout of CIFAR-100."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.table({"img": [{"bytes": image, "path": None} for image in images], "fine_label": labels, "coarse_label": [0] * len(labels)})
-    if names is not None:
-        features = {"img": {"_type": "Image"}, "fine_label": {"names": names, "_type": "ClassLabel"}}
-        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    pq.write_table(table, path)
-
-
-def random_images(count: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-
-
 def test_cifar100_from_parquet_keeps_every_pixel_and_label(data_root: Path) -> None:
     train, test = random_images(7, 0), random_images(3, 1)
-    write_parquet(data_root / "cifar100" / "train-00000-of-00002.parquet", [png(x) for x in train[:4]], [99, 1, 2, 3])
-    write_parquet(data_root / "cifar100" / "train-00001-of-00002.parquet", [png(x) for x in train[4:]], [4, 5, 0])
-    write_parquet(data_root / "cifar100" / "test.parquet", [png(x) for x in test], [7, 8, 9])
+    write_parquet(data_root / "cifar100" / "train-00000-of-00002.parquet", [png(x) for x in train[:4]], [99, 1, 2, 3], NAMES)
+    write_parquet(data_root / "cifar100" / "train-00001-of-00002.parquet", [png(x) for x in train[4:]], [4, 5, 0], NAMES)
+    write_parquet(data_root / "cifar100" / "test.parquet", [png(x) for x in test], [7, 8, 9], NAMES)
     cifar100 = DATASETS.get("cifar100").target(data_root)
-    assert torch.equal(cifar100.train.images, torch.from_numpy(train.transpose(0, 3, 1, 2).copy()))
+    assert torch.equal(images_of(cifar100.train), torch.from_numpy(train.transpose(0, 3, 1, 2).copy()))
     assert cifar100.train.labels.tolist() == [99, 1, 2, 3, 4, 5, 0]
     assert cifar100.test.labels.tolist() == [7, 8, 9]
     assert cifar100.class_names == tuple(NAMES)
@@ -82,9 +57,9 @@ def test_cifar100_from_parquet_keeps_every_pixel_and_label(data_root: Path) -> N
     [
         ([png(random_images(1, 0)[0])], [100], NAMES, r"train.parquet: labels run from 100 to 100, but there are 100 class names"),
         ([png(random_images(1, 0)[0]), b"no image"], [0, 1], NAMES, r"train.parquet, row 1: not an image"),
-        ([png(random_images(1, 0)[0][:16])], [0], NAMES, r"train.parquet, row 0: the image is \(3, 16, 32\), not \(3, 32, 32\)"),
+        ([png(random_images(1, 0)[0][:16])], [0], NAMES, r"train.parquet, row 0: the image is 32x16, not 32x32"),
         ([png(random_images(1, 0)[0])], [0], None, r"train.parquet: the schema's metadata name no classes"),
-        ([], [], NAMES, r"train\*.parquet in .* have no rows"),
+        ([], [], NAMES, r"train.parquet: no rows"),
     ],
 )
 def test_damaged_parquet_is_one_line_that_names_the_file(
@@ -92,15 +67,15 @@ def test_damaged_parquet_is_one_line_that_names_the_file(
 ) -> None:
     write_parquet(data_root / "train.parquet", images, labels, names)
     with pytest.raises(UserError, match=message):
-        read_images(data_root, "train", (3, 32, 32))
+        read_images(part_files(data_root, "train"), side=32)
 
 
 def test_a_truncated_parquet_file_is_one_line(data_root: Path) -> None:
-    write_parquet(data_root / "train.parquet", [png(random_images(1, 0)[0])], [0])
+    write_parquet(data_root / "train.parquet", [png(random_images(1, 0)[0])], [0], NAMES)
     whole = (data_root / "train.parquet").read_bytes()
     (data_root / "train.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="train.parquet: not a readable parquet file") as caught:
-        read_images(data_root, "train", (3, 32, 32))
+        read_images(part_files(data_root, "train"), side=32)
     assert "\n" not in str(caught.value)
 
 
@@ -110,14 +85,16 @@ def test_an_empty_cifar100_folder_names_the_missing_file(data_root: Path) -> Non
         DATASETS.get("cifar100").target(data_root)
 
 
-@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn", "stl10", "fashion-mnist", "tiny-imagenet"])
 def test_missing_data_without_a_network_is_one_line(name: str, data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("<urlopen error no network>")
 
-    for module in ("cifar", "utils"):
+    for module in ("cifar", "stl10", "mnist"):
         monkeypatch.setattr(f"torchvision.datasets.{module}.download_and_extract_archive", refuse)
-    with pytest.raises(UserError, match=r"could not be downloaded \(<urlopen error no network>\); name the folder that holds it with --data"):
+    monkeypatch.setattr("torchvision.datasets.svhn.download_url", refuse)
+    monkeypatch.setattr("data.tiny_imagenet.download_and_extract_archive", refuse)
+    with pytest.raises(UserError, match=r"could not be downloaded \(.*\); name the folder that holds it with --data"):
         DATASETS.get(name).target(data_root)
 
 
@@ -131,6 +108,6 @@ def test_the_real_images_have_the_published_counts_and_statistics(name: str, fol
     classes = len(dataset.class_names)
     assert torch.bincount(dataset.train.labels).tolist() == [per_class] * classes
     assert torch.bincount(dataset.test.labels).tolist() == [per_class // 5] * classes
-    pixels = dataset.train.images.transpose(0, 1).flatten(1).double() / 255
+    pixels = images_of(dataset.train).transpose(0, 1).flatten(1).double() / 255
     assert torch.allclose(pixels.mean(dim=1), torch.tensor(dataset.mean, dtype=torch.float64), atol=1e-4)
     assert torch.allclose(pixels.std(dim=1), torch.tensor(dataset.std, dtype=torch.float64), atol=1e-4)

@@ -9,13 +9,14 @@ from core.batch import Batch
 from core.errors import UserError
 from core.random import generator
 from data.augment import Augmentation, normalise
-from data.loader import EVAL_BATCH, Resident, check_views, epoch_order, plain_batches, training_batches
+from data.loader import EVAL_BATCH, Epoch, Resident, epoch_order
+from data.views import check_views
 
 
 def part(count: int = 50) -> Resident:
     """Images that carry their own position in every pixel."""
     images = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 1, 4, 4).contiguous()
-    return Resident(images, torch.arange(count) % 3, torch.tensor([0.5]), torch.tensor([0.25]))
+    return Resident(images, torch.arange(count), torch.arange(count) % 3, torch.tensor([0.5]), torch.tensor([0.25]))
 
 
 def batches(**changes: Any) -> list[Batch]:
@@ -27,9 +28,9 @@ def batches(**changes: Any) -> list[Batch]:
         "sampler": "instance",
         "seed": 0,
         "stage": "train",
-        "epoch": 0,
+        "number": 0,
     }
-    return list(training_batches(part(), **(settings | changes)))
+    return list(part().batches(Epoch(**(settings | changes))))
 
 
 def test_an_epoch_shows_every_image_once_with_its_own_label_and_index() -> None:
@@ -48,7 +49,7 @@ def test_drop_last() -> None:
     assert [len(batch.targets.labels) for batch in batches(drop_last=True)] == [8] * 6
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"epoch": 1}, {"stage": "other"}])
+@pytest.mark.parametrize("change", [{"seed": 1}, {"number": 1}, {"stage": "other"}])
 def test_seed_stage_and_epoch_decide_the_order(change: dict[str, Any]) -> None:
     first, again, other = batches(), batches(), batches(**change)
     assert all(torch.equal(a.images, b.images) and torch.equal(a.targets.indices, b.targets.indices) for a, b in zip(first, again, strict=True))
@@ -57,13 +58,13 @@ def test_seed_stage_and_epoch_decide_the_order(change: dict[str, Any]) -> None:
 
 def test_views_differ_and_the_plain_one_is_not_augmented() -> None:
     ramp = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4).expand(50, 1, 4, 4).contiguous()
-    resident = Resident(ramp, part().labels, torch.tensor([0.0]), torch.tensor([1.0]))
+    resident = Resident(ramp, torch.arange(50), part().labels, torch.tensor([0.0]), torch.tensor([1.0]))
     settings: dict[str, Any] = {"augmentation": Augmentation(2, True), "batch_size": 50, "drop_last": False, "sampler": "instance"}
-    (batch,) = training_batches(resident, views=("weak", "weak", "plain"), seed=0, stage="train", epoch=0, **settings)
+    (batch,) = resident.batches(Epoch(views=("weak", "weak", "plain"), seed=0, stage="train", number=0, **settings))
     assert batch.images.shape == (3, 50, 1, 4, 4)
     assert not torch.equal(batch.images[0], batch.images[1])
     assert torch.allclose(batch.images[2] * 255, ramp.float())
-    (single,) = training_batches(resident, views=("weak",), seed=0, stage="train", epoch=0, **settings)
+    (single,) = resident.batches(Epoch(views=("weak",), seed=0, stage="train", number=0, **settings))
     assert torch.equal(single.images[0], batch.images[0])
 
 
@@ -75,7 +76,7 @@ def test_class_balanced_draws_every_class_equally_often() -> None:
 
 
 def test_plain_batches_keep_the_order() -> None:
-    shown = torch.cat(list(plain_batches(part())))
+    shown = torch.cat(list(part().plain_batches()))
     assert torch.equal(shown, normalise(part().images, torch.tensor([0.5]), torch.tensor([0.25])))
     assert EVAL_BATCH > 50
 
@@ -83,3 +84,13 @@ def test_plain_batches_keep_the_order() -> None:
 def test_an_unknown_view_is_refused() -> None:
     with pytest.raises(UserError, match="here: unknown view 'waek'; did you mean 'weak'"):
         check_views(("weak", "waek"), "here")
+
+
+def test_a_part_of_shared_images_shows_its_own_rows() -> None:
+    whole = part()
+    some = Resident.of(whole.images, torch.tensor([7, 3, 49]), torch.tensor([1, 0, 1]), ((0.5,), (0.25,)), torch.device("cpu"))
+    assert some.images is whole.images
+    assert torch.equal(torch.cat(list(some.plain_batches())), normalise(whole.images[[7, 3, 49]], torch.tensor([0.5]), torch.tensor([0.25])))
+    (batch,) = some.batches(Epoch(("plain",), Augmentation(), 3, False, "instance", 0, "train", 0))
+    shown = batch.images[0, :, 0, 0, 0] * 0.25 * 255 + 0.5 * 255
+    assert torch.equal(shown.round().long(), torch.tensor([7, 3, 49])[batch.targets.indices])

@@ -1,6 +1,7 @@
 """Word-vector prototypes."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from torch import Tensor
 
 from core.errors import UserError
 from heads import HEADS, Head
-from heads.word2vec import class_vectors, principal_directions, word_vectors
+from heads.vectors import class_vectors
+from heads.word2vec import principal_directions
 from tests.heads.helpers import info, slow_squared_cosine
 
 
@@ -22,7 +24,7 @@ def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Ten
 @pytest.mark.parametrize("dim", [1, 2, 5, 9])
 def test_projection_is_pca(dim: int) -> None:
     """Equal to scikit-learn's PCA up to the sign of each axis."""
-    vectors = class_vectors(tuple("0123456789"))
+    vectors = class_vectors(tuple("0123456789"), "glove")
     expected = PCA(dim, svd_solver="full").fit_transform(vectors.numpy())
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     ours = principal_directions(vectors, dim).numpy()
@@ -31,24 +33,26 @@ def test_projection_is_pca(dim: int) -> None:
 
 
 def test_above_the_rank_the_angles_stay_and_zeros_follow() -> None:
-    vectors = class_vectors(tuple("0123456789"))
+    vectors = class_vectors(tuple("0123456789"), "glove")
     full, padded = principal_directions(vectors, 9), principal_directions(vectors, 16)
     assert torch.allclose(padded @ padded.T, full @ full.T)
     assert torch.all(padded[:, 10:] == 0)
 
 
 def test_names_are_found_whatever_their_case_and_underscores() -> None:
-    assert torch.equal(class_vectors(("aquarium_fish",)), class_vectors(("Aquarium fish",)))
+    assert torch.equal(class_vectors(("aquarium_fish",), "glove"), class_vectors(("Aquarium fish",), "glove"))
 
 
 def test_a_name_of_several_words_is_the_mean_of_its_words() -> None:
-    table = word_vectors()
-    assert np.allclose(table["sea slug"], (table["sea"] + table["slug"]) / 2, atol=1e-6)
+    whole, sea, slug = class_vectors(("sea slug", "sea", "slug"), "glove")
+    assert torch.allclose(whole, (sea + slug) / 2, atol=1e-6)
+    frog, cat, both = class_vectors(("frog", "cat", "frog cat"), "glove")
+    assert torch.allclose(both, (frog + cat) / 2, atol=1e-6)
 
 
 def test_missing_names_are_listed() -> None:
     with pytest.raises(UserError, match="no word vector for 2 of 3 class names: qwxz, zzzq"):
-        class_vectors(("cat", "qwxz", "zzzq"))
+        class_vectors(("cat", "qwxz", "zzzq"), "glove")
 
 
 def test_above_fifty_dimensions_it_does_not_apply() -> None:
@@ -57,3 +61,44 @@ def test_above_fifty_dimensions_it_does_not_apply() -> None:
     with pytest.raises(UserError, match="no word vector for 1 of 2 class names: qwxz"):
         supports(dataclasses.replace(info(2), class_names=("cat", "qwxz")), 5)
     assert supports(info(), 51) == "the word vectors have 50 dimensions, fewer than d = 51"
+
+
+@pytest.mark.parametrize(("source", "size"), [("glove", 50), ("minilm", 384)])
+def test_the_shipped_tables_know_the_classes_of_every_small_data_set(source: str, size: int) -> None:
+    cifar10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    stl10 = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
+    others = ("aquarium_fish", "willow_tree", "aquatic_mammals", "vehicles_2", "n01443537", "n12267677", "0", "9")
+    assert class_vectors((*cifar10, *stl10, *others), source).shape == (len(cifar10) + len(stl10) + len(others), size)
+
+
+def test_minilm_reaches_further() -> None:
+    supports = HEADS.get("word2vec").target.supports
+    assert supports(info(), 384, vectors="minilm") is None
+    assert supports(info(), 385, vectors="minilm") == "the word vectors have 384 dimensions, fewer than d = 385"
+
+
+@pytest.mark.parametrize("header", ["", "3 2\n"])
+def test_your_own_vectors_as_text(tmp_path: Path, header: str) -> None:
+    file = tmp_path / "mine.txt"
+    file.write_text(header + "Cat 1.0 2.0\nsea 0 4\nslug 2 0\n", encoding="utf-8")
+    assert class_vectors(("cat", "sea_slug"), str(file)).tolist() == [[1.0, 2.0], [1.0, 2.0]]
+    with pytest.raises(UserError, match="no word vector for 1 of 1 class names: dog"):
+        class_vectors(("dog",), str(file))
+
+
+def test_your_own_vectors_as_npz_and_what_is_wrong_with_a_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", names=np.array(["Cat", "dog"]), vectors=np.eye(2))
+    assert class_vectors(("dog", "cat"), str(tmp_path / "mine.npz")).tolist() == [[0.0, 1.0], [1.0, 0.0]]
+    np.savez(tmp_path / "uneven.npz", names=np.array(["cat"]), vectors=np.eye(2))
+    (tmp_path / "words.txt").write_text("cat 1 2\ndog 1 2 3\nowl 1 x\n")
+    for name, classes, message in (
+        ("uneven.npz", ("cat",), r"uneven.npz: 1 names, but vectors of shape \(2, 2\)"),
+        ("words.txt", ("cat", "dog"), r"words.txt, line 2: 3 numbers, not 2 as before"),
+        ("words.txt", ("owl",), r"words.txt, line 3: not a word and numbers"),
+        ("none.txt", ("cat",), r"vectors: there is no file .*none.txt"),
+        ("glvoe", ("cat",), r"vectors: unknown table '.*glvoe'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            class_vectors(classes, str(tmp_path / name))
+    with pytest.raises(UserError, match=r"vectors: unknown table 'glvoe'; did you mean 'glove'"):
+        class_vectors(("cat",), "glvoe")

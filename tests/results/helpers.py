@@ -23,6 +23,7 @@ FACTS = {
     "n_val": 40,
     "n_test": 40,
 }
+NOMINAL = np.array([200, 50, 50, 10])
 PROVENANCE = {"device": "cpu", "threads": 2, "precision": "fp32", "git_commit": "0123456789ab", "torch_version": "2"}
 
 
@@ -37,7 +38,7 @@ def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
     rng = np.random.default_rng(right)
     labels = np.arange(40) % 4
     logits = 3 * np.eye(4)[np.where(np.arange(40) < right, labels, (labels + 1) % 4)] + 0.1 * rng.standard_normal((40, 4))
-    measured = metrics.evaluate((logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, np.full(4, 20))
+    measured = metrics.evaluate((logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, NOMINAL, (1, 3))
     arrays: dict[str, np.ndarray] = {
         "test_labels": labels,
         "val_labels": labels[::-1].copy(),
@@ -68,12 +69,16 @@ def write_grid(out: Path, cells: list[dict[str, Any]], name: str = "toy-grid") -
     store.write_yaml(store.grid_folder(out, name) / "grid.yaml", {"name": name, "cells": cells})
 
 
-def toy(out: Path) -> None:
-    """Write the whole store."""
-    cells = [write_cell(out, facts("psc", dim, seed), right) for dim, rights in ((2, (20, 22, 24)), (5, (36, 36, 36))) for seed, right in enumerate(rights)]
-    cells += [write_cell(out, facts("etf", 5, seed), right) for seed, right in enumerate((36, 38))]
-    cells += [{"cell_id": f"etf-2-{seed}", "not_applicable": "a simplex needs d >= 3"} | facts("etf", 2, seed) for seed in range(3)]
-    cells.append({"cell_id": "etf-5-2", "not_applicable": None} | facts("etf", 5, 2))
+def toy(out: Path, **changes: Any) -> None:
+    """Write the whole store; ``changes`` are columns of all cells."""
+    cells = [
+        write_cell(out, facts("psc", dim, seed, **changes), right)
+        for dim, rights in ((2, (20, 22, 24)), (5, (36, 36, 36)))
+        for seed, right in enumerate(rights)
+    ]
+    cells += [write_cell(out, facts("etf", 5, seed, **changes), right) for seed, right in enumerate((36, 38))]
+    cells += [{"cell_id": f"etf-2-{seed}", "not_applicable": "a simplex needs d >= 3"} | facts("etf", 2, seed, **changes) for seed in range(3)]
+    cells.append({"cell_id": "etf-5-2", "not_applicable": None} | facts("etf", 5, 2, **changes))
     store.write_text(store.cell_folder(out, "etf-5-2") / "error.txt", "Traceback\n  line\nRuntimeError: no luck\n")
-    cells.append({"cell_id": "not-run", "not_applicable": None} | facts("hpn", 2, 0))
+    cells.append({"cell_id": "not-run", "not_applicable": None} | facts("hpn", 2, 0, **changes))
     write_grid(out, cells)

@@ -25,24 +25,44 @@ def test_macro_accuracy_equals_torchmetrics() -> None:
 
 def test_groups_by_count_and_empty_groups_are_nan() -> None:
     accuracy = np.array([0.9, 0.8, 0.6, 0.4, np.nan])
-    found = metrics.groups(accuracy, np.array([101, 100, 20, 19, 5]))
-    assert found == pytest.approx({"many_accuracy": 0.9, "medium_accuracy": 0.7, "few_accuracy": 0.4})
-    empty = metrics.groups(accuracy, np.array([500] * 5))
+    found = metrics.groups(accuracy, np.array([101, 100, 20, 19, 5]), None)
+    assert [found[f"{name}_accuracy"] for name in ("many", "medium", "few")] == pytest.approx([0.9, 0.7, 0.4])
+    assert np.isnan([found[f"{name}_range_accuracy"] for name in ("many", "medium", "few")]).all()
+    empty = metrics.groups(accuracy, np.array([500] * 5), None)
     assert np.isnan([empty["medium_accuracy"], empty["few_accuracy"]]).all()
+
+
+def test_groups_by_range_follow_the_classes_by_size() -> None:
+    accuracy, nominal = np.array([0.1, 0.2, 0.3, 0.4, 0.5]), np.array([7, 900, 50, 60, 5])
+    found = metrics.groups(accuracy, nominal, (1, 3))
+    assert found["many_range_accuracy"] == pytest.approx(0.2)
+    assert found["medium_range_accuracy"] == pytest.approx((0.4 + 0.3) / 2)
+    assert found["few_range_accuracy"] == pytest.approx((0.1 + 0.5) / 2)
+
+
+@pytest.mark.parametrize(("imbalance", "sizes"), [(10, (69, 31, 0)), (50, (41, 41, 18)), (100, (35, 35, 30)), (200, (30, 31, 39))])
+def test_the_two_conventions_disagree_on_cifar100_as_published(imbalance: int, sizes: tuple[int, int, int]) -> None:
+    nominal = np.array([int(500 * (1 / imbalance) ** (c / 99)) for c in range(100)])
+    for c in range(100):
+        found = metrics.groups(np.eye(100)[c], nominal, (36, 71))
+        group = ("many", "medium", "few")[int(c >= sizes[0]) + int(c >= sizes[0] + sizes[1])]
+        fixed = ("many", "medium", "few")[int(c >= 36) + int(c >= 71)]
+        assert found[f"{group}_accuracy"] == pytest.approx(1 / sizes[("many", "medium", "few").index(group)])
+        assert found[f"{fixed}_range_accuracy"] == pytest.approx(1 / {"many": 36, "medium": 35, "few": 29}[fixed])
 
 
 def test_a_class_without_test_samples_is_nan_and_left_out_of_the_mean() -> None:
     logits, labels = np.eye(3)[[0, 1]].astype(np.float32), np.array([0, 0])
     assert metrics.per_class_accuracy(logits, labels)[0] == 0.5
     assert np.isnan(metrics.per_class_accuracy(logits, labels)[1:]).all()
-    assert metrics.evaluate((logits, labels), None, 1.0, np.array([9, 9, 9]))["macro_accuracy"] == 0.5
+    assert metrics.evaluate((logits, labels), None, 1.0, np.array([9, 9, 9]), None)["macro_accuracy"] == 0.5
 
 
 def test_the_three_views_are_three_scales() -> None:
     """raw = logits / native_scale, native = logits, temperature = logits / T of the validation part."""
     scale = 6.1
     test, val = (scale * LOGITS, LABELS), (scale * LOGITS[::-1].copy(), LABELS)
-    found = metrics.evaluate(test, val, scale, np.full(6, 50))
+    found = metrics.evaluate(test, val, scale, np.full(6, 50), None)
     temperature = calibration.fit_temperature(val[0].astype(float), val[1])
     assert found["temperature"] == pytest.approx(temperature)
     for view, divisor in (("raw", scale), ("native", 1.0), ("temperature", temperature)):
@@ -55,7 +75,7 @@ def test_the_three_views_are_three_scales() -> None:
 
 
 def test_without_validation_there_is_no_temperature() -> None:
-    found = metrics.evaluate((LOGITS, LABELS), None, 1.0, np.full(6, 50))
+    found = metrics.evaluate((LOGITS, LABELS), None, 1.0, np.full(6, 50), None)
     assert np.isnan([found["temperature"], found["ece_temperature"]]).all()
     assert found["calibration_view"] == "native"
     assert found["ece_raw"] == found["ece_native"]

@@ -79,3 +79,15 @@ def test_an_empty_store(tmp_path: Path) -> None:
     rows = frame.load(tmp_path, "toy-grid")
     assert len(rows) == 0
     assert tables.of(rows) == []
+
+
+def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:
+    helpers.toy(tmp_path, imbalance_factor=20)
+    made = table(tmp_path, "toy-groups-last")
+    assert made.cells.columns.tolist() == list(tables.GROUPS.values())
+    assert "imbalance factor 20" in made.caption
+    assert "by training images (Liu et al., 2019) and by fixed class ranges" in made.caption
+    rows = frame.load(tmp_path, "toy-grid")
+    chosen = rows[(rows["head"] == "psc") & (rows["selection"] == "last") & (rows["feature_dim"] == 2)]
+    for metric, title in tables.GROUPS.items():
+        assert made.cells.loc[(2, "psc"), title] == f"{100 * chosen[metric].mean():.2f} ± {100 * chosen[metric].std():.2f}"

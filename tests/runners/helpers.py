@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from data.splits import Protocol, partition
 from heads import HEADS
 from runners import config, parts, plan
 from runners.config import Cell
@@ -42,7 +43,8 @@ def cell(head: str = "psc", **changes: Any) -> Cell:
 @cache
 def digits(val_fraction: float = 0.1) -> Parts:
     """The digits, split."""
-    return parts.split(parts.load("digits", Path()), val_fraction, 0, CPU.device)
+    dataset = parts.load("digits", {}, Path())
+    return parts.lay(dataset, partition(dataset, Protocol(val_fraction)), None, CPU.device)
 
 
 def planned(*cells: Cell) -> list[plan.Planned]:

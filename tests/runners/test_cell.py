@@ -53,9 +53,8 @@ def test_every_metric_is_recomputed_from_the_predictions(tmp_path: Path) -> None
     with np.load(tmp_path / "predictions.npz") as stored:
         for selection, row in result["selections"].items():
             val = stored["val_logits" if selection == "last" else f"{selection}_val_logits"]
-            again = metrics.evaluate(
-                (stored[f"{selection}_test_logits"], stored["test_labels"]), (val, stored["val_labels"]), result["native_scale"], digits().class_counts.numpy()
-            )
+            test = (stored[f"{selection}_test_logits"], stored["test_labels"])
+            again = metrics.evaluate(test, (val, stored["val_labels"]), result["native_scale"], digits().class_counts.numpy(), None)
             assert {key: row[key] for key in again} == pytest.approx(again, nan_ok=True)
         assert stored["test_labels"].tolist() == digits().test.labels.tolist()
 

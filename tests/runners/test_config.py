@@ -1,5 +1,7 @@
 """Grids, cells and their identity."""
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ def test_every_grid_of_the_harness_expands(name: str) -> None:
     expanded = expand(parse_grid(contents, place), "auto")
     axes = contents["axes"]
     assert contents["name"] == name
-    assert len(expanded) == len(axes["head"]) * len(axes["feature_dim"]) * len(axes["seed"])
+    assert len(expanded) == math.prod(len(values) for values in axes.values())
 
 
 def test_the_demonstration_has_75_cells() -> None:
@@ -68,7 +70,7 @@ def test_a_recipe_may_be_an_axis() -> None:
         ({"recipe": "fats"}, "unknown recipe 'fats'; did you mean 'fast'"),
         ({"recipe": {"base": "fast", "epocs": 3}}, "recipe 'fast': unknown key 'epocs'; did you mean 'epochs'"),
         ({"recipe": {"base": "fast", "lr": -1}}, r"recipe 'fast': lr: .*greater than 0 \(got -1\)"),
-        ({"recipe": {"base": "fast", "schedule": {"name": "cosine"}}}, r"recipe 'fast': schedule: .*'one_cycle', 'multi_step'"),
+        ({"recipe": {"base": "fast", "schedule": {"name": "cosin"}}}, r"recipe 'fast': schedule: .*'one_cycle', 'multi_step', 'cosine'"),
         ({"axes": {"feature_dim": [0]}}, r"grid tiny: axes.feature_dim.0: .*greater than 0 \(got 0\)"),
         ({"axes": {"head": []}}, r"grid tiny: axes.head: .*at least 1 item"),
         ({"axes": {"heads": ["psc"]}}, r"grid tiny: unknown key 'axes.heads'; did you mean 'head'"),
@@ -80,6 +82,13 @@ def test_a_recipe_may_be_an_axis() -> None:
         ({"overrides": [{"where": {"haed": "hpn"}, "set": {}}]}, "overrides.where: unknown key 'haed'; did you mean 'head'"),
         ({"overrides": [{"where": {}, "set": {"had.x": 1}}]}, "overrides.set: unknown key 'had.x'"),
         ({"name": "a/b"}, "grid tiny: name: "),
+        ({"axes": {"imbalance_factor": [0.01]}}, r"grid tiny: axes.imbalance_factor.0: .*greater than or equal to 1 \(got 0.01\)"),
+        ({"imbalance_profile": "linear"}, r"grid tiny: imbalance_profile: .*'exp' or 'step'"),
+        ({"axes": {"dataset": [{"name": "cifar100", "labels": "corse"}]}}, r"data set 'cifar100': labels: .*'fine' or 'coarse'"),
+        ({"axes": {"dataset": [{"name": "folder", "pth": "x"}]}}, "data set 'folder': unknown key 'pth'; did you mean 'path'"),
+        ({"axes": {"backbone": [{"name": "timm", "model": "resnet5"}]}}, "backbone 'timm': model: unknown timm model 'resnet5'; did you mean 'resnet50'"),
+        ({"axes": {"head": [{"name": "word2vec", "vectors": "glvoe"}]}}, "vectors: unknown table 'glvoe'; did you mean 'glove'"),
+        ({"recipe": {"base": "fast", "policy": "randaug"}}, r"recipe 'fast': policy: .*\(got 'randaug'\)"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_nearest_choice(changes: dict[str, Any], message: str) -> None:
@@ -101,6 +110,11 @@ def test_the_identity_counts_what_is_scientific() -> None:
         cell("hpn", recipe=QUICK | {"lr": 0.06}).cell_id("data"),
         cell("hpn", val_fraction=0.2).cell_id("data"),
         cell("hpn", split_seed=1).cell_id("data"),
+        cell("hpn", axes={"imbalance_factor": [10]}).cell_id("data"),
+        cell("hpn", axes={"imbalance_factor": [10]}, imbalance_profile="step").cell_id("data"),
+        cell("hpn", imbalance_seed=1).cell_id("data"),
+        cell("hpn", axes={"dataset": [{"name": "folder", "size": 8}]}).cell_id("data"),
+        cell("hpn", recipe=QUICK | {"mixup": 1.0}).cell_id("data"),
         base.model_copy(update={"head_version": 2}).cell_id("data"),
         base.model_copy(update={"precision": "bf16"}).cell_id("data"),
     ]
@@ -112,3 +126,32 @@ def test_the_identity_ignores_names_and_other_heads_loss_scale() -> None:
     assert base.cell_id("data") == cell("hpn", name="other").cell_id("data")
     scales = {"hpn": 8, "etf": 99}
     assert base.cell_id("data") == cell("hpn", recipe=QUICK | {"loss_scale": scales}).cell_id("data")
+
+
+def test_the_identity_does_not_know_where_files_are(tmp_path: Path) -> None:
+    def of(path: str) -> str:
+        return cell("hpn", axes={"dataset": [{"name": "folder", "path": path}]}).cell_id("data")
+
+    assert of("here") == of("there")
+    for name, text in (("a.txt", "cat 1 2"), ("b.txt", "cat 1 2"), ("c.txt", "cat 2 1")):
+        (tmp_path / name).write_text(text)
+    ids = [cell("word2vec", axes={"head": [{"name": "word2vec", "vectors": str(tmp_path / name)}]}).cell_id("data") for name in ("a.txt", "b.txt", "c.txt")]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_an_override_may_take_another_recipe_for_one_backbone() -> None:
+    small, large = {"name": "timm", "model": "resnet18"}, {"name": "timm", "model": "resnet50"}
+    found = cells(axes={"backbone": [small, large]}, overrides=[{"where": {"backbone.model": "resnet50"}, "set": {"recipe": "imagenet-adamw"}}])
+    assert [(c.recipe.optimiser, c.recipe_label.partition("(")[0]) for c in found] == [("sgd", "fast"), ("adamw", "imagenet-adamw")]
+
+
+def test_a_new_field_at_its_default_does_not_change_what_a_recipe_is() -> None:
+    assert "mixup" not in recipes.load("fast", {}, "here").identity()
+    assert recipes.load("lt", {}, "here").identity()["mixup"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["lt", "lt-plain"])
+def test_the_long_tailed_recipes_are_the_papers(name: str) -> None:
+    recipe = recipes.load(name, {}, "here")
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay, recipe.mixup) == (200, 128, 0.1, 2e-4, 1.0)
+    assert (recipe.pad, recipe.flip) == ((4, True) if name == "lt" else (0, False))

@@ -63,3 +63,10 @@ def test_where_chooses_by_name_or_label() -> None:
 def test_a_filter_that_matches_nothing_is_one_line(where: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         choose(cells(axes={"head": ["psc", "hpn"]}), where)
+
+
+def test_where_chooses_an_imbalance_factor_and_a_data_set_with_options() -> None:
+    found = cells(axes={"dataset": ["digits", {"name": "cifar100", "labels": "coarse"}], "imbalance_factor": [1, 2.5, 100]})
+    assert [c.imbalance_factor for c in choose(found, {"imbalance_factor": 100})] == [100, 100]
+    assert [c.imbalance_factor for c in choose(found, {"imbalance_factor": [1, 2.5], "dataset": "digits"})] == [1, 2.5]
+    assert {c.dataset_label for c in choose(found, {"dataset": "cifar100"})} == {"cifar100(labels=coarse)"}

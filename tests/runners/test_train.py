@@ -11,7 +11,7 @@ from core.batch import Batch, DataInfo, Targets
 from core.errors import UserError
 from heads import HEADS, Context, Stage
 from heads.psc import PSCHead
-from runners import optimisation
+from runners import optimisation, recipes
 from runners.classifier import Classifier, build, unsupported
 from runners.train import NonFiniteLossError, stage_plan, train
 from tests.heads.throwaway import ThrowawayHead
@@ -264,3 +264,25 @@ def test_the_optimiser_holds_every_trainable_parameter_once() -> None:
 def test_bf16_reaches_the_head_as_float32() -> None:
     classifier = build(cell("psc"), digits().info(0), bf16=True)
     assert classifier.features(torch.randn(4, 1, 8, 8)).dtype == torch.float32
+
+
+def test_the_long_tailed_recipe_warms_up_and_drops_as_the_papers_do() -> None:
+    seen = rates(recipes.load("lt", {}, "here"), 200, 2)
+    by_epoch = [seen[2 * epoch] for epoch in range(200)]
+    assert all(seen[2 * epoch] == seen[2 * epoch + 1] for epoch in range(200))
+    expected = [0.1 * (e + 1) / 5 if e < 5 else 0.1 if e < 160 else 0.01 if e < 180 else 0.001 for e in range(200)]
+    assert by_epoch == pytest.approx(expected)
+
+
+def test_the_imagenet_recipe_warms_up_and_falls_as_a_cosine() -> None:
+    seen = rates(recipes.load("imagenet", {}, "here"), 105, 10)
+    for step, rate in enumerate(seen):
+        expected = 0.01 + 0.99 * step / 50 if step < 50 else (1 + math.cos(math.pi * (step - 50) / 1000)) / 2
+        assert rate == pytest.approx(0.5 * expected)
+
+
+def test_adamw_is_torchs() -> None:
+    recipe = recipes.load("imagenet-adamw", {}, "here")
+    found = optimisation.optimiser(build(cell("psc"), digits().info(0), bf16=False), recipe)
+    assert isinstance(found, torch.optim.AdamW)
+    assert (found.defaults["lr"], found.defaults["weight_decay"]) == (1e-3, 0.05)

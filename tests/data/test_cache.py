@@ -1,0 +1,200 @@
+"""The cache: what was read, memory-mapped; never half a cache, never one of other files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from core.errors import UserError
+from core.registry import Registry
+from data import Dataset, ImageSet, cache
+
+REPOSITORY = Path(__file__).parents[2]
+READS: list[str] = []
+
+
+def images_of(file: Path) -> ImageSet:
+    pixels = torch.from_numpy(np.frombuffer(file.read_bytes(), dtype=np.uint8).copy())
+    return ImageSet(pixels.reshape(-1, 1, 2, 2), torch.arange(len(pixels) // 4) % 3)
+
+
+registry: Registry[Any] = Registry("data set")
+
+
+@registry.register("toy", version=1, source="a test")
+def toy(root: Path, *, bright: bool = False) -> Dataset:
+    """Three parts from one file."""
+    READS.append("toy")
+    part = images_of(root / "toy.bin")
+    return Dataset(part, part, ("a", "b", "c"), (0.5,), (0.25,), val=part, files=(root / "toy.bin",), sources=(2, 4), ranges=(1, 2))
+
+
+@registry.register("bundled", version=1, source="a test")
+def bundled(root: Path) -> Dataset:
+    """Without files of its own."""
+    part = ImageSet(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), torch.arange(3))
+    return Dataset(part, part, ("a", "b", "c"), (0.5,), (0.25,))
+
+
+@pytest.fixture(autouse=True)
+def _fresh(data_root: Path) -> Iterator[None]:
+    (data_root / "toy.bin").write_bytes(bytes(range(24)))
+    READS.clear()
+    yield
+    READS.clear()
+
+
+def load(root: Path, **options: Any) -> Dataset:
+    entry = registry.get("toy")
+    return cache.load(entry, entry.resolve(options, "toy"), root)
+
+
+def pixels(part: Any) -> list[int]:
+    assert isinstance(part, ImageSet)
+    return part.images.flatten().tolist()
+
+
+def test_the_second_load_is_the_cache_and_equals_the_first(data_root: Path) -> None:
+    first, second = load(data_root), load(data_root)
+    assert READS == ["toy"]
+    direct = toy(data_root)
+    for dataset in (first, second):
+        for name, part in direct.parts().items():
+            assert pixels(dataset.parts()[name]) == pixels(part)
+            assert torch.equal(dataset.parts()[name].labels, part.labels)
+        assert dataset.fingerprint == direct.fingerprint
+        assert (dataset.class_names, dataset.mean, dataset.std, dataset.sources, dataset.ranges) == (
+            direct.class_names,
+            direct.mean,
+            direct.std,
+            direct.sources,
+            direct.ranges,
+        )
+        assert dataset.draw is direct.draw
+
+
+def test_images_are_mapped_not_read(data_root: Path) -> None:
+    load(data_root)
+    train = load(data_root).train
+    assert isinstance(train, ImageSet)
+    train.images[0] = 99  # copy-on-write: neither the file nor another process sees this
+    assert pixels(load(data_root).train) == list(range(24))
+    with Path("/proc/self/maps").open() as maps:
+        assert any(".headbench/toy/train_images.npy" in line for line in maps)
+
+
+def test_changed_files_are_read_again(data_root: Path) -> None:
+    before = load(data_root).fingerprint
+    (data_root / "toy.bin").write_bytes(bytes(range(100, 124)))
+    after = load(data_root)
+    assert READS == ["toy", "toy"]
+    assert pixels(after.train) == list(range(100, 124))
+    assert after.fingerprint != before
+
+
+def test_without_its_files_a_cache_is_still_good(data_root: Path) -> None:
+    load(data_root)
+    (data_root / "toy.bin").unlink()
+    assert pixels(load(data_root).train) == list(range(24))
+
+
+def test_another_version_is_read_again(data_root: Path) -> None:
+    load(data_root)
+    meta = data_root / ".headbench" / "toy" / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"version": 0}))
+    load(data_root)
+    assert READS == ["toy", "toy"]
+
+
+@pytest.mark.parametrize("name", ["train_images.npy", "test_labels.npy", "val_images.npy", "meta.json"])
+@pytest.mark.parametrize("keep", [None, 0, 100])
+def test_a_truncated_or_missing_file_makes_no_cache(data_root: Path, name: str, keep: int | None) -> None:
+    load(data_root)
+    file = data_root / ".headbench" / "toy" / name
+    if keep is None:
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:keep])
+    assert pixels(load(data_root).train) == list(range(24))
+    assert READS == ["toy", "toy"]
+    assert cache.verify(file.parent)["counts"] == {"train": 6, "val": 6, "test": 6}
+
+
+def test_verify_names_the_file_with_a_flipped_bit(data_root: Path) -> None:
+    load(data_root)
+    folder = data_root / ".headbench" / "toy"
+    assert cache.verify(folder)["fingerprint"] == load(data_root).fingerprint
+    damaged = folder / "test_images.npy"
+    content = bytearray(damaged.read_bytes())
+    content[-3] ^= 4
+    damaged.write_bytes(content)
+    with pytest.raises(UserError, match=r"test_images.npy: not what was written; remove .*/toy"):
+        cache.verify(folder)
+
+
+def test_options_have_caches_of_their_own(data_root: Path) -> None:
+    load(data_root)
+    load(data_root, bright=True)
+    load(data_root, bright=False)
+    assert READS == ["toy", "toy"]
+
+
+def test_data_without_files_are_not_cached(data_root: Path) -> None:
+    cache.load(registry.get("bundled"), {}, data_root)
+    assert not (data_root / ".headbench").exists()
+
+
+def test_where_the_cache_cannot_be_written_a_note_says_so_and_the_images_are_used(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data_root / ".headbench").write_text("a file where the folder should be")
+    assert pixels(load(data_root).train) == list(range(24))
+    noted = capsys.readouterr().err
+    assert noted.startswith("note: cannot write the image cache")
+    assert noted.count("\n") == 1
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+import numpy as np
+sys.path.insert(0, {repository!r})
+from data import cache
+from tests.data import test_cache
+save = np.save
+def slow(file, array):
+    time.sleep(0.03)
+    save(file, array[: len(array) // 2])
+    file.flush()
+    time.sleep(0.03)
+    file.seek(0)
+    save(file, array)
+cache.np.save = slow
+entry = test_cache.registry.get("toy")
+print("ready", flush=True)
+cache.load(entry, entry.resolve({{}}, "toy"), Path({root!r}))
+"""
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.2, 0.3])
+def test_a_writer_that_is_killed_leaves_no_cache(data_root: Path, delay: float) -> None:
+    program = KILLED.format(repository=str(REPOSITORY), root=str(data_root))
+    writer = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    time.sleep(delay)
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait()
+    folder = data_root / ".headbench"
+    killed_midway = not (folder / "toy").exists()
+    assert pixels(load(data_root).train) == list(range(24))
+    assert (["toy"] if killed_midway else []) == READS
+    cache.verify(folder / "toy")
+    assert not list(folder.glob(".toy.*"))
