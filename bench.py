@@ -148,13 +148,21 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Console) -> int:
-    """Print the cells that would be run."""
+    """Print the cells that would be run: first what is the same for all of them, then a row each."""
     waiting = {p.cell_id for p in todo}
-    table = Table("cell", "data set", "IF", "backbone", "recipe", "head", "d", "seed", "train", "val", "test", "state")
-    for p in wanted:
+    titles = {"dataset": "data set", "imbalance_factor": "IF", "head_label": "head", "feature_dim": "d", "n_train": "train", "n_val": "val", "n_test": "test"}
+    keys = ("dataset", "imbalance_factor", "protocol", "backbone", "projection", "recipe", "head_label", "feature_dim", "seed", "n_train", "n_val", "n_test")
+    columns = {key: [f"{p.facts[key]:g}" if isinstance(p.facts[key], float) else str(p.facts[key]) for p in wanted] for key in keys}
+    varied = [key for key in keys if len(set(columns[key])) > 1 or key.startswith("n_")]
+    shared = ", ".join(f"{titles.get(key, key)} {columns[key][0]}" for key in keys if key not in varied)
+    console.print(f"all cells: {shared}", markup=False, highlight=False)
+    table = Table("cell", *(titles.get(key, key) for key in varied), "state")
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    table.columns[-1].min_width = len("to do")
+    for number, p in enumerate(wanted):
         state = p.not_applicable or ("to do" if p.cell_id in waiting else "ended")
-        keys = ("dataset", "imbalance_factor", "backbone", "recipe", "head_label", "feature_dim", "seed", "n_train", "n_val", "n_test")
-        table.add_row(p.cell_id, *(f"{p.facts[key]:g}" if isinstance(p.facts[key], float) else str(p.facts[key]) for key in keys), state)
+        table.add_row(p.cell_id, *(columns[key][number] for key in varied), state)
     console.print(table)
     console.print(f"{len(todo)} of {len(wanted)} cells to train")
     return 0
