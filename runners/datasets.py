@@ -80,7 +80,7 @@ def show(root: Path, name: str, options: dict[str, Any], recipe_name: str, imbal
     dataset = parts.load(name, DATASETS.get(name).resolve(options, f"data set '{name}'"), root)
     chosen = partition(dataset, Protocol(imbalance_factor=imbalance_factor))
     shown = recipe.normalisation
-    statistics = (dataset.mean, dataset.std) if shown is None or len(shown.mean) != len(dataset.mean) else (shown.mean, shown.std)
+    statistics = (dataset.mean, dataset.std) if shown is None else (shown.mean, shown.std)
     part = parts.lay(dataset, chosen, statistics, torch.device("cpu")).train
     epoch = Epoch(("weak",), recipe.augmentation(), min(count, len(part)), False, "instance", 0, "show", 0)
     batch = next(iter(part.batches(epoch)))

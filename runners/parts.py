@@ -70,8 +70,14 @@ def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
 
 
 def lay(dataset: Dataset, partition: Partition, statistics: Statistics | None, device: torch.device) -> Parts:
-    """Lay training, validation and test part on the device, normalised by ``statistics``, or by the data set's own."""
+    """Lay training, validation and test part on the device, normalised by ``statistics``, or by the data set's own.
+
+    Raises:
+        UserError: if the statistics have another number of channels than the images.
+    """
     shown = statistics or (dataset.mean, dataset.std)
+    if len(shown[0]) != len(dataset.mean):
+        raise UserError(f"the recipe's normalisation is for {len(shown[0])} channels, the images have {len(dataset.mean)}; set recipe.normalisation=null")
 
     def part(samples: Samples, positions: Tensor, labels: Tensor) -> Part:
         if isinstance(samples, FileSet):

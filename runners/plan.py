@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
 from data import Dataset
 from data.splits import Protocol, partition
 from heads import HEADS
@@ -77,8 +76,6 @@ class _Shared:
         key = (_key(cell), protocol, statistics)
         if key not in self.laid:
             dataset = self.dataset(cell)
-            if statistics and len(statistics[0]) != len(dataset.mean):
-                raise UserError(f"recipe '{cell.recipe_label}': normalisation has {len(statistics[0])} channels, '{cell.dataset}' has {len(dataset.mean)}")
             self.laid[key] = parts.lay(dataset, partition(dataset, protocol), statistics, self.hardware.device)
         return self.laid[key]
 

@@ -67,6 +67,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["data", "show", "digit"], "unknown data set 'digit'; did you mean 'digits'"),
         (["data", "show", "digits", "--recipe", "fst"], "unknown recipe 'fst'; did you mean 'fast'"),
         (["data", "show", "digits", "--imbalance-factor", "0.01"], "--imbalance-factor must be at least 1"),
+        (["data", "show", "digits", "--recipe", "lt"], "normalisation is for 3 channels, the images have 1"),
         (["data", "verify", "folder", "size=-1"], "data set 'folder': size: "),
         (["data", "verify", "folder", "path=nowhere"], "data set 'folder': there is no folder"),
         (["report", "--out", "/nowhere"], "no results of any grid in /nowhere"),
