@@ -94,4 +94,5 @@ class Display:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell.dataset} {cell.head_label} d={cell.feature_dim} seed={cell.seed}"
+    imbalance = f" IF={cell.imbalance_factor:g}" if cell.imbalance_factor > 1 else ""
+    return f"{cell.dataset_label}{imbalance} {cell.head_label} d={cell.feature_dim} seed={cell.seed}"
