@@ -1,7 +1,8 @@
 """The command line of headbench: ``python bench.py --help``."""
 
 import argparse
-import importlib.util
+import datetime
+import errno
 import os
 import sys
 from pathlib import Path
@@ -15,10 +16,12 @@ from core.errors import UserError, suggest
 from data import DATASETS
 from heads import HEADS
 from results import report, store, tables
-from runners import config, datasets, hardware, plan, recipes, schedule, selection
+from runners import config, datasets, hardware, plan, plugins, recipes, schedule, selection, status
+from runners import workers as workers_module
 from runners.display import Display
+from runners.workers import Job
 
-COMMANDS = ("run", "report", "list", "data")
+COMMANDS = ("run", "report", "status", "clean", "list", "data")
 LISTS: dict[str, Any] = {"heads": HEADS, "backbones": BACKBONES, "datasets": DATASETS, "recipes": recipes.names, "grids": config.grid_names}
 
 
@@ -36,17 +39,22 @@ def parser() -> Parser:
         description="Compare classifier heads over a grid. Without arguments: the bundled demonstration, --grid digits-dims.",
         epilog="'bench.py run --help' lists the options of run; the word 'run' itself may be left out.",
     )
-    commands = main.add_subparsers(dest="command", metavar="{run,report,list,data}", parser_class=Parser)
+    commands = main.add_subparsers(dest="command", metavar="{run,report,status,clean,list,data}", parser_class=Parser)
     run = commands.add_parser("run", help="train what is missing of a grid, then write tables, figures and report (the default)")
-    for command in (run, commands.add_parser("report", help="rebuild a grid's tables, figures and report from its finished cells")):
-        command.add_argument("--grid", default="digits-dims", help="a grid's name or a .yaml file (default: digits-dims)")
+    report_command = commands.add_parser("report", help="rebuild a grid's tables, figures and report from its finished cells")
+    status_command = commands.add_parser("status", help="say which cells of a grid are done, running, failed or damaged; reads all their files")
+    clean_command = commands.add_parser("clean", help="remove stale claims, checkpoints of finished cells and leftovers of killed processes; never a result")
+    for command in (run, report_command, status_command, clean_command):
+        if command is not clean_command:
+            command.add_argument("--grid", default="digits-dims", help="a grid's name or a .yaml file (default: digits-dims)")
         command.add_argument("--out", type=Path, default=Path("runs"), help="folder of the results (default: runs)")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
     run.add_argument("--data", type=Path, help="folder of the data sets (default: $HEADBENCH_DATA, else ~/.cache/headbench)")
     run.add_argument("--where", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="run only these cells: head=psc,dl2pa seed=0")
     run.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="derive a grid: recipe.epochs=2 axes.head=psc,hpn")
     run.add_argument("--name", help="name of the derived grid")
-    run.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+    run.add_argument("--workers", type=int, help="parallel processes (default: one per CUDA device, else one per core, at most 8)")
+    run.add_argument("--threads", type=int, help="CPU threads of each worker (default: the cores divided among the workers)")
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     run.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto: bfloat16 autocast where the hardware has it")
     run.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="import a file that registers a head, backbone or data set")
@@ -99,23 +107,6 @@ def data_folder(given: Path | None) -> Path:
     return named
 
 
-def load_plugin(path: Path) -> None:
-    """Import a user's file, which registers heads, backbones or data sets.
-
-    Raises:
-        UserError: if there is no such file, or it cannot be imported.
-    """
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise UserError(f"--plugin: there is no Python file {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"--plugin {path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
-
-
 def grid_name(name_or_file: str) -> str:
     """Return the name of a grid that was run: itself, or the name inside a grid file."""
     if Path(name_or_file).suffix not in {".yaml", ".yml"}:
@@ -126,28 +117,66 @@ def grid_name(name_or_file: str) -> str:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Train what is missing of a grid and build its report; return the exit status."""
-    if arguments.threads is not None and arguments.threads < 1:
-        raise UserError(f"--threads: {arguments.threads} is not at least 1")
+    for option, value in (("--threads", arguments.threads), ("--workers", arguments.workers)):
+        if value is not None and value < 1:
+            raise UserError(f"{option}: {value} is not at least 1")
     contents, place = config.read_grid(arguments.grid)
     changes = selection.assignments(arguments.set, "--set")
-    grid = config.parse_grid(selection.derive(contents, changes, arguments.name), place)
+    contents = selection.derive(contents, changes, arguments.name)
+    grid = config.parse_grid(contents, place)
     cells = config.expand(grid, arguments.precision)
     chosen = {id(cell) for cell in selection.choose(cells, selection.assignments(arguments.where, "--where"))}
-    machine = hardware.set_up(arguments.device, arguments.threads, arguments.precision)
-    planned = plan.make(cells, data_folder(arguments.data), machine)
+    root = data_folder(arguments.data)
+    workers, threads = hardware.share(arguments.workers, arguments.threads, len(cells))
+    machine = hardware.set_up(arguments.device, threads, arguments.precision)
+    planned = plan.make(cells, root, machine)
     wanted = [p for p in planned if id(p.cell) in chosen]
     todo = schedule.pending(wanted, arguments.out, retry_failed=arguments.retry_failed)
     if arguments.dry_run:
-        return show_plan(wanted, todo, console)
-    store.write_yaml(store.grid_folder(arguments.out, grid.name) / "grid.yaml", plan.resolved(grid, planned))
+        show_plan(wanted, todo, console)
+        seconds = status.seconds_left(planned, todo, arguments.out, workers)
+        if todo and seconds is not None:
+            console.print(f"about {datetime.timedelta(seconds=round(seconds))} by the finished cells of the same kind")
+        return 0
+    store.write_plan(store.grid_folder(arguments.out, grid.name), plan.resolved(grid, planned))
+    workers = min(workers, max(len(todo), 1))
     if todo:
-        console.print(f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, threads: {machine.threads}, {machine.precision}")
+        sharing = f"workers: {workers}, threads: {threads} each" if workers > 1 else f"threads: {threads}"
+        console.print(f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {sharing}, {machine.precision}")
+    schedule.clear_failures(todo, arguments.out)
     with Display(console, len(todo), len([p for p in wanted if p.not_applicable is None]) - len(todo)) as display:
-        schedule.run(todo, arguments.out, machine, display, keep_weights=arguments.keep_weights)
+        if workers > 1:
+            ids = frozenset(p.cell_id for p in todo)
+            plugins_given, kept = tuple(arguments.plugin), arguments.keep_weights
+            job = Job(contents, place, plugins_given, root, arguments.out, ids, machine.device.type, threads, arguments.precision, kept)
+            workers_module.run(job, todo, workers, display, display.stopped)
+        else:
+            schedule.run(todo, arguments.out, machine, display, keep_weights=arguments.keep_weights)
     return show_report(arguments.out, grid.name, console)
 
 
-def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Console) -> int:
+def show_status(out: Path, grid: str, console: Console) -> int:
+    """Print the cells of a grid that are not simply done, and how many are."""
+    rows = status.of_grid(out, grid)
+    counts = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)}
+    others = [row for row in rows if row["state"] not in {"done", "n/a"}]
+    if others:
+        table = Table(*others[0])
+        for row in others:
+            table.add_row(*row.values())
+        console.print(table)
+    console.print(f"{grid}: " + ", ".join(f"{count} {state}" for state, count in counts.items()), soft_wrap=True, highlight=False)
+    return 0
+
+
+def clean(out: Path, console: Console) -> int:
+    """Remove what no process needs any more, and say what."""
+    for path in status.clean(out):
+        console.print(f"removed {path}", soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
+def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Console) -> None:
     """Print the cells that would be run: first what is the same for all of them, then a row each."""
     waiting = {p.cell_id for p in todo}
     titles = {"dataset": "data set", "imbalance_factor": "IF", "head_label": "head", "feature_dim": "d", "n_train": "train", "n_val": "val", "n_test": "test"}
@@ -165,14 +194,18 @@ def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Con
         table.add_row(p.cell_id, *(columns[key][number] for key in varied), state)
     console.print(table)
     console.print(f"{len(todo)} of {len(wanted)} cells to train")
-    return 0
+
+
+def require_grid(out: Path, grid: str) -> None:
+    """Raise UserError if a grid was not started in a folder."""
+    if not (store.grid_folder(out, grid) / "grid.yaml").is_file():
+        known = [path.parent.name for path in out.glob("*/grid.yaml")]
+        raise UserError(f"no results of a grid '{grid}' in {out}; {suggest(grid, known)}" if known else f"no results of any grid in {out}")
 
 
 def show_report(out: Path, grid: str, console: Console) -> int:
     """Build a grid's report and print its main table; return 1 if a cell failed, else 0."""
-    if not (store.grid_folder(out, grid) / "grid.yaml").is_file():
-        known = [path.parent.name for path in out.glob("*/grid.yaml")]
-        raise UserError(f"no results of a grid '{grid}' in {out}; {suggest(grid, known)}" if known else f"no results of any grid in {out}")
+    require_grid(out, grid)
     built = report.build(out, grid)
     for made in built.tables:
         if made.name.endswith("-accuracy-last"):
@@ -181,6 +214,8 @@ def show_report(out: Path, grid: str, console: Console) -> int:
     failed = built.rows[built.rows["status"] == "failed"]
     for _, row in failed.iterrows():
         console.print(f"failed: {row['cell_id']} {row['head_label']} d={row['feature_dim']} seed={row['seed']}: {row['error']}", soft_wrap=True, markup=False)
+    for line in built.damaged:
+        console.print(line, soft_wrap=True, markup=False)
     console.print(f"report: {built.page}", soft_wrap=True, markup=False, highlight=False)
     return 1 if len(failed) else 0
 
@@ -235,11 +270,16 @@ def main(words: list[str]) -> int:
             options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in {"command", "what", "action"}]
             raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
         for plugin in getattr(arguments, "plugin", []):
-            load_plugin(plugin)
+            plugins.load(plugin)
         if arguments.command == "list":
             return show_list(arguments.what, console)
+        if arguments.command == "clean":
+            return clean(arguments.out, console)
         if arguments.command == "report":
             return show_report(arguments.out, grid_name(arguments.grid), console)
+        if arguments.command == "status":
+            require_grid(arguments.out, grid_name(arguments.grid))
+            return show_status(arguments.out, grid_name(arguments.grid), console)
         if arguments.command == "data":
             return run_data(arguments, console)
         return run(arguments, console)
@@ -248,6 +288,14 @@ def main(words: list[str]) -> int:
             raise
         print(f"bench.py: {error}", file=sys.stderr)
         return 2
+    except store.DamagedError as error:
+        print(f"bench.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if "--debug" in words or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"bench.py: {error}; nothing that was finished is lost, and the same command goes on when there is space again", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("bench.py: stopped; finished cells are kept, and the same command goes on from here", file=sys.stderr)
         return 130

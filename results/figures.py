@@ -98,7 +98,7 @@ def reliability(bins: calibration.Bins, colour: str, title: str) -> Figure:
     return figure
 
 
-def reliability_of(rows: pd.DataFrame, out: Path) -> dict[str, Figure]:
+def reliability_of(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str]]:
     """Draw one reliability diagram per head: the last epoch at the largest dimension at which it was trained, all seeds pooled.
 
     Each seed's logits are divided by its own temperature; without a validation part they keep the head's native scale.
@@ -106,24 +106,34 @@ def reliability_of(rows: pd.DataFrame, out: Path) -> dict[str, Figure]:
     Args:
         rows: of one comparison.
         out: folder of the runs, where the stored predictions are.
+
+    Returns:
+        The diagrams by head, and a line for each file of predictions that is damaged and was left out.
     """
     last = rows[rows["selection"] == "last"]
     looks = styles(list(dict.fromkeys(rows["head_label"])))
-    figures = {}
+    figures: dict[str, Figure] = {}
+    damaged: list[str] = []
     for head in (label for label in looks if (last["head_label"] == label).any()):
         own = last[last["head_label"] == head]
         dim = own["feature_dim"].max()
         probabilities, labels = [], []
         for _, row in own[own["feature_dim"] == dim].iterrows():
-            with np.load(store.cell_folder(out, row["cell_id"]) / "predictions.npz") as stored:
-                temperature = 1.0 if np.isnan(row["temperature"]) else row["temperature"]
-                probabilities.append(calibration.probabilities(stored["last_test_logits"].astype(np.float64), temperature))
-                labels.append(stored["test_labels"])
+            try:
+                stored = store.read_predictions(store.cell_folder(out, row["cell_id"]))
+            except store.DamagedError as damage:
+                damaged.append(f"{damage} and left out of the diagram of {head}; remove the cell's result.json to train it again")
+                continue
+            temperature = 1.0 if np.isnan(row["temperature"]) else row["temperature"]
+            probabilities.append(calibration.probabilities(stored["last_test_logits"].astype(np.float64), temperature))
+            labels.append(stored["test_labels"])
+        if not labels:
+            continue
         view = own["calibration_view"].iloc[0]
         bins = calibration.top_label(np.concatenate(probabilities), np.concatenate(labels))
         title = f"{head} on {own['dataset'].iloc[0]}, d = {dim}, {view} view\nlast epoch, {f'{len(labels)} seeds pooled' if len(labels) > 1 else 'one seed'}"
         figures[head] = reliability(bins, looks[head][0], title)
-    return figures
+    return figures, damaged
 
 
 def encode(figure: Figure, form: str) -> bytes:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from results import store
 
@@ -45,8 +44,9 @@ def load(out: Path, grid: str) -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
+        DamagedError: if the grid's own file is damaged. A damaged cell is a failed one, whose error says so.
     """
-    plan = yaml.safe_load((store.grid_folder(out, grid) / "grid.yaml").read_text())
+    plan = store.read_plan(store.grid_folder(out, grid))
     heads = list(dict.fromkeys(cell["head_label"] for cell in plan["cells"]))
     cells = sorted(plan["cells"], key=lambda cell: heads.index(cell["head_label"]))
     rows = [row for cell in cells for row in _rows(out, plan["name"], cell)]
@@ -59,12 +59,15 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
     common = {key: value for key, value in cell.items() if key in COLUMNS} | {"grid": grid}
     if cell["not_applicable"]:
         return [common | {"status": "not_applicable", "error": cell["not_applicable"]}]
-    result = store.read_result(folder)
+    try:
+        result = store.read_result(folder)
+    except (store.DamagedError, store.NewerError) as damage:
+        return [common | {"status": "failed", "error": f"{damage}; run the grid again to train this cell anew"}]
     if result is not None:
         run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {key: result["provenance"][key] for key in PROVENANCE}
         return [common | {"status": "done"} | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()]
     error = store.read_error(folder)
-    return [] if error is None else [common | {"status": "failed", "error": error.strip().splitlines()[-1]}]
+    return [] if error is None else [common | {"status": "failed", "error": store.last_line(error)}]
 
 
 def _known(measured: dict[str, Any]) -> dict[str, Any]:

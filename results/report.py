@@ -17,11 +17,19 @@ TEMPLATE = Path(__file__).parent / "report.html.j2"
 
 @dataclass(frozen=True)
 class Report:
-    """What was written: the rows, the tables and the path of the page."""
+    """What was written.
+
+    Attributes:
+        rows: of ``results.csv``.
+        tables: in order.
+        page: path of ``report.html``.
+        damaged: a line for each stored file that could not be used.
+    """
 
     rows: pd.DataFrame
     tables: list[Table]
     page: Path
+    damaged: list[str]
 
 
 def build(out: Path, grid: str) -> Report:
@@ -33,6 +41,7 @@ def build(out: Path, grid: str) -> Report:
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
+        DamagedError: if the grid's own file is damaged.
     """
     folder, rows = store.grid_folder(out, grid), frame.load(out, grid)
     frame.save(rows, folder)
@@ -41,21 +50,25 @@ def build(out: Path, grid: str) -> Report:
     for table in made:
         for suffix, render in renderers.items():
             store.write_text(folder / "tables" / f"{table.name}.{suffix}", render(table))
-    drawn = {name: _save(figure, folder / "figures" / name) for name, figure in _figures(rows, out).items()}
+    figures_by_name, damaged = _figures(rows, out)
+    drawn = {name: _save(figure, folder / "figures" / name) for name, figure in figures_by_name.items()}
     page = folder / "report.html"
     template = jinja2.Template(TEMPLATE.read_text(), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     fragments = [(table.caption, tables.html(table)) for table in made]
-    store.write_text(page, template.render(grid=grid, rows=rows, tables=fragments, figures=drawn))
-    return Report(rows, made, page)
+    store.write_text(page, template.render(grid=grid, rows=rows, tables=fragments, figures=drawn, damaged=damaged))
+    return Report(rows, made, page, damaged)
 
 
-def _figures(rows: pd.DataFrame, out: Path) -> dict[str, Figure]:
+def _figures(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str]]:
     drawn: dict[str, Figure] = {}
+    damaged: list[str] = []
     for name, (description, part) in tables.named_comparisons(rows).items():
         if (part["selection"] == "last").any():
             drawn[f"{name}-accuracy"] = figures.accuracy(part, description)
-            drawn |= {f"{name}-reliability-{head}": figure for head, figure in figures.reliability_of(part, out).items()}
-    return drawn
+            diagrams, lines = figures.reliability_of(part, out)
+            drawn |= {f"{name}-reliability-{head}": figure for head, figure in diagrams.items()}
+            damaged += lines
+    return drawn, damaged
 
 
 def _save(figure: Figure, path: Path) -> str:

@@ -1,5 +1,6 @@
 """The store of cells: a folder per cell, written atomically. ``result.json`` exists if and only if the cell is done."""
 
+import hashlib
 import io
 import json
 import math
@@ -12,6 +13,14 @@ import numpy as np
 import yaml
 
 SCHEMA = 1
+
+
+class DamagedError(Exception):
+    """A file of the store is not what was written; the message names it."""
+
+
+class NewerError(Exception):
+    """A file of the store was written by a newer harness."""
 
 
 def cell_folder(out: Path, cell_id: str) -> Path:
@@ -51,6 +60,28 @@ def write_yaml(path: Path, content: Any) -> None:
     write_text(path, yaml.safe_dump(content, sort_keys=False, width=160))
 
 
+def write_plan(folder: Path, content: dict[str, Any]) -> None:
+    """Write ``grid.yaml``, with a last line that holds the SHA-256 of the others."""
+    text = yaml.safe_dump(content, sort_keys=False, width=160)
+    write_text(folder / "grid.yaml", f"{text}# sha256 {_sha256(text.encode())}\n")
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """Return the contents of ``grid.yaml``.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        DamagedError: if it is not what was written.
+    """
+    content = (folder / "grid.yaml").read_bytes()
+    text, _, last = content.rstrip(b"\n").rpartition(b"\n")
+    body = text + b"\n"
+    if last != f"# sha256 {_sha256(body)}".encode():
+        raise DamagedError(f"{folder / 'grid.yaml'} is damaged; run the grid again to write it anew")
+    plan: dict[str, Any] = yaml.safe_load(body)
+    return plan
+
+
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write a compressed ``.npz`` atomically."""
     buffer = io.BytesIO()
@@ -58,21 +89,88 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def write_result(folder: Path, result: dict[str, Any]) -> None:
-    """Write ``result.json``, the last file of a cell; NaN becomes null."""
-    write_text(folder / "result.json", json.dumps({"schema": SCHEMA} | _without_nan(result), indent=1, allow_nan=False))
+def write_result(folder: Path, result: dict[str, Any], files: list[str]) -> None:
+    """Write ``result.json``, the last file of a cell, with the SHA-256 of itself and of the cell's other files; NaN becomes null."""
+    content = {"schema": SCHEMA} | _without_nan(result) | {"sha256": {name: _sha256((folder / name).read_bytes()) for name in files}}
+    write_text(folder / "result.json", json.dumps(content | {"checksum": _checksum(content)}, indent=1, allow_nan=False))
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return a finished cell's ``result.json``, or None where the cell is not done."""
+    """Return a finished cell's ``result.json``, or None where the cell is not done.
+
+    Raises:
+        DamagedError: if it is not what was written.
+        NewerError: if a newer harness wrote it.
+    """
     path = folder / "result.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_bytes())
+        checksum = content.pop("checksum")
+        sound = checksum == _checksum(content)
+    except (ValueError, KeyError, AttributeError, TypeError):
+        sound = False
+    if not sound:
+        raise DamagedError(f"{path} is damaged")
+    if content["schema"] > SCHEMA:
+        raise NewerError(f"{path} has schema {content['schema']}, written by a newer headbench; this one knows {SCHEMA}")
+    result: dict[str, Any] = content
+    return result
+
+
+def read_predictions(folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a finished cell's ``predictions.npz``.
+
+    Raises:
+        DamagedError: if the file is missing or not what was written.
+    """
+    path, result = folder / "predictions.npz", read_result(folder)
+    content = path.read_bytes() if path.is_file() else b""
+    if result is None or _sha256(content) != result["sha256"][path.name]:
+        raise DamagedError(f"{path} is damaged or missing")
+    with np.load(io.BytesIO(content)) as arrays:
+        return dict(arrays)
+
+
+def verify(folder: Path, result: dict[str, Any]) -> None:
+    """Compare all files of a finished cell with what was written.
+
+    Raises:
+        DamagedError: naming the first that differs.
+    """
+    for name, digest in result["sha256"].items():
+        path = folder / name
+        if not path.is_file() or _sha256(path.read_bytes()) != digest:
+            raise DamagedError(f"{path} is damaged or missing")
+
+
+def last_line(text: str) -> str:
+    """Return the last line of an ``error.txt``: the error in one line."""
+    lines = text.strip().splitlines()
+    return lines[-1] if lines else "unknown error"
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that it is neither used nor lost; return its new name."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    return path.rename(aside)
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return _sha256(json.dumps(content, sort_keys=True).encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_error(folder: Path) -> str | None:
     """Return a failed cell's ``error.txt``, or None where it did not fail."""
     path = folder / "error.txt"
-    return path.read_text() if path.is_file() else None
+    return path.read_text(errors="replace") if path.is_file() else None
 
 
 def _without_nan(value: Any) -> Any:

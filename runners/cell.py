@@ -13,6 +13,7 @@ import torch
 from heads import Context
 from results import metrics, store
 from runners import evaluate, provenance
+from runners.checkpoint import Checkpoints
 from runners.hardware import Hardware
 from runners.plan import Planned
 from runners.train import Trained, train
@@ -21,16 +22,23 @@ from runners.train import Trained, train
 FLOAT32_VALUES = 5_000_000
 
 
-def run(planned: Planned, folder: Path, hardware: Hardware, on_epoch: Callable[[dict[str, Any]], None], *, keep_weights: bool) -> dict[str, Any]:
-    """Train one cell and write its folder; ``result.json`` is the last file.
+def run(
+    planned: Planned,
+    folder: Path,
+    hardware: Hardware,
+    on_epoch: Callable[[dict[str, Any]], None],
+    *,
+    keep_weights: bool,
+    checkpoints: Checkpoints | None = None,
+) -> dict[str, Any]:
+    """Train one cell, or go on from its checkpoint, and write its folder; ``result.json`` is the last file.
 
     Returns:
         What was written to ``result.json``.
     """
     started = _now()
     store.write_yaml(folder / "cell.yaml", planned.cell.model_dump(mode="json"))
-    (folder / "error.txt").unlink(missing_ok=True)
-    trained = train(planned.cell, planned.parts, hardware, on_epoch)
+    trained = train(planned.cell, planned.parts, hardware, on_epoch, checkpoints)
     rows, predictions = _selections(trained, planned)
     shape = evaluate.geometry(trained.classifier, planned.parts.train, planned.facts["num_classes"])
     store.write_text(folder / "history.csv", pd.DataFrame(trained.history).to_csv(index=False))
@@ -54,7 +62,8 @@ def run(planned: Planned, folder: Path, hardware: Hardware, on_epoch: Callable[[
         "started_at": started,
         "finished_at": _now(),
     }
-    store.write_result(folder, result)
+    files = ["cell.yaml", "history.csv", "predictions.npz", "geometry.npz", *(["weights.pt"] if keep_weights else [])]
+    store.write_result(folder, result, files)
     return result
 
 

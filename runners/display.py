@@ -10,14 +10,14 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from runners.config import Cell
+from runners.plan import Planned
 
 # Between two lines about epochs where the output is no terminal, so that a log of short cells has one line a cell.
 QUIET_SECONDS = 10.0
 
 
 class Display:
-    """Cells done, running and failed, the current epoch with its accuracy and images/s, and the time left.
+    """Cells done, running and failed, the current epochs with their accuracy and images/s, and the time left. An ``Events`` of the schedule.
 
     Args:
         console: where to write.
@@ -27,8 +27,8 @@ class Display:
 
     def __init__(self, console: Console, cells: int, done: int) -> None:
         self.console, self.cells, self.before = console, cells, done
-        self.trained = self.failures = 0
-        self.running = 0.0
+        self.ended: dict[str, bool] = {}
+        self.running: dict[str, tuple[float, str]] = {}
         self.start = self.last_line = time.monotonic()
         self.status = Text("")
         self.progress = Progress(TextColumn("cells"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), console=console)
@@ -44,55 +44,63 @@ class Display:
         if self.live:
             self.live.stop()
 
-    def started(self, cell: Cell) -> None:
+    def started(self, planned: Planned) -> None:
         """Show the cell that begins."""
-        self._show(f"{_name(cell)}: starting")
+        self.running[planned.cell_id] = (0.0, f"{_name(planned)}: starting")
+        self._show()
 
-    def epoch(self, cell: Cell, row: dict[str, Any]) -> None:
+    def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
         """Show a finished epoch."""
-        self.running = row["epoch"] / cell.recipe.epochs
+        epochs = planned.cell.recipe.epochs
         accuracy = "" if math.isnan(row.get("val_top1", math.nan)) else f", val {100 * row['val_top1']:.1f} %"
         speed = f"{row['images'] / row['seconds']:.0f} images/s"
-        text = f"{_name(cell)}: epoch {row['epoch']}/{cell.recipe.epochs}, loss {row['train_loss']:.4f}{accuracy}, {speed}"
-        self._show(text)
+        text = f"{_name(planned)}: epoch {row['epoch']}/{epochs}, loss {row['train_loss']:.4f}{accuracy}, {speed}"
+        self.running[planned.cell_id] = (row["epoch"] / epochs, text)
+        self._show()
         if not self.live and time.monotonic() - self.last_line > QUIET_SECONDS:
             self._line(f"  {text}, {self._left()}")
 
-    def finished(self, cell: Cell, result: dict[str, Any]) -> None:
-        """Count and show a finished cell."""
-        self.trained += 1
+    def finished(self, planned: Planned, result: dict[str, Any]) -> None:
+        """Count and show a finished cell, once."""
         accuracy = f"{100 * result['selections']['last']['top1']:.2f} % on test"
-        self._ended(f"{_name(cell)}: {accuracy}, {result['train_seconds']:.1f} s, {result['images_per_second']:.0f} images/s")
+        self._end(planned, f"{accuracy}, {result['train_seconds']:.1f} s, {result['images_per_second']:.0f} images/s", good=True)
 
-    def failed(self, cell: Cell, error: Exception) -> None:
-        """Count and show a failed cell."""
-        self.failures += 1
-        self._ended(f"{_name(cell)}: failed: {type(error).__name__}: {' '.join(str(error).split())}")
+    def failed(self, planned: Planned, message: str) -> None:
+        """Count and show a failed cell, once."""
+        self._end(planned, f"failed: {message}", good=False)
 
-    def _ended(self, text: str) -> None:
-        self.running = 0.0
-        self._line(f"[{self.trained + self.failures}/{self.cells}] {text}, {self._left()}")
+    def stopped(self, planned: Planned, message: str) -> None:
+        """Say that a cell will be trained again."""
+        self.running.pop(planned.cell_id, None)
+        self._line(f"  {_name(planned)}: {message}")
+
+    def _end(self, planned: Planned, text: str, *, good: bool) -> None:
+        self.running.pop(planned.cell_id, None)
+        if planned.cell_id not in self.ended:
+            self.ended[planned.cell_id] = good
+            self._line(f"[{len(self.ended)}/{self.cells}] {_name(planned)}: {text}, {self._left()}")
 
     def _left(self) -> str:
-        """Estimate the time left from the cells of this run so far, the running one by its epochs."""
-        ended = self.trained + self.failures + self.running
+        """Estimate the time left from the cells of this run so far, the running ones by their epochs."""
+        ended = len(self.ended) + sum(part for part, _ in self.running.values())
         if not ended:
             return "time left unknown"
-        seconds = int((time.monotonic() - self.start) / ended * (self.cells - ended))
+        seconds = int((time.monotonic() - self.start) / ended * max(self.cells - ended, 0))
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} left"
 
-    def _show(self, text: str) -> None:
-        self.status.plain = text
-        ended = self.trained + self.failures
-        counts = f"{self.before + self.trained} done, {int(ended < self.cells)} running, {self.failures} failed; {self._left()}"
-        self.progress.update(self.task, completed=ended, description=counts)
+    def _show(self) -> None:
+        self.status.plain = "\n".join(text for _, text in self.running.values())
+        good = sum(self.ended.values())
+        counts = f"{self.before + good} done, {len(self.running)} running, {len(self.ended) - good} failed; {self._left()}"
+        self.progress.update(self.task, completed=len(self.ended), description=counts)
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
         self.console.print(Text(text), soft_wrap=True)
-        self._show(text)
+        self._show()
 
 
-def _name(cell: Cell) -> str:
+def _name(planned: Planned) -> str:
+    cell = planned.cell
     imbalance = f" IF={cell.imbalance_factor:g}" if cell.imbalance_factor > 1 else ""
     return f"{cell.dataset_label}{imbalance} {cell.head_label} d={cell.feature_dim} seed={cell.seed}"

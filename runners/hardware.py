@@ -8,6 +8,9 @@ import torch
 
 from core.errors import UserError
 
+# By default; more than one per core never helps, and each holds its own copy of torch.
+MOST_WORKERS = 8
+
 
 @dataclass(frozen=True)
 class Hardware:
@@ -37,26 +40,51 @@ def has_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile"))
 
 
-def set_up(device: str, threads: int | None, precision: str) -> Hardware:
+def cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share(workers: int | None, threads: int | None, cells: int) -> tuple[int, int]:
+    """Return workers and threads of each, one thread count for the whole grid.
+
+    By default one worker per CUDA device, else one per CPU core up to 8, and the cores divided among them: on two cores two workers of one thread finish a grid
+    sooner than one of two (README, "Measured").
+
+    Args:
+        workers: as asked for, or None.
+        threads: as asked for, or None.
+        cells: in the whole grid, not only those that are left: the share must not change when a grid is resumed.
+    """
+    if workers is None:
+        workers = torch.cuda.device_count() or max(min(cores() // (threads or 1), MOST_WORKERS, cells), 1)
+    return workers, threads or max(cores() // workers, 1)
+
+
+def set_up(device: str, threads: int, precision: str, worker: int = 0) -> Hardware:
     """Choose device and precision, and make torch deterministic.
 
     Args:
         device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads, or None for all cores of this process.
+        threads: CPU threads.
         precision: ``auto``, ``fp32`` or ``bf16``.
+        worker: number of this worker; with several CUDA devices each worker has its own.
 
     Raises:
         UserError: if CUDA is asked for and absent.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
-    chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if device != "cpu" and torch.cuda.is_available():
+        chosen = torch.device("cuda", worker % torch.cuda.device_count())
+        torch.cuda.set_device(chosen)
+    else:
+        chosen = torch.device("cpu")
+    torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     # Filling every fresh tensor with NaN only serves to find code that reads it too early, and takes 8 % of a step of fast_convnet on a CPU (torch's profiler).
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     bf16 = has_bf16(chosen) if precision == "auto" else precision == "bf16"
-    return Hardware(chosen, torch.get_num_threads(), bf16)
+    return Hardware(chosen, threads, bf16)

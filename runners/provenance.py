@@ -30,7 +30,7 @@ def git_commit() -> str:
 
 def describe(hardware: Hardware) -> dict[str, object]:
     """Return commit, versions and machine, as they go into every result."""
-    device = torch.cuda.get_device_name() if hardware.device.type == "cuda" else f"cpu ({platform.machine()})"
+    device = torch.cuda.get_device_name(hardware.device) if hardware.device.type == "cuda" else f"cpu ({platform.machine()})"
     return {
         "git_commit": git_commit(),
         "python_version": platform.python_version(),
@@ -45,6 +45,6 @@ def describe(hardware: Hardware) -> dict[str, object]:
 def peak_memory_mb(hardware: Hardware) -> float:
     """Return the peak memory in MiB: of the device on CUDA, else of this process since its start."""
     if hardware.device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
+        return torch.cuda.max_memory_allocated(hardware.device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

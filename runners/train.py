@@ -19,6 +19,7 @@ from data.loader import Epoch, Part
 from data.views import check_views
 from heads import Context, Stage
 from runners import evaluate, optimisation, recipes
+from runners.checkpoint import Checkpoints
 from runners.classifier import Classifier, build
 from runners.config import Cell
 from runners.hardware import Hardware
@@ -53,6 +54,18 @@ class Trained:
     selected: dict[str, Snapshot] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Run:
+    """What the stages of one training share."""
+
+    cell: Cell
+    parts: Parts
+    trained: Trained
+    head_generator: torch.Generator
+    on_epoch: Callable[[dict[str, Any]], None]
+    checkpoints: Checkpoints | None
+
+
 def stage_plan(cell: Cell, head: type[Any], train_size: int) -> list[tuple[Stage, Recipe]]:
     """Return the stages of a cell with the recipe of each.
 
@@ -70,54 +83,93 @@ def stage_plan(cell: Cell, head: type[Any], train_size: int) -> list[tuple[Stage
     return plan
 
 
-def train(cell: Cell, parts: Parts, hardware: Hardware, on_epoch: Callable[[dict[str, Any]], None]) -> Trained:
-    """Train one cell.
+def train(cell: Cell, parts: Parts, hardware: Hardware, on_epoch: Callable[[dict[str, Any]], None], checkpoints: Checkpoints | None = None) -> Trained:
+    """Train one cell, from its checkpoint where it has one.
 
     Args:
         cell: the cell.
         parts: its data on the device.
         hardware: device and precision.
         on_epoch: called with each finished row of the history.
+        checkpoints: where the state is kept at the end of each epoch, and looked for first; or None.
 
     Raises:
         NonFiniteLossError: at the end of the epoch in which the loss left the finite numbers.
     """
-    classifier = build(cell, parts.info(cell.seed), bf16=hardware.bf16).to(hardware.device)
+    info = parts.info(cell.seed)
+    classifier = build(cell, info, bf16=hardware.bf16).to(hardware.device)
     plan = stage_plan(cell, type(classifier.head), len(parts.train))
-    run = Trained(classifier)
+    run = Run(cell, parts, Trained(classifier), info.generator, on_epoch, checkpoints)
     torch.manual_seed(derive(cell.seed, "global"))
-    for number, (stage, recipe) in enumerate(plan):
-        _run_stage(run, cell, stage, recipe, parts, on_epoch, last_stage=number == len(plan) - 1)
+    state = checkpoints.load() if checkpoints else None
+    first = 0 if state is None else state["stage"]
+    for number, (stage, recipe) in enumerate(plan[first:], start=first):
+        _run_stage(run, number, stage, recipe, state, last_stage=number == len(plan) - 1)
+        state = None
     classifier.set_trainable(())
-    return run
+    return run.trained
 
 
-def _run_stage(run: Trained, cell: Cell, stage: Stage, recipe: Recipe, parts: Parts, on_epoch: Callable[[dict[str, Any]], None], *, last_stage: bool) -> None:
-    classifier = run.classifier
+def _run_stage(run: Run, number: int, stage: Stage, recipe: Recipe, state: dict[str, Any] | None, *, last_stage: bool) -> None:
+    """Train one stage, or what a checkpoint of it has left."""
+    classifier, parts, history = run.trained.classifier, run.parts, run.trained.history
     views = stage.views or classifier.head.views
     epochs = [
-        Epoch(views, recipe.augmentation(), recipe.batch_size, recipe.drop_last, stage.sampler, cell.seed, stage.name, number) for number in range(stage.epochs)
+        Epoch(views, recipe.augmentation(), recipe.batch_size, recipe.drop_last, stage.sampler, run.cell.seed, stage.name, k) for k in range(stage.epochs)
     ]
     steps = len(epochs[0].slices(len(parts.train)))
     classifier.set_trainable(stage.trainable)
     optimiser = optimisation.optimiser(classifier, recipe)
     schedule = optimisation.schedule(optimiser, recipe, stage.epochs, steps)
+    finished = 0 if state is None else _restore(run, optimiser, schedule, state)
     collect = partial(evaluate.collect, classifier, {"train": parts.train, "val": parts.val})
-    for epoch in epochs:
+    for epoch in epochs[finished:]:
         context = Context(stage.name, epoch.number, stage.epochs, epoch.number * steps, collect)
         logged = classifier.head.on_epoch_start(context)
         classifier.set_trainable(stage.trainable)
-        row: dict[str, Any] = {"epoch": len(run.history) + 1, "stage": stage.name}
+        row: dict[str, Any] = {"epoch": len(history) + 1, "stage": stage.name}
         row |= _run_epoch(classifier, parts.train, epoch, optimiser, schedule, context)
         logged |= classifier.head.on_epoch_end(replace(context, step=context.step + steps))
         if not math.isfinite(row["train_loss"]):
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
         if last_stage:
             row |= {"val_top1": evaluate.top1(classifier, parts.val) if len(parts.val) else math.nan, "test_top1": evaluate.top1(classifier, parts.test)}
-        run.history.append(row | logged)
+        history.append(row | logged)
         if last_stage:
-            _select(run, has_val=len(parts.val) > 0)
-        on_epoch(run.history[-1])
+            _select(run.trained, has_val=len(parts.val) > 0)
+        if run.checkpoints:
+            run.checkpoints.offer(_state(run, number, epoch.number + 1, optimiser, schedule))
+        run.on_epoch(history[-1])
+
+
+def _state(run: Run, stage: int, epochs: int, optimiser: Optimizer, schedule: LRScheduler) -> dict[str, Any]:
+    """Return everything that the rest of the training depends on, after some epochs of a stage: copies of what goes on changing."""
+    return {
+        "stage": stage,
+        "epochs": epochs,
+        "classifier": copy.deepcopy(run.trained.classifier.state_dict()),
+        "optimiser": copy.deepcopy(optimiser.state_dict()),
+        "schedule": copy.deepcopy(schedule.state_dict()),
+        "random": torch.get_rng_state(),
+        "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "head_random": run.head_generator.get_state(),
+        "history": list(run.trained.history),
+        "selected": {name: {"row": snapshot.row, "state": snapshot.state} for name, snapshot in run.trained.selected.items()},
+    }
+
+
+def _restore(run: Run, optimiser: Optimizer, schedule: LRScheduler, state: dict[str, Any]) -> int:
+    """Put a checkpoint's state back; return how many epochs of its stage are finished."""
+    run.trained.classifier.load_state_dict(state["classifier"])
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.load_state_dict(state["schedule"])
+    torch.set_rng_state(state["random"])
+    if state["cuda_random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda_random"])
+    run.head_generator.set_state(state["head_random"])
+    run.trained.history.extend(state["history"])
+    run.trained.selected.update({name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()})
+    return int(state["epochs"])
 
 
 def _run_epoch(classifier: Classifier, part: Part, epoch: Epoch, optimiser: Optimizer, schedule: LRScheduler, context: Context) -> dict[str, Any]:

@@ -60,13 +60,13 @@ def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
         "started_at": "2026-01-01T00:00:00+00:00",
         "finished_at": "2026-01-01T00:01:00+00:00",
     }
-    store.write_result(folder, result)
+    store.write_result(folder, result, ["predictions.npz"])
     return {"cell_id": cell_id, "not_applicable": None} | cell
 
 
 def write_grid(out: Path, cells: list[dict[str, Any]], name: str = "toy-grid") -> None:
     """Write ``grid.yaml``."""
-    store.write_yaml(store.grid_folder(out, name) / "grid.yaml", {"name": name, "cells": cells})
+    store.write_plan(store.grid_folder(out, name), {"name": name, "cells": cells})
 
 
 def toy(out: Path, **changes: Any) -> None:

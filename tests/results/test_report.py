@@ -58,7 +58,9 @@ def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
     """Bar heights, gaps and histogram equal the pooled predictions' bins."""
     helpers.toy(tmp_path)
     rows = frame.load(tmp_path, "toy-grid")
-    figure = figures.reliability_of(rows, tmp_path)["psc"]
+    drawn, damaged = figures.reliability_of(rows, tmp_path)
+    assert damaged == []
+    figure = drawn["psc"]
     above, below = figure.axes
     heights = [patch.get_height() for patch in below.patches if isinstance(patch, Rectangle)]
     bars = sum(height > 0 for height in heights)

@@ -27,8 +27,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 
 def test_results_come_back_and_nan_is_null(tmp_path: Path) -> None:
     assert store.read_result(tmp_path) is None
-    store.write_result(tmp_path, {"a": [1.5, float("nan")], "b": {"c": float("inf")}, "d": "x"})
-    assert store.read_result(tmp_path) == {"schema": store.SCHEMA, "a": [1.5, None], "b": {"c": None}, "d": "x"}
+    store.write_result(tmp_path, {"a": [1.5, float("nan")], "b": {"c": float("inf")}, "d": "x"}, [])
+    assert store.read_result(tmp_path) == {"schema": store.SCHEMA, "a": [1.5, None], "b": {"c": None}, "d": "x", "sha256": {}}
     assert "NaN" not in (tmp_path / "result.json").read_text()
     assert json.loads((tmp_path / "result.json").read_text())["schema"] == 1
 

@@ -105,7 +105,8 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(tmp_path: Path, monkeyp
     assert schedule.pending(plan, tmp_path, retry_failed=False) == []
     monkeypatch.undo()
     (again,) = schedule.pending(plan, tmp_path, retry_failed=True)
-    cells.run(again, store.cell_folder(tmp_path, again.cell_id), CPU, lambda _: None, keep_weights=False)
+    schedule.clear_failures([again], tmp_path)
+    assert "[1/1] digits hpn d=5 seed=0:" in run(plan, tmp_path)
     assert store.read_error(store.cell_folder(tmp_path, again.cell_id)) is None
 
 

@@ -1,0 +1,66 @@
+"""Checkpoints of a running cell: its newest epoch, kept in memory and written to disk every now and then."""
+
+import hashlib
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.errors import note
+from results import store
+
+FORMAT = 1
+# Between two writes, so that cells of short epochs do not spend their time on the disk.
+SECONDS = 30.0
+NAME = "checkpoint.pt"
+
+
+class Checkpoints:
+    """The checkpoints of one cell. The file is a SHA-256 and what ``torch.save`` wrote, so that a damaged one is known.
+
+    Args:
+        folder: of the cell.
+        cell_id: a checkpoint of another cell is not used.
+        seconds: between two writes.
+    """
+
+    def __init__(self, folder: Path, cell_id: str, seconds: float = SECONDS) -> None:
+        self.path, self.cell_id, self.seconds = folder / NAME, cell_id, seconds
+        self.newest: dict[str, Any] | None = None
+        self.last_write = time.monotonic()
+
+    def load(self) -> dict[str, Any] | None:
+        """Return the state that was written last, or None; a file that is damaged, or not of this cell, is set aside with a note."""
+        if not self.path.is_file():
+            return None
+        content = self.path.read_bytes()
+        if hashlib.sha256(content[32:]).digest() == content[:32]:
+            state: dict[str, Any] = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
+            if (state["format"], state["cell_id"]) == (FORMAT, self.cell_id):
+                return state
+        aside = store.set_aside(self.path)
+        note(f"{self.path} is damaged or of another configuration; it is kept as {aside.name}, and the cell starts again")
+        return None
+
+    def offer(self, state: dict[str, Any]) -> None:
+        """Keep an epoch's state, which nobody changes any more; write it if the last write is long enough ago."""
+        self.newest = state | {"format": FORMAT, "cell_id": self.cell_id}
+        if time.monotonic() - self.last_write >= self.seconds:
+            self.write()
+
+    def write(self) -> None:
+        """Write the newest state, if there is one that is not on disk."""
+        if self.newest is None:
+            return
+        buffer = io.BytesIO()
+        torch.save(self.newest, buffer)
+        content = buffer.getvalue()
+        store.write_bytes(self.path, hashlib.sha256(content).digest() + content)
+        self.newest, self.last_write = None, time.monotonic()
+
+    def remove(self) -> None:
+        """Remove the file of a cell that is done."""
+        self.newest = None
+        self.path.unlink(missing_ok=True)
