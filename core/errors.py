@@ -19,7 +19,7 @@ def note(message: str) -> None:
 def suggest(value: str, choices: Iterable[str]) -> str:
     """Return ``"did you mean 'x'? known: x, y, z"`` for a misspelt name, nearest choice first (difflib's ratio)."""
     known = sorted(choices)
-    near = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return f"{hint}known: {', '.join(known)}"
 

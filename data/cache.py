@@ -1,7 +1,7 @@
 """The cache of decoded images: ``DATA/.headbench/<name>/``, memory-mapped, so that all processes share its pages.
 
 A cache is a folder with one ``.npy`` file per array and ``meta.json``. It is written under another name and renamed when it is whole, so a folder of the right
-name is a whole cache. ``meta.json`` holds sizes (checked at every start), SHA-256 of the files (checked by :func:`verify`), and the stamp of what was read.
+name is a whole cache. ``meta.json`` holds sizes and a stamp of what was read (checked at every start), and SHA-256 of the files (checked by :func:`verify`).
 """
 
 import hashlib
@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ FOLDER = ".headbench"
 
 
 def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
-    """Return a data set from its cache; where there is none, or the files behind it have changed, read it and write the cache.
+    """Return a data set from its cache; where there is none, or what is behind it has changed, read it and write the cache.
 
     Data sets of image files, or without files of their own, are not cached. Where the cache cannot be written, a note says so and the images are used as read.
 
@@ -34,21 +36,36 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
         UserError: if the data set is missing or damaged.
     """
     folder = folder_of(entry, options, root)
-    found = _open(folder, entry.version)
-    if found is not None:
-        return found
-    dataset: Dataset = entry.target(root, **options)
-    if not dataset.files or not isinstance(dataset.train, ImageSet):
-        return dataset
+    with _alone(folder):
+        found = _open(folder, entry.version, root)
+        if found is not None:
+            return found
+        dataset: Dataset = entry.target(root, **options)
+        cacheable = isinstance(dataset.train, ImageSet) and getattr(longtail, dataset.draw.__name__, None) is dataset.draw
+        if not dataset.read_from or not cacheable:
+            return dataset
+        try:
+            folder.parent.mkdir(exist_ok=True)
+            _write(folder, dataset, entry.version, root)
+        except OSError as error:
+            note(f"cannot write the image cache {folder} ({error.strerror or error}); the images are decoded at every start")
+            return dataset
+        return _open(folder, entry.version, root) or dataset
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine from downloading or caching the same data at the same time, where the machine lets us."""
+    lock = FileLock(Path(tempfile.gettempdir()) / f"headbench-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.lock")
     try:
-        folder.parent.mkdir(exist_ok=True)
-        with FileLock(folder.with_name(f"{folder.name}.lock")):
-            if _open(folder, entry.version) is None:
-                _write(folder, dataset, entry.version)
-    except OSError as error:
-        note(f"cannot write the image cache {folder} ({error.strerror or error}); the images are decoded at every start")
-        return dataset
-    return _open(folder, entry.version) or dataset
+        lock.acquire()
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def folder_of(entry: Entry[Any], options: dict[str, Any], root: Path) -> Path:
@@ -83,14 +100,15 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _open(folder: Path, version: int) -> Dataset | None:
-    """Return the cached data set, or None where the cache is absent, damaged, of another version, or older than the files behind it."""
+def _open(folder: Path, version: int, root: Path) -> Dataset | None:
+    """Return the cached data set, or None where the cache is absent, damaged, of another version, or of files that have changed since."""
     meta = read_meta(folder)
     if meta is None or meta["version"] != version:
         return None
     if any(not (folder / name).is_file() or (folder / name).stat().st_size != facts["bytes"] for name, facts in meta["arrays"].items()):
         return None
-    if any(Path(path).exists() and _stamp(Path(path)) != stamp for path, stamp in meta["files"].items()):
+    # A source that is gone altogether was put away after it was cached.
+    if any((root / source).exists() and _stamp(root / source) != stamp for source, stamp in meta["read_from"].items()):
         return None
 
     def part(name: str) -> ImageSet:
@@ -98,14 +116,20 @@ def _open(folder: Path, version: int) -> Dataset | None:
         images, labels = (torch.from_numpy(np.load(folder / f"{name}_{kind}.npy", mmap_mode="c")) for kind in ("images", "labels"))
         return ImageSet(images, labels)
 
+    try:
+        parts = {name: part(name) for name in meta["counts"]}
+    except (OSError, ValueError):
+        return None
+    if read_meta(folder) != meta:
+        return _open(folder, version, root)
     dataset = Dataset(
-        train=part("train"),
-        test=part("test"),
-        val=part("val") if "val" in meta["counts"] else None,
+        train=parts["train"],
+        test=parts["test"],
+        val=parts.get("val"),
         class_names=tuple(meta["class_names"]),
         mean=tuple(meta["mean"]),
         std=tuple(meta["std"]),
-        files=tuple(Path(path) for path in meta["files"]),
+        read_from=tuple(root / source for source in meta["read_from"]),
         sources=tuple(meta["sources"]),
         draw=getattr(longtail, meta["draw"]),
         ranges=tuple(meta["ranges"]) if meta["ranges"] else None,
@@ -114,7 +138,7 @@ def _open(folder: Path, version: int) -> Dataset | None:
     return dataset
 
 
-def _write(folder: Path, dataset: Dataset, version: int) -> None:
+def _write(folder: Path, dataset: Dataset, version: int, root: Path) -> None:
     """Write a cache under a temporary name and rename it; leftovers of writers that were killed go. The caller holds the lock."""
     for leftover in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -142,7 +166,7 @@ def _write(folder: Path, dataset: Dataset, version: int) -> None:
             "ranges": dataset.ranges,
             "counts": {name: len(part) for name, part in dataset.parts().items()},
             "arrays": arrays,
-            "files": {str(path.resolve()): _stamp(path) for path in dataset.files},
+            "read_from": {os.path.relpath(source, root): _stamp(source) for source in dataset.read_from},
         }
         (unfinished / "meta.json").write_text(json.dumps(meta, indent=1))
         unfinished.chmod(0o755)
@@ -156,10 +180,15 @@ def _write(folder: Path, dataset: Dataset, version: int) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _stamp(path: Path) -> list[int]:
-    """Return size and modification time of a file, or of a folder's list of entries."""
-    facts = path.stat()
-    return [facts.st_size, facts.st_mtime_ns]
+def _stamp(source: Path) -> str:
+    """Return SHA-256 over path, size and modification time of a file, or of every file below a folder, 16 hexadecimal digits."""
+    below = [] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    files = [path for path in below if not any(part.startswith(".") for part in path.relative_to(source).parts)] or [source]
+    digest = hashlib.sha256()
+    for path in files:
+        facts = path.stat()
+        digest.update(f"{path.relative_to(source)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _sha256(path: Path) -> str:

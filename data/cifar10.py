@@ -5,7 +5,7 @@ from pathlib import Path
 import torchvision
 
 from data.registry import Dataset, register
-from data.torchvision_sets import fetch, files_in, image_set
+from data.torchvision_sets import fetch, image_set
 
 
 @register("cifar10", version=1, source="Krizhevsky, 2009; torchvision's download and MD5 check")
@@ -18,6 +18,6 @@ def cifar10(root: Path) -> Dataset:
         class_names=tuple(train.classes),
         mean=(0.4914, 0.4822, 0.4465),
         std=(0.2470, 0.2435, 0.2616),
-        files=files_in(root / train.base_folder),
+        read_from=(root / train.base_folder,),
         ranges=(3, 7),
     )

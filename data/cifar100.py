@@ -8,9 +8,9 @@ import torch
 import torchvision
 
 from core.errors import UserError
-from data.parquet_files import part_files, read_images
+from data.parquet_files import check_names, part_files, read_images
 from data.registry import Dataset, ImageSet, register
-from data.torchvision_sets import fetch, files_in, image_set
+from data.torchvision_sets import fetch, image_set
 
 STATISTICS: Any = {"mean": (0.5071, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2762)}
 
@@ -30,13 +30,14 @@ def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Datas
         for part, found in zip(("train", "test"), files, strict=True):
             if not found:
                 raise UserError(f"no {part}*.parquet in {folder}")
-        (train, names), (test, _) = (read_images(found, side=32, label_columns=(f"{labels}_label",)) for found in files)
-        return Dataset(train, test, names, files=tuple(files[0] + files[1]), **facts)
+        (train, names), (test, test_names) = (read_images(found, side=32, label_columns=(f"{labels}_label",)) for found in files)
+        check_names(names, test_names, files[1][0])
+        return Dataset(train, test, names, read_from=(folder,), **facts)
     fetched, held_out = (fetch(torchvision.datasets.CIFAR100, root, train=train) for train in (True, False))
     source = root / fetched.base_folder
     names = tuple(fetched.classes) if labels == "fine" else tuple(_unpickle(source / "meta")["coarse_label_names"])
     parts = [image_set(part) if labels == "fine" else _coarse(image_set(part), source / name) for part, name in ((fetched, "train"), (held_out, "test"))]
-    return Dataset(parts[0], parts[1], names, files=files_in(source), **facts)
+    return Dataset(parts[0], parts[1], names, read_from=(source,), **facts)
 
 
 def _coarse(part: ImageSet, file: Path) -> ImageSet:

@@ -6,7 +6,7 @@ import torchvision
 
 from data.image_files import statistics
 from data.registry import Dataset, ImageSet, register
-from data.torchvision_sets import fetch, files_in
+from data.torchvision_sets import fetch
 
 
 @register("fashion-mnist", version=1, source="Xiao et al., 2017; torchvision's download and MD5 check")
@@ -20,5 +20,5 @@ def fashion_mnist(root: Path) -> Dataset:
         class_names=tuple(train.classes),
         mean=mean,
         std=std,
-        files=files_in(Path(train.raw_folder)),
+        read_from=(Path(train.raw_folder),),
     )

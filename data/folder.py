@@ -33,8 +33,4 @@ def folder(root: Path, *, path: str = "folder", size: PositiveInt | None = None,
     train, test = part("train"), part(held[-1])
     val = part("val") if held == ["val", "test"] else None
     mean, std = statistics(train.images) if isinstance(train, ImageSet) else (MEAN, STD)
-    return Dataset(train, test, tuple(names), mean, std, val=val, files=_folders(tree, ["train", *held], names))
-
-
-def _folders(tree: Path, parts: list[str], names: list[str]) -> tuple[Path, ...]:
-    return tuple(folder for part in parts for folder in (tree / part, *(tree / part / name for name in names)))
+    return Dataset(train, test, tuple(names), mean, std, val=val, read_from=(tree,))

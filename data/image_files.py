@@ -13,17 +13,26 @@ from core.errors import UserError
 from data.registry import FileSet, ImageSet
 
 
-def decode(encoded: bytes | Path, size: int | None, place: str) -> np.ndarray:
-    """Return one image (3, H, W) uint8; grey becomes RGB. With ``size``, the shorter side is scaled to it (bilinear) and the middle square kept.
+def open_rgb(encoded: bytes | Path, place: str) -> Image.Image:
+    """Return an image in RGB.
 
     Raises:
         UserError: naming the place, if it is not an image.
     """
     try:
         with Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)) as opened:
-            image = opened.convert("RGB")
+            return opened.convert("RGB")
     except (UnidentifiedImageError, OSError, TypeError, ValueError, SyntaxError, Image.DecompressionBombError):
         raise UserError(f"{place}: not an image, or damaged") from None
+
+
+def decode(encoded: bytes | Path, size: int | None, place: str) -> np.ndarray:
+    """Return one image (3, H, W) uint8; grey becomes RGB. With ``size``, the shorter side is scaled to it (bilinear) and the middle square kept.
+
+    Raises:
+        UserError: naming the place, if it is not an image.
+    """
+    image = open_rgb(encoded, place)
     if size is not None and image.size != (size, size):
         width, height = image.size
         side = min(width, height)
@@ -81,7 +90,8 @@ def labelled_files(folder: Path, classes: list[str]) -> tuple[list[str], list[in
     paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        found = sorted(path for path in (folder / name).rglob("*") if path.is_file() and not path.name.startswith("."))
+        below = folder / name
+        found = sorted(path for path in below.rglob("*") if path.is_file() and not any(part.startswith(".") for part in path.relative_to(below).parts))
         for path in found:
             if path.suffix.lower() not in IMG_EXTENSIONS:
                 raise UserError(f"{path}: not an image by its name; known: {', '.join(IMG_EXTENSIONS)}")

@@ -15,9 +15,14 @@ def imagenet_lt(root: Path) -> Dataset:
 
     ILSVRC's validation images may lie in ``val/`` or in class folders below it. Classes are named by WordNet id. Index ranges count classes by descending size.
     """
-    listed = {part: listed_files(root / "imagenet-lt" / f"ImageNet_LT_{part}.txt", CLASSES) for part in ("train", "val", "test")}
-    ids = {label: Path(path).parent.name for path, label in zip(*listed["train"], strict=True)}
+
+    def listed(part: str, classes: int) -> tuple[list[str], list[int]]:
+        return listed_files(root / "imagenet-lt" / f"ImageNet_LT_{part}.txt", classes)
+
+    train = listed("train", CLASSES)
+    ids = {label: Path(path).parent.name for path, label in zip(*train, strict=True)}
     names = tuple(ids.get(label, f"class {label}") for label in range(max(ids) + 1))
+    lists = {"train": train, "val": listed("val", len(names)), "test": listed("test", len(names))}
     folder = root / "imagenet"
 
     def placed(path: str, label: int) -> str:
@@ -25,7 +30,7 @@ def imagenet_lt(root: Path) -> Dataset:
         return str(sorted_path) if path.startswith("val/") and (folder / sorted_path).is_file() else path
 
     def part(name: str) -> FileSet:
-        paths, labels = listed[name]
+        paths, labels = lists[name]
         return file_set(folder, [placed(path, label) for path, label in zip(paths, labels, strict=True)], labels, SIZE)
 
     return Dataset(part("train"), part("test"), names, MEAN, STD, val=part("val"), ranges=(390, 835))

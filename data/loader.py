@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -27,8 +27,7 @@ class Epoch:
         drop_last: leave out the last, smaller batch.
         sampler: ``instance`` or ``class_balanced``, see :func:`epoch_order`.
         seed: of the cell.
-        stage: its name.
-        number: of the epoch within the stage.
+        number: of the epoch within the whole training, whatever its stages: for one seed all heads see the same batches.
     """
 
     views: tuple[str, ...]
@@ -37,12 +36,11 @@ class Epoch:
     drop_last: bool
     sampler: str
     seed: int
-    stage: str
     number: int
 
-    def stream(self, *name: str | int) -> torch.Generator:
+    def stream(self, name: str, *parts: int) -> torch.Generator:
         """Return the CPU generator of a named stream of this epoch."""
-        return generator(self.seed, name[0], self.stage, self.number, *name[1:])
+        return generator(self.seed, name, "train", self.number, *parts)
 
     def slices(self, count: int) -> list[slice]:
         """Return the parts of ``count`` images that make the batches."""
@@ -52,6 +50,14 @@ class Epoch:
 
 class Part(Protocol):
     """One part of a data set, ready to be trained or evaluated on: resident on the device, or streamed from files."""
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that can be shown of it."""
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Fields of an augmentation that cannot be applied to it."""
 
     @property
     def labels(self) -> Tensor:
@@ -88,6 +94,9 @@ class Resident:
     mean: Tensor
     std: Tensor
 
+    views: ClassVar = tuple(VIEWS)
+    ignored: ClassVar = ("policy", "color_jitter", "random_erasing")
+
     @classmethod
     def of(cls, images: Tensor, positions: Tensor, labels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]], device: torch.device) -> "Resident":
         """Lay the images at ``positions`` (N,) with their labels (N,) on the device; on a CPU they stay where they are."""
@@ -111,7 +120,7 @@ class Resident:
         order = epoch_order(self.labels.cpu(), epoch.sampler, epoch.stream("order")).to(device)
         shows = [VIEWS[view](len(order), augmentation, statistics, self.image_shape, epoch.stream("augment", v)) for v, view in enumerate(epoch.views)]
         slices = epoch.slices(len(order))
-        mixes = draw_mixes(len(order), len(slices), augmentation, self.image_shape, derive(epoch.seed, epoch.stage, epoch.number), device)
+        mixes = draw_mixes(len(order), len(slices), augmentation, self.image_shape, derive(epoch.seed, "mix", epoch.number), device)
         for step, chosen in enumerate(slices):
             indices = order[chosen]
             raw = self.images[self.positions[indices]]

@@ -6,7 +6,7 @@ from pydantic import PositiveInt
 
 from core.errors import UserError
 from data.image_files import statistics
-from data.parquet_files import part_files, read_images
+from data.parquet_files import check_names, part_files, read_images
 from data.registry import Dataset, register
 
 
@@ -31,8 +31,7 @@ def parquet(root: Path, *, path: str = "parquet", size: PositiveInt | None = Non
     read = {part: read_images(files[part], size=size) for part in ("train", *held)}
     (train, names), (test, _) = read["train"], read[held[-1]]
     for part in held:
-        if read[part][1] != names:
-            raise UserError(f"{files[part][0]}: its class names are not those of {files['train'][0]}")
+        check_names(names, read[part][1], files[part][0])
     mean, std = statistics(train.images)
     val = read["val"][0] if held == ["val", "test"] else None
-    return Dataset(train, test, names, mean, std, val=val, files=tuple(file for found in files.values() for file in found))
+    return Dataset(train, test, names, mean, std, val=val, read_from=(folder,))

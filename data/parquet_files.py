@@ -1,6 +1,7 @@
 """Images and labels from parquet files in the Hugging Face layout: an encoded image and a label per row, class names in the schema's metadata."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +16,33 @@ from data.registry import ImageSet
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "fine_label")
+SHARD = re.compile(r"(.*)-(\d+)-of-(\d+)\.parquet")
 
 
 def part_files(folder: Path, *parts: str) -> list[Path]:
-    """Return the files ``folder/<part>*.parquet`` of the first part that has some, sorted; none if no part has any."""
+    """Return the files ``folder/<part>*.parquet`` of the first part that has some, sorted; none if no part has any.
+
+    Raises:
+        UserError: naming a shard that is missing, of files whose names count them (``train-00000-of-00002.parquet``).
+    """
     for part in parts:
         files = sorted(folder.glob(f"{part}*.parquet"))
+        for file in files:
+            counted = SHARD.fullmatch(file.name)
+            shards = [] if counted is None else [f"{counted[1]}-{number:0{len(counted[2])}d}-of-{counted[3]}.parquet" for number in range(int(counted[3]))]
+            missing = [name for name in shards if not (folder / name).is_file()]
+            if missing:
+                raise UserError(f"there is no file {folder / missing[0]}, one of {len(shards)} that belong together")
         if files:
             return files
     return []
+
+
+def check_names(names: tuple[str, ...], others: tuple[str, ...], file: Path) -> None:
+    """Raise UserError if a file's class names are not those of the files before it."""
+    if others != names:
+        differing = next((pair for pair in zip(names, others, strict=False) if pair[0] != pair[1]), (len(names), len(others)))
+        raise UserError(f"{file}: its class names are not those of the files before it ({differing[1]} instead of {differing[0]})")
 
 
 def read_images(
@@ -52,7 +71,9 @@ def read_images(
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{file}: not a readable parquet file ({' '.join(str(error).split())[:120]})") from None
         label_column = _column(table, label_columns, file)
-        names = _class_names(table.schema, label_column, file)
+        own = _class_names(table.schema, label_column, file)
+        check_names(names or own, own, file)
+        names = own
         values = table[label_column].to_numpy()
         if len(values) and not 0 <= values.min() <= values.max() < len(names):
             raise UserError(f"{file}: labels run from {values.min()} to {values.max()}, but there are {len(names)} class names")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from core.errors import UserError
 from core.registry import Registry
 from data.longtail import Draw, draw
 
@@ -51,7 +52,7 @@ class Dataset:
         mean: per channel, of pixels in [0, 1].
         std: per channel, of pixels in [0, 1].
         val: the official validation images, where there are some.
-        files: the files (or folders) that were read; as long as they have not changed, a cache of them is good.
+        read_from: the files or folders that were read; as long as nothing in them has changed, a cache of them is good.
         sources: lengths of the parts that ``train`` is put together from; a long tail is drawn from each of them separately.
         draw: how a long tail is drawn from one source.
         ranges: first class of the medium and of the few group in the convention of index ranges, where the papers define one.
@@ -63,10 +64,26 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     val: Samples | None = None
-    files: tuple[Path, ...] = ()
+    read_from: tuple[Path, ...] = ()
     sources: tuple[int, ...] = ()
     draw: Draw = draw
     ranges: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the parts against each other.
+
+        Raises:
+            UserError: if a part has not one label per image, a label that is no class, or images of another size than the training part's.
+        """
+        for name, part in self.parts().items():
+            count = len(part.images) if isinstance(part, ImageSet) else len(part.paths)
+            if count != len(part.labels):
+                raise UserError(f"the {name} part has {count} images, but {len(part.labels)} labels")
+            if len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < len(self.class_names):
+                raise UserError(f"the {name} part has labels from {part.labels.min()} to {part.labels.max()}, but there are {len(self.class_names)} classes")
+            if isinstance(part, ImageSet) and isinstance(self.train, ImageSet) and part.images.shape[1:] != self.train.images.shape[1:]:
+                sizes = ["x".join(map(str, images.shape[1:])) for images in (part.images, self.train.images)]
+                raise UserError(f"the images of the {name} part are {sizes[0]}, those of the training part {sizes[1]}")
 
     def parts(self) -> dict[str, Samples]:
         """Return the parts by name, ``val`` only where there is one."""

@@ -4,11 +4,10 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -18,6 +17,7 @@ from core.batch import Batch, Targets
 from core.errors import UserError
 from core.random import derive
 from data.augment import Augmentation
+from data.image_files import open_rgb
 from data.loader import Epoch, epoch_order
 from data.mixing import draw_mixes, mix
 from data.registry import FileSet
@@ -29,7 +29,7 @@ TEST_CROP = 0.875
 
 @dataclass(frozen=True)
 class Streamed:
-    """A part whose images are files.
+    """A part whose images are files; they are cropped to ``size`` by timm's random resized crop, so that a recipe's padding and cutout do not apply.
 
     Attributes:
         root: folder of the files.
@@ -46,6 +46,9 @@ class Streamed:
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    views: ClassVar = ("weak", "plain")
+    ignored: ClassVar = ("pad", "cutout")
 
     @classmethod
     def of(cls, part: FileSet, positions: Tensor, labels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]], device: torch.device) -> "Streamed":
@@ -66,10 +69,10 @@ class Streamed:
         order = epoch_order(self.labels.cpu(), epoch.sampler, epoch.stream("order"))
         slices = epoch.slices(len(order))
         transforms = [self._training(augmentation) if view == "weak" else self._plain() for view in epoch.views]
-        seed = derive(epoch.seed, epoch.stage, epoch.number)
+        seed = derive(epoch.seed, "stream", epoch.number)
         mixes = draw_mixes(len(order), len(slices), augmentation, self.image_shape, seed, device)
         files = _Files(self, order[: slices[-1].stop], transforms, seed)
-        for step, (images, indices) in enumerate(_loader(files, epoch.batch_size)):
+        for step, (images, indices) in enumerate(_loaded(files, epoch.batch_size)):
             chosen = indices.to(device, non_blocking=True)
             shown = images.to(device, non_blocking=True).transpose(0, 1).contiguous()
             batch = Batch(shown, Targets.plain(self.labels[chosen], chosen))
@@ -77,7 +80,7 @@ class Streamed:
 
     def plain_batches(self) -> Iterator[Tensor]:
         """Yield all images in order, scaled and cropped in the middle, normalised, (B, 3, size, size)."""
-        for images, _ in _loader(_Files(self, torch.arange(len(self)), [self._plain()], 0), EVAL_BATCH):
+        for images, _ in _loaded(_Files(self, torch.arange(len(self)), [self._plain()], 0), EVAL_BATCH):
             yield images[:, 0].to(self.labels.device, non_blocking=True)
 
     def _plain(self) -> Any:
@@ -112,11 +115,7 @@ class _Files(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
         path = self.part.root / self.part.paths[self.order[place]]
-        try:
-            with Image.open(path) as opened:
-                image = opened.convert("RGB")
-        except (UnidentifiedImageError, OSError):
-            raise UserError(f"{path}: not an image, or damaged") from None
+        image = open_rgb(path, str(path))
         views = []
         for number, transform in enumerate(self.transforms):
             # timm and torchvision draw from three global generators; this runs in a worker process, where nobody else does.
@@ -128,5 +127,10 @@ class _Files(torch.utils.data.Dataset[tuple[Tensor, int]]):
         return torch.stack(views), self.order[place]
 
 
-def _loader(files: _Files, batch_size: int) -> DataLoader[Any]:
-    return DataLoader(files, batch_size, num_workers=torch.get_num_threads(), pin_memory=torch.cuda.is_available())
+def _loaded(files: _Files, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield batches that worker processes have read; what they complain of is one line, as everywhere."""
+    pinned = files.part.labels.device.type == "cuda"
+    try:
+        yield from DataLoader(files, batch_size, num_workers=torch.get_num_threads(), pin_memory=pinned)
+    except UserError as error:
+        raise UserError(str(error).strip().splitlines()[-1].partition("UserError: ")[2] or str(error)) from None

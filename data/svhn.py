@@ -17,7 +17,6 @@ SPLITS = ("train", "extra", "test")
 
 def _read(root: Path, **facts: Any) -> Dataset:
     folder = root / "svhn"
-    folder.mkdir(exist_ok=True)
     parts = [fetch(torchvision.datasets.SVHN, folder, split=split) for split in SPLITS]
     train, extra, test = (ImageSet(torch.from_numpy(part.data), torch.from_numpy(part.labels.astype(np.int64))) for part in parts)
     images, labels = torch.cat([train.images, extra.images]), torch.cat([train.labels, extra.labels])
@@ -28,7 +27,7 @@ def _read(root: Path, **facts: Any) -> Dataset:
         class_names=tuple("0123456789"),
         mean=mean,
         std=std,
-        files=tuple(folder / part.filename for part in parts),
+        read_from=(folder,),
         sources=(len(train), len(extra)),
         ranges=(3, 7),
         **facts,

@@ -1,12 +1,13 @@
 """Tiny-ImageNet-200, the papers' ImageNet-200: 100,000 + 10,000 images of 64x64 in 200 classes."""
 
+import tempfile
 from pathlib import Path
 
 from torchvision.datasets.utils import download_and_extract_archive
 
 from core.errors import UserError
 from data.image_files import image_set
-from data.parquet_files import part_files, read_images
+from data.parquet_files import check_names, part_files, read_images
 from data.registry import Dataset, ImageSet, register
 
 URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
@@ -29,15 +30,19 @@ def tiny_imagenet(root: Path) -> Dataset:
         for part, found in zip(("train", "valid"), files, strict=True):
             if not found:
                 raise UserError(f"no {part}*.parquet in {folder}")
-        (train, names), (test, _) = (read_images(found, side=SIDE) for found in files)
-        return Dataset(train, test, names, MEAN, STD, files=tuple(files[0] + files[1]))
+        (train, names), (test, test_names) = (read_images(found, side=SIDE) for found in files)
+        check_names(names, test_names, files[1][0])
+        return Dataset(train, test, names, MEAN, STD, read_from=(folder,))
     return _published(root, root / "tiny-imagenet-200")
 
 
 def _published(root: Path, folder: Path) -> Dataset:
     if not folder.is_dir():
         try:
-            download_and_extract_archive(URL, str(root), md5=MD5)
+            # Extracted elsewhere and renamed, so that a folder of this name is whole.
+            with tempfile.TemporaryDirectory(dir=root) as scratch:
+                download_and_extract_archive(URL, str(root), extract_root=scratch, md5=MD5)
+                (Path(scratch) / folder.name).rename(folder)
         except (OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"tiny-imagenet: {folder} is not there and could not be downloaded ({reason}); name the folder that holds it with --data") from None
@@ -51,7 +56,7 @@ def _published(root: Path, folder: Path) -> Dataset:
         class_names=tuple(names),
         mean=MEAN,
         std=STD,
-        files=(listing, folder / "val" / "val_annotations.txt", folder / "train", *(folder / "train" / name / "images" for name in names)),
+        read_from=(folder,),
     )
 
 

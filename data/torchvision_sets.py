@@ -17,6 +17,7 @@ def fetch(dataset: Any, root: Path, **arguments: Any) -> Any:
         UserError: if it is neither there nor to be downloaded, or damaged.
     """
     try:
+        root.mkdir(exist_ok=True)
         return dataset(root, download=True, **arguments)
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -29,8 +30,3 @@ def image_set(dataset: Any) -> ImageSet:
     """Return torchvision's ``data`` (N, H, W, channels) and ``targets`` as an :class:`ImageSet`."""
     images = torch.from_numpy(np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2)))
     return ImageSet(images, torch.tensor(dataset.targets, dtype=torch.int64))
-
-
-def files_in(folder: Path) -> tuple[Path, ...]:
-    """Return a folder's files, sorted."""
-    return tuple(sorted(path for path in folder.iterdir() if path.is_file()))

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from core.errors import UserError, suggest
 from data.augment import Augmentation, cutout, normalise, pad_crop_flip
 
 # (images (B, channels, H, W) uint8, which of the epoch's draws belong to them) to float32 images.
@@ -44,10 +43,3 @@ def plain(count: int, augmentation: Augmentation, statistics: tuple[Tensor, Tens
 
 
 VIEWS: dict[str, View] = {"weak": weak, "plain": plain}
-
-
-def check_views(views: tuple[str, ...], place: str) -> None:
-    """Raise UserError for a view that does not exist."""
-    for view in views:
-        if view not in VIEWS:
-            raise UserError(f"{place}: unknown view '{view}'; {suggest(view, VIEWS)}")

@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -44,7 +45,7 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     Raises:
         UserError: listing the names that have no vector, or naming a file that cannot be read.
     """
-    keys = [name.lower().replace("_", " ") for name in class_names]
+    keys = [_key(name) for name in class_names]
     words = {word for key in keys for word in (key, *key.split())}
     table = _read(file_of(source), words)
     parts = [[key] if key in table else key.split() for key in keys]
@@ -54,17 +55,21 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     return torch.from_numpy(np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts]))
 
 
+def _key(name: str) -> str:
+    return str(name).lower().replace("_", " ")
+
+
 def _read(path: Path, words: set[str]) -> Table:
     """Return the vectors of those ``words`` that a file has."""
     if path.suffix == ".npz":
         try:
             with np.load(path, allow_pickle=False) as table:
                 names, vectors = table["names"].tolist(), table["vectors"]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise UserError(f"{path}: not an .npz file with the keys names and vectors ({' '.join(str(error).split())})") from None
         if vectors.ndim != 2 or len(names) != len(vectors):
             raise UserError(f"{path}: {len(names)} names, but vectors of shape {vectors.shape}")
-        return {str(name).lower(): vector for name, vector in zip(names, vectors, strict=True) if str(name).lower() in words}
+        return {_key(name): vector for name, vector in zip(names, vectors, strict=True) if _key(name) in words}
     return _read_text(path, words)
 
 
@@ -72,12 +77,11 @@ def _read_text(path: Path, words: set[str]) -> Table:
     """Read lines of a word and its numbers; the word2vec format has a first line of two counts."""
     table: Table = {}
     size = None
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
             word, *values = line.rstrip().split(" ")
-            if number == 1 and len(values) == 1:
-                continue
-            if word.lower() not in words or word.lower() in table:
+            word = _key(word)
+            if (number == 1 and len(values) == 1) or word not in words or word in table:
                 continue
             try:
                 vector = np.array(values, dtype=np.float64)
@@ -86,5 +90,5 @@ def _read_text(path: Path, words: set[str]) -> Table:
             size = size or len(vector)
             if len(vector) != size:
                 raise UserError(f"{path}, line {number}: {len(vector)} numbers, not {size} as before")
-            table[word.lower()] = vector
+            table[word] = vector
     return table

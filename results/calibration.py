@@ -100,10 +100,16 @@ def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
 def fit_temperature(logits: Floats, labels: Ints) -> float:
     """Return the temperature in [0.01, 100] of least NLL on held-out logits (Guo et al., ICML 2017), NaN without samples.
 
-    The NLL is convex in 1/T, so the bounded search over log T (scipy) finds the minimum. Where every sample is right there is none: then some small T of NLL 0.
+    The NLL is convex in 1/T, so the bounded search over log T (scipy) finds the minimum. Where all N samples are right it has none, since ever smaller
+    temperatures fit ever better; the targets are then smoothed by 1 / (N + 2), Platt's (1999) guard against certainty from few samples.
     """
     if not len(labels):
         return float("nan")
-    low, high = np.log(0.01), np.log(100.0)
-    found = minimize_scalar(lambda log_t: nll(logits / np.exp(log_t), labels), bounds=(low, high), method="bounded", options={"xatol": 1e-8})
+    smoothing = 1 / (len(labels) + 2) if (logits.argmax(axis=1) == labels).all() else 0.0
+
+    def loss(log_t: float) -> float:
+        logs = log_softmax(logits / np.exp(log_t), axis=1)
+        return float(-((1 - smoothing) * logs[np.arange(len(labels)), labels] + smoothing * logs.mean(axis=1)).mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(0.01), np.log(100.0)), method="bounded", options={"xatol": 1e-8})
     return float(np.exp(found.x))

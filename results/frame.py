@@ -15,20 +15,21 @@ METRICS = (
     " nll brier ece_raw ece_native ece_temperature adaptive_ece classwise_ece mce"
     " temperature calibration_view"
 ).split()
-RUN = "train_loss train_seconds images_per_second peak_memory_mb".split()
+RUN = "train_seconds images_per_second peak_memory_mb".split()
 PROVENANCE = "device threads precision git_commit torch_version".split()
 COLUMNS = [
     *("cell_id", "grid", "status", "error"),
     *FACTS,
     *("selection", "epoch", "n_train", "n_val", "n_test"),
     *METRICS,
+    "train_loss",
     *RUN,
     *PROVENANCE,
     *("started_at", "finished_at"),
 ]
 # Types that cells without a result, whose fields are empty, would otherwise change.
 INTEGERS = "feature_dim num_classes seed epochs epoch n_train n_val n_test threads".split()
-FLOATS = [*(name for name in METRICS if name != "calibration_view"), *RUN]
+FLOATS = [*(name for name in METRICS if name != "calibration_view"), "train_loss", *RUN]
 
 
 def load(out: Path, grid: str) -> pd.DataFrame:
@@ -67,7 +68,7 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
         run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {key: result["provenance"][key] for key in PROVENANCE}
         return [common | {"status": "done"} | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()]
     error = store.read_error(folder)
-    return [] if error is None else [common | {"status": "failed", "error": store.last_line(error)}]
+    return [] if error is None else [common | {"status": "failed", "error": store.first_line(error)}]
 
 
 def _known(measured: dict[str, Any]) -> dict[str, Any]:

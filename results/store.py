@@ -145,10 +145,10 @@ def verify(folder: Path, result: dict[str, Any]) -> None:
             raise DamagedError(f"{path} is damaged or missing")
 
 
-def last_line(text: str) -> str:
-    """Return the last line of an ``error.txt``: the error in one line."""
+def first_line(text: str) -> str:
+    """Return the first line of an ``error.txt``: the error in one line, before its traceback."""
     lines = text.strip().splitlines()
-    return lines[-1] if lines else "unknown error"
+    return lines[0] if lines else "unknown error"
 
 
 def set_aside(path: Path) -> Path:

@@ -174,7 +174,7 @@ def of(frame: pd.DataFrame) -> list[Table]:
         tables += [accuracy_by_dim(rows, selection, description, name) for selection in recorded]
         if "last" in recorded:
             tables.append(calibration(rows, "last", description, name))
-            if (rows["imbalance_factor"] != 1).any():
+            if (rows["imbalance_factor"] != 1).any() or rows[["many_accuracy", "medium_accuracy", "few_accuracy"]].notna().any().sum() > 1:
                 tables.append(groups(rows, "last", description, name))
     return tables
 

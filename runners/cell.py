@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from core.errors import UserError, note
 from heads import Context
 from results import metrics, store
 from runners import evaluate, provenance
@@ -36,13 +37,18 @@ def run(
     Returns:
         What was written to ``result.json``.
     """
-    started = _now()
+    started, described = _now(), provenance.describe(hardware)
     store.write_yaml(folder / "cell.yaml", planned.cell.model_dump(mode="json"))
-    trained = train(planned.cell, planned.parts, hardware, on_epoch, checkpoints)
+    provenance.reset_peak_memory(hardware)
+    history: list[dict[str, Any]] = []
+    try:
+        trained = train(planned.cell, planned.parts, hardware, on_epoch, checkpoints, history)
+    finally:
+        # Also of a training that failed: its epochs say how.
+        store.write_text(folder / "history.csv", pd.DataFrame(history).to_csv(index=False))
     rows, predictions = _selections(trained, planned)
-    shape = evaluate.geometry(trained.classifier, planned.parts.train, planned.facts["num_classes"])
-    store.write_text(folder / "history.csv", pd.DataFrame(trained.history).to_csv(index=False))
     store.write_arrays(folder / "predictions.npz", predictions)
+    shape = evaluate.geometry(trained.classifier, planned.parts.train, planned.facts["num_classes"])
     store.write_arrays(folder / "geometry.npz", vars(shape))
     if keep_weights:
         buffer = io.BytesIO()
@@ -54,11 +60,10 @@ def run(
         "facts": planned.facts,
         "native_scale": trained.classifier.head.native_scale,
         "selections": rows,
-        "train_loss": trained.history[-1]["train_loss"],
         "train_seconds": seconds,
         "images_per_second": sum(row["images"] for row in trained.history) / seconds,
         "peak_memory_mb": provenance.peak_memory_mb(hardware),
-        "provenance": provenance.describe(hardware),
+        "provenance": described,
         "started_at": started,
         "finished_at": _now(),
     }
@@ -76,13 +81,17 @@ def _selections(trained: Trained, planned: Planned) -> tuple[dict[str, dict[str,
     for selection in sorted(trained.selected, key=lambda name: name == "last"):
         snapshot = trained.selected[selection]
         classifier.load_state_dict(snapshot.state)
-        classifier.head.finalize(context)
+        try:
+            classifier.head.finalize(context)
+        except UserError as error:
+            note(f"{planned.cell_id}: no '{selection}' row, since the head cannot be finished: {error}")
+            continue
         test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
         val = evaluate.scores(classifier, evaluate.embed(classifier, parts.val)) if len(parts.val) else None
         held_out = None if val is None else (val, arrays["val_labels"])
         measured = metrics.evaluate((test, arrays["test_labels"]), held_out, classifier.head.native_scale, parts.nominal.numpy(), parts.ranges)
         per_class = metrics.per_class_accuracy(test, arrays["test_labels"]).tolist()
-        rows[selection] = {"epoch": snapshot.row["epoch"], **measured, "per_class_accuracy": per_class}
+        rows[selection] = {"epoch": snapshot.row["epoch"], "train_loss": snapshot.row["train_loss"], **measured, "per_class_accuracy": per_class}
         arrays[f"{selection}_test_logits"] = _stored(test)
         if val is not None:
             arrays["val_logits" if selection == "last" else f"{selection}_val_logits"] = _stored(val)

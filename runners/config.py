@@ -102,7 +102,7 @@ class Cell(Strict):
     dataset_version: int
     dataset_options: dict[str, Any]
     dataset_label: str
-    imbalance_factor: float
+    imbalance_factor: ImbalanceFactor
     imbalance_profile: Literal["exp", "step"]
     imbalance_seed: int
     backbone: str
@@ -123,17 +123,17 @@ class Cell(Strict):
     seed: int
     precision: Literal["auto", "fp32", "bf16"]
 
-    def cell_id(self, fingerprint: str) -> str:
-        """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the data's fingerprint; labels and the data's path do not count."""
+    def cell_id(self, data: str) -> str:
+        """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the identity of the data; labels and the data's path do not count."""
         fields = self.model_dump(mode="json", exclude={"dataset_label", "backbone_label", "head_label", "recipe_label"})
         fields["dataset_options"].pop("path", None)
         fields["head_options"] |= fields["head_files"]
-        return digest(fields | {"recipe": self.recipe.identity(), "data": fingerprint})
+        return digest(fields | {"recipe": self.recipe.identity(), "data": data})
 
 
 def digest(value: Any, length: int = 16) -> str:
     """Return the first digits of SHA-256 of a value's canonical JSON."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:length]
 
 
@@ -186,7 +186,7 @@ def parse_grid(contents: dict[str, Any], place: str) -> Grid:
         UserError: naming the wrong key or value.
     """
     try:
-        return Grid(**contents)
+        return Grid.model_validate(contents)
     except ValidationError as error:
         raise UserError(one_line(error, Grid, place)) from None
 
@@ -218,30 +218,27 @@ def expand(grid: Grid, precision: str) -> list[Cell]:
         }
         for override in grid.overrides:
             _apply(override, raw, place)
-        recipe_label = label(recipe.name, recipe.options, {})
-        if raw["recipe"]["name"] != recipe.name:
-            recipe_label = raw["recipe"]["name"]
-        cells.append(_resolve(raw, recipe_label, grid, precision, place))
-    for cell, count in _counts(cells).items():
-        if count > 1:
-            raise UserError(f"{place}: the same cell occurs {count} times ({cell}); an axis lists a value twice")
+        cells.append(_resolve(raw, grid, precision, place))
+    _refuse_doubles(cells, place)
     return cells
 
 
-def _counts(cells: list[Cell]) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _refuse_doubles(cells: list[Cell], place: str) -> None:
+    seen: set[str] = set()
     for cell in cells:
-        imbalance = f", imbalance {cell.imbalance_factor:g}" if cell.imbalance_factor > 1 else ""
-        key = f"{cell.dataset_label}{imbalance}, {cell.backbone_label}, {cell.recipe_label}, d = {cell.feature_dim}, {cell.head_label}, seed {cell.seed}"
-        counts[key] = counts.get(key, 0) + 1
-    return counts
+        identity = cell.cell_id("")
+        if identity in seen:
+            imbalance = f", imbalance {cell.imbalance_factor:g}" if cell.imbalance_factor > 1 else ""
+            facts = f"{cell.dataset_label}{imbalance}, {cell.backbone_label}, {cell.recipe_label}, d = {cell.feature_dim}, {cell.head_label}, seed {cell.seed}"
+            raise UserError(f"{place}: the same cell occurs twice ({facts}); an axis lists a value twice")
+        seen.add(identity)
 
 
 def _apply(override: Override, raw: dict[str, Any], place: str) -> None:
     for key, wanted in override.where.items():
         outer, _, inner = key.partition(".")
         if outer not in raw or (inner and not isinstance(raw[outer], dict)):
-            raise UserError(f"{place}, overrides.where: unknown key '{key}'; {suggest(key, raw)}")
+            raise UserError(f"{place}, overrides.where: unknown key '{key}'; {suggest(str(key), raw)}")
         value = raw[outer]
         value = value.get(inner or "name") if isinstance(value, dict) else value
         if value not in (wanted if isinstance(wanted, list) else [wanted]):
@@ -253,14 +250,21 @@ def _apply(override: Override, raw: dict[str, Any], place: str) -> None:
         if inner:
             raw[outer] = raw[outer] | {inner: value}
         elif isinstance(raw[outer], dict):
-            raw[outer] = {"name": value}
+            try:
+                choice = Choice.model_validate(_based(value))
+            except ValidationError as error:
+                raise UserError(one_line(error, Choice, f"{place}, overrides.set: {path}")) from None
+            # Another recipe keeps what the grid changed of the first one; another head or backbone has other options.
+            kept = raw[outer] if outer == "recipe" else {}
+            raw[outer] = kept | {"name": choice.name} | choice.options
         else:
             raw[outer] = value
 
 
-def _resolve(raw: dict[str, Any], recipe_label: str, grid: Grid, precision: str, place: str) -> Cell:
+def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cell:
     recipe_fields, backbone_options, head_options, dataset_options = (dict(raw[key]) for key in ("recipe", "backbone", "head", "dataset"))
-    recipe = recipes.load(recipe_fields.pop("name"), recipe_fields, place)
+    recipe_name = recipe_fields.pop("name")
+    recipe, unchanged = recipes.load(recipe_name, recipe_fields, place), recipes.load(recipe_name, {}, place)
     backbone, head, dataset = BACKBONES.get(backbone_options.pop("name")), HEADS.get(head_options.pop("name")), DATASETS.get(dataset_options.pop("name"))
     for name in recipe.loss_scale:
         HEADS.get(name)
@@ -287,7 +291,7 @@ def _resolve(raw: dict[str, Any], recipe_label: str, grid: Grid, precision: str,
         "head_files": {option: _contents(path) for option, path in head.target.files(**head_options).items()},
         "head_label": label(head.name, head_options, head_defaults),
         "recipe": recipe,
-        "recipe_label": recipe_label,
+        "recipe_label": label(recipe_name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
         "val_fraction": grid.val_fraction,
         "split_seed": grid.split_seed,
         "precision": precision,

@@ -82,7 +82,7 @@ def show(root: Path, name: str, options: dict[str, Any], recipe_name: str, imbal
     shown = recipe.normalisation
     statistics = (dataset.mean, dataset.std) if shown is None else (shown.mean, shown.std)
     part = parts.lay(dataset, chosen, statistics, torch.device("cpu")).train
-    epoch = Epoch(("weak",), recipe.augmentation(), min(count, len(part)), False, "instance", 0, "show", 0)
+    epoch = Epoch(("weak",), recipe.augmentation(), min(count, len(part)), False, "instance", 0, 0)
     batch = next(iter(part.batches(epoch)))
     mean, std = (torch.tensor(values) for values in statistics)
     sheet = contact_sheet(batch.images[0], _titles(batch.targets, dataset.class_names), mean, std)

@@ -1,5 +1,6 @@
 """Evaluation of a classifier: features, scores, the geometry of the features. All in eval mode, without gradient, on images in order."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,9 @@ from torch import Tensor
 from core.errors import UserError
 from data.loader import Part
 from runners.classifier import Classifier
+
+# Rows of features that are held in float64 at once.
+CHUNK = 10_000
 
 
 @torch.no_grad()
@@ -62,14 +66,23 @@ class Geometry:
 
 @torch.no_grad()
 def geometry(classifier: Classifier, part: Part, num_classes: int) -> Geometry:
-    """Return the geometry of the training part's features, summed in float64."""
-    features, labels = embed(classifier, part).double().cpu(), part.labels.cpu()
-    members = torch.nn.functional.one_hot(labels, num_classes).double()
-    counts = members.sum(dim=0)[:, None]
-    means = members.T @ features / counts
-    centred = features - means[labels]
-    offsets = means[labels] - features.mean(dim=0)
+    """Return the geometry of the training part's features, summed in float64 a chunk at a time."""
+    features, labels = embed(classifier, part).cpu(), part.labels.cpu()
+    dim, total = features.shape[1], len(features)
+    sums = torch.zeros(num_classes, dim, dtype=torch.float64)
+    for chunk, own in _chunks(features, labels):
+        sums.index_add_(0, own, chunk)
+    means, mean = sums / torch.bincount(labels, minlength=num_classes)[:, None], sums.sum(dim=0) / total
+    within, between = torch.zeros(dim, dim, dtype=torch.float64), torch.zeros(dim, dim, dtype=torch.float64)
+    for chunk, own in _chunks(features, labels):
+        centred, offsets = chunk - means[own], means[own] - mean
+        within += centred.T @ centred / total
+        between += offsets.T @ offsets / total
     prototypes = classifier.head.prototypes()
-    bank = torch.zeros(0, features.shape[1]) if prototypes is None else prototypes.detach().float().cpu()
-    total = len(features)
-    return Geometry(means.numpy(), (centred.T @ centred / total).numpy(), (offsets.T @ offsets / total).numpy(), bank.numpy())
+    bank = torch.zeros(0, dim) if prototypes is None else prototypes.detach().float().cpu()
+    return Geometry(means.numpy(), within.numpy(), between.numpy(), bank.numpy())
+
+
+def _chunks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    for start in range(0, len(features), CHUNK):
+        yield features[start : start + CHUNK].double(), labels[start : start + CHUNK]

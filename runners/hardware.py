@@ -37,7 +37,8 @@ def has_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile"))
+    older = (getattr(torch.cpu, name, bool) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile")) if capabilities else any(has() for has in older)
 
 
 def cores() -> int:
@@ -86,5 +87,6 @@ def set_up(device: str, threads: int, precision: str, worker: int = 0) -> Hardwa
     # Filling every fresh tensor with NaN only serves to find code that reads it too early, and takes 8 % of a step of fast_convnet on a CPU (torch's profiler).
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
     bf16 = has_bf16(chosen) if precision == "auto" else precision == "bf16"
     return Hardware(chosen, threads, bf16)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.errors import UserError
 from data import Dataset
+from data.loader import Resident
 from data.splits import Protocol, partition
 from heads import HEADS
 from runners import parts
@@ -14,6 +16,9 @@ from runners.config import Cell, Grid, digest
 from runners.hardware import Hardware
 from runners.parts import Parts, Statistics
 from runners.train import stage_plan
+
+# The val_fraction of the protocol that is simply called lt-val.
+LT_VAL = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,11 +50,11 @@ def make(cells: list[Cell], root: Path, hardware: Hardware) -> list[Planned]:
     plan = []
     for cell in cells:
         dataset, data = shared.dataset(cell), shared.parts(cell)
-        fingerprint = dataset.fingerprint
+        check_augmentation(cell, data)
         reason = unsupported(cell, data.info(cell.seed))
         if reason is None:
-            stage_plan(cell, HEADS.get(cell.head).target, len(data.train))
-        plan.append(Planned(cell, cell.cell_id(fingerprint), data, _facts(cell, dataset, data), reason))
+            stage_plan(cell, HEADS.get(cell.head).target, data.train)
+        plan.append(Planned(cell, cell.cell_id(f"{dataset.fingerprint} {digest(dataset.class_names)}"), data, _facts(cell, dataset, data), reason))
     return plan
 
 
@@ -85,13 +90,28 @@ def _key(cell: Cell) -> str:
 
 
 def protocol_name(cell: Cell, dataset: Dataset) -> str:
-    """Return the protocol's name: what makes the choices, and for a long tail whether the published subset is used."""
-    if cell.imbalance_factor > 1:
-        profile = "" if cell.imbalance_profile == "exp" else f" {cell.imbalance_profile}"
-        return f"lt-val{profile}" if cell.val_fraction else f"published{profile}"
+    """Return the protocol's name: what makes the choices, and for a long tail whether it is the published subset."""
+    if cell.imbalance_factor == 1:
+        held_out = f"holdout-{cell.val_fraction:g}" if dataset.val is None else "official-val"
+        return held_out if cell.val_fraction else "full-train"
     if not cell.val_fraction:
-        return "full-train"
-    return f"holdout-{cell.val_fraction:g}" if dataset.val is None else "official-val"
+        name = "published"
+    elif dataset.val is not None:
+        name = "lt-official-val"
+    else:
+        name = "lt-val" if cell.val_fraction == LT_VAL else f"lt-val-{cell.val_fraction:g}"
+    profile = "" if cell.imbalance_profile == "exp" else f" {cell.imbalance_profile}"
+    seed = f" imbalance-seed-{cell.imbalance_seed}" if cell.imbalance_seed else ""
+    return name + profile + seed
+
+
+def check_augmentation(cell: Cell, data: Parts) -> None:
+    """Raise UserError for a field of the recipe that the cell's images cannot be augmented by."""
+    augmentation = cell.recipe.augmentation()
+    for name in data.train.ignored:
+        if getattr(augmentation, name):
+            kind = "streamed images" if name in Resident.ignored else "images in memory"
+            raise UserError(f"recipe '{cell.recipe_label}': {name} is for {kind}, and '{cell.dataset_label}' has the others; set recipe.{name} to null or 0")
 
 
 def _facts(cell: Cell, dataset: Dataset, data: Parts) -> dict[str, Any]:

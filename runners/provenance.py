@@ -42,6 +42,12 @@ def describe(hardware: Hardware) -> dict[str, object]:
     }
 
 
+def reset_peak_memory(hardware: Hardware) -> None:
+    """Start to count the device's peak memory anew; a process on a CPU only knows that since its start."""
+    if hardware.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(hardware.device)
+
+
 def peak_memory_mb(hardware: Hardware) -> float:
     """Return the peak memory in MiB: of the device on CUDA, else of this process since its start."""
     if hardware.device.type == "cuda":

@@ -5,14 +5,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from core.errors import UserError, one_line, suggest
 from data.augment import Augmentation
 
 FOLDER = Path(__file__).parent / "recipes"
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-Policy = Annotated[str, Field(pattern=r"^(|trivial|(rand|augmix)-[a-z0-9.-]+|original|originalr|v0|v0r|3a)$")]
+Policy = Annotated[str, BeforeValidator(lambda value: value or ""), Field(pattern=r"^(|trivial|(rand|augmix)-[a-z0-9.-]+|original|originalr|v0|v0r|3a)$")]
 
 
 class Strict(BaseModel):
@@ -91,6 +102,14 @@ class Recipe(Strict):
     random_erasing: Annotated[float, Field(ge=0, le=1)] = 0.0
     normalisation: Normalisation | None = None
     loss_scale: dict[str, PositiveFloat] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if self.optimiser == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        if self.policy and self.color_jitter:
+            raise ValueError("color_jitter is part of a policy; give one of the two")
+        return self
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that say how a cell is trained, in JSON types; ``loss_scale`` is among the head's options already.

@@ -84,7 +84,7 @@ def _ended(planned: Planned, out: Path, events: Events) -> bool:
     if result is not None:
         events.finished(planned, result)
     elif error is not None:
-        events.failed(planned, store.last_line(error))
+        events.failed(planned, store.first_line(error))
     return result is not None or error is not None
 
 
@@ -120,5 +120,5 @@ def _fail(planned: Planned, folder: Path, error: Exception, events: Events) -> N
     message = f"{type(error).__name__}: {' '.join(str(error).split())}"
     if isinstance(error, torch.cuda.OutOfMemoryError):
         message = f"CUDA out of memory; try --set recipe.batch_size={max(planned.cell.recipe.batch_size // 2, 1)}"
-    store.write_text(folder / "error.txt", f"{traceback.format_exc()}\n{message}\n")
+    store.write_text(folder / "error.txt", f"{message}\n\n{traceback.format_exc()}")
     events.failed(planned, message)

@@ -19,7 +19,7 @@ def state_of(folder: Path) -> tuple[str, str]:
         return "damaged", str(error)
     error_text = store.read_error(folder)
     if error_text is not None:
-        return "failed", store.last_line(error_text)
+        return "failed", store.first_line(error_text)
     owner = claims.owner_of(folder)
     if owner is not None and not claims.is_stale(folder):
         return "running", f"process {owner.pid} on {owner.host}"

@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from core.errors import UserError
+from core.errors import UserError, suggest
 from core.random import derive
 from data.loader import Epoch, Part
-from data.views import check_views
 from heads import Context, Stage
 from runners import evaluate, optimisation, recipes
 from runners.checkpoint import Checkpoints
@@ -24,7 +23,7 @@ from runners.classifier import Classifier, build
 from runners.config import Cell
 from runners.hardware import Hardware
 from runners.parts import Parts
-from runners.recipes import Recipe
+from runners.recipes import OneCycle, Recipe
 
 
 class NonFiniteLossError(Exception):
@@ -66,24 +65,36 @@ class Run:
     checkpoints: Checkpoints | None
 
 
-def stage_plan(cell: Cell, head: type[Any], train_size: int) -> list[tuple[Stage, Recipe]]:
+def stage_plan(cell: Cell, head: type[Any], part: Part) -> list[tuple[Stage, Recipe]]:
     """Return the stages of a cell with the recipe of each.
 
     Raises:
         UserError: if a stage's overrides or views are unknown, or its batches would be empty.
     """
-    plan = []
+    plan, train_size = [], len(part)
     for stage in head.stages(cell.recipe):
         place = f"head '{cell.head}', stage '{stage.name}'"
         recipe = recipes.change(cell.recipe, stage.overrides, place)
-        check_views(stage.views or head.views, place)
+        for view in stage.views or head.views:
+            if view not in part.views:
+                raise UserError(f"{place}: unknown view '{view}'; {suggest(view, part.views)}")
         if recipe.drop_last and train_size < recipe.batch_size:
             raise UserError(f"{place}: batch_size {recipe.batch_size} is more than the {train_size} training images, and drop_last is set")
+        steps = stage.epochs * (train_size // recipe.batch_size if recipe.drop_last else math.ceil(train_size / recipe.batch_size))
+        if isinstance(recipe.schedule, OneCycle) and recipe.schedule.warmup * steps <= 1:
+            raise UserError(f"{place}: {steps} steps are too few for a warm-up of {recipe.schedule.warmup:g} of them; more epochs or smaller batches")
         plan.append((stage, recipe))
     return plan
 
 
-def train(cell: Cell, parts: Parts, hardware: Hardware, on_epoch: Callable[[dict[str, Any]], None], checkpoints: Checkpoints | None = None) -> Trained:
+def train(
+    cell: Cell,
+    parts: Parts,
+    hardware: Hardware,
+    on_epoch: Callable[[dict[str, Any]], None],
+    checkpoints: Checkpoints | None = None,
+    history: list[dict[str, Any]] | None = None,
+) -> Trained:
     """Train one cell, from its checkpoint where it has one.
 
     Args:
@@ -92,14 +103,15 @@ def train(cell: Cell, parts: Parts, hardware: Hardware, on_epoch: Callable[[dict
         hardware: device and precision.
         on_epoch: called with each finished row of the history.
         checkpoints: where the state is kept at the end of each epoch, and looked for first; or None.
+        history: list that the rows of the history are put into as they come, so that they survive a failure; by default a new one.
 
     Raises:
         NonFiniteLossError: at the end of the epoch in which the loss left the finite numbers.
     """
     info = parts.info(cell.seed)
     classifier = build(cell, info, bf16=hardware.bf16).to(hardware.device)
-    plan = stage_plan(cell, type(classifier.head), len(parts.train))
-    run = Run(cell, parts, Trained(classifier), info.generator, on_epoch, checkpoints)
+    plan = stage_plan(cell, type(classifier.head), parts.train)
+    run = Run(cell, parts, Trained(classifier, [] if history is None else history), info.generator, on_epoch, checkpoints)
     torch.manual_seed(derive(cell.seed, "global"))
     state = checkpoints.load() if checkpoints else None
     first = 0 if state is None else state["stage"]
@@ -113,32 +125,30 @@ def train(cell: Cell, parts: Parts, hardware: Hardware, on_epoch: Callable[[dict
 def _run_stage(run: Run, number: int, stage: Stage, recipe: Recipe, state: dict[str, Any] | None, *, last_stage: bool) -> None:
     """Train one stage, or what a checkpoint of it has left."""
     classifier, parts, history = run.trained.classifier, run.parts, run.trained.history
-    views = stage.views or classifier.head.views
-    epochs = [
-        Epoch(views, recipe.augmentation(), recipe.batch_size, recipe.drop_last, stage.sampler, run.cell.seed, stage.name, k) for k in range(stage.epochs)
-    ]
+    views, before = stage.views or classifier.head.views, len(history)
+    epochs = [Epoch(views, recipe.augmentation(), recipe.batch_size, recipe.drop_last, stage.sampler, run.cell.seed, before + k) for k in range(stage.epochs)]
     steps = len(epochs[0].slices(len(parts.train)))
     classifier.set_trainable(stage.trainable)
     optimiser = optimisation.optimiser(classifier, recipe)
     schedule = optimisation.schedule(optimiser, recipe, stage.epochs, steps)
     finished = 0 if state is None else _restore(run, optimiser, schedule, state)
     collect = partial(evaluate.collect, classifier, {"train": parts.train, "val": parts.val})
-    for epoch in epochs[finished:]:
-        context = Context(stage.name, epoch.number, stage.epochs, epoch.number * steps, collect)
+    for number_in_stage, epoch in enumerate(epochs[finished:], start=finished):
+        context = Context(stage.name, number_in_stage, stage.epochs, number_in_stage * steps, collect)
         logged = classifier.head.on_epoch_start(context)
         classifier.set_trainable(stage.trainable)
         row: dict[str, Any] = {"epoch": len(history) + 1, "stage": stage.name}
         row |= _run_epoch(classifier, parts.train, epoch, optimiser, schedule, context)
-        logged |= classifier.head.on_epoch_end(replace(context, step=context.step + steps))
         if not math.isfinite(row["train_loss"]):
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
+        logged |= classifier.head.on_epoch_end(replace(context, step=context.step + steps))
         if last_stage:
             row |= {"val_top1": evaluate.top1(classifier, parts.val) if len(parts.val) else math.nan, "test_top1": evaluate.top1(classifier, parts.test)}
         history.append(row | logged)
         if last_stage:
             _select(run.trained, has_val=len(parts.val) > 0)
         if run.checkpoints:
-            run.checkpoints.offer(_state(run, number, epoch.number + 1, optimiser, schedule))
+            run.checkpoints.offer(_state(run, number, number_in_stage + 1, optimiser, schedule))
         run.on_epoch(history[-1])
 
 

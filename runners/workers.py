@@ -88,7 +88,7 @@ def _work(job: Job, number: int, pipe: Connection) -> None:
     except KeyboardInterrupt:
         os._exit(130)
     except OSError as error:
-        pipe.send(("full", str(error)))
+        pipe.send(("unwritable", error.errno, error.strerror, error.filename))
 
 
 def _follow_parent() -> None:
@@ -159,8 +159,8 @@ def _listen(worker: _Worker, planned: dict[str, Planned], events: Events) -> boo
     try:
         while worker.pipe.poll():
             kind, *content = worker.pipe.recv()
-            if kind == "full":
-                raise OSError(content[0])
+            if kind == "unwritable":
+                raise OSError(*content)
             if kind == "ended":
                 worker.ended = True
                 continue

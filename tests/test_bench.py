@@ -31,7 +31,8 @@ def small_grid(tmp_path: Path) -> Path:
 
 def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a command that must be refused: status 2, one line on stderr, nothing trained or written."""
-    monkeypatch.setattr("runners.schedule.run", lambda *_, **__: pytest.fail("trained"))
+    for module in ("schedule", "workers"):
+        monkeypatch.setattr(f"runners.{module}.run", lambda *_, **__: pytest.fail("trained"))
     assert bench.main(words) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
@@ -54,7 +55,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--where", "heads=psc"], "unknown key 'heads'; did you mean 'head'"),
         (["--gird", "x"], "unknown argument '--gird'; did you mean '--grid'"),
         (["report", "--thread", "2"], "unknown argument '--thread'"),
-        (["digits-dims"], "unknown command 'digits-dims'; known: data, list, report, run; a grid is named with --grid"),
+        (["digits-dims"], "unknown command 'digits-dims'; known: clean, data, list, report, run, status; a grid is named with --grid"),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'"),
         (["--threads", "0"], "--threads: 0 is not at least 1"),
         (["--threads", "many"], "argument --threads: invalid int value: 'many'"),
@@ -66,7 +67,15 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["data"], "the following arguments are required"),
         (["data", "show", "digit"], "unknown data set 'digit'; did you mean 'digits'"),
         (["data", "show", "digits", "--recipe", "fst"], "unknown recipe 'fst'; did you mean 'fast'"),
-        (["data", "show", "digits", "--imbalance-factor", "0.01"], "--imbalance-factor must be at least 1"),
+        (["data", "show", "digits", "--imbalance-factor", "0.01"], "--imbalance-factor: 0.01 is not at least 1"),
+        (["data", "show", "digits", "--imbalance-factor", "nan"], "--imbalance-factor: nan is not at least 1"),
+        (["data", "show", "digits", "--png", "sheet"], "--png: 'sheet' does not end in .png"),
+        (["--workers", "0"], "--workers: 0 is not at least 1"),
+        (["status", "--out", "/nowhere"], "no results of any grid in /nowhere"),
+        (["--set", "recipe.momentum=0"], "nesterov needs a momentum above 0"),
+        (["--set", "recipe.policy=trivial"], "policy is for streamed images"),
+        (["--set", "recipe.epochs=1", "recipe.batch_size=320"], "4 steps are too few for a warm-up"),
+        (["--out", "/dev/null"], "Not a directory"),
         (["data", "show", "digits", "--recipe", "lt"], "normalisation is for 3 channels, the images have 1"),
         (["data", "verify", "folder", "size=-1"], "data set 'folder': size: "),
         (["data", "verify", "folder", "path=nowhere"], "data set 'folder': there is no folder"),
@@ -94,6 +103,32 @@ def test_a_wrong_key_in_a_grid_file(
     assert message in refused(["--grid", str(small_grid)], capsys, monkeypatch)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({True: "on"}, "small.yaml: "),
+        ({"axes": [1]}, "small.yaml: axes: "),
+        ({"recipe": 5}, "small.yaml: recipe: "),
+        ({"overrides": [{"where": {}, "set": {"dataset": 5}}]}, "overrides.set: dataset: "),
+        ({"overrides": [{"where": {}, "set": {"head": {"nmae": "hpn"}}}]}, "overrides.set: head: name: required, but missing"),
+        ({"overrides": [{"where": {"seed": 0}, "set": {"imbalance_factor": 0.5}}]}, "greater than or equal to 1 (got 0.5)"),
+        ({"overrides": [{"where": {1: 0}, "set": {}}]}, "overrides.0.where.1"),
+    ],
+)
+def test_odd_grid_files_are_one_line_with_and_without_changes(
+    change: dict[object, object], message: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_grid.write_text(yaml.safe_dump(yaml.safe_load(small_grid.read_text()) | change))
+    assert message in refused(["--grid", str(small_grid)], capsys, monkeypatch)
+    assert message in refused(["--grid", str(small_grid), "--set", "recipe.epochs=3", "axes.seed=0"], capsys, monkeypatch)
+
+
+def test_another_precision_is_another_grid(small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--where", "head=psc", "feature_dim=5"]
+    assert bench.main([*words, "--precision", "fp32"]) == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir() if path.name != "cells") == ["small+fp32"]
+
+
 @pytest.mark.parametrize("text", ["[1, 2", "just words", "- a list", "\x00"])
 def test_a_grid_file_that_is_none(text: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     small_grid.write_text(text)
@@ -115,7 +150,7 @@ def test_a_grid_from_start_to_report_and_again(small_grid: Path, tmp_path: Path,
     assert bench.main([*words, "--dry-run"]) == 0
     assert "3 of 4 cells to train" in capsys.readouterr().out
     assert not out.exists()
-    assert bench.main([*words, "--where", "head=psc", "--where", "feature_dim=5"]) == 0
+    assert bench.main([*words, "--workers", "1", "--where", "head=psc", "--where", "feature_dim=5"]) == 0
     assert "[1/1] digits psc d=5 seed=0:" in capsys.readouterr().out
     assert bench.main(words) == 0
     printed = capsys.readouterr().out
@@ -139,7 +174,7 @@ def test_a_failed_cell_gives_status_1_and_is_named(
         raise RuntimeError("no luck")
 
     monkeypatch.setattr("runners.cell.train", fail)
-    assert bench.main(["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--where", "head=psc", "feature_dim=5"]) == 1
+    assert bench.main(["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--workers", "1", "--where", "head=psc", "feature_dim=5"]) == 1
     assert "psc d=5 seed=0: RuntimeError: no luck" in capsys.readouterr().out
 
 
@@ -181,7 +216,7 @@ def test_an_interrupt_keeps_what_is_finished(small_grid: Path, tmp_path: Path, c
         raise KeyboardInterrupt
 
     monkeypatch.setattr("runners.cell.train", interrupt)
-    assert bench.main(["--grid", str(small_grid), "--out", str(tmp_path / "runs")]) == 130
+    assert bench.main(["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--workers", "1"]) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
     assert not list((tmp_path / "runs" / "cells").rglob("error.txt"))
     assert store.SCHEMA == 1
@@ -199,7 +234,7 @@ def test_data_list_verify_and_show(data_root: Path, tmp_path: Path, capsys: pyte
     assert bench.main(["data", "verify", *where]) == 0
     assert capsys.readouterr().out.rstrip().endswith(": whole")
     sheet = tmp_path / "sheets" / "flowers.png"
-    assert bench.main(["data", "show", "folder", "path=flowers", "--count", "12", "--recipe", "lt", "--png", str(sheet), *where]) == 0
+    assert bench.main(["data", "show", "folder", "--count", "12", "path=flowers", "--recipe", "lt", "--png", str(sheet), *where]) == 0
     with Image.open(sheet) as picture:
         assert picture.size[0] > 1000
     capsys.readouterr()

@@ -196,7 +196,7 @@ def test_imagenet_lt_from_its_lists(data_root: Path, sorted_val: bool) -> None:
     with pytest.raises(UserError, match="there is no image .*train/n02/9.png"):
         load("imagenet-lt", data_root)
     (lists / "ImageNet_LT_val.txt").write_text("train/n01/2.png 0\ntrain/n02/2.png 1000\n")
-    with pytest.raises(UserError, match=r"ImageNet_LT_val.txt, line 2: label 1000, but there are 1000 classes"):
+    with pytest.raises(UserError, match=r"ImageNet_LT_val.txt, line 2: label 1000, but there are 2 classes"):
         load("imagenet-lt", data_root)
     (lists / "ImageNet_LT_val.txt").write_text("train/n01/2.png\n")
     with pytest.raises(UserError, match=r"ImageNet_LT_val.txt, line 1: not 'path label'"):
@@ -291,7 +291,7 @@ def test_parquet_files_of_your_own(data_root: Path) -> None:
     assert found.val is not None
     assert (found.test.labels.tolist(), images_of(found.test).shape) == ([0], (1, 3, 10, 10))
     write_parquet(folder / "test.parquet", [png(pixels[0])], [0], ["dog", "cat"], ("image", "label"))
-    with pytest.raises(UserError, match=r"test.parquet: its class names are not those of .*train-0.parquet"):
+    with pytest.raises(UserError, match=r"test.parquet: its class names are not those of the files before it"):
         load("parquet", data_root, path="mine")
     with pytest.raises(UserError, match="there is no folder .*/elsewhere"):
         load("parquet", data_root, path="elsewhere")
@@ -303,3 +303,45 @@ def test_statistics_are_those_of_all_pixels() -> None:
     mean, std = statistics(images)
     assert torch.allclose(torch.tensor(mean, dtype=torch.float64), pixels.mean(dim=1))
     assert torch.allclose(torch.tensor(std, dtype=torch.float64), pixels.std(dim=1, correction=0))
+
+
+def test_shards_belong_together(data_root: Path) -> None:
+    pixels, names = random_images(2, 0, 20), ["cat", "dog"]
+    folder = data_root / "mine"
+    for shard in range(2):
+        write_parquet(folder / f"train-0000{shard}-of-00002.parquet", [png(pixels[shard])], [shard], names, ("image", "label"))
+    write_parquet(folder / "test.parquet", [png(pixels[0])], [0], names, ("image", "label"))
+    assert load("parquet", data_root, path="mine").train.labels.tolist() == [0, 1]
+    write_parquet(folder / "train-00001-of-00002.parquet", [png(pixels[1])], [1], ["dog", "cat"], ("image", "label"))
+    with pytest.raises(UserError, match=r"train-00001-of-00002.parquet: its class names are not those of the files before it \(dog instead of cat\)"):
+        load("parquet", data_root, path="mine")
+    (folder / "train-00001-of-00002.parquet").unlink()
+    with pytest.raises(UserError, match=r"there is no file .*train-00001-of-00002.parquet, one of 2 that belong together"):
+        load("parquet", data_root, path="mine")
+
+
+def test_hidden_folders_are_not_images(data_root: Path) -> None:
+    write_tree(data_root / "folder", ("train", "test"), ("a", "b"))
+    save(data_root / "folder" / "train" / "a" / ".ipynb_checkpoints" / "0-checkpoint.png", random_images(1, 0, 16)[0])
+    assert len(load("folder", data_root).train) == 4
+
+
+def test_an_imagenet_lt_list_that_lost_its_last_classes(data_root: Path) -> None:
+    write_tree(data_root / "imagenet", ("train",), ("n01", "n02"))
+    lists = data_root / "imagenet-lt"
+    lists.mkdir()
+    (lists / "ImageNet_LT_train.txt").write_text("train/n01/0.png 0\n")
+    (lists / "ImageNet_LT_val.txt").write_text("train/n02/0.png 1\n")
+    with pytest.raises(UserError, match="ImageNet_LT_val.txt, line 1: label 1, but there are 1 classes"):
+        load("imagenet-lt", data_root)
+
+
+def test_a_download_of_tiny_imagenet_is_whole_or_not_there(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_off(url: str, root: str, extract_root: str, md5: str) -> None:
+        (Path(extract_root) / "tiny-imagenet-200" / "train").mkdir(parents=True)
+        raise OSError("killed")
+
+    monkeypatch.setattr("data.tiny_imagenet.download_and_extract_archive", cut_off)
+    with pytest.raises(UserError, match="could not be downloaded"):
+        load("tiny-imagenet", data_root)
+    assert list(data_root.iterdir()) == []

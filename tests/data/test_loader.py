@@ -6,11 +6,9 @@ import pytest
 import torch
 
 from core.batch import Batch
-from core.errors import UserError
 from core.random import generator
 from data.augment import Augmentation, normalise
 from data.loader import EVAL_BATCH, Epoch, Resident, epoch_order
-from data.views import check_views
 
 
 def part(count: int = 50) -> Resident:
@@ -27,7 +25,6 @@ def batches(**changes: Any) -> list[Batch]:
         "drop_last": False,
         "sampler": "instance",
         "seed": 0,
-        "stage": "train",
         "number": 0,
     }
     return list(part().batches(Epoch(**(settings | changes))))
@@ -49,8 +46,8 @@ def test_drop_last() -> None:
     assert [len(batch.targets.labels) for batch in batches(drop_last=True)] == [8] * 6
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"number": 1}, {"stage": "other"}])
-def test_seed_stage_and_epoch_decide_the_order(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize("change", [{"seed": 1}, {"number": 1}])
+def test_seed_and_epoch_decide_the_order(change: dict[str, Any]) -> None:
     first, again, other = batches(), batches(), batches(**change)
     assert all(torch.equal(a.images, b.images) and torch.equal(a.targets.indices, b.targets.indices) for a, b in zip(first, again, strict=True))
     assert not torch.equal(torch.cat([b.targets.indices for b in first]), torch.cat([b.targets.indices for b in other]))
@@ -60,11 +57,11 @@ def test_views_differ_and_the_plain_one_is_not_augmented() -> None:
     ramp = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4).expand(50, 1, 4, 4).contiguous()
     resident = Resident(ramp, torch.arange(50), part().labels, torch.tensor([0.0]), torch.tensor([1.0]))
     settings: dict[str, Any] = {"augmentation": Augmentation(2, True), "batch_size": 50, "drop_last": False, "sampler": "instance"}
-    (batch,) = resident.batches(Epoch(views=("weak", "weak", "plain"), seed=0, stage="train", number=0, **settings))
+    (batch,) = resident.batches(Epoch(views=("weak", "weak", "plain"), seed=0, number=0, **settings))
     assert batch.images.shape == (3, 50, 1, 4, 4)
     assert not torch.equal(batch.images[0], batch.images[1])
     assert torch.allclose(batch.images[2] * 255, ramp.float())
-    (single,) = resident.batches(Epoch(views=("weak",), seed=0, stage="train", number=0, **settings))
+    (single,) = resident.batches(Epoch(views=("weak",), seed=0, number=0, **settings))
     assert torch.equal(single.images[0], batch.images[0])
 
 
@@ -81,16 +78,11 @@ def test_plain_batches_keep_the_order() -> None:
     assert EVAL_BATCH > 50
 
 
-def test_an_unknown_view_is_refused() -> None:
-    with pytest.raises(UserError, match="here: unknown view 'waek'; did you mean 'weak'"):
-        check_views(("weak", "waek"), "here")
-
-
 def test_a_part_of_shared_images_shows_its_own_rows() -> None:
     whole = part()
     some = Resident.of(whole.images, torch.tensor([7, 3, 49]), torch.tensor([1, 0, 1]), ((0.5,), (0.25,)), torch.device("cpu"))
     assert some.images is whole.images
     assert torch.equal(torch.cat(list(some.plain_batches())), normalise(whole.images[[7, 3, 49]], torch.tensor([0.5]), torch.tensor([0.25])))
-    (batch,) = some.batches(Epoch(("plain",), Augmentation(), 3, False, "instance", 0, "train", 0))
+    (batch,) = some.batches(Epoch(("plain",), Augmentation(), 3, False, "instance", 0, 0))
     shown = batch.images[0, :, 0, 0, 0] * 0.25 * 255 + 0.5 * 255
     assert torch.equal(shown.round().long(), torch.tensor([7, 3, 49])[batch.targets.indices])

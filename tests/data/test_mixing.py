@@ -68,7 +68,7 @@ def test_without_either_nothing_is_drawn() -> None:
 def test_the_loader_mixes_each_batch_with_itself() -> None:
     values = torch.arange(20, dtype=torch.uint8)
     part = Resident(values[:, None, None, None].expand(20, *SHAPE).contiguous(), torch.arange(20), torch.arange(20), torch.tensor([0.0]), torch.tensor([1.0]))
-    seen = list(part.batches(Epoch(("plain",), Augmentation(mixup=1.0), 8, False, "instance", 0, "train", 0)))
+    seen = list(part.batches(Epoch(("plain",), Augmentation(mixup=1.0), 8, False, "instance", 0, 0)))
     for mixed in seen:
         (own, weight), (other, rest) = mixed.targets.pairs
         assert torch.equal(own.sort().values, other.sort().values)

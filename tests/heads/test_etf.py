@@ -52,5 +52,7 @@ def test_the_gradient_only_pulls() -> None:
     assert torch.allclose(z.grad[0], expected, atol=1e-6)
 
 
-def test_seeds_rotate_the_frame() -> None:
-    assert not torch.allclose(make("etf", seed=0).state_dict()["bank"], make("etf", seed=1).state_dict()["bank"])
+def test_the_prototype_seed_rotates_the_frame_and_the_run_seed_does_not() -> None:
+    first, second, other = make("etf", seed=0), make("etf", seed=1), make("etf", prototype_seed=1)
+    assert torch.equal(first.state_dict()["bank"], second.state_dict()["bank"])
+    assert not torch.allclose(first.state_dict()["bank"], other.state_dict()["bank"])

@@ -102,3 +102,13 @@ def test_your_own_vectors_as_npz_and_what_is_wrong_with_a_file(tmp_path: Path) -
             class_vectors(classes, str(tmp_path / name))
     with pytest.raises(UserError, match=r"vectors: unknown table 'glvoe'; did you mean 'glove'"):
         class_vectors(("cat",), "glvoe")
+
+
+def test_your_own_names_may_have_underscores_and_damaged_files_are_one_line(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", names=np.array(["aquarium_fish", "aquarium", "fish"]), vectors=np.array([[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]]))
+    assert class_vectors(("aquarium_fish",), str(tmp_path / "mine.npz")).tolist() == [[1.0, 2.0]]
+    (tmp_path / "mine.txt").write_bytes(b"willow_tree 3 4\n\xff\xfe 1 2\n")
+    assert class_vectors(("willow tree",), str(tmp_path / "mine.txt")).tolist() == [[3.0, 4.0]]
+    (tmp_path / "half.npz").write_bytes((tmp_path / "mine.npz").read_bytes()[:60])
+    with pytest.raises(UserError, match="half.npz: not an .npz file"):
+        class_vectors(("cat",), str(tmp_path / "half.npz"))

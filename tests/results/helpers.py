@@ -51,8 +51,7 @@ def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
         "cell_id": cell_id,
         "facts": cell,
         "native_scale": 1.0,
-        "selections": {"last": {"epoch": 2} | measured, "best_test": {"epoch": 1} | measured},
-        "train_loss": 0.5,
+        "selections": {"last": {"epoch": 2, "train_loss": 0.5} | measured, "best_test": {"epoch": 1, "train_loss": 0.7} | measured},
         "train_seconds": 1.0,
         "images_per_second": 100.0,
         "peak_memory_mb": 10.0,
@@ -79,6 +78,6 @@ def toy(out: Path, **changes: Any) -> None:
     cells += [write_cell(out, facts("etf", 5, seed, **changes), right) for seed, right in enumerate((36, 38))]
     cells += [{"cell_id": f"etf-2-{seed}", "not_applicable": "a simplex needs d >= 3"} | facts("etf", 2, seed, **changes) for seed in range(3)]
     cells.append({"cell_id": "etf-5-2", "not_applicable": None} | facts("etf", 5, 2, **changes))
-    store.write_text(store.cell_folder(out, "etf-5-2") / "error.txt", "Traceback\n  line\nRuntimeError: no luck\n")
+    store.write_text(store.cell_folder(out, "etf-5-2") / "error.txt", "RuntimeError: no luck\n\nTraceback\n  line\n")
     cells.append({"cell_id": "not-run", "not_applicable": None} | facts("hpn", 2, 0, **changes))
     write_grid(out, cells)

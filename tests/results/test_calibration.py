@@ -149,11 +149,13 @@ def test_temperature_does_not_change_predictions_and_undoes_a_scale() -> None:
     assert np.array_equal(probabilities(truth, seven).argmax(axis=1), truth.argmax(axis=1))
 
 
-def test_where_every_sample_is_right_the_nll_falls_to_zero() -> None:
-    labels = np.arange(4)
-    temperature = fit_temperature(5 * np.eye(4), labels)
-    assert 0.01 <= temperature < 0.2
-    assert nll(5 * np.eye(4) / temperature, labels) == pytest.approx(0, abs=1e-12)
+@pytest.mark.parametrize(("samples", "classes", "margin"), [(4, 4, 5.0), (144, 10, 6.1), (5000, 100, 0.3)])
+def test_where_every_sample_is_right_the_targets_are_smoothed(samples: int, classes: int, margin: float) -> None:
+    """With one margin for all, the best confidence is the smoothed target itself, which gives the temperature in closed form."""
+    labels = np.arange(samples) % classes
+    target = 1 - (1 - 1 / classes) / (samples + 2)
+    expected = margin / np.log((classes - 1) * target / (1 - target))
+    assert fit_temperature(margin * np.eye(classes)[labels], labels) == pytest.approx(expected, rel=1e-5)
 
 
 def test_log_softmax_is_stable() -> None:

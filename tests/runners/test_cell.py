@@ -101,7 +101,7 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(tmp_path: Path, monkeyp
     assert "[2/2] digits psc d=5 seed=0:" in printed
     error = store.read_error(store.cell_folder(tmp_path, plan[0].cell_id))
     assert error is not None
-    assert error.startswith("Traceback")
+    assert error.startswith("RuntimeError: no luck\n\nTraceback")
     assert schedule.pending(plan, tmp_path, retry_failed=False) == []
     monkeypatch.undo()
     (again,) = schedule.pending(plan, tmp_path, retry_failed=True)

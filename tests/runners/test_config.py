@@ -49,6 +49,7 @@ def test_expansion_is_the_product_and_then_the_overrides() -> None:
     assert changed == {"hpn(loss_scale=2.0)"}
     assert {c.head_label for c in expanded if c.feature_dim == 3} == {"psc", "hpn(loss_scale=4.0)"}
     assert {c.recipe.lr for c in expanded if c.head_label == "hpn(loss_scale=2.0)"} == {0.01}
+    assert len({c.recipe_label for c in expanded}) == 2
 
 
 def test_a_recipe_gives_its_heads_their_loss_scale_and_the_label_does_not_say_so() -> None:
@@ -78,7 +79,7 @@ def test_a_recipe_may_be_an_axis() -> None:
         ({"val_fraction": 1.5}, r"grid tiny: val_fraction: .*less than 1 \(got 1.5\)"),
         ({"axes": {"head": [{"name": "hpn", "loss_scle": 2}]}}, "head 'hpn': unknown key 'loss_scle'; did you mean 'loss_scale'"),
         ({"axes": {"head": [{"nmae": "hpn"}]}}, r"grid tiny: axes.head.0.name: required, but missing"),
-        ({"axes": {"seed": [0, 0]}}, "the same cell occurs 2 times"),
+        ({"axes": {"seed": [0, 0]}}, "the same cell occurs twice"),
         ({"overrides": [{"where": {"haed": "hpn"}, "set": {}}]}, "overrides.where: unknown key 'haed'; did you mean 'head'"),
         ({"overrides": [{"where": {}, "set": {"had.x": 1}}]}, "overrides.set: unknown key 'had.x'"),
         ({"name": "a/b"}, "grid tiny: name: "),
@@ -141,8 +142,17 @@ def test_the_identity_does_not_know_where_files_are(tmp_path: Path) -> None:
 
 def test_an_override_may_take_another_recipe_for_one_backbone() -> None:
     small, large = {"name": "timm", "model": "resnet18"}, {"name": "timm", "model": "resnet50"}
-    found = cells(axes={"backbone": [small, large]}, overrides=[{"where": {"backbone.model": "resnet50"}, "set": {"recipe": "imagenet-adamw"}}])
-    assert [(c.recipe.optimiser, c.recipe_label.partition("(")[0]) for c in found] == [("sgd", "fast"), ("adamw", "imagenet-adamw")]
+    override = {"where": {"backbone.model": "resnet50"}, "set": {"recipe": "imagenet-adamw"}}
+    found = cells(axes={"backbone": [small, large]}, recipe={"base": "imagenet", "epochs": 2}, overrides=[override])
+    assert [(c.recipe.optimiser, c.recipe_label) for c in found] == [("sgd", "imagenet(epochs=2)"), ("adamw", "imagenet-adamw(epochs=2)")]
+
+
+def test_recipes_that_differ_have_labels_that_differ_and_equal_ones_are_one() -> None:
+    override = {"where": {"seed": 1}, "set": {"recipe.lr": 0.001, "recipe.loss_scale": {"hpn": 2.0}}}
+    found = cells(axes={"head": ["hpn"], "seed": [0, 1]}, overrides=[override])
+    assert len({c.recipe_label for c in found}) == 2
+    with pytest.raises(UserError, match="the same cell occurs twice"):
+        cells(axes={"recipe": ["fast", {"base": "fast", "epochs": 10}]})
 
 
 def test_a_new_field_at_its_default_does_not_change_what_a_recipe_is() -> None:

@@ -214,12 +214,26 @@ def test_a_loss_that_is_not_finite_ends_the_cell_with_the_epoch() -> None:
 
 def test_a_stage_with_an_unknown_override_is_refused_before_training() -> None:
     with pytest.raises(UserError, match="stage 'only': unknown key 'lerning_rate'"):
-        stage_plan(cell("psc"), WrongStage, 1000)
+        stage_plan(cell("psc"), WrongStage, digits().train)
 
 
 def test_batches_larger_than_the_data_are_refused_before_training() -> None:
-    with pytest.raises(UserError, match="batch_size 128 is more than the 100 training images"):
-        stage_plan(cell("psc"), PSCHead, 100)
+    with pytest.raises(UserError, match="batch_size 1294 is more than the 1293 training images"):
+        stage_plan(cell("psc", recipe=QUICK | {"batch_size": 1294}), PSCHead, digits().train)
+
+
+def test_a_one_cycle_of_too_few_steps_is_refused_before_training() -> None:
+    with pytest.raises(UserError, match="4 steps are too few for a warm-up of 0.25 of them"):
+        stage_plan(cell("psc", recipe=QUICK | {"epochs": 1, "batch_size": 320}), PSCHead, digits().train)
+
+
+class LooksTwice(PSCHead):
+    views = ("weak", "waek")
+
+
+def test_an_unknown_view_is_refused_before_training() -> None:
+    with pytest.raises(UserError, match="stage 'train': unknown view 'waek'; did you mean 'weak'"):
+        stage_plan(cell("psc"), LooksTwice, digits().train)
 
 
 def test_projection_none_needs_the_backbones_width() -> None:

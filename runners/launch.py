@@ -1,0 +1,111 @@
+"""A grid from its arguments to its trained cells."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from core.errors import UserError
+from results import store
+from runners import config, hardware, plan, schedule, selection, workers
+from runners.config import Grid
+from runners.display import Display
+from runners.hardware import Hardware
+from runners.plan import Planned
+from runners.workers import Job
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A grid that is ready to be trained.
+
+    Attributes:
+        grid: as it was understood.
+        plan: all of its cells.
+        wanted: those that ``--where`` chose.
+        todo: those of them that have not ended yet.
+        workers: processes that share them.
+        machine: of this process.
+        job: for the workers.
+    """
+
+    grid: Grid
+    plan: list[Planned]
+    wanted: list[Planned]
+    todo: list[Planned]
+    workers: int
+    machine: Hardware
+    job: Job
+
+
+def data_folder(given: Path | None) -> Path:
+    """Return the data folder; only the default one is made.
+
+    Raises:
+        UserError: if the folder that the user named does not exist.
+    """
+    named = given or (Path(os.environ["HEADBENCH_DATA"]) if "HEADBENCH_DATA" in os.environ else None)
+    if named is None:
+        default = Path("~/.cache/headbench").expanduser()
+        default.mkdir(parents=True, exist_ok=True)
+        return default
+    if not named.is_dir():
+        raise UserError(f"the data folder {named} does not exist (--data, or $HEADBENCH_DATA)")
+    return named
+
+
+def prepare(
+    *,
+    grid: str,
+    changes: list[str],
+    name: str | None,
+    where: list[str],
+    data: Path | None,
+    out: Path,
+    workers: int | None,
+    threads: int | None,
+    device: str,
+    precision: str,
+    plugins: list[Path],
+    keep_weights: bool,
+    retry_failed: bool,
+) -> Launch:
+    """Read a grid, resolve and check all of its cells, and find what is left to train; the arguments are those of ``bench.py run``.
+
+    Raises:
+        UserError: for anything that is wrong with them.
+    """
+    contents, place = config.read_grid(grid)
+    config.parse_grid(contents, place)
+    contents = selection.derive(contents, selection.assignments(changes, "--set"), name)
+    if precision != "auto" and name is None:
+        contents["name"] = f"{contents['name']}+{precision}"
+    parsed = config.parse_grid(contents, place)
+    cells = config.expand(parsed, precision)
+    chosen = {id(cell) for cell in selection.choose(cells, selection.assignments(where, "--where"))}
+    root = data_folder(data)
+    team, threads = hardware.share(workers, threads, len(cells))
+    machine = hardware.set_up(device, threads, precision)
+    planned = plan.make(cells, root, machine)
+    wanted = [p for p in planned if id(p.cell) in chosen]
+    todo = schedule.pending(wanted, out, retry_failed=retry_failed)
+    ids = frozenset(p.cell_id for p in todo)
+    job = Job(contents, place, tuple(plugins), root, out, ids, machine.device.type, threads, precision, keep_weights)
+    return Launch(parsed, planned, wanted, todo, min(team, max(len(todo), 1)), machine, job)
+
+
+def execute(launch: Launch, console: Console) -> None:
+    """Write what is planned and train what is left, in this process or in several workers."""
+    grid, todo, job, machine = launch.grid, launch.todo, launch.job, launch.machine
+    store.write_plan(store.grid_folder(job.out, grid.name), plan.resolved(grid, launch.plan))
+    if todo:
+        sharing = f"{launch.workers} workers, threads: {machine.threads} each" if launch.workers > 1 else f"threads: {machine.threads}"
+        console.print(f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {sharing}, {machine.precision}")
+    schedule.clear_failures(todo, job.out)
+    ended = sum(p.not_applicable is None for p in launch.wanted) - len(todo)
+    with Display(console, len(todo), ended) as display:
+        if launch.workers > 1:
+            workers.run(job, todo, launch.workers, display, display.stopped)
+        else:
+            schedule.run(todo, job.out, machine, display, keep_weights=job.keep_weights)

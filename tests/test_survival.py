@@ -1,0 +1,247 @@
+"""A grid that is killed, crowded, damaged or short of space ends with the numbers of one that was left alone."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import bench
+import results
+from results import store
+
+ROOT = Path(__file__).parents[1]
+TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
+# What differs between two runs of one cell.
+TIMES = ["train_seconds", "images_per_second", "peak_memory_mb", "started_at", "finished_at"]
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grid file of eight cells, two of them with many epochs."""
+    path = tmp_path_factory.mktemp("grid") / "small.yaml"
+    recipe = {"base": "fast", "epochs": 6, "batch_size": 128, "lr": 0.05, "pad": 1, "flip": False}
+    axes = {"dataset": ["digits"], "backbone": [TINY], "head": ["psc", "dl2pa"], "feature_dim": [3, 12], "seed": [0, 1]}
+    path.write_text(yaml.safe_dump({"name": "small", "recipe": recipe, "axes": axes}))
+    return path
+
+
+def command(grid: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, str(ROOT / "bench.py"), "--grid", str(grid), "--out", str(out), "--threads", "1", *more]
+
+
+def launch(grid: Path, out: Path, *more: str, slow: float = 0.0) -> "subprocess.Popen[str]":
+    """Start ``bench.py`` in a process group of its own; ``slow`` seconds more per epoch, and a checkpoint at every one."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    words = command(grid, out, *more)
+    if slow:
+        plugin = grid.parent / "slow.py"
+        plugin.write_text(
+            f"import time\nfrom runners import checkpoint\nfrom runners.checkpoint import Checkpoints\noffer = Checkpoints.offer\n"
+            f"def slowly(self, state):\n    time.sleep({slow})\n    self.seconds = 0\n    offer(self, state)\nCheckpoints.offer = slowly\n"
+        )
+        words += ["--plugin", str(plugin)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The runs of one worker that nobody disturbed."""
+    out = tmp_path_factory.mktemp("undisturbed")
+    assert bench.main(command(grid, out, "--workers", "1")[2:]) == 0
+    return out
+
+
+def assert_same(out: Path, undisturbed: Path) -> None:
+    """Every number and every prediction is the same, bit for bit."""
+    rows, expected = (results.load(folder, "small").drop(columns=TIMES) for folder in (out, undisturbed))
+    pd.testing.assert_frame_equal(rows, expected, check_exact=True)
+    assert set(rows["status"]) == {"done"}
+    for cell_id in rows["cell_id"].unique():
+        found, wanted = (store.read_predictions(store.cell_folder(folder, cell_id)) for folder in (out, undisturbed))
+        assert found.keys() == wanted.keys()
+        assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    for name in ("digits-accuracy-last.md", "digits-calibration-last.tex"):
+        assert (out / "small" / "tables" / name).read_bytes() == (undisturbed / "small" / "tables" / name).read_bytes()
+
+
+def leftovers(out: Path) -> set[str]:
+    files = {path.name for path in (out / "cells").glob("*/*")}
+    return files - {"cell.yaml", "history.csv", "predictions.npz", "geometry.npz", "result.json"}
+
+
+def test_kills_at_random_times_change_nothing(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
+    chance = random.Random(0)
+    kills = 0
+    while kills < 6:
+        process = launch(grid, tmp_path, "--workers", "2", slow=0.15)
+        time.sleep(chance.uniform(4, 9))
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL) if kills % 2 else os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert kills > 1
+    last = launch(grid, tmp_path, "--workers", "2")
+    printed, _ = last.communicate(timeout=120)
+    assert last.returncode == 0, printed
+    assert_same(tmp_path, undisturbed)
+    assert bench.main(["clean", "--out", str(tmp_path)]) == 0
+    assert leftovers(tmp_path) == set()
+
+
+def test_three_processes_share_a_grid(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
+    team = [launch(grid, tmp_path, "--workers", "1") for _ in range(3)]
+    printed = [process.communicate(timeout=180)[0] for process in team]
+    assert [process.returncode for process in team] == [0, 0, 0], printed
+    assert_same(tmp_path, undisturbed)
+    assert leftovers(tmp_path) == set()
+
+
+def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
+    process = launch(grid, tmp_path, "--workers", "2", slow=0.4)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("cells/*/checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, _ = process.communicate(timeout=15)
+    assert process.returncode == 130, printed
+    assert "Traceback" not in printed
+    assert "the same command goes on from here" in printed
+    assert "claim.json" not in leftovers(tmp_path)
+    assert bench.main(command(grid, tmp_path, "--workers", "1")[2:]) == 0
+    assert_same(tmp_path, undisturbed)
+
+
+def test_a_worker_that_dies_gets_its_cell_one_more_try(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
+    process = launch(grid, tmp_path, "--workers", "2", slow=0.4)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("cells/*/checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    from runners import claims
+
+    (folder, *_) = (path.parent for path in tmp_path.glob("cells/*/checkpoint.pt"))
+    owner = claims.owner_of(folder)
+    assert owner is not None
+    os.kill(owner.pid, signal.SIGKILL)
+    printed, _ = process.communicate(timeout=180)
+    assert process.returncode == 0, printed
+    assert "its worker was ended by signal 9; tried once more" in printed
+    assert_same(tmp_path, undisturbed)
+
+
+DEADLY = """
+import os, signal
+from runners.checkpoint import Checkpoints
+offer = Checkpoints.offer
+def die(self, state):
+    if "ONE_CELL" in os.environ and self.cell_id == os.environ["ONE_CELL"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    offer(self, state)
+Checkpoints.offer = die
+"""
+
+
+def test_a_cell_that_kills_its_workers_fails_and_the_others_go_on(grid: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "deadly.py").write_text(DEADLY)
+    doomed = results.load(undisturbed, "small")["cell_id"].iloc[0]
+    monkeypatch.setenv("ONE_CELL", doomed)
+    process = launch(grid, tmp_path / "runs", "--workers", "2", "--plugin", str(tmp_path / "deadly.py"))
+    printed, _ = process.communicate(timeout=180)
+    assert process.returncode == 1, printed
+    rows = results.load(tmp_path / "runs", "small")
+    assert rows.loc[rows["status"] == "failed", "cell_id"].tolist() == [doomed]
+    assert rows.loc[rows["status"] == "failed", "error"].str.contains("ended by signal 9, 2 times").all()
+    assert rows.loc[rows["status"] == "done", "cell_id"].nunique() == 7
+
+
+@pytest.fixture
+def finished(undisturbed: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(undisturbed, tmp_path / "runs"))
+
+
+def damage(path: Path, how: str, place: float) -> None:
+    content = bytearray(path.read_bytes())
+    position = int(place * (len(content) - 1))
+    if how == "flip":
+        content[position] ^= 1 << position % 8
+    path.write_bytes(b"" if how == "empty" else content[:position] if how == "truncate" else content)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(number=st.integers(0, 10_000), how=st.sampled_from(["truncate", "empty", "flip"]), place=st.floats(0, 1))
+def test_any_damaged_file_is_named_or_its_cell_trained_again(
+    undisturbed: Path, grid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], number: int, how: str, place: float
+) -> None:
+    out = tmp_path / "runs"
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.copytree(undisturbed, out)
+    files = sorted(path for path in out.rglob("*") if path.is_file() and "figures" not in path.parts)
+    damaged = files[number % len(files)]
+    before = damaged.read_bytes()
+    damage(damaged, how, place)
+    if damaged.read_bytes() == before:
+        return
+    capfd.readouterr()
+    status = bench.main(["report", "--grid", str(grid), "--out", str(out)])
+    shown = "".join(capfd.readouterr())
+    assert "Traceback" not in shown
+    rows = results.load(undisturbed, "small").drop(columns=TIMES)
+    if status == 0:
+        # Nothing that the tables need was hurt: they are what they were, and a damaged input of a figure is named.
+        pd.testing.assert_frame_equal(results.load(out, "small").drop(columns=TIMES), rows, check_exact=True)
+    else:
+        assert damaged.name in {"result.json", "grid.yaml"}
+        assert damaged.name in shown
+    assert bench.main(command(grid, out, "--workers", "1")[2:]) == 0
+    assert "Traceback" not in "".join(capfd.readouterr())
+    assert_same(out, undisturbed) if damaged.name != "predictions.npz" else None
+
+
+def test_a_full_disk_stops_the_grid_and_loses_nothing(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small-disk"
+    out.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(out)], capture_output=True, check=False).returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    try:
+        process = launch(grid, out, "--workers", "1")
+        printed, _ = process.communicate(timeout=120)
+        assert process.returncode == 1, printed
+        assert "No space left on device" in printed
+        assert "Traceback" not in printed
+        done = {path.parent.name: path.read_bytes() for path in out.glob("cells/*/result.json")}
+        subprocess.run(["mount", "-o", "remount,size=64m", str(out)], check=True)
+        again = launch(grid, out, "--workers", "2")
+        printed, _ = again.communicate(timeout=180)
+        assert again.returncode == 0, printed
+        assert all((out / "cells" / cell / "result.json").read_bytes() == content for cell, content in done.items())
+        assert_same(out, undisturbed)
+    finally:
+        subprocess.run(["umount", str(out)], check=True)
+
+
+def test_status_and_clean(finished: Path, grid: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    cells = sorted(finished.glob("cells/*"))
+    (cells[0] / "result.json").unlink()
+    (cells[0] / "checkpoint.pt").write_bytes(b"orphan")
+    (cells[1] / "checkpoint.pt").write_bytes(b"orphan")
+    (cells[1] / ".result.json.x1").write_bytes(b"half")
+    damage(cells[2] / "predictions.npz", "flip", 0.5)
+    assert bench.main(["status", "--grid", str(grid), "--out", str(finished)]) == 0
+    shown = " ".join("".join(capfd.readouterr().out.split()).split("│"))
+    assert "small:1waiting,6done,1damaged" in shown or {"1 waiting", "1 damaged"} <= set(shown.split(", ")) or "1damaged" in shown
+    assert bench.main(["clean", "--out", str(finished)]) == 0
+    assert not (cells[1] / "checkpoint.pt").exists()
+    assert not (cells[1] / ".result.json.x1").exists()
+    assert (cells[0] / "checkpoint.pt").exists()
+    assert all((cell / "result.json").exists() for cell in cells[1:])
