@@ -116,16 +116,17 @@ def train(
     state = checkpoints.load() if checkpoints else None
     first = 0 if state is None else state["stage"]
     for number, (stage, recipe) in enumerate(plan[first:], start=first):
-        _run_stage(run, number, stage, recipe, state, last_stage=number == len(plan) - 1)
+        before = sum(earlier.epochs for earlier, _ in plan[:number])
+        _run_stage(run, number, before, stage, recipe, state, last_stage=number == len(plan) - 1)
         state = None
     classifier.set_trainable(())
     return run.trained
 
 
-def _run_stage(run: Run, number: int, stage: Stage, recipe: Recipe, state: dict[str, Any] | None, *, last_stage: bool) -> None:
-    """Train one stage, or what a checkpoint of it has left."""
+def _run_stage(run: Run, number: int, before: int, stage: Stage, recipe: Recipe, state: dict[str, Any] | None, *, last_stage: bool) -> None:
+    """Train one stage, after ``before`` epochs of earlier ones, or what a checkpoint of it has left."""
     classifier, parts, history = run.trained.classifier, run.parts, run.trained.history
-    views, before = stage.views or classifier.head.views, len(history)
+    views = stage.views or classifier.head.views
     epochs = [Epoch(views, recipe.augmentation(), recipe.batch_size, recipe.drop_last, stage.sampler, run.cell.seed, before + k) for k in range(stage.epochs)]
     steps = len(epochs[0].slices(len(parts.train)))
     classifier.set_trainable(stage.trainable)

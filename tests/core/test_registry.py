@@ -72,9 +72,9 @@ def test_options_without_a_type_or_a_default_and_with_types_as_text() -> None:
 
 def test_everything_in_the_packages_is_discovered() -> None:
     assert {"dl2pa", "etf", "hpn", "psc", "word2vec"} <= set(HEADS.names())
-    assert BACKBONES.names() == ["fast_convnet", "resnet32", "timm"]
+    assert {"fast_convnet", "resnet32", "timm"} <= set(BACKBONES.names())
     small = {"cifar10", "cifar100", "digits", "fashion-mnist", "folder", "parquet", "stl10", "svhn", "svhn-lt-refbug", "tiny-imagenet"}
-    assert set(DATASETS.names()) == small | {"imagenet", "imagenet-lt", "inaturalist2018"}
+    assert set(DATASETS.names()) >= small | {"imagenet", "imagenet-lt", "inaturalist2018"}
 
 
 def test_every_head_names_paper_source_and_deviations() -> None:

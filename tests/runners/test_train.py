@@ -65,8 +65,13 @@ def test_for_one_seed_all_heads_see_the_same_batches(monkeypatch: pytest.MonkeyP
     first = seen("psc")
     assert len(first) == 2 * (len(digits().train) // 128)
     for head in FIVE[1:]:
-        other = seen(head)
-        assert all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(first, other, strict=True))
+        assert all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(first, seen(head), strict=True))
+    # Also a head of two stages and two views: its first view is the others' only one, until its second stage draws by class.
+    staged = seen("throwaway")
+    for (a, b), (c, d) in list(zip(first, staged, strict=True))[: len(first) // 2]:
+        assert torch.equal(a[0], c[0])
+        assert torch.equal(b, d)
+    assert staged[0][0].shape[0] == 2
 
 
 @pytest.mark.parametrize(
@@ -155,7 +160,7 @@ def test_stages_views_hooks_clusters_and_samplers(recording: Any, monkeypatch: p
 
     def spy(run: Any, *arguments: Any, **keywords: Any) -> None:
         original(run, *arguments, **keywords)
-        backbones.append(states(run.classifier))
+        backbones.append(states(run.trained.classifier))
 
     monkeypatch.setattr(run_stage, spy)
     run = train(recording, digits(), CPU, lambda _: None)
@@ -275,9 +280,17 @@ def test_the_optimiser_holds_every_trainable_parameter_once() -> None:
     assert sorted(held) == sorted(id(p) for p in classifier.parameters())
 
 
-def test_bf16_reaches_the_head_as_float32() -> None:
-    classifier = build(cell("psc"), digits().info(0), bf16=True)
-    assert classifier.features(torch.randn(4, 1, 8, 8)).dtype == torch.float32
+def test_the_backbone_computes_in_bf16_and_projection_and_head_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, images = build(cell("psc"), digits().info(0), bf16=True), torch.randn(4, 1, 8, 8)
+    seen: dict[str, tuple[torch.dtype, torch.dtype]] = {}
+    for name in ("backbone", "projection", "head.linear"):
+        classifier.get_submodule(name).register_forward_hook(lambda _, given, made, name=name: seen.update({name: (given[0].dtype, made.dtype)}))
+    classifier.head.logits(classifier.features(images))
+    assert seen["backbone"][1] == torch.bfloat16
+    assert seen["projection"] == seen["head.linear"] == (torch.float32, torch.float32)
+    classifier.bf16 = False
+    classifier.features(images)
+    assert seen["backbone"][1] == torch.float32
 
 
 def test_the_long_tailed_recipe_warms_up_and_drops_as_the_papers_do() -> None:
