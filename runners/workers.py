@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from core.errors import UserError
@@ -75,7 +76,7 @@ class _Sender:
 
 def _work(job: Job, number: int, pipe: Connection) -> None:
     """Run in a worker process: plan the grid, and train what no other process has."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, _interrupt_once)
     _follow_parent()
     try:
         for path in job.plugins:
@@ -89,6 +90,12 @@ def _work(job: Job, number: int, pipe: Connection) -> None:
         os._exit(130)
     except OSError as error:
         pipe.send(("unwritable", error.errno, error.strerror, error.filename))
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    """Interrupt the work for the first SIGINT; Ctrl-C reaches a worker from the terminal and from its parent, and the second must not spoil the checkpoint."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _follow_parent() -> None:
