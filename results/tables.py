@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+import rich.box
 import rich.table
 
 # What distinguishes one comparison from another: within one, only head, feature dimension and seed vary.
@@ -187,13 +188,13 @@ def _marked(table: Table, left: str, right: str) -> pd.DataFrame:
 
 
 def terminal(table: Table) -> rich.table.Table:
-    """Return the table for a terminal, without its caption."""
-    shown = rich.table.Table()
+    """Return the table for a terminal, without its caption, narrow enough for five dimensions in 80 columns."""
+    shown = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     cells = _marked(table, "[bold]", "[/bold]").reset_index()
     for column in cells.columns:
-        shown.add_column(str(column), justify="left" if column in table.cells.index.names else "right")
+        shown.add_column(str(column), justify="left" if column in table.cells.index.names else "right", no_wrap=True)
     for row in cells.itertuples(index=False):
-        shown.add_row(*map(str, row))
+        shown.add_row(*(str(text).replace(" ± ", "±") for text in row))
     return shown
 
 
