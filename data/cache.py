@@ -23,7 +23,8 @@ from core.registry import Entry
 from data import longtail
 from data.registry import Dataset, ImageSet
 
-FORMAT = 1
+FORMAT = 2
+KEYS = {"format", "version", "fingerprint", "class_names", "mean", "std", "sources", "draw", "ranges", "counts", "arrays", "read_from"}
 FOLDER = ".headbench"
 
 
@@ -95,7 +96,7 @@ def read_meta(folder: Path) -> dict[str, Any] | None:
     """Return what a cache says of itself, or None where it is absent, unreadable or of another format."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        return meta if meta["format"] == FORMAT else None
+        return meta if meta["format"] == FORMAT and set(meta) == KEYS else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -179,6 +179,16 @@ def test_another_version_is_read_again(data_root: Path) -> None:
     assert READS == ["toy", "toy"]
 
 
+@pytest.mark.parametrize("key", [None, "read_from", "draw"])
+def test_the_cache_of_another_format_is_read_again(data_root: Path, key: str | None) -> None:
+    load(data_root)
+    meta = data_root / ".headbench" / "toy" / "meta.json"
+    contents = json.loads(meta.read_text())
+    meta.write_text(json.dumps(contents | {"format": 1} if key is None else {name: value for name, value in contents.items() if name != key}))
+    assert pixels(load(data_root).train) == list(range(24))
+    assert READS == ["toy", "toy"]
+
+
 @pytest.mark.parametrize("name", ["train_images.npy", "test_labels.npy", "val_images.npy", "meta.json"])
 @pytest.mark.parametrize("keep", [None, 0, 100])
 def test_a_truncated_or_missing_file_makes_no_cache(data_root: Path, name: str, keep: int | None) -> None:
