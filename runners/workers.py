@@ -76,7 +76,8 @@ class _Sender:
 
 def _work(job: Job, number: int, pipe: Connection) -> None:
     """Run in a worker process: plan the grid, and train what no other process has."""
-    signal.signal(signal.SIGINT, _interrupt_once)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is under nohup
+        signal.signal(signal.SIGINT, _interrupt_once)
     _follow_parent()
     try:
         for path in job.plugins:

@@ -51,7 +51,16 @@ def launch(grid: Path, out: Path, *more: str, slow: float = 0.0) -> "subprocess.
             f"def slowly(self, state):\n    time.sleep({slow})\n    self.seconds = 0\n    offer(self, state)\nCheckpoints.offer = slowly\n"
         )
         words += ["--plugin", str(plugin)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=environment)
+    return subprocess.Popen(
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=environment,
+        # Where the suite itself was started in the background, SIGINT is ignored, and children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 @pytest.fixture(scope="module")
