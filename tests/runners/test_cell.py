@@ -11,6 +11,7 @@ import torch
 import yaml
 from rich.console import Console
 
+from core.errors import UserError
 from heads import Context
 from heads.psc import PSCHead
 from results import metrics, store
@@ -18,7 +19,7 @@ from runners import cell as cells
 from runners import schedule
 from runners.display import Display
 from runners.train import train
-from tests.runners.helpers import CPU, cell, digits, planned
+from tests.runners.helpers import CPU, QUICK, cell, digits, planned
 
 
 def run(plan: list[Any], out: Path) -> str:
@@ -132,3 +133,29 @@ def test_finalize_runs_on_the_weights_of_each_selection(tmp_path: Path) -> None:
     finally:
         del HEADS._entries["finalizing"]
     assert Finalizing.calls == len(result["selections"]) == 3
+
+
+def test_running_out_of_device_memory_names_a_batch_size_to_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError("tried to allocate")
+
+    monkeypatch.setattr(cells, "train", exhausted)
+    assert "failed: CUDA out of memory; try --set recipe.batch_size=64" in run(planned(cell("psc")), tmp_path)
+
+
+def test_a_result_of_a_newer_schema_is_refused_and_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned(cell("psc"))
+    monkeypatch.setattr(store, "SCHEMA", 99)
+    run(plan, tmp_path)
+    monkeypatch.undo()
+    file = store.cell_folder(tmp_path, plan[0].cell_id) / "result.json"
+    before = file.read_bytes()
+    with pytest.raises(UserError, match=r"result.json has schema 99, written by a newer headbench; this one knows 1"):
+        schedule.pending(plan, tmp_path, retry_failed=True)
+    assert file.read_bytes() == before
+
+
+def test_a_failed_training_keeps_its_history(tmp_path: Path) -> None:
+    (one,) = planned(cell("psc", recipe=QUICK | {"lr": 1e30}))
+    assert "failed: NonFiniteLossError: the training loss is nan in epoch" in run([one], tmp_path)
+    assert (store.cell_folder(tmp_path, one.cell_id) / "history.csv").is_file()

@@ -165,3 +165,61 @@ def test_the_long_tailed_recipes_are_the_papers(name: str) -> None:
     recipe = recipes.load(name, {}, "here")
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay, recipe.mixup) == (200, 128, 0.1, 2e-4, 1.0)
     assert (recipe.pad, recipe.flip) == ((4, True) if name == "lt" else (0, False))
+
+
+CHANGES: dict[str, Any] = {
+    "dataset": "cifar10",
+    "dataset_version": 99,
+    "dataset_options": {"labels": "coarse"},
+    "imbalance_factor": 7.0,
+    "imbalance_profile": "step",
+    "imbalance_seed": 5,
+    "backbone": "resnet32",
+    "backbone_version": 99,
+    "backbone_options": {"width": 3},
+    "projection": "none",
+    "feature_dim": 77,
+    "head": "etf",
+    "head_version": 99,
+    "head_options": {"loss_scale": 77.0},
+    "head_files": {"vectors": "abc"},
+    "recipe": recipes.load("paper", {}, "here"),
+    "val_fraction": 0.3,
+    "split_seed": 5,
+    "seed": 77,
+    "precision": "bf16",
+}
+RECIPE_CHANGES: dict[str, Any] = {
+    "epochs": 77,
+    "batch_size": 77,
+    "drop_last": False,
+    "optimiser": "adamw",
+    "lr": 0.77,
+    "momentum": 0.77,
+    "nesterov": False,
+    "weight_decay": 0.77,
+    "schedule": recipes.Cosine(name="cosine"),
+    "pad": 3,
+    "flip": True,
+    "cutout": 3,
+    "mixup": 0.7,
+    "cutmix": 0.7,
+    "policy": "trivial",
+    "color_jitter": 0.7,
+    "random_erasing": 0.7,
+    "normalisation": recipes.Normalisation(mean=(0.1,), std=(0.2,)),
+}
+
+
+def test_every_scientific_field_counts_and_nothing_else_is_there() -> None:
+    """A new field of a cell or a recipe must be put into one of the tables above, or be a label."""
+    base = cell("hpn")
+    labels = {name for name in type(base).model_fields if name.endswith("_label")}
+    assert set(CHANGES) == set(type(base).model_fields) - labels
+    assert set(RECIPE_CHANGES) == set(type(base.recipe).model_fields) - {"loss_scale"}
+    changed = [base.model_copy(update={name: value}) for name, value in CHANGES.items()]
+    changed += [base.model_copy(update={"recipe": base.recipe.model_copy(update={name: value})}) for name, value in RECIPE_CHANGES.items()]
+    ids = [one.cell_id("data") for one in (base, *changed)]
+    assert len(set(ids)) == len(ids)
+    for name in labels:
+        assert base.model_copy(update={name: "other"}).cell_id("data") == base.cell_id("data")
