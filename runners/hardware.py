@@ -46,7 +46,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def share(workers: int | None, threads: int | None, cells: int) -> tuple[int, int]:
+def share(workers: int | None, threads: int | None, cells: int, device: str) -> tuple[int, int]:
     """Return workers and threads of each, one thread count for the whole grid.
 
     By default one worker per CUDA device, else one per CPU core up to 8, and the cores divided among them: on two cores two workers of one thread finish a grid
@@ -56,9 +56,11 @@ def share(workers: int | None, threads: int | None, cells: int) -> tuple[int, in
         workers: as asked for, or None.
         threads: as asked for, or None.
         cells: in the whole grid, not only those that are left: the share must not change when a grid is resumed.
+        device: ``auto``, ``cpu`` or ``cuda``.
     """
     if workers is None:
-        workers = torch.cuda.device_count() or max(min(cores() // (threads or 1), MOST_WORKERS, cells), 1)
+        devices = 0 if device == "cpu" else torch.cuda.device_count()
+        workers = devices or max(min(cores() // (threads or 1), MOST_WORKERS, cells), 1)
     return workers, threads or max(cores() // workers, 1)
 
 

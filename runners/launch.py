@@ -85,7 +85,7 @@ def prepare(
     cells = config.expand(parsed, precision)
     chosen = {id(cell) for cell in selection.choose(cells, selection.assignments(where, "--where"))}
     root = data_folder(data)
-    team, threads = hardware.share(workers, threads, len(cells))
+    team, threads = hardware.share(workers, threads, len(cells), device)
     machine = hardware.set_up(device, threads, precision)
     planned = plan.make(cells, root, machine)
     wanted = [p for p in planned if id(p.cell) in chosen]
