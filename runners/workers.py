@@ -164,19 +164,19 @@ def run(job: Job, cells: list[Planned], workers: int, events: Events, stopped: C
 
 def _listen(worker: _Worker, planned: dict[str, Planned], events: Events) -> bool:
     """Take what a worker has sent; return False when it has ended."""
-    try:
-        while worker.pipe.poll():
+    while worker.pipe.poll():
+        try:
             kind, *content = worker.pipe.recv()
-            if kind == "unwritable":
-                raise OSError(*content)
-            if kind == "ended":
-                worker.ended = True
-                continue
-            worker.cell_id = content[0] if kind in {"started", "epoch"} else None
-            worker.worked = True
-            getattr(events, kind)(planned[content[0]], *content[1:])
-    except EOFError:
-        return False
+        except (EOFError, OSError):  # the latter if it was killed in the middle of a message
+            return False
+        if kind == "unwritable":
+            raise OSError(*content)
+        if kind == "ended":
+            worker.ended = True
+            continue
+        worker.cell_id = content[0] if kind in {"started", "epoch"} else None
+        worker.worked = True
+        getattr(events, kind)(planned[content[0]], *content[1:])
     return True
 
 
