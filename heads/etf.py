@@ -9,9 +9,9 @@ from torch import Tensor
 from core.batch import DataInfo, Targets
 from core.random import generator
 from heads.base import Context
+from heads.codes import simplex
 from heads.fixed import FixedPrototypeHead, unit
 from heads.losses import dot_regression, mixed
-from heads.prototypes import simplex
 from heads.registry import register
 
 

@@ -10,10 +10,10 @@ from heads.registry import register
 
 @register(
     "hpn",
-    version=1,
+    version=2,
     paper="Mettes et al., NeurIPS 2019",
     source="squared cosine loss and maximally separated prototypes, as the paper means them",
-    deviations="the loss is a batch mean (loss_scale 128 gives the paper's sum over 128); prototypes by L-BFGS, not projected gradient descent",
+    deviations="the loss is a batch mean (loss_scale 128 gives the sum over 128); prototypes in closed form or by L-BFGS, not projected gradient descent",
 )
 class HPNHead(FixedPrototypeHead):
     """Fixed prototypes of small maximal cosine; loss (1 - cos(z, p_y))^2; predicts the nearest prototype.
@@ -22,7 +22,7 @@ class HPNHead(FixedPrototypeHead):
         info: facts of the data.
         feature_dim: d.
         loss_scale: factor on the batch mean of the loss.
-        prototype_seed: seed of the prototypes' random starts.
+        prototype_seed: seed of the prototypes.
     """
 
     def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0, prototype_seed: NonNegativeInt = 0) -> None:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-Array = NDArray[np.float64]
+from heads.codes import Array, simplex, simplex_blocks
 
 # Log-sum-exp's inverse temperatures: the last is sharp enough that the smooth maximum is the maximum to about 1e-4.
 ANNEALED = (30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)
@@ -22,26 +21,6 @@ UNIFORM = (4.0,)
 UNIFORM_ITERATIONS = 5000
 RESTARTS = 6
 VERSION = 2
-
-
-def simplex(num_classes: int, dim: int) -> Array:
-    """Return the C vertices of the regular simplex as unit rows (C, d): every cosine is -1/(C-1).
-
-    Source: Kasarla et al., NeurIPS 2022, in its iterative form; zero-padded to d.
-
-    Raises:
-        ValueError: if d < C - 1, where no simplex exists.
-    """
-    if dim < num_classes - 1:
-        raise ValueError(f"a simplex of {num_classes} points needs at least {num_classes - 1} dimensions, not {dim}")
-    points = np.zeros((num_classes, dim))
-    height = 1.0
-    for row in range(num_classes - 1):
-        rest = num_classes - 1 - row
-        points[row, row] = height
-        points[row + 1 :, row] = -height / rest
-        height *= np.sqrt(1 - 1 / rest**2)
-    return points
 
 
 def max_cosine(points: Array) -> float:
@@ -93,7 +72,13 @@ def minimise_log_sum_exp(num_classes: int, dim: int, betas: tuple[float, ...], s
 
 
 def separated(num_classes: int, dim: int, seed: int = 0) -> Tensor:
-    """Return prototypes (C, d) float64 of small maximal cosine: the simplex where C <= d + 1, else annealed log-sum-exp."""
+    """Return prototypes (C, d) float64 of small maximal cosine.
+
+    The simplex where C <= d + 1, orthogonal simplices where C <= 2d (both optimal; the seed deals the vertices to the classes), else annealed log-sum-exp.
+    """
+    if dim + 2 <= num_classes <= 2 * dim:
+        order = np.random.default_rng(seed).permutation(num_classes)
+        return torch.from_numpy(simplex_blocks(num_classes, dim)[order])
     return _spread("separated", num_classes, dim, ANNEALED, STAGE_ITERATIONS, seed)
 
 

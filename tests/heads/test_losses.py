@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from core.batch import Targets
+from heads.codes import simplex
 from heads.losses import confidence_scale, cross_entropy, mixed, squared_cosine
-from heads.prototypes import simplex
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 100])

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
 from heads import prototypes
-from heads.prototypes import max_cosine, separated, simplex, uniform, uniformity
+from heads.codes import simplex, simplex_blocks
+from heads.prototypes import max_cosine, separated, uniform, uniformity
 
 
 @pytest.mark.parametrize("num_classes", [2, 3, 10, 1000])
@@ -24,6 +25,33 @@ def test_a_simplex_is_padded_or_refused() -> None:
     assert np.all(simplex(4, 10)[:, 3:] == 0)
     with pytest.raises(ValueError, match="needs at least 3 dimensions, not 2"):
         simplex(4, 2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(dim=st.integers(2, 120), share=st.floats(0, 1))
+def test_orthogonal_simplices(dim: int, share: float) -> None:
+    """Unit rows that span all of R^d, sum to zero and have no cosine above 0; each touches simplex mates only."""
+    num_classes = dim + 2 + round(share * (dim - 2))
+    points = simplex_blocks(num_classes, dim)
+    gram = points @ points.T
+    assert points.shape == (num_classes, dim)
+    assert np.allclose(np.diag(gram), 1, atol=1e-12)
+    assert abs(max_cosine(points)) <= 1e-12
+    assert np.linalg.matrix_rank(points) == dim
+    assert np.allclose(points.sum(axis=0), 0, atol=1e-10)
+    sizes = 1 + (gram < -1e-9).sum(axis=1)
+    assert sizes.max() - sizes.min() <= 1
+
+
+@pytest.mark.parametrize(("num_classes", "dim"), [(6, 5), (6, 2), (7, 3)])
+def test_orthogonal_simplices_are_refused_elsewhere(num_classes: int, dim: int) -> None:
+    with pytest.raises(ValueError, match=f"not d = {dim}"):
+        simplex_blocks(num_classes, dim)
+
+
+@pytest.mark.parametrize(("num_classes", "dim"), [(100, 50), (100, 84), (200, 100), (1000, 512)])
+def test_separated_is_optimal_up_to_twice_the_dimension(num_classes: int, dim: int) -> None:
+    assert abs(max_cosine(separated(num_classes, dim).numpy())) <= 1e-12
 
 
 @pytest.mark.parametrize(
@@ -88,4 +116,5 @@ def test_the_cache_is_used_and_a_damaged_file_is_not(monkeypatch: pytest.MonkeyP
 
 
 def test_seeds_give_other_prototypes() -> None:
-    assert not np.allclose(separated(7, 3, seed=0), separated(7, 3, seed=1))
+    for dim in (3, 4):
+        assert not np.allclose(separated(7, dim, seed=0), separated(7, dim, seed=1))
