@@ -10,9 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+import results
 from core.errors import UserError, suggest
-from results import report, store, tables
-from runners import config, datasets, grammar, launch, listing, plan, plugins, selection, status
+from results import figures, report, sphere, store, tables
+from runners import certificates, config, datasets, grammar, launch, listing, plan, plugins, selection, status
 from runners.launch import data_folder
 
 
@@ -149,6 +150,38 @@ def run_data(arguments: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def show_prototypes(arguments: argparse.Namespace, console: Console) -> int:
+    """Print certificates of prototypes and draw those in two and three dimensions, or rebuild the table of the harness."""
+    if arguments.rebuild_table:
+        for (num_classes, dim), cosine in certificates.rebuild_table():
+            console.print(f"{num_classes} x {dim}: max cosine {cosine:.5f}")
+        return 0
+    if arguments.classes is None or arguments.dim is None:
+        raise UserError("prototypes: the number of classes and the dimension are missing, as in: bench.py prototypes 100 25")
+    methods = list(certificates.METHODS) if arguments.compare else [arguments.method]
+    table, pictures = Table(*certificates.TITLES), {}
+    for method, points, found in certificates.certified(methods, arguments.classes, arguments.dim, arguments.seed):
+        table.add_row(*certificates.row(method, found))
+        pictures[f"{method}: max cosine {found.max_cosine:.4f}"] = points
+    console.print(table)
+    console.print(certificates.bound(arguments.classes, arguments.dim), highlight=False)
+    if arguments.dim in (2, 3):
+        file = arguments.png or Path(f"prototypes-{arguments.classes}x{arguments.dim}.png")
+        store.write_bytes(file, figures.encode(sphere.prototypes(pictures), "png"))
+        console.print(f"written: {file}", soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
+def run_toy(out: Path, console: Console) -> int:
+    """Run the grid ``toy`` and draw its features."""
+    status = run(grammar.parse(["run", "--grid", "toy", "--out", str(out)]), console)
+    rows = results.load(out, "toy")
+    file = store.grid_folder(out, "toy") / "figures" / "circle.png"
+    store.write_bytes(file, figures.encode(sphere.toy(rows[rows["selection"] == "last"], out), "png"))
+    console.print(f"picture: {file}", soft_wrap=True, markup=False, highlight=False)
+    return status
+
+
 def dispatch(arguments: argparse.Namespace, console: Console) -> int:
     """Run one command; return the exit status."""
     for plugin in getattr(arguments, "plugin", []):
@@ -158,6 +191,10 @@ def dispatch(arguments: argparse.Namespace, console: Console) -> int:
             return show_list(arguments.what, console)
         case "data":
             return run_data(arguments, console)
+        case "toy":
+            return run_toy(arguments.out, console)
+        case "prototypes":
+            return show_prototypes(arguments, console)
         case "clean":
             return clean(arguments.out, console)
         case "report":

@@ -75,11 +75,14 @@ class Head(nn.Module):
 
     Attributes:
         views: class level, the named views that this head wants of each sample.
-        native_scale: the scale s inside :meth:`logits`; ``logits / native_scale`` are the unscaled scores of the ``raw`` calibration view.
     """
 
     views: tuple[str, ...] = ("weak",)
-    native_scale: float = 1.0
+
+    @property
+    def native_scale(self) -> float:
+        """The scale s inside :meth:`logits`; ``logits / native_scale`` are the unscaled scores of the ``raw`` calibration view."""
+        return 1.0
 
     @classmethod
     def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:

@@ -1,15 +1,17 @@
 """DL2PA: fixed uniform prototypes whose classes are re-assigned to them every epoch by bipartite matching."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from core.batch import DataInfo, Targets
+from heads import prototypes as geometry
 from heads.assignment import assign
 from heads.base import Context
-from heads.fixed import FixedPrototypeHead, unit
-from heads.prototypes import uniform
+from heads.fixed import FixedPrototypeHead, Objective
 from heads.registry import register
 
 MOMENTUM = 0.9
@@ -19,28 +21,54 @@ MOMENTUM = 0.9
     "dl2pa",
     version=1,
     paper="Saadabadi et al., CVPR 2024",
-    source="balanced loss, class-mean momentum 0.9 and one Hungarian assignment an epoch, as the paper means them",
+    source="balanced loss, class-mean momentum 0.9 and one Hungarian assignment an epoch, as the paper means them; queue 'reference' is the released code's",
     deviations=(
-        "a class's momentum takes the mean of its samples in the batch (the released code keeps 1.9 q + 0.1 of the last one); the class means start at zero "
-        "instead of noise; re-assignment happens before an epoch, so that evaluation and weights agree; the loss is a batch mean (loss_scale 128 gives the sum)"
+        "a class's momentum takes the mean of its samples in the batch and starts at zero (queue 'reference': 1.9 q + 0.1 of its last sample, from noise); "
+        "re-assignment happens before an epoch, so that evaluation and weights agree; the loss is a batch mean (loss_scale 128 gives the sum); "
+        "for long tails set loss, batch_norm and batch_weights as the paper does"
     ),
 )
 class DL2PAHead(FixedPrototypeHead):
-    """Fixed uniform prototypes, a running mean direction per class, and the matching of both that is most similar in total.
+    """Fixed uniform prototypes P, a running mean direction Q of each class, and the matching A of both that is most similar in total.
 
     Args:
         info: facts of the data.
         feature_dim: d.
-        loss_scale: factor on the batch mean of (1 - cos(z, p_y))^2.
-        prototype_seed: seed of the prototypes' random starts.
+        loss_scale: factor on the batch mean of the loss.
+        prototypes: how P is made: ``separated``, ``uniform``, ``simplex``, ``orthoplex``, ``hpn-pgd``, ``ebv`` or ``random``, or a file of your own.
+        prototype_seed: seed of the prototypes.
+        loss: ``squared-cosine`` as on balanced data, ``dot-regression`` as on long tails, or ``cross-entropy`` on the scaled cosines.
+        batch_weights: E_c = sqrt((B/K)/n_c), the class weights of each batch, in the dot regression; without them 1.
+        batch_norm: batch normalisation of the features before they are brought to unit length, as on long tails.
+        queue: ``mean``, q_c <- normalise(0.9 q_c + 0.1 mean of the class in the batch), or ``reference``, as the released code does:
+            q_c <- normalise(1.9 q_c + 0.1 z) with the class's last sample z, which depends on the order of the batch.
+        assignment_period: epochs from one assignment to the next; 0 for none, the static head.
+        freeze_epoch: the first epoch without a new assignment, or None.
     """
 
     class_means: Tensor
     assignment: Tensor
 
-    def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0, prototype_seed: NonNegativeInt = 0) -> None:
-        super().__init__(uniform(info.num_classes, feature_dim, prototype_seed), loss_scale)
-        self.register_buffer("class_means", torch.zeros(info.num_classes, feature_dim))
+    def __init__(
+        self,
+        info: DataInfo,
+        feature_dim: int,
+        *,
+        loss_scale: PositiveFloat = 1.0,
+        prototypes: str = "uniform",
+        prototype_seed: NonNegativeInt = 0,
+        loss: Objective = "squared-cosine",
+        batch_weights: bool = False,
+        batch_norm: bool = False,
+        queue: Literal["mean", "reference"] = "mean",
+        assignment_period: NonNegativeInt = 1,
+        freeze_epoch: NonNegativeInt | None = None,
+    ) -> None:
+        bank = geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed)
+        super().__init__(bank, loss_scale, objective=loss, batch_weights=batch_weights, batch_norm=batch_norm)
+        self.queue, self.assignment_period, self.freeze_epoch = queue, assignment_period, freeze_epoch
+        shape = (info.num_classes, feature_dim)
+        self.register_buffer("class_means", torch.zeros(shape) if queue == "mean" else torch.randn(shape, generator=info.generator))
         self.register_buffer("assignment", torch.arange(info.num_classes))
 
     def prototypes(self) -> Tensor:
@@ -48,19 +76,29 @@ class DL2PAHead(FixedPrototypeHead):
         return self.bank[self.assignment]
 
     def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
-        """Move the mean of every class in the batch: q_c <- normalise(0.9 q_c + 0.1 mean of its unit features)."""
+        """Move the running mean direction of every class in the batch."""
+        super().observe(features, targets, context)
         labels = context.gather(targets.labels.repeat(features.shape[0]))
-        z = context.gather(unit(features).flatten(0, 1))
+        z = context.gather(self.directions(features).flatten(0, 1))
         # A product with one-hot labels, because index_add is not deterministic on CUDA.
         members = (labels[:, None] == torch.arange(len(self.bank), device=labels.device)).to(z.dtype)
         counts = members.sum(dim=0)[:, None]
-        means = members.T @ z / counts.clamp(min=1)
-        moved = F.normalize(MOMENTUM * self.class_means + (1 - MOMENTUM) * means, dim=1)
-        self.class_means.copy_(torch.where(counts > 0, moved, self.class_means))
+        if self.queue == "mean":
+            moved = MOMENTUM * self.class_means + (1 - MOMENTUM) * (members.T @ z / counts.clamp(min=1))
+            self.class_means.copy_(torch.where(counts > 0, F.normalize(moved, dim=1), self.class_means))
+        else:
+            places = torch.arange(1, len(z) + 1, device=z.device, dtype=z.dtype)
+            last = (members * places[:, None]).argmax(dim=0)
+            moved = (1 + MOMENTUM) * self.class_means + (1 - MOMENTUM) * z[last]
+            self.class_means.copy_(F.normalize(torch.where(counts > 0, moved, self.class_means), dim=1))
 
     def on_epoch_start(self, context: Context) -> dict[str, float]:
         """Re-assign classes to prototypes by the class means so far; log how many classes moved and the total similarity."""
-        new, total = assign(self.class_means @ self.bank.T)
-        changes = int((new != self.assignment.cpu()).sum())
+        if not self.assignment_period:
+            return {}
+        due = context.epoch % self.assignment_period == 0 and (self.freeze_epoch is None or context.epoch < self.freeze_epoch)
+        similarity = (self.class_means @ self.bank.T).cpu()
+        old = self.assignment.cpu().clone()
+        new = assign(similarity) if due else old
         self.assignment.copy_(new)
-        return {"assignment_changes": float(changes), "assignment_similarity": total}
+        return {"assignment_changes": float((new != old).sum()), "assignment_similarity": float(similarity.double().gather(1, new[:, None]).sum())}

@@ -1,17 +1,14 @@
 """ETF: a fixed simplex equiangular tight frame and the dot-regression loss."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveFloat
-from torch import Tensor
 
-from core.batch import DataInfo, Targets
+from core.batch import DataInfo
 from core.random import generator
-from heads.base import Context
 from heads.codes import simplex
-from heads.fixed import FixedPrototypeHead, unit
-from heads.losses import dot_regression, mixed
+from heads.fixed import FixedPrototypeHead
 from heads.registry import register
 
 
@@ -19,16 +16,19 @@ from heads.registry import register
     "etf",
     version=2,
     paper="Yang et al., NeurIPS 2022",
-    source="simplex ETF (its definition) and the dot-regression loss with E_W = E_H = 1",
-    deviations="the released code's batch normalisation before the head and its class weights per batch are left out, since the balanced loss has neither",
+    source="simplex ETF (its definition) and the dot-regression loss; batch_norm and batch_weights are those of the released code for long tails",
+    deviations="both are off by default, since the balanced loss has neither; batch_weights come from the unmixed labels, as in the code",
 )
 class ETFHead(FixedPrototypeHead):
-    """A randomly rotated simplex; loss (w_y . z - 1)^2 / 2 on unit features z; predicts the nearest vertex.
+    """A randomly rotated simplex M; loss E_y^2 (m_y . z - 1)^2 / 2 on unit features z; predicts the nearest vertex.
 
     Args:
         info: facts of the data.
         feature_dim: d >= C - 1.
         loss_scale: factor on the batch mean of the loss.
+        loss: ``dot-regression``, or ``cross-entropy`` on the scaled cosines.
+        batch_weights: E_c = sqrt((B/K)/n_c), the class weights of each batch, in the dot regression; without them 1.
+        batch_norm: batch normalisation of the features before they are brought to unit length.
         prototype_seed: seed of the rotation, the same for all seeds of a grid, as for the other fixed heads.
     """
 
@@ -38,11 +38,17 @@ class ETFHead(FixedPrototypeHead):
         needed = info.num_classes - 1
         return None if feature_dim >= needed else f"a simplex ETF of {info.num_classes} classes needs d >= {needed}"
 
-    def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0, prototype_seed: NonNegativeInt = 0) -> None:
+    def __init__(
+        self,
+        info: DataInfo,
+        feature_dim: int,
+        *,
+        loss_scale: PositiveFloat = 1.0,
+        loss: Literal["dot-regression", "cross-entropy"] = "dot-regression",
+        batch_weights: bool = False,
+        batch_norm: bool = False,
+        prototype_seed: NonNegativeInt = 0,
+    ) -> None:
         gaussian = torch.randn(feature_dim, feature_dim, generator=generator(prototype_seed, "etf rotation"), dtype=torch.float64)
-        rotation = torch.linalg.qr(gaussian).Q
-        super().__init__(torch.from_numpy(simplex(info.num_classes, feature_dim)) @ rotation, loss_scale)
-
-    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
-        """Return loss_scale x mean (w_y . z - 1)^2 / 2 over views and samples of features (V, B, d)."""
-        return self.loss_scale * mixed(lambda z, labels: dot_regression(z, self.bank, labels), unit(features), targets)
+        frame = torch.from_numpy(simplex(info.num_classes, feature_dim)) @ torch.linalg.qr(gaussian).Q
+        super().__init__(frame, loss_scale, objective=loss, batch_weights=batch_weights, batch_norm=batch_norm)

@@ -1,17 +1,18 @@
-"""What heads with fixed prototypes share: the buffer, the cosine scores and the squared cosine loss."""
+"""What heads with fixed prototypes share: the buffer, the cosine scores and the choice of loss."""
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
-from core.batch import Targets
+from torch import Tensor, nn
+
+from core.batch import DataInfo, Targets
+from heads import prototypes as geometry
 from heads.base import Context, Head
-from heads.losses import confidence_scale, mixed, squared_cosine
+from heads.losses import batch_class_weights, confidence_scale, cross_entropy, dot_regression, mixed, squared_cosine
+from heads.normalisation import BatchNorm, unit
 
-
-def unit(x: Tensor) -> Tensor:
-    """Return x (..., d) with unit rows; lengths below 1e-6 are taken as 1e-6, so that a zero row keeps a bounded gradient."""
-    return F.normalize(x, dim=-1, eps=1e-6)
+Objective = Literal["squared-cosine", "dot-regression", "cross-entropy"]
 
 
 class FixedPrototypeHead(Head):
@@ -20,28 +21,73 @@ class FixedPrototypeHead(Head):
     Args:
         prototypes: (C, d) float64 with unit rows.
         loss_scale: factor on the batch mean of the loss.
+        objective: ``squared-cosine``, (1 - cos)^2; ``dot-regression``, half of it; or ``cross-entropy`` on the scaled cosines.
+        scale: s of the logits s cos, or None for the s at which a vertex of a C-simplex has confidence 0.99.
+        batch_weights: weight dot regression by the inverse class frequencies of the batch.
+        batch_norm: normalise features by batch statistics before they are brought to unit length.
     """
 
     bank: Tensor
 
-    def __init__(self, prototypes: Tensor, loss_scale: float) -> None:
+    @classmethod
+    def supports(cls, info: DataInfo, feature_dim: int, *, prototypes: str = "separated", **hyperparameters: Any) -> str | None:
+        """Return why these prototypes do not exist in R^d, for heads with an option ``prototypes``."""
+        return geometry.unsupported(prototypes, info.num_classes, feature_dim)
+
+    @classmethod
+    def files(cls, *, prototypes: str = "separated", **hyperparameters: Any) -> dict[str, Path]:
+        """Return the file of the user's own prototypes, for heads with an option ``prototypes``."""
+        path = geometry.file_of(prototypes)
+        return {} if path is None else {"prototypes": path}
+
+    def __init__(
+        self,
+        prototypes: Tensor,
+        loss_scale: float,
+        *,
+        objective: Objective = "squared-cosine",
+        scale: float | None = None,
+        batch_weights: bool = False,
+        batch_norm: bool = False,
+    ) -> None:
         super().__init__()
-        self.register_buffer("bank", prototypes.to(torch.float32))
-        self.loss_scale = loss_scale
-        self.native_scale = confidence_scale(len(prototypes))
+        self.register_buffer("bank", prototypes.float())
+        self.loss_scale, self.objective, self.batch_weights = loss_scale, objective, batch_weights
+        self.scale = confidence_scale(len(prototypes)) if scale is None else scale
+        self.norm = BatchNorm(prototypes.shape[1]) if batch_norm else nn.Identity()
+
+    @property
+    def native_scale(self) -> float:
+        """S."""
+        return self.scale
 
     def prototypes(self) -> Tensor:
         """Return the prototypes (C, d) in class order."""
         return self.bank
 
+    def directions(self, features: Tensor) -> Tensor:
+        """Map features (..., d) to unit vectors (..., d)."""
+        return unit(self.norm(features))
+
     def cosines(self, features: Tensor) -> Tensor:
         """Map features (..., d) to cosines (..., C) with the prototypes."""
-        return unit(features) @ self.prototypes().T
+        return self.directions(features) @ self.prototypes().T
 
     def logits(self, features: Tensor) -> Tensor:
         """Map features (..., d) to scaled cosines (..., C)."""
-        return self.native_scale * self.cosines(features)
+        return self.scale * self.cosines(features)
+
+    def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
+        """Move the running statistics of batch normalisation."""
+        if isinstance(self.norm, BatchNorm):
+            self.norm.observe(features)
 
     def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
-        """Return loss_scale x mean (1 - cos(z, p_y))^2 over views and samples of features (V, B, d)."""
-        return self.loss_scale * mixed(squared_cosine, self.cosines(features), targets)
+        """Return loss_scale x the mean of the objective over views and samples of features (V, B, d)."""
+        if self.objective == "squared-cosine":
+            return self.loss_scale * mixed(squared_cosine, self.cosines(features), targets)
+        if self.objective == "cross-entropy":
+            return self.loss_scale * mixed(cross_entropy, self.logits(features), targets)
+        weights = batch_class_weights(context.gather(targets.labels), len(self.bank)) if self.batch_weights else None
+        objective = partial(dot_regression, classifier=self.prototypes(), class_weights=weights)
+        return self.loss_scale * mixed(objective, self.directions(features), targets)

@@ -3,16 +3,16 @@
 from pydantic import NonNegativeInt, PositiveFloat
 
 from core.batch import DataInfo
+from heads import prototypes as geometry
 from heads.fixed import FixedPrototypeHead
-from heads.prototypes import separated
 from heads.registry import register
 
 
 @register(
     "hpn",
-    version=2,
+    version=3,
     paper="Mettes et al., NeurIPS 2019",
-    source="squared cosine loss and maximally separated prototypes, as the paper means them",
+    source="squared cosine loss and maximally separated prototypes, as the paper means them; prototypes 'hpn-pgd' are those of the released code",
     deviations="the loss is a batch mean (loss_scale 128 gives the sum over 128); prototypes in closed form or by L-BFGS, not projected gradient descent",
 )
 class HPNHead(FixedPrototypeHead):
@@ -22,8 +22,17 @@ class HPNHead(FixedPrototypeHead):
         info: facts of the data.
         feature_dim: d.
         loss_scale: factor on the batch mean of the loss.
+        prototypes: how P is made: ``separated``, ``uniform``, ``simplex``, ``orthoplex``, ``hpn-pgd``, ``ebv`` or ``random``, or a file of your own.
         prototype_seed: seed of the prototypes.
     """
 
-    def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0, prototype_seed: NonNegativeInt = 0) -> None:
-        super().__init__(separated(info.num_classes, feature_dim, prototype_seed), loss_scale)
+    def __init__(
+        self,
+        info: DataInfo,
+        feature_dim: int,
+        *,
+        loss_scale: PositiveFloat = 1.0,
+        prototypes: str = "separated",
+        prototype_seed: NonNegativeInt = 0,
+    ) -> None:
+        super().__init__(geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed), loss_scale)

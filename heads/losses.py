@@ -36,21 +36,29 @@ def squared_cosine(cosines: Tensor, labels: Tensor) -> Tensor:
     return (1 - own).square().mean()
 
 
-def dot_regression(features: Tensor, classifier: Tensor, labels: Tensor, *, feature_norm: float = 1.0, weight_norm: float = 1.0) -> Tensor:
-    """Return the mean over the batch of (w_y . h - sqrt(E_W E_H))^2 / (2 sqrt(E_W E_H)).
+def dot_regression(features: Tensor, labels: Tensor, *, classifier: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Return the mean over the batch of E_y^2 (w_y . h - 1)^2 / 2 for unit features and prototypes.
 
     Args:
-        features: (B, d), of squared length E_H.
-        classifier: (C, d), rows of squared length E_W.
-        labels: (B,).
-        feature_norm: sqrt(E_H).
-        weight_norm: sqrt(E_W).
+        features: h (B, d), unit rows.
+        labels: y (B,).
+        classifier: w (C, d), unit rows.
+        class_weights: E^2 (C,), see :func:`batch_class_weights`; without them 1.
 
-    Source: Yang et al., NeurIPS 2022, the dot-regression loss.
+    Source: Yang et al., NeurIPS 2022: (w_y . h - sqrt(E_W E_H))^2 / (2 sqrt(E_W E_H)) with E_H = 1 and w_y of length E_y, as in their code.
     """
-    target = feature_norm * weight_norm
-    own = (features * classifier[labels]).sum(dim=1)
-    return ((own - target).square() / (2 * target)).mean()
+    terms = ((features * classifier[labels]).sum(dim=1) - 1).square() / 2
+    return terms.mean() if class_weights is None else (class_weights[labels] * terms).mean()
+
+
+def batch_class_weights(labels: Tensor, num_classes: int) -> Tensor:
+    """Return E_c^2 = (B/K)/n_c (C,) of a batch of B labels of K different classes, n_c of them c; 1 for a class that does not occur.
+
+    Source: the released code of Yang et al., NeurIPS 2022, which scales the prototype of a class by E_c.
+    """
+    counts = (labels[:, None] == torch.arange(num_classes, device=labels.device)).sum(dim=0)
+    present = counts > 0
+    return torch.where(present, len(labels) / (present.sum() * counts.clamp(min=1)), 1.0)
 
 
 def confidence_scale(num_classes: int, confidence: float = 0.99) -> float:

@@ -1,127 +1,184 @@
-"""Prototypes: C unit vectors in R^d, spread out. Pure functions in float64, the same on any number of threads, cached on disk."""
+"""Prototypes by name: C unit vectors in R^d for fixed-prototype heads, cached on disk by method, C, d and ``prototype_seed``."""
 
-import os
-import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits
+from numpy.typing import NDArray
 from torch import Tensor
 
-from heads.codes import Array, simplex, simplex_blocks
+from core.errors import UserError, suggest
+from heads import codes, prototype_files, spreading
+from heads.certificate import lower_bound, max_abs_cosine, max_cosine
+from heads.codes import Array
+from heads.prototype_cache import Maker, kept_on_disk
 
-# Log-sum-exp's inverse temperatures: the last is sharp enough that the smooth maximum is the maximum to about 1e-4.
-ANNEALED = (30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)
+# Neither start is the better one everywhere: 10 points in 3-d want the sharp one, 200 points in 25-d the smooth one.
+STARTS = (spreading.ANNEALED, (2.0, 10.0, *spreading.ANNEALED))
 STAGE_ITERATIONS = 300
-# Uniformity with t = 2 is log mean exp(-2 |p_i - p_j|^2) = log mean exp(-4 (1 - cos)): log-sum-exp at inverse temperature 4.
-UNIFORM = (4.0,)
-# 100 points in 10 and 25 dimensions take up to 770 and 690.
-UNIFORM_ITERATIONS = 5000
-RESTARTS = 6
-VERSION = 2
+# Random starts from each of STARTS: up to RESTARTS, fewer where C^2 d is large, so that about 90 s on one core are enough; above WORK fewer iterations.
+RESTARTS, WORK = 32, 1e7
+# Uniformity with t = 2 is log mean exp(-4 (1 - cos)): log-sum-exp at inverse temperature 4. 100 points in 10 and 25 dimensions take up to 770 iterations.
+UNIFORM, UNIFORM_ITERATIONS, UNIFORM_RESTARTS = (4.0,), 5000, 6
+# Of the released HPN code; the paper's text has fewer.
+PROJECTED_STEPS = 10_000
+FEWEST_ITERATIONS = 10
+TABLE = Path(__file__).parent / "prototype_tables" / "separated.npz"
+TABLE_SIZES = ((10, 3), (100, 3), (100, 5), (100, 10), (100, 16), (100, 25), (100, 32), (200, 25), (200, 50))
 
 
-def max_cosine(points: Array) -> float:
-    """Return the largest cosine between two different unit rows of (C, d)."""
-    cosines = points @ points.T
-    np.fill_diagonal(cosines, -np.inf)
-    return float(cosines.max())
+def separated(num_classes: int, dim: int, seed: int = 0) -> Array:
+    """Return unit rows (C, d) whose largest cosine is the smallest that is known here.
 
-
-def uniformity(points: Array) -> float:
-    """Return log mean_{i<j} exp(-2 |p_i - p_j|^2) of unit rows (C, d), the lower the more uniform (Wang & Isola, ICML 2020, t = 2)."""
-    above = np.triu_indices(len(points), k=1)
-    return float(np.log(np.exp(-4 * (1 - (points @ points.T)[above])).mean()))
-
-
-def _log_sum_exp(flat: Array, shape: tuple[int, int], beta: float) -> tuple[float, Array]:
-    """Return (1/beta) log sum_{i != j} exp(beta cos_ij) of the normalised rows, and its gradient."""
-    raw = flat.reshape(shape)
-    lengths = np.linalg.norm(raw, axis=1, keepdims=True)
-    points = raw / lengths
-    scores = beta * (points @ points.T)
-    np.fill_diagonal(scores, -np.inf)
-    top = scores.max()
-    weights = np.exp(scores - top)
-    total = weights.sum()
-    slope = 2 * (weights / total) @ points
-    tangent = (slope - (slope * points).sum(axis=1, keepdims=True) * points) / lengths
-    return float((top + np.log(total)) / beta), tangent.ravel()
-
-
-def minimise_log_sum_exp(num_classes: int, dim: int, betas: tuple[float, ...], seed: int, iterations: int, restarts: int = RESTARTS) -> Array:
-    """Return unit rows (C, d) that minimise the log-sum-exp of their cosines at the last of ``betas``, annealed through the earlier ones.
-
-    L-BFGS (scipy) from ``restarts`` random starts; the best of them by the final objective. One thread, so that the result does not depend on their number.
+    The simplex where C <= d + 1 and orthogonal simplices where C <= 2d, both proven optima; else the best of a known code that fits, the same refined, and
+    annealed log-sum-exp from random starts. The seed draws those starts and deals the points of closed forms to the classes.
     """
-    rng = np.random.default_rng(seed)
-    best, best_value = np.empty((0, dim)), np.inf
-    with threadpool_limits(limits=1):
-        for _ in range(restarts):
-            flat, value = rng.standard_normal(num_classes * dim), np.inf
-            for beta in betas:
-                options = {"maxcor": 20, "maxiter": iterations, "ftol": 1e-14, "gtol": 1e-9}
-                found = minimize(_log_sum_exp, flat, ((num_classes, dim), beta), "L-BFGS-B", jac=True, options=options)
-                points = found.x.reshape(num_classes, dim)
-                flat, value = (points / np.linalg.norm(points, axis=1, keepdims=True)).ravel(), float(found.fun)
-            if value < best_value:
-                best, best_value = flat.reshape(num_classes, dim), value
-    return best
+    if num_classes <= dim + 1:
+        return codes.simplex(num_classes, dim)
+    if num_classes <= 2 * dim:
+        return codes.simplex_blocks(num_classes, dim)[_deal(num_classes, seed)]
+    shipped = shipped_table().get((num_classes, dim)) if seed == 0 else None
+    return search_separated(num_classes, dim, seed) if shipped is None else shipped
 
 
-def separated(num_classes: int, dim: int, seed: int = 0) -> Tensor:
-    """Return prototypes (C, d) float64 of small maximal cosine.
-
-    The simplex where C <= d + 1, orthogonal simplices where C <= 2d (both optimal; the seed deals the vertices to the classes), else annealed log-sum-exp.
-    """
-    if dim + 2 <= num_classes <= 2 * dim:
-        order = np.random.default_rng(seed).permutation(num_classes)
-        return torch.from_numpy(simplex_blocks(num_classes, dim)[order])
-    return _spread("separated", num_classes, dim, ANNEALED, STAGE_ITERATIONS, seed)
+@cache
+def shipped_table() -> dict[tuple[int, int], Array]:
+    """Return the results of :func:`search_separated` for seed 0 that come with the harness, by C and d; ``bench.py prototypes --rebuild-table`` makes them."""
+    with np.load(TABLE, allow_pickle=False) as table:
+        return {points.shape: points for points in table.values()}
 
 
-def uniform(num_classes: int, dim: int, seed: int = 0) -> Tensor:
-    """Return prototypes (C, d) float64 of least uniformity loss: the simplex where C <= d + 1, else L-BFGS on it.
+def _deal(num_classes: int, seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng(seed).permutation(num_classes)
+
+
+@kept_on_disk("separated")
+def search_separated(num_classes: int, dim: int, seed: int) -> Array:
+    """Return the best of the known codes that fit, refined, and of annealed log-sum-exp from random starts, for C > 2d."""
+    known = [points[_deal(num_classes, seed)] for points in _known_codes(num_classes, dim)]
+    iterations = _iterations(num_classes, dim)
+    optimal = lower_bound(num_classes, dim)[0] + 1e-9
+    if known and (iterations < FEWEST_ITERATIONS or min(map(max_cosine, known)) <= optimal):
+        return min(known, key=max_cosine)
+    refined = [spreading.anneal(points, spreading.ANNEALED[3:], iterations)[0] for points in known]
+    return min([*known, *refined, *_annealed(num_classes, dim, seed)], key=max_cosine)
+
+
+def _iterations(num_classes: int, dim: int) -> int:
+    return round(STAGE_ITERATIONS * min(1, WORK / (num_classes**2 * dim)))
+
+
+def _annealed(num_classes: int, dim: int, seed: int, two_sided: bool = False) -> list[Array]:
+    """Return the best of annealing from random points, once for each of STARTS."""
+    restarts = int(np.clip(WORK / (num_classes**2 * dim), 1, RESTARTS))
+    iterations = max(FEWEST_ITERATIONS, _iterations(num_classes, dim))
+    return [spreading.best_anneal(num_classes, dim, seed, betas, iterations, restarts, two_sided) for betas in STARTS]
+
+
+def _known_codes(num_classes: int, dim: int) -> list[Array]:
+    """Return the codes of closed form, zero-padded, that have enough points in no more than d dimensions."""
+    found = []
+    if num_classes <= 100 and dim >= 22:
+        found.append(np.pad(codes.higman_sims()[:num_classes], ((0, 0), (0, dim - 22))))
+    if num_classes <= codes.kerdock_size(dim)[1]:
+        found.append(codes.kerdock(num_classes, dim))
+    return found
+
+
+def uniform(num_classes: int, dim: int, seed: int = 0) -> Array:
+    """Return unit rows (C, d) of least uniformity loss: the simplex where C <= d + 1, else L-BFGS on it.
 
     Source: the objective of Saadabadi et al., CVPR 2024 (uniformity, t = 2), minimised to convergence.
     """
-    return _spread("uniform", num_classes, dim, UNIFORM, UNIFORM_ITERATIONS, seed)
+    return codes.simplex(num_classes, dim) if num_classes <= dim + 1 else _search_uniform(num_classes, dim, seed)
 
 
-def _spread(method: str, num_classes: int, dim: int, betas: tuple[float, ...], iterations: int, seed: int) -> Tensor:
-    if num_classes <= dim + 1:
-        return torch.from_numpy(simplex(num_classes, dim))
-    path = cache_folder() / f"{method}-{num_classes}x{dim}-seed{seed}-v{VERSION}.npy"
-    points = _read(path, (num_classes, dim))
-    if points is None:
-        points = minimise_log_sum_exp(num_classes, dim, betas, seed, iterations)
-        _write(path, points)
-    return torch.from_numpy(points)
+@kept_on_disk("uniform")
+def _search_uniform(num_classes: int, dim: int, seed: int) -> Array:
+    return spreading.best_anneal(num_classes, dim, seed, UNIFORM, UNIFORM_ITERATIONS, UNIFORM_RESTARTS)
 
 
-def cache_folder() -> Path:
-    """Return the folder of computed prototypes: ``$HEADBENCH_CACHE``, else ``~/.cache/headbench``, then ``prototypes``."""
-    return Path(os.environ.get("HEADBENCH_CACHE", "~/.cache/headbench")).expanduser() / "prototypes"
+def equiangular(num_classes: int, dim: int, seed: int = 0) -> Array:
+    """Return unit rows (C, d) of small largest absolute cosine: the least threshold alpha that equiangular basis vectors can be given.
+
+    Orthonormal rows where C <= d, else annealed log-sum-exp of absolute cosines.
+
+    Source: the two-sided criterion of Shen et al., CVPR 2023, who choose alpha by hand and stop when it is met.
+    """
+    return np.eye(num_classes, dim) if num_classes <= dim else _search_equiangular(num_classes, dim, seed)
 
 
-def _read(path: Path, shape: tuple[int, int]) -> Array | None:
-    """Return the cached rows, or None where there are none or the file is damaged."""
-    try:
-        points = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+@kept_on_disk("ebv")
+def _search_equiangular(num_classes: int, dim: int, seed: int) -> Array:
+    return min(_annealed(num_classes, dim, seed, two_sided=True), key=max_abs_cosine)
+
+
+@kept_on_disk("hpn-pgd")
+def projected_gradient(num_classes: int, dim: int, seed: int = 0) -> Array:
+    """Return the unit rows (C, d) that HPN's own optimiser reaches from random ones, see :func:`heads.spreading.projected_gradient`."""
+    return spreading.projected_gradient(spreading.random_points(num_classes, dim, seed), PROJECTED_STEPS)
+
+
+METHODS: dict[str, Maker] = {
+    "separated": separated,
+    "uniform": uniform,
+    "simplex": lambda num_classes, dim, seed: codes.simplex(num_classes, dim),
+    "orthoplex": lambda num_classes, dim, seed: codes.orthoplex(num_classes, dim),
+    "hpn-pgd": projected_gradient,
+    "ebv": equiangular,
+    "random": spreading.random_points,
+}
+
+
+def unsupported(method: str, num_classes: int, dim: int) -> str | None:
+    """Return why a method or file has no C prototypes in R^d, or None where it has.
+
+    Raises:
+        UserError: for a name that is neither a method nor a readable file of prototypes.
+    """
+    if method not in METHODS:
+        shape = _own(method).shape
+        return None if shape == (num_classes, dim) else f"{Path(method).name} has {shape[0]} prototypes in {shape[1]} dimensions, not {num_classes} in {dim}"
+    needed = {"simplex": num_classes - 1, "orthoplex": (num_classes + 1) // 2}.get(method, 2 if num_classes > 2 else 1)
+    return None if dim >= needed else f"{method} prototypes of {num_classes} classes need d >= {needed}"
+
+
+def make(method: str, num_classes: int, dim: int, seed: int = 0) -> Tensor:
+    """Return prototypes (C, d) float64 with unit rows.
+
+    Args:
+        method: a key of :data:`METHODS`, or a file, see :func:`heads.prototype_files.read`.
+        num_classes: C >= 2.
+        dim: d.
+        seed: ``prototype_seed``.
+
+    Raises:
+        UserError: for an unknown method, a file that cannot be read, or a C and d that the method does not have.
+    """
+    reason = unsupported(method, num_classes, dim)
+    if reason:
+        raise UserError(reason)
+    return torch.from_numpy(METHODS[method](num_classes, dim, seed) if method in METHODS else _own(method))
+
+
+def file_of(method: str) -> Path | None:
+    """Return the file of prototypes that ``method`` names, or None for a method of ours.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    if method in METHODS:
         return None
-    sound = points.shape == shape and points.dtype == np.float64 and np.allclose(np.linalg.norm(points, axis=1), 1, atol=1e-12)
-    return points if sound else None
+    path = Path(method).expanduser()
+    if path.suffix not in prototype_files.FORMATS:
+        raise UserError(f"prototypes: unknown method '{method}'; {suggest(method, METHODS)} (or a file of type {', '.join(prototype_files.FORMATS)})")
+    if not path.is_file():
+        raise UserError(f"prototypes: there is no file {path}")
+    return path
 
 
-def _write(path: Path, points: Array) -> None:
-    """Write the cache file atomically; a folder that cannot be written only costs the computation next time."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
-            np.save(file, points)
-        Path(file.name).replace(path)
-    except OSError:
-        return
+def _own(method: str) -> Array:
+    path = file_of(method)
+    assert path is not None
+    return prototype_files.read(path)

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.batch import DataInfo
-from heads.fixed import FixedPrototypeHead, unit
+from heads.fixed import FixedPrototypeHead
+from heads.normalisation import unit
 from heads.registry import register
 from heads.vectors import class_vectors, file_of
 

@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results import figures, frame, store, tables
+from results import dynamics, figures, frame, store, tables
 from results.tables import Table
 
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -68,6 +68,11 @@ def _figures(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str
             diagrams, lines = figures.reliability_of(part, out)
             drawn |= {f"{name}-reliability-{head}": figure for head, figure in diagrams.items()}
             damaged += lines
+            history, lines = dynamics.histories(part, out)
+            damaged += lines
+            moves = dynamics.assignment(history, description)
+            if moves is not None:
+                drawn[f"{name}-assignment"] = moves
     return drawn, damaged
 
 

@@ -119,18 +119,28 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     return result
 
 
-def read_predictions(folder: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a finished cell's ``predictions.npz``.
+def read_file(folder: Path, name: str) -> io.BytesIO:
+    """Return the content of one of a finished cell's files.
 
     Raises:
         DamagedError: if the file is missing or not what was written.
     """
-    path, result = folder / "predictions.npz", read_result(folder)
+    path, result = folder / name, read_result(folder)
     content = path.read_bytes() if path.is_file() else b""
-    if result is None or _sha256(content) != result["sha256"][path.name]:
+    if result is None or _sha256(content) != result["sha256"].get(name):
         raise DamagedError(f"{path} is damaged or missing")
-    with np.load(io.BytesIO(content)) as arrays:
+    return io.BytesIO(content)
+
+
+def read_arrays(folder: Path, name: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a finished cell's ``.npz`` file; raises as :func:`read_file` does."""
+    with np.load(read_file(folder, name)) as arrays:
         return dict(arrays)
+
+
+def read_predictions(folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a finished cell's ``predictions.npz``; raises as :func:`read_file` does."""
+    return read_arrays(folder, "predictions.npz")
 
 
 def verify(folder: Path, result: dict[str, Any]) -> None:

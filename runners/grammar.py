@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from core.errors import UserError, suggest
+from heads.prototypes import METHODS
 from runners import listing
 
-COMMANDS = ("run", "report", "status", "clean", "list", "data")
+COMMANDS = ("run", "report", "status", "clean", "list", "data", "prototypes", "toy")
+POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,7 +26,7 @@ def parser() -> Parser:
         description="Compare classifier heads over a grid. Without arguments: the bundled demonstration, --grid digits-dims.",
         epilog="'bench.py run --help' lists the options of run; the word 'run' itself may be left out.",
     )
-    commands = main.add_subparsers(dest="command", metavar="{run,report,status,clean,list,data}", parser_class=Parser)
+    commands = main.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}", parser_class=Parser)
     run = commands.add_parser("run", help="train what is missing of a grid, then write tables, figures and report (the default)")
     report_command = commands.add_parser("report", help="rebuild a grid's tables, figures and report from its finished cells")
     status_command = commands.add_parser("status", help="say which cells of a grid are done, running, failed or damaged; reads all their files")
@@ -51,6 +53,18 @@ def parser() -> Parser:
     lists.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py")
     lists.add_argument("--debug", action="store_true")
     add_data_command(commands)
+    shown = commands.add_parser("prototypes", help="certify how well C prototypes are spread in d dimensions; in two and three also draw them")
+    shown.add_argument("classes", type=int, nargs="?", help="C")
+    shown.add_argument("dim", type=int, nargs="?", help="d")
+    shown.add_argument("--method", default="separated", help=f"one of {', '.join(METHODS)}, or a file (default: separated)")
+    shown.add_argument("--compare", action="store_true", help="all methods")
+    shown.add_argument("--seed", type=int, default=0, help="prototype_seed (default: 0)")
+    shown.add_argument("--png", type=Path, help="the picture (default: prototypes-CxD.png)")
+    shown.add_argument("--rebuild-table", action="store_true", help="search the prototypes again that come with the harness")
+    toy = commands.add_parser("toy", help="train three heads on three classes at d = 2 and draw their features on the circle")
+    toy.add_argument("--out", type=Path, default=Path("runs"), help="folder of the results (default: runs)")
+    for command in (shown, toy):
+        command.add_argument("--debug", action="store_true")
     return main
 
 
@@ -90,7 +104,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     if hasattr(arguments, "options") and all("=" in word and not word.startswith("-") for word in unknown):
         arguments.options += unknown
     elif unknown:
-        options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in {"command", "what", "action", "dataset", "options"}]
+        options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in POSITIONAL]
         raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
     for option in ("threads", "workers", "count", "imbalance_factor"):
         value = getattr(arguments, option, None)

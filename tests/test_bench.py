@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -13,7 +14,10 @@ from PIL import Image
 import bench
 import results
 from data import DATASETS
-from results import report, store
+from heads import HEADS, prototypes
+from heads.certificate import max_cosine
+from results import report, sphere, store
+from runners import certificates, listing
 from tests.data.helpers import random_images, save
 from tests.runners.helpers import QUICK, TINY
 
@@ -55,7 +59,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--where", "heads=psc"], "unknown key 'heads'; did you mean 'head'"),
         (["--gird", "x"], "unknown argument '--gird'; did you mean '--grid'"),
         (["report", "--thread", "2"], "unknown argument '--thread'"),
-        (["digits-dims"], "unknown command 'digits-dims'; known: clean, data, list, report, run, status; a grid is named with --grid"),
+        (["digits-dims"], "unknown command 'digits-dims'; known: clean, data, list, prototypes, report, run, status, toy; a grid is named with --grid"),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'"),
         (["--threads", "0"], "--threads: 0 is not at least 1"),
         (["--threads", "many"], "argument --threads: invalid int value: 'many'"),
@@ -79,6 +83,15 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["data", "show", "digits", "--recipe", "lt"], "normalisation is for 3 channels, the images have 1"),
         (["data", "verify", "folder", "size=-1"], "data set 'folder': size: "),
         (["data", "verify", "folder", "path=nowhere"], "data set 'folder': there is no folder"),
+        (["prototypes"], "the number of classes and the dimension are missing"),
+        (["prototypes", "10"], "the number of classes and the dimension are missing"),
+        (["prototypes", "1", "3"], "1 classes in 3 dimensions; at least 2 classes"),
+        (["prototypes", "10", "0"], "10 classes in 0 dimensions"),
+        (["prototypes", "ten", "3"], "invalid int value: 'ten'"),
+        (["prototypes", "10", "3", "--method", "simplx"], "unknown method 'simplx'; did you mean 'simplex'"),
+        (["prototypes", "10", "3", "--method", "simplex"], "simplex prototypes of 10 classes need d >= 9"),
+        (["--set", "axes.head=[{name: hpn, prototypes: seperated}]"], "unknown method 'seperated'; did you mean 'separated'"),
+        (["--set", "axes.head=[{name: dl2pa, queue: last}]"], "queue: "),
         (["report", "--out", "/nowhere"], "no results of any grid in /nowhere"),
     ],
 )
@@ -263,3 +276,49 @@ def test_a_long_tailed_grid_trains_and_shows_its_groups(tmp_path: Path, data_roo
     assert set(rows["selection"]) == {"last", "best_test"}
     assert rows["many_accuracy"].notna().all()
     assert (tmp_path / "runs" / "tail" / "tables" / "digits-groups-last.md").is_file()
+
+
+def test_certificates_are_printed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["prototypes", "5", "2", "--compare", "--png", str(tmp_path / "five.png")]) == 0
+    printed = capsys.readouterr()
+    for method in ("separated", "uniform", "hpn-pgd", "ebv", "random"):
+        assert method in printed.out
+    assert "lower bound of the largest cosine: 0.30902 (polygon)" in printed.out
+    assert "orthoplex prototypes of 5 classes need d >= 3" in printed.err
+    with Image.open(tmp_path / "five.png") as picture:
+        assert picture.size[0] > 800
+
+
+def test_the_table_of_prototypes_can_be_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prototypes, "TABLE_SIZES", ((10, 3), (12, 3)))
+    assert [size for size, _ in certificates.rebuild_table(tmp_path / "table.npz")] == [(10, 3), (12, 3)]
+    with np.load(tmp_path / "table.npz") as table:
+        assert {name: points.shape for name, points in table.items()} == {"10x3": (10, 3), "12x3": (12, 3)}
+        assert max_cosine(table["10x3"]) == pytest.approx(max_cosine(prototypes.shipped_table()[10, 3]), abs=1e-5)
+
+
+def test_the_toy_trains_three_heads_and_draws_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench.main(["toy", "--out", str(tmp_path)]) == 0
+    assert "picture: " in capsys.readouterr().out
+    rows = results.load(tmp_path, "toy")
+    rows = rows[rows["selection"] == "last"]
+    assert rows["head_label"].tolist() == ["psc-cosine(scale=16.0)", "dl2pa(assignment_period=0)", "dl2pa"]
+    assert (rows["top1"] > 0.9).all()
+    assert rows["num_classes"].tolist() == [3, 3, 3]
+    with Image.open(tmp_path / "toy" / "figures" / "circle.png") as picture:
+        assert picture.size[0] > 1000
+    for cell_id in rows["cell_id"]:
+        folder = store.cell_folder(tmp_path, cell_id)
+        vectors = store.read_arrays(folder, "geometry.npz")["prototypes"]
+        z = sphere.directions(store.read_predictions(folder)["last_test_logits"], vectors)
+        assert np.allclose(np.linalg.norm(z, axis=1), 1)
+        cosines = z @ vectors.T / np.linalg.norm(vectors, axis=1)
+        assert np.array_equal(cosines.argmax(axis=1), store.read_predictions(folder)["last_test_logits"].argmax(axis=1))
+
+
+@pytest.mark.parametrize("name", HEADS.names())
+def test_every_option_of_a_head_is_described(name: str) -> None:
+    (known,) = (text for listed, text in listing.lines("heads") if listed == name)
+    options = [line for line in known.splitlines() if line.startswith("  option ")]
+    assert len(options) == len(HEADS.get(name).options_model.model_fields)
+    assert all(len(line.partition(": ")[2]) > 2 for line in options), options

@@ -50,6 +50,21 @@ def slow_scale(num_classes: int) -> float:
     return (low + high) / 2
 
 
+def slow_cosines(weight: Tensor, features: Tensor) -> Tensor:
+    """Cosines (B, C) of features (B, d) and rows (C, d) in float64, one by one."""
+    z, w = unit64(features), unit64(weight)
+    return torch.stack([torch.stack([(row * other).sum() for other in w]) for row in z])
+
+
+def slow_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The mean of -sum_c q_c log p_c with q = (1 - smoothing) one-hot + smoothing / C, in float64, entry by entry."""
+    terms = []
+    for row, y in zip(logits.double(), labels.tolist(), strict=True):
+        log_total = row.max() + torch.log(sum((torch.exp(value - row.max()) for value in row), torch.zeros((), dtype=torch.float64)))
+        terms += [((1 - smoothing) * (c == y) + smoothing / len(row)) * (log_total - value) for c, value in enumerate(row)]
+    return torch.stack(terms).sum() / len(labels)
+
+
 def slow_squared_cosine(prototypes: Tensor, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Scaled cosines and the mean of (1 - cos)^2, in float64, sample by sample.
 
@@ -58,7 +73,6 @@ def slow_squared_cosine(prototypes: Tensor, features: Tensor, labels: Tensor) ->
         features: (B, d).
         labels: (B,).
     """
-    z, p = unit64(features), prototypes.double()
-    cosines = torch.stack([torch.stack([(z[i] * p[c]).sum() for c in range(len(p))]) for i in range(len(z))])
-    loss = sum((1 - cosines[i, int(labels[i])]) ** 2 for i in range(len(z))) / len(z)
-    return slow_scale(len(p)) * cosines, torch.as_tensor(loss)
+    cosines = slow_cosines(prototypes, features)
+    loss = sum((1 - cosines[i, int(labels[i])]) ** 2 for i in range(len(labels))) / len(labels)
+    return slow_scale(len(prototypes)) * cosines, torch.as_tensor(loss)

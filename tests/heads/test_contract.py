@@ -1,11 +1,11 @@
 """What every head must hold: the registered ones, and one that uses all of the contract.
 
-A new head brings ``tests/heads/test_<name>.py`` with ``reference(head, features (B, d), labels (B,)) -> (logits (B, C), loss)``, an independent slow float64
-version of its formulas for one view and ``loss_scale`` 1.
+A new head brings the test file of its own file's name, ``tests/heads/test_<file>.py``, with ``reference(head, features (B, d), labels (B,)) -> (logits (B, C),
+loss)``, an independent slow float64 version of its formulas for one view and ``loss_scale`` 1.
 """
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from core.batch import Targets
-from heads import HEADS, Context, Head
+from heads import HEADS, Context, Head, prototype_cache, prototypes
 from heads.fixed import FixedPrototypeHead
 from tests.heads import throwaway
 from tests.heads.helpers import CONTEXT, batch, info, make
@@ -28,7 +28,17 @@ from tests.heads.throwaway import ThrowawayHead
 # The tests of the runner register the throw-away head too.
 REGISTERED = [name for name in HEADS.names() if not issubclass(HEADS.get(name).target, ThrowawayHead)]
 NAMES = [*REGISTERED, "throwaway"]
-SIZES = [(5, 8), (6, 3), (2, 1), (3, 2)]
+SIZES = [(5, 8), (6, 3), (2, 1), (3, 2), (7, 4)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_searches() -> Iterator[None]:
+    """Any unit prototypes serve here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prototypes, "RESTARTS", 1)
+        patch.setattr(prototypes, "UNIFORM_RESTARTS", 1)
+        patch.setattr(prototype_cache, "VERSION", "contract")
+        yield
 
 
 def target(name: str) -> type[Head]:
@@ -36,7 +46,7 @@ def target(name: str) -> type[Head]:
 
 
 def reference(name: str) -> Callable[[Head, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    module = throwaway if name == "throwaway" else importlib.import_module(f"tests.heads.test_{name}")
+    module = throwaway if name == "throwaway" else importlib.import_module(target(name).__module__.replace("heads.", "tests.heads.test_"))
     found: Callable[[Head, Tensor, Tensor], tuple[Tensor, Tensor]] = module.reference
     return found
 
@@ -49,6 +59,15 @@ def build(name: str, num_classes: int, dim: int) -> Head:
     if not applicable(name, num_classes, dim):
         pytest.skip("not applicable")
     return make(target(name), num_classes, dim)
+
+
+def width(name: str) -> int:
+    """The largest d up to 8 at which a head of 5 classes applies: a few heads have one d only."""
+    return max(dim for dim in range(1, 9) if applicable(name, 5, dim))
+
+
+def small(name: str, **options: Any) -> Head:
+    return make(target(name), 5, width(name), **options)
 
 
 def state(head: Head) -> dict[str, Tensor]:
@@ -99,8 +118,8 @@ def test_agrees_for_any_size(name: str, num_classes: int, dim: int, size: int, s
 
 @every
 def test_gradients_reach_features_and_parameters_and_nothing_else(name: str) -> None:
-    head = build(name, 5, 8)
-    features, targets = batch(5, 8)
+    head = small(name)
+    features, targets = batch(5, width(name))
     head.loss(features, targets, CONTEXT).backward()
     assert features.grad is not None
     assert features.grad.abs().sum() > 0
@@ -113,8 +132,8 @@ def test_gradients_reach_features_and_parameters_and_nothing_else(name: str) -> 
 @every
 @pytest.mark.parametrize("case", ["one class", "one sample", "zero features", "huge features"])
 def test_stays_finite(name: str, case: str) -> None:
-    head = build(name, 5, 8)
-    features, targets = batch(5, 8, size=1 if case == "one sample" else 12)
+    head = small(name)
+    features, targets = batch(5, width(name), size=1 if case == "one sample" else 12)
     if case == "one class":
         targets = Targets.plain(torch.full((12,), 3), targets.indices)
     features = {"zero features": torch.zeros_like(features), "huge features": 1e6 * features}.get(case, features).detach().requires_grad_()
@@ -132,8 +151,8 @@ def test_stays_finite(name: str, case: str) -> None:
 
 @every
 def test_the_order_of_the_batch_does_not_matter(name: str) -> None:
-    first, second = build(name, 5, 8), build(name, 5, 8)
-    features, targets = batch(5, 8)
+    first, second = small(name), small(name)
+    features, targets = batch(5, width(name))
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     shuffled = Targets.plain(targets.labels[order], targets.indices[order])
     a = first.loss(features, targets, CONTEXT)
@@ -147,8 +166,8 @@ def test_the_order_of_the_batch_does_not_matter(name: str) -> None:
 
 @pytest.mark.parametrize("name", HEADS.names())
 def test_the_loss_is_linear_in_the_mixed_pairs(name: str) -> None:
-    head = build(name, 5, 8)
-    features, targets = batch(5, 8)
+    head = small(name)
+    features, targets = batch(5, width(name))
     other = targets.labels.flip(0)
     weight = torch.tensor(0.3)
     mixed = Targets(targets.labels, targets.indices, ((targets.labels, weight), (other, 1 - weight)))
@@ -158,8 +177,8 @@ def test_the_loss_is_linear_in_the_mixed_pairs(name: str) -> None:
 
 @pytest.mark.parametrize("name", HEADS.names())
 def test_views_are_averaged(name: str) -> None:
-    head = build(name, 5, 8)
-    features, targets = batch(5, 8, views=3)
+    head = small(name)
+    features, targets = batch(5, width(name), views=3)
     parts = torch.stack([head.loss(view[None], targets, CONTEXT) for view in features])
     assert torch.allclose(head.loss(features, targets, CONTEXT), parts.mean(), atol=1e-6)
 
@@ -168,23 +187,23 @@ def test_views_are_averaged(name: str) -> None:
 def test_loss_scale_is_a_factor(name: str) -> None:
     if "loss_scale" not in HEADS.get(name).options_model.model_fields:
         pytest.skip("has no loss_scale")
-    features, targets = batch(5, 8)
-    plain, scaled = (make(name, loss_scale=scale).loss(features, targets, CONTEXT) for scale in (1.0, 3.5))
+    features, targets = batch(5, width(name))
+    plain, scaled = (small(name, loss_scale=scale).loss(features, targets, CONTEXT) for scale in (1.0, 3.5))
     assert torch.allclose(3.5 * plain, scaled)
 
 
 @every
 def test_deterministic(name: str) -> None:
-    features, targets = batch(5, 8)
-    a, b = build(name, 5, 8), build(name, 5, 8)
+    features, targets = batch(5, width(name))
+    a, b = small(name), small(name)
     assert same(state(a), state(b))
     assert torch.equal(a.loss(features, targets, CONTEXT), b.loss(features, targets, CONTEXT))
 
 
 @every
 def test_only_observe_and_epoch_hooks_write_state(name: str) -> None:
-    head = build(name, 5, 8)
-    features, targets = batch(5, 8)
+    head = small(name)
+    features, targets = batch(5, width(name))
     before = state(head)
     head.loss(features, targets, CONTEXT)
     head.eval()
@@ -195,11 +214,11 @@ def test_only_observe_and_epoch_hooks_write_state(name: str) -> None:
 
 @every
 def test_a_reloaded_head_goes_on_bit_for_bit(name: str) -> None:
-    head, other = build(name, 5, 8), make(target(name), 5, 8, seed=9)
-    features, targets = batch(5, 8)
+    head, other = small(name), small(name, seed=9)
+    features, targets = batch(5, width(name))
 
     def collected(split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
-        return torch.randn(12, 8, generator=torch.Generator().manual_seed(2)), targets.labels, targets.indices
+        return torch.randn(12, width(name), generator=torch.Generator().manual_seed(2)), targets.labels, targets.indices
 
     for step in range(3):
         with torch.no_grad():
@@ -217,8 +236,8 @@ def test_a_reloaded_head_goes_on_bit_for_bit(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in REGISTERED if issubclass(HEADS.get(name).target, FixedPrototypeHead)])
 def test_raw_scores_of_fixed_heads_are_cosines(name: str) -> None:
-    head = build(name, 5, 8)
-    features, _ = batch(5, 8)
+    head = small(name)
+    features, _ = batch(5, width(name))
     prototypes = head.prototypes()
     assert prototypes is not None
     assert not list(head.parameters())
@@ -264,7 +283,7 @@ def on_fake_cuda(head: Head, dim: int) -> None:
 
 @every
 def test_runs_on_a_fake_cuda_device(name: str) -> None:
-    on_fake_cuda(build(name, 5, 8), 8)
+    on_fake_cuda(small(name), width(name))
 
 
 class WaitsForTheDevice(ThrowawayHead):

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from core.batch import Targets
-from heads import Head
-from tests.heads.helpers import CONTEXT, batch, make, slow_squared_cosine, unit64
+from heads import Context, Head
+from tests.heads.helpers import CONTEXT, batch, make, slow_cross_entropy, slow_squared_cosine, unit64
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,3 +60,51 @@ def test_evaluation_mode_and_the_loss_leave_the_means_alone() -> None:
     head.logits(features[0])
     head.loss(features, targets, CONTEXT)
     assert torch.all(head.state_dict()["class_means"] == 0)
+
+
+def test_the_reference_queue_keeps_more_and_takes_the_last_sample() -> None:
+    """q <- normalise(1.9 q + 0.1 z) with the last sample of a class, and every row brought to unit length."""
+    head = make("dl2pa", num_classes=3, dim=2, queue="reference")
+    start = head.state_dict()["class_means"].double()
+    assert not torch.allclose(start.norm(dim=1), torch.ones(3, dtype=torch.float64), atol=0.01)
+    features = torch.tensor([[[0.0, 5.0], [3.0, 0.0], [1.0, 1.0]]])
+    labels = torch.tensor([0, 1, 1])
+    head.observe(features, Targets.plain(labels, labels), CONTEXT)
+    z = unit64(features[0])
+    expected = torch.stack([1.9 * start[0] + 0.1 * z[0], 1.9 * start[1] + 0.1 * z[2], start[2]])
+    assert torch.allclose(head.state_dict()["class_means"].double(), unit64(expected), atol=1e-6)
+
+
+def test_the_reference_queue_starts_with_a_random_permutation() -> None:
+    head = make("dl2pa", num_classes=20, dim=5, queue="reference", seed=3)
+    assert head.on_epoch_start(CONTEXT)["assignment_changes"] > 10
+    assert sorted(head.state_dict()["assignment"].tolist()) == list(range(20))
+
+
+@pytest.mark.parametrize(("options", "epochs"), [({"assignment_period": 2}, [0, 2, 4]), ({"freeze_epoch": 3}, [0, 1, 2]), ({"assignment_period": 0}, [])])
+def test_assignment_happens_when_it_is_due(options: dict[str, int], epochs: list[int]) -> None:
+    head = make("dl2pa", num_classes=6, dim=3, **options)
+    stream = torch.Generator().manual_seed(0)
+    moved = []
+    for epoch in range(6):
+        head.load_state_dict(head.state_dict() | {"class_means": torch.randn(6, 3, generator=stream)})
+        before = head.state_dict()["assignment"].clone()
+        logged = head.on_epoch_start(Context("train", epoch, 6, 0))
+        changes = int((head.state_dict()["assignment"] != before).sum())
+        assert logged.get("assignment_changes", 0) == changes
+        if changes:
+            moved.append(epoch)
+            similarity = (head.state_dict()["class_means"] * head.prototypes()).sum().item()
+            assert logged["assignment_similarity"] == pytest.approx(similarity, abs=1e-5)
+    assert moved == epochs
+
+
+@pytest.mark.parametrize("loss", ["squared-cosine", "dot-regression", "cross-entropy"])
+def test_a_static_head_is_the_head_of_the_same_prototypes_and_loss(loss: str) -> None:
+    """Without assignment: HPN's with the squared cosine, half of it with dot regression, softmax of scaled cosines with cross-entropy."""
+    head = make("dl2pa", 6, 3, assignment_period=0, prototypes="separated", loss=loss)
+    features, targets = batch(6, 3)
+    logits, squared = slow_squared_cosine(head.state_dict()["bank"], features[0].detach(), targets.labels)
+    expected = {"squared-cosine": squared, "dot-regression": squared / 2, "cross-entropy": slow_cross_entropy(logits, targets.labels)}[loss]
+    assert torch.equal(head.state_dict()["bank"], make("hpn", 6, 3).state_dict()["bank"])
+    assert head.loss(features, targets, CONTEXT).item() == pytest.approx(expected.item(), rel=1e-5)

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from core.batch import Targets
 from heads import HEADS, Head
-from heads.losses import dot_regression
-from tests.heads.helpers import CONTEXT, batch, info, make, slow_squared_cosine
+from heads.losses import batch_class_weights
+from tests.heads.helpers import CONTEXT, batch, info, make, slow_cross_entropy, slow_squared_cosine, unit64
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,14 +29,71 @@ def test_too_few_dimensions_are_not_applicable() -> None:
     assert supports(info(10), 8) == "a simplex ETF of 10 classes needs d >= 9"
 
 
-def test_dot_regression_is_the_papers_formula() -> None:
-    """(w_y . h - sqrt(E_W E_H))^2 / (2 sqrt(E_W E_H)), with norms other than 1, term by term."""
-    features, targets = batch(4, 6)
-    classifier = torch.randn(4, 6, dtype=torch.float64)
-    h = features[0].double()
-    target = 3.0 * 0.5
-    terms = [((classifier[y] * row).sum() - target) ** 2 / (2 * target) for row, y in zip(h, targets.labels, strict=True)]
-    assert torch.allclose(dot_regression(h, classifier, targets.labels, feature_norm=0.5, weight_norm=3.0), torch.stack(terms).mean())
+def slow_weights(labels: Tensor, num_classes: int) -> Tensor:
+    """E_c = sqrt((B/K)/n_c), class by class; 1 where a class does not occur."""
+    present = set(labels.tolist())
+    counts = [sum(y == c for y in labels.tolist()) for c in range(num_classes)]
+    return torch.tensor([(len(labels) / len(present) / n) ** 0.5 if n else 1.0 for n in counts], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0, 1, 2, 2, 0, 0], [3] * 8, [0, 1, 2, 3, 0, 1, 2, 3]])
+def test_dot_regression_is_the_codes_formula(labels: list[int]) -> None:
+    """1/2 mean (h . m_y - |m_y| l)^2 / l with m_c = E_c M_c and l = |h| = 1, term by term."""
+    y = torch.tensor(labels)
+    features, _ = batch(4, 6, size=8)
+    head = make("etf", 4, 6, batch_weights=True)
+    scaled = slow_weights(y, 4)[:, None] * head.state_dict()["bank"].double()
+    terms = [((h * scaled[c]).sum() - scaled[c].norm()) ** 2 for h, c in zip(unit64(features[0].detach()), labels, strict=True)]
+    assert head.loss(features, Targets.plain(y, y), CONTEXT).item() == pytest.approx(0.5 * float(torch.stack(terms).mean()), rel=1e-5)
+    assert torch.allclose(batch_class_weights(y, 4).double(), slow_weights(y, 4) ** 2)
+
+
+def test_weights_come_from_the_unmixed_labels_and_mixing_is_linear() -> None:
+    head = make("etf", 4, 6, batch_weights=True)
+    features, targets = batch(4, 6, size=8)
+    other, weight = targets.labels.flip(0), torch.tensor(0.3)
+    mixed = Targets(targets.labels, targets.indices, ((targets.labels, weight), (other, 1 - weight)))
+    weights = slow_weights(targets.labels, 4)
+    z, bank = unit64(features[0].detach()), head.state_dict()["bank"].double()
+    terms = [[0.5 * weights[c] ** 2 * ((h * bank[c]).sum() - 1) ** 2 for h, c in zip(z, labels.tolist(), strict=True)] for labels in (targets.labels, other)]
+    expected = 0.3 * torch.stack(terms[0]).mean() + 0.7 * torch.stack(terms[1]).mean()
+    assert head.loss(features, mixed, CONTEXT).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_cross_entropy_variant() -> None:
+    head = make("etf", loss="cross-entropy")
+    features, targets = batch(5, 8)
+    logits, _ = reference(head, features[0].detach(), targets.labels)
+    assert head.loss(features, targets, CONTEXT).item() == pytest.approx(slow_cross_entropy(logits, targets.labels).item(), rel=1e-5)
+
+
+def test_batch_norm_is_torchs() -> None:
+    """In training the batch's statistics, in evaluation the running ones; the loss moves nothing, ``observe`` as much as torch does."""
+    head = make("etf", batch_norm=True)
+    other = torch.nn.BatchNorm1d(8)
+    for seed in range(3):
+        features, targets = batch(5, 8, seed=seed)
+        h = 3 * features.detach() + 1
+        before = {key: value.clone() for key, value in head.state_dict().items()}
+        expected = unit64(other(h[0]).detach()) @ head.state_dict()["bank"].double().T
+        assert torch.allclose(head.logits(h[0]).double() / head.native_scale, expected, atol=1e-5)
+        head.loss(h, targets, CONTEXT)
+        assert all(torch.equal(before[key], value) for key, value in head.state_dict().items())
+        head.observe(h, targets, CONTEXT)
+    head.eval(), other.eval()
+    expected = unit64(other(h[0]).detach()) @ head.state_dict()["bank"].double().T
+    assert torch.allclose(head.logits(h[0]).double() / head.native_scale, expected, atol=1e-5)
+    assert {name for name, _ in head.named_parameters()} == {"norm.weight", "norm.bias"}
+
+
+def test_batch_norm_stays_finite_on_one_sample() -> None:
+    head = make("etf", batch_norm=True)
+    features, targets = batch(5, 8, size=1)
+    head.observe(features.detach(), targets, CONTEXT)
+    head.loss(features, targets, CONTEXT).backward()
+    assert features.grad is not None
+    assert torch.isfinite(features.grad).all()
+    assert all(torch.isfinite(value).all() for value in head.state_dict().values())
 
 
 def test_the_gradient_only_pulls() -> None:

@@ -1,13 +1,16 @@
 """HPN against its formula."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from core.batch import Targets
-from heads import Head
-from heads.prototypes import max_cosine, separated
-from tests.heads.helpers import CONTEXT, batch, make, slow_squared_cosine
+from core.errors import UserError
+from heads import HEADS, Head, prototypes
+from tests.heads.helpers import CONTEXT, batch, info, make, slow_squared_cosine, unit64
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,7 +42,27 @@ def test_predictions_are_the_nearest_prototypes() -> None:
     assert torch.equal(head.logits(features[0]).argmax(dim=1), nearest)
 
 
-def test_the_prototypes_are_the_separated_ones() -> None:
-    head = make("hpn", num_classes=10, dim=3)
-    assert torch.allclose(head.state_dict()["bank"].double(), separated(10, 3), atol=1e-7)
-    assert max_cosine(separated(10, 3).numpy()) < 0.4045
+@pytest.mark.parametrize("method", sorted({*prototypes.METHODS} - {"simplex"}))
+def test_the_prototypes_are_those_asked_for(method: str) -> None:
+    head = make("hpn", num_classes=8, dim=5, prototypes=method, prototype_seed=3)
+    assert torch.equal(head.state_dict()["bank"], prototypes.make(method, 8, 5, 3).float())
+
+
+def test_prototypes_that_do_not_exist_are_not_applicable() -> None:
+    supports = HEADS.get("hpn").target.supports
+    assert supports(info(8), 5, prototypes="simplex") == "simplex prototypes of 8 classes need d >= 7"
+    assert supports(info(8), 3, prototypes="orthoplex") == "orthoplex prototypes of 8 classes need d >= 4"
+    assert supports(info(3), 1) == "separated prototypes of 3 classes need d >= 2"
+
+
+def test_prototypes_from_a_file(tmp_path: Path) -> None:
+    rows = 3 * torch.randn(5, 4, dtype=torch.float64)
+    path = tmp_path / "own.npy"
+    np.save(path, rows.numpy())
+    target = HEADS.get("hpn").target
+    assert torch.allclose(make("hpn", 5, 4, prototypes=str(path)).state_dict()["bank"].double(), unit64(rows), atol=1e-6)
+    assert target.supports(info(6), 4, prototypes=str(path)) == "own.npy has 5 prototypes in 4 dimensions, not 6 in 4"
+    assert target.files(prototypes=str(path)) == {"prototypes": path}
+    assert target.files(prototypes="random") == {}
+    with pytest.raises(UserError, match="did you mean 'uniform'"):
+        target.supports(info(5), 4, prototypes="unifrom")

@@ -47,6 +47,7 @@ def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
     }
     folder = store.cell_folder(out, cell_id)
     store.write_arrays(folder / "predictions.npz", arrays)
+    store.write_text(folder / "history.csv", "epoch,train_loss\n1,0.7\n2,0.5\n")
     result = {
         "cell_id": cell_id,
         "facts": cell,
@@ -59,7 +60,7 @@ def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
         "started_at": "2026-01-01T00:00:00+00:00",
         "finished_at": "2026-01-01T00:01:00+00:00",
     }
-    store.write_result(folder, result, ["predictions.npz"])
+    store.write_result(folder, result, ["predictions.npz", "history.csv"])
     return {"cell_id": cell_id, "not_applicable": None} | cell
 
 

@@ -1,0 +1,52 @@
+"""EBV, equiangular basis vectors: fixed prototypes whose absolute cosines are small, and softmax of cosines at a low temperature."""
+
+from functools import partial
+
+from pydantic import NonNegativeInt, PositiveFloat
+from torch import Tensor
+
+from core.batch import DataInfo, Targets
+from heads import prototypes as geometry
+from heads.base import Context
+from heads.fixed import FixedPrototypeHead
+from heads.losses import cross_entropy, mixed
+from heads.psc import Smoothing
+from heads.registry import register
+
+
+@register(
+    "ebv",
+    version=1,
+    paper="Shen et al., CVPR 2023",
+    source="cross-entropy with label smoothing 0.1 on cos / 0.07, as the released code",
+    deviations="prototypes of the least threshold alpha that annealing finds, instead of a hand-chosen alpha per d; orthonormal where C <= d",
+)
+class EBVHead(FixedPrototypeHead):
+    """Softmax of cos(z, p_c) / tau with fixed prototypes p_c of small absolute cosines.
+
+    Args:
+        info: facts of the data.
+        feature_dim: d.
+        temperature: tau.
+        label_smoothing: part of the target that is spread over all classes.
+        prototype_seed: seed of the prototypes.
+        loss_scale: factor on the mean cross-entropy.
+    """
+
+    def __init__(
+        self,
+        info: DataInfo,
+        feature_dim: int,
+        *,
+        temperature: PositiveFloat = 0.07,
+        label_smoothing: Smoothing = 0.1,
+        prototype_seed: NonNegativeInt = 0,
+        loss_scale: PositiveFloat = 1.0,
+    ) -> None:
+        bank = geometry.make("ebv", info.num_classes, feature_dim, prototype_seed)
+        super().__init__(bank, loss_scale, scale=1 / temperature)
+        self.label_smoothing = label_smoothing
+
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        """Return loss_scale x mean cross-entropy over views and samples of features (V, B, d)."""
+        return self.loss_scale * mixed(partial(cross_entropy, label_smoothing=self.label_smoothing), self.logits(features), targets)

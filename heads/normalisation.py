@@ -1,0 +1,44 @@
+"""Normalisation of features before a head."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def unit(x: Tensor) -> Tensor:
+    """Return x (..., d) with unit rows; lengths below 1e-6 are taken as 1e-6, so that a zero row keeps a bounded gradient."""
+    return F.normalize(x, dim=-1, eps=1e-6)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation with a learnable scale and shift, whose running statistics move in :meth:`observe` only, so that a loss writes no state.
+
+    Args:
+        dim: d.
+
+    Source: Ioffe & Szegedy, ICML 2015; momentum 0.1 and eps 1e-5 as in ``torch.nn.BatchNorm1d``.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("variance", torch.ones(dim))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise features (..., d) by the statistics of this batch in training mode, by the running ones in eval mode."""
+        mean, variance = self.mean, self.variance
+        if self.training:
+            flat = features.flatten(0, -2)
+            mean, variance = flat.mean(dim=0), flat.var(dim=0, unbiased=False)
+        return (features - mean) * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
+
+    def observe(self, features: Tensor) -> None:
+        """Move the running statistics a tenth of the way to those of features (..., d); a single sample, which has no variance, leaves the variance alone."""
+        flat = features.flatten(0, -2)
+        self.mean.lerp_(flat.mean(dim=0), 0.1)
+        if len(flat) > 1:
+            self.variance.lerp_(flat.var(dim=0), 0.1)

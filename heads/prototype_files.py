@@ -1,0 +1,50 @@
+"""A user's own prototypes, from a file."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+
+from core.errors import UserError
+from heads.codes import Array
+
+FORMATS = (".npy", ".npz", ".pt")
+
+
+def read(path: Path) -> Array:
+    """Return a user's prototypes as unit rows (C, d) float64.
+
+    A ``.npy`` array or ``.npz`` file with one array (C, d); a ``.pt`` tensor (C, d), or a mapping whose one tensor is (d, C), as the DL2PA authors publish.
+
+    Raises:
+        UserError: if it cannot be read, is no matrix of finite numbers, or has a row of zeros.
+    """
+    try:
+        points: Array = _contents(path).astype(np.float64)
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, BadZipFile, pickle.UnpicklingError) as error:
+        raise UserError(f"{path}: not a {path.suffix} file of one matrix of prototypes ({' '.join(str(error).split())[:100]})") from None
+    if points.ndim != 2 or not np.isfinite(points).all():
+        raise UserError(f"{path}: prototypes are a matrix of finite numbers, not of shape {points.shape}")
+    lengths = np.linalg.norm(points, axis=1, keepdims=True)
+    if not lengths.all():
+        raise UserError(f"{path}: prototype {int(np.flatnonzero(lengths == 0)[0])} is a row of zeros")
+    points /= lengths
+    return points
+
+
+def _contents(path: Path) -> Array:
+    if path.suffix == ".pt":
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        matrix: Array = _only(loaded).T.numpy() if isinstance(loaded, dict) else loaded.numpy()
+        return matrix
+    loaded = np.load(path, allow_pickle=False)
+    found: Array = loaded if path.suffix == ".npy" else _only(loaded)
+    return found
+
+
+def _only(mapping: Any) -> Any:
+    (value,) = mapping.values()
+    return value
