@@ -17,13 +17,12 @@ from heads.prototype_cache import Maker, kept_on_disk
 # Neither start is the better one everywhere: 10 points in 3-d want the sharp one, 200 points in 25-d the smooth one.
 STARTS = (spreading.ANNEALED, (2.0, 10.0, *spreading.ANNEALED))
 STAGE_ITERATIONS = 300
-# Random starts from each of STARTS: up to RESTARTS, fewer where C^2 d is large, so that about 90 s on one core are enough; above WORK fewer iterations.
-RESTARTS, WORK = 32, 1e7
+# A step costs about C^2 d. Up to RESTARTS random starts from each of STARTS, as many as stay within WORK, then fewer iterations: about 90 s on one core.
+RESTARTS, WORK, FEWEST_ITERATIONS = 32, 1e7, 10
 # Uniformity with t = 2 is log mean exp(-4 (1 - cos)): log-sum-exp at inverse temperature 4. 100 points in 10 and 25 dimensions take up to 770 iterations.
 UNIFORM, UNIFORM_ITERATIONS, UNIFORM_RESTARTS = (4.0,), 5000, 6
 # Of the released HPN code; the paper's text has fewer.
 PROJECTED_STEPS = 10_000
-FEWEST_ITERATIONS = 10
 TABLE = Path(__file__).parent / "prototype_tables" / "separated.npz"
 TABLE_SIZES = ((10, 3), (100, 3), (100, 5), (100, 10), (100, 16), (100, 25), (100, 32), (200, 25), (200, 50))
 
@@ -55,25 +54,24 @@ def _deal(num_classes: int, seed: int) -> NDArray[np.int64]:
 
 @kept_on_disk("separated")
 def search_separated(num_classes: int, dim: int, seed: int) -> Array:
-    """Return the best of the known codes that fit, refined, and of annealed log-sum-exp from random starts, for C > 2d."""
+    """Return unit rows (C, d) of the smallest largest cosine that :func:`_search` finds."""
+    return _search(num_classes, dim, seed)
+
+
+def _search(num_classes: int, dim: int, seed: int, two_sided: bool = False) -> Array:
+    """Return the best, by largest cosine or largest absolute cosine, of known codes that fit, the same refined, and annealing from random points."""
+    criterion = max_abs_cosine if two_sided else max_cosine
+    work = num_classes**2 * dim
+    iterations = round(STAGE_ITERATIONS * min(1, WORK / work))
     known = [points[_deal(num_classes, seed)] for points in _known_codes(num_classes, dim)]
-    iterations = _iterations(num_classes, dim)
     optimal = lower_bound(num_classes, dim)[0] + 1e-9
-    if known and (iterations < FEWEST_ITERATIONS or min(map(max_cosine, known)) <= optimal):
-        return min(known, key=max_cosine)
-    refined = [spreading.anneal(points, spreading.ANNEALED[3:], iterations)[0] for points in known]
-    return min([*known, *refined, *_annealed(num_classes, dim, seed)], key=max_cosine)
-
-
-def _iterations(num_classes: int, dim: int) -> int:
-    return round(STAGE_ITERATIONS * min(1, WORK / (num_classes**2 * dim)))
-
-
-def _annealed(num_classes: int, dim: int, seed: int, two_sided: bool = False) -> list[Array]:
-    """Return the best of annealing from random points, once for each of STARTS."""
-    restarts = int(np.clip(WORK / (num_classes**2 * dim), 1, RESTARTS))
-    iterations = max(FEWEST_ITERATIONS, _iterations(num_classes, dim))
-    return [spreading.best_anneal(num_classes, dim, seed, betas, iterations, restarts, two_sided) for betas in STARTS]
+    if known and (iterations < FEWEST_ITERATIONS or min(map(criterion, known)) <= optimal):
+        return min(known, key=criterion)
+    iterations = max(iterations, FEWEST_ITERATIONS)
+    refined = [spreading.anneal(points, spreading.ANNEALED[3:], iterations, two_sided)[0] for points in known]
+    restarts = int(np.clip(WORK / work, 1, RESTARTS))
+    annealed = [spreading.best_anneal(num_classes, dim, seed, betas, iterations, restarts, two_sided) for betas in STARTS]
+    return min([*known, *refined, *annealed], key=criterion)
 
 
 def _known_codes(num_classes: int, dim: int) -> list[Array]:
@@ -96,7 +94,10 @@ def uniform(num_classes: int, dim: int, seed: int = 0) -> Array:
 
 @kept_on_disk("uniform")
 def _search_uniform(num_classes: int, dim: int, seed: int) -> Array:
-    return spreading.best_anneal(num_classes, dim, seed, UNIFORM, UNIFORM_ITERATIONS, UNIFORM_RESTARTS)
+    work = num_classes**2 * dim
+    restarts = int(np.clip(2 * WORK / work, 1, UNIFORM_RESTARTS))
+    iterations = int(np.clip(10 * WORK / work * UNIFORM_ITERATIONS, FEWEST_ITERATIONS, UNIFORM_ITERATIONS))
+    return spreading.best_anneal(num_classes, dim, seed, UNIFORM, iterations, restarts)
 
 
 def equiangular(num_classes: int, dim: int, seed: int = 0) -> Array:
@@ -111,7 +112,7 @@ def equiangular(num_classes: int, dim: int, seed: int = 0) -> Array:
 
 @kept_on_disk("ebv")
 def _search_equiangular(num_classes: int, dim: int, seed: int) -> Array:
-    return min(_annealed(num_classes, dim, seed, two_sided=True), key=max_abs_cosine)
+    return _search(num_classes, dim, seed, two_sided=True)
 
 
 @kept_on_disk("hpn-pgd")

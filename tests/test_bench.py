@@ -207,14 +207,14 @@ def test_a_plugin_brings_a_head(small_grid: Path, tmp_path: Path) -> None:
         "--plugin",
         str(plugin),
         "--set",
-        "axes.head=normface",
+        "axes.head=my-cosine",
         "--name",
         "mine",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     rows = pd.read_csv(out / "mine" / "results.csv")
-    assert rows["head"].unique().tolist() == ["normface"]
+    assert rows["head"].unique().tolist() == ["my-cosine"]
     assert rows["status"].unique().tolist() == ["done"]
 
 
