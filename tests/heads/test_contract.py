@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from core.batch import Targets
 from heads import HEADS, Context, Head, prototype_cache, prototypes
 from heads.fixed import FixedPrototypeHead
+from runners import recipes
 from tests.heads import throwaway
 from tests.heads.helpers import CONTEXT, batch, info, make
 from tests.heads.throwaway import ThrowawayHead
@@ -127,6 +128,65 @@ def test_gradients_reach_features_and_parameters_and_nothing_else(name: str) -> 
         assert parameter.grad is not None, key
         assert torch.isfinite(parameter.grad).all(), key
     assert not any(buffer.requires_grad for buffer in head.buffers())
+
+
+# What learns, head by head: a baseline that is frozen by accident would show here.
+TRAINABLE = {
+    "arcface": {"weight"},
+    "cosface": {"weight"},
+    "dl2pa": set(),
+    "ebv": set(),
+    "etf": set(),
+    "frozen-linear": set(),
+    "hpn": set(),
+    "max-separation": set(),
+    "normface": {"weight", "scale"},
+    "psc": {"linear.weight", "linear.bias"},
+    "psc-cosine": {"weight"},
+    "reponet-orthoplex": set(),
+    "reponet-simplex": set(),
+    "word2vec": set(),
+}
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_what_learns(name: str) -> None:
+    head = small(name)
+    assert {key for key, parameter in head.named_parameters() if parameter.requires_grad} == TRAINABLE[name]
+    grouped = [parameter for group in head.parameter_groups(recipes.load("fast", {}, "test")) for parameter in group["params"]]
+    assert {id(parameter) for parameter in grouped} == {id(parameter) for parameter in head.parameters()}
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_gradients_of_the_loss_are_those_of_finite_differences(name: str) -> None:
+    head = small(name).double()
+    features, targets = batch(5, width(name), size=4)
+    parameters = list(head.parameters())
+
+    def loss(x: Tensor, *_: Tensor) -> Tensor:
+        return head.loss(x, targets, CONTEXT)
+
+    assert torch.autograd.gradcheck(loss, (features.detach().double().requires_grad_(), *parameters))
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_classes_can_be_renumbered_and_space_can_be_turned(name: str) -> None:
+    """Permuted classes give permuted scores, and a rotation of features and class vectors leaves scores and loss as they are."""
+    head = small(name)
+    features, targets = batch(5, width(name))
+    logits, loss = head.logits(features[0]), head.loss(features, targets, CONTEXT)
+    order = torch.tensor([2, 0, 4, 1, 3])
+    turn = torch.linalg.qr(torch.randn(width(name), width(name), generator=torch.Generator().manual_seed(0))).Q
+    vectors = {"bank", "weight", "linear.weight", "class_means"}
+    per_class = vectors | {"bias", "linear.bias"}
+    state = {key: value.clone() for key, value in head.state_dict().items()}
+    head.load_state_dict(state | {key: value[order] for key, value in state.items() if key in per_class})
+    assert torch.allclose(head.logits(features[0]), logits[:, order], atol=1e-5)
+    relabelled = Targets.plain(order.argsort()[targets.labels], targets.indices)
+    assert torch.allclose(head.loss(features, relabelled, CONTEXT), loss, atol=1e-5)
+    head.load_state_dict(state | {key: value @ turn for key, value in state.items() if key in vectors})
+    assert torch.allclose(head.logits(features[0] @ turn), logits, atol=1e-5)
+    assert torch.allclose(head.loss(features @ turn, targets, CONTEXT), loss, atol=1e-5)
 
 
 @every

@@ -108,3 +108,17 @@ def test_a_static_head_is_the_head_of_the_same_prototypes_and_loss(loss: str) ->
     expected = {"squared-cosine": squared, "dot-regression": squared / 2, "cross-entropy": slow_cross_entropy(logits, targets.labels)}[loss]
     assert torch.equal(head.state_dict()["bank"], make("hpn", 6, 3).state_dict()["bank"])
     assert head.loss(features, targets, CONTEXT).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_with_a_simplex_any_assignment_is_a_rotation() -> None:
+    """Permuting the vertices of a simplex is an orthogonal map of its span, so an assignment changes nothing but the features' frame."""
+    head = make("dl2pa", 6, 5)
+    bank = head.state_dict()["bank"].double()
+    order = torch.tensor([3, 0, 5, 1, 2, 4])
+    turn = torch.linalg.lstsq(bank, bank[order]).solution
+    assert torch.allclose(turn @ turn.T, torch.eye(5, dtype=torch.float64), atol=1e-6)
+    assert torch.allclose(bank @ turn, bank[order], atol=1e-6)
+    features, targets = batch(6, 5)
+    before = head.loss(features, targets, CONTEXT)
+    head.load_state_dict(head.state_dict() | {"assignment": order})
+    assert torch.allclose(head.loss(features @ turn.float(), targets, CONTEXT), before, atol=1e-5)

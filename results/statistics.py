@@ -1,0 +1,122 @@
+"""Statistics of comparisons: paired differences, exact tests, corrections, ranks. Pure functions of arrays."""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+
+# Differences of more pairs than this are flipped at random instead of in all ways.
+EXACT = 16
+FLIPS = 100_000
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A paired difference.
+
+    Attributes:
+        mean: of the differences.
+        low: lower end of the 95 % confidence interval by Student's t, NaN for one pair.
+        high: upper end.
+        p: two-sided p-value of the sign-flip test.
+        smallest_p: what p would be if all differences had one sign: no test of so few pairs can go below.
+        n: pairs.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    smallest_p: float
+    n: int
+
+
+def paired(differences: Floats, confidence: float = 0.95) -> Paired:
+    """Return mean, confidence interval and sign-flip test of paired differences (n,), n >= 1."""
+    n = len(differences)
+    mean = float(differences.mean())
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    return Paired(mean, mean - half, mean + half, sign_flip(differences), 2.0 ** (1 - min(n, EXACT)) if n <= EXACT else 1 / (FLIPS + 1), n)
+
+
+def sign_flip(differences: Floats) -> float:
+    """Return the two-sided p-value of the sign-flip test: how often random signs give a mean as far from 0; exact for up to 16 pairs.
+
+    Source: Fisher's randomisation test for pairs.
+    """
+    n = len(differences)
+    observed = abs(differences.sum()) * (1 - 1e-12)
+    if n <= EXACT:
+        signs = np.array(list(itertools.product((1, -1), repeat=n)))
+        return float((np.abs(signs @ differences) >= observed).mean())
+    signs = np.random.default_rng(0).choice((1, -1), size=(FLIPS, n))
+    return float((1 + (np.abs(signs @ differences) >= observed).sum()) / (1 + FLIPS))
+
+
+def holm(p_values: Floats) -> Floats:
+    """Return Holm's adjusted p-values (m,) for m tests, NaN where there is none (Holm, 1979)."""
+    adjusted = np.full(len(p_values), math.nan)
+    order = np.argsort(p_values)[: int((~np.isnan(p_values)).sum())]
+    steps = p_values[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted
+
+
+def mcnemar(first: Bools, second: Bools) -> float:
+    """Return the exact two-sided p-value of McNemar's test for which samples (N,) two classifiers get right."""
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    return float(stats.binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks of k heads over N data sets.
+
+    Attributes:
+        average: (k,), 1 is best; ties share.
+        p: of the Friedman test, NaN for fewer than two data sets or three heads.
+        critical_difference: average ranks further apart than this differ at 5 % by Nemenyi's test, NaN where there is no Friedman test.
+        n: data sets.
+    """
+
+    average: Floats
+    p: float
+    critical_difference: float
+    n: int
+
+
+def ranks(scores: Floats) -> Ranks:
+    """Return average ranks, Friedman test and Nemenyi's critical difference of scores (N, k), the higher the better.
+
+    Source: Demsar, JMLR 2006.
+    """
+    n, k = scores.shape
+    average = stats.rankdata(-scores, axis=1).mean(axis=0)
+    if n < 2 or k < 3:
+        return Ranks(average, math.nan, math.nan, n)
+    with np.errstate(invalid="ignore"):
+        p = float(stats.friedmanchisquare(*scores.T).pvalue)
+    critical = float(stats.studentized_range.ppf(0.95, k, np.inf)) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
+    return Ranks(average, p, critical, n)
+
+
+def bootstrap(values: Floats, statistic: Any, repetitions: int = 1000, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of a statistic over samples.
+
+    Args:
+        values: (N, ...) resampled along the first axis.
+        statistic: maps resampled values to a number.
+        repetitions: resamples.
+        confidence: of the interval.
+    """
+    rng = np.random.default_rng(0)
+    found = [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(repetitions)]
+    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)

@@ -1,0 +1,75 @@
+"""Statistics against scipy, against hand-made cases, and as properties."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from results import statistics
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=9))
+def test_paired_differences_are_scipys(values: list[float]) -> None:
+    differences = np.array(values)
+    found = statistics.paired(differences)
+    assert found.n == len(values)
+    assert found.mean == pytest.approx(np.mean(values))
+    if np.ptp(differences) > 1e-6:
+        interval = stats.ttest_1samp(differences, 0).confidence_interval(0.95)
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    exact = stats.permutation_test((differences,), np.sum, permutation_type="samples", n_resamples=np.inf, alternative="two-sided")
+    assert found.p == pytest.approx(exact.pvalue, abs=2.0 ** (1 - len(values)) + 1e-9)
+    assert found.p >= found.smallest_p - 1e-12
+
+
+def test_sign_flips_by_hand() -> None:
+    """Of the eight sums of +-3 +-2 +-1, the four +-6 and +-4 are at least as far from 0 as 3 + 2 - 1."""
+    assert statistics.sign_flip(np.array([3.0, 2.0, -1.0])) == pytest.approx(4 / 8)
+    assert statistics.sign_flip(np.array([1.0, 1.0, 1.0])) == statistics.paired(np.array([1.0, 1.0, 1.0])).smallest_p == 0.25
+    assert statistics.sign_flip(np.zeros(4)) == 1
+    assert math.isnan(statistics.paired(np.array([0.3])).low)
+    assert statistics.paired(np.array([0.3])).p == 1
+
+
+def test_many_pairs_are_flipped_at_random() -> None:
+    values = np.random.default_rng(0).standard_normal(30) + 0.4
+    assert statistics.sign_flip(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=0.02)
+
+
+def test_holm_by_hand() -> None:
+    """Sorted .01 .03 .04 of three: .03, max(.03, .06), max(.06, .04)."""
+    assert statistics.holm(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.06, 0.03, 0.06])
+    adjusted = statistics.holm(np.array([0.5, math.nan, 0.9]))
+    assert adjusted[0] == 1
+    assert math.isnan(adjusted[1])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 30))
+def test_mcnemar_is_a_binomial_test_of_the_discordant(b: int, c: int) -> None:
+    first = np.array([True] * b + [False] * c + [True] * 5 + [False] * 3)
+    second = np.array([False] * b + [True] * c + [True] * 5 + [False] * 3)
+    total = sum(math.comb(b + c, k) for k in range(b + c + 1) if math.comb(b + c, k) <= math.comb(b + c, b)) / 2 ** (b + c)
+    assert statistics.mcnemar(first, second) == pytest.approx(min(total, 1))
+
+
+def test_ranks_by_hand_and_friedman_by_scipy() -> None:
+    scores = np.array([[0.9, 0.8, 0.7], [0.9, 0.9, 0.1], [0.5, 0.6, 0.4], [0.8, 0.7, 0.6]])
+    found = statistics.ranks(scores)
+    assert found.average == pytest.approx([(1 + 1.5 + 2 + 1) / 4, (2 + 1.5 + 1 + 2) / 4, 3])
+    assert found.p == pytest.approx(stats.friedmanchisquare(*scores.T).pvalue)
+    # Demsar's table 5: q = 2.343 for three classifiers.
+    assert found.critical_difference == pytest.approx(2.343 * math.sqrt(3 * 4 / (6 * 4)), abs=1e-3)
+    assert math.isnan(statistics.ranks(scores[:1]).p)
+    assert math.isnan(statistics.ranks(scores[:, :2]).critical_difference)
+
+
+def test_the_bootstrap_covers_the_mean() -> None:
+    values = np.random.default_rng(1).standard_normal(400)
+    low, high = statistics.bootstrap(values, np.mean)
+    half = 1.96 * values.std() / math.sqrt(400)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.02)
