@@ -51,6 +51,12 @@ def simplex_blocks(num_classes: int, dim: int) -> Array:
     return points
 
 
+def polygon(num_classes: int) -> Array:
+    """Return the C corners of the regular polygon as unit rows (C, 2)."""
+    angles = 2 * np.pi * np.arange(num_classes) / num_classes
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
 def orthoplex(num_classes: int, dim: int) -> Array:
     """Return C of the 2d points e_1, -e_1, e_2, -e_2, ... as unit rows (C, d).
 
@@ -81,7 +87,7 @@ def higman_sims() -> Array:
     adjacency[0, 1:23] = adjacency[1:23, 0] = 1
     adjacency[23:, 1:23], adjacency[1:23, 23:] = hexads, hexads.T
     adjacency[23:, 23:] = hexads @ hexads.T == 0
-    values, vectors = np.linalg.eigh((12 * np.eye(100) + 1 - 5 * adjacency - 2 * np.eye(100)) / 11)
+    values, vectors = np.linalg.eigh((10 * np.eye(100) + 1 - 5 * adjacency) / 11)
     points: Array = vectors[:, -22:] * np.sqrt(values[-22:])
     return points
 

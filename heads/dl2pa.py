@@ -19,7 +19,7 @@ MOMENTUM = 0.9
 
 @register(
     "dl2pa",
-    version=1,
+    version=2,
     paper="Saadabadi et al., CVPR 2024",
     source="balanced loss, class-mean momentum 0.9 and one Hungarian assignment an epoch, as the paper means them; queue 'reference' is the released code's",
     deviations=(

@@ -10,7 +10,7 @@ from heads.registry import register
 
 @register(
     "hpn",
-    version=3,
+    version=4,
     paper="Mettes et al., NeurIPS 2019",
     source="squared cosine loss and maximally separated prototypes, as the paper means them; prototypes 'hpn-pgd' are those of the released code",
     deviations="the loss is a batch mean (loss_scale 128 gives the sum over 128); prototypes in closed form or by L-BFGS, not projected gradient descent",

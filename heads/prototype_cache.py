@@ -12,7 +12,7 @@ from heads.codes import Array
 
 Maker = Callable[[int, int, int], Array]
 # Part of the file names: raised whenever a search finds other points than before.
-VERSION = 3
+VERSION = 4
 
 
 def cache_folder() -> Path:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from core.errors import UserError, suggest
@@ -17,7 +17,8 @@ from heads.prototype_cache import Maker, kept_on_disk
 # Neither start is the better one everywhere: 10 points in 3-d want the sharp one, 200 points in 25-d the smooth one.
 STARTS = (spreading.ANNEALED, (2.0, 10.0, *spreading.ANNEALED))
 STAGE_ITERATIONS = 300
-# A step costs about C^2 d. Up to RESTARTS random starts from each of STARTS, as many as stay within WORK, then fewer iterations: about 90 s on one core.
+# A step costs about C^2 d. Up to RESTARTS random starts from each of STARTS, as many as stay within WORK, then fewer iterations: about
+# 90 s on one core up to C^2 d = 3e8, and longer beyond.
 RESTARTS, WORK, FEWEST_ITERATIONS = 32, 1e7, 10
 # Uniformity with t = 2 is log mean exp(-4 (1 - cos)): log-sum-exp at inverse temperature 4. 100 points in 10 and 25 dimensions take up to 770 iterations.
 UNIFORM, UNIFORM_ITERATIONS, UNIFORM_RESTARTS = (4.0,), 5000, 6
@@ -27,16 +28,34 @@ TABLE = Path(__file__).parent / "prototype_tables" / "separated.npz"
 TABLE_SIZES = ((10, 3), (100, 3), (100, 5), (100, 10), (100, 16), (100, 25), (100, 32), (200, 25), (200, 50))
 
 
+def placed(points: Array, seed: int) -> Array:
+    """Return points of a closed form (C, d) in random order and orientation.
+
+    The order deals them to the classes. The orientation matters where features cannot take every direction: without a projection they come out of a ReLU, and
+    points along the axes would then leave some classes without a feature that is nearest to them.
+
+    Source: the orthogonal factor of a Gaussian matrix with positive diagonal, uniform on the orthogonal group (Mezzadri, 2007).
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(points))
+    with threadpool_limits(limits=1):
+        rotation, triangle = np.linalg.qr(rng.standard_normal((points.shape[1], points.shape[1])))
+        turned: Array = points[order] @ (rotation * np.sign(np.diag(triangle)))
+    return turned
+
+
 def separated(num_classes: int, dim: int, seed: int = 0) -> Array:
     """Return unit rows (C, d) whose largest cosine is the smallest that is known here.
 
-    The simplex where C <= d + 1 and orthogonal simplices where C <= 2d, both proven optima; else the best of a known code that fits, the same refined, and
-    annealed log-sum-exp from random starts. The seed draws those starts and deals the points of closed forms to the classes.
+    The simplex where C <= d + 1, orthogonal simplices where C <= 2d and the regular polygon where d = 2, all proven optima; else the best of a known code that
+    fits, the same refined, and annealed log-sum-exp from random starts. The seed draws those starts, and places closed forms.
     """
     if num_classes <= dim + 1:
-        return codes.simplex(num_classes, dim)
+        return placed(codes.simplex(num_classes, dim), seed)
     if num_classes <= 2 * dim:
-        return codes.simplex_blocks(num_classes, dim)[_deal(num_classes, seed)]
+        return placed(codes.simplex_blocks(num_classes, dim), seed)
+    if dim == 2:
+        return placed(codes.polygon(num_classes), seed)
     shipped = shipped_table().get((num_classes, dim)) if seed == 0 else None
     return search_separated(num_classes, dim, seed) if shipped is None else shipped
 
@@ -48,22 +67,18 @@ def shipped_table() -> dict[tuple[int, int], Array]:
         return {points.shape: points for points in table.values()}
 
 
-def _deal(num_classes: int, seed: int) -> NDArray[np.int64]:
-    return np.random.default_rng(seed).permutation(num_classes)
-
-
 @kept_on_disk("separated")
 def search_separated(num_classes: int, dim: int, seed: int) -> Array:
-    """Return unit rows (C, d) of the smallest largest cosine that :func:`_search` finds."""
-    return _search(num_classes, dim, seed)
+    """Return unit rows (C, d) of the smallest largest cosine that :func:`search` finds."""
+    return search(num_classes, dim, seed)
 
 
-def _search(num_classes: int, dim: int, seed: int, two_sided: bool = False) -> Array:
+def search(num_classes: int, dim: int, seed: int, two_sided: bool = False) -> Array:
     """Return the best, by largest cosine or largest absolute cosine, of known codes that fit, the same refined, and annealing from random points."""
     criterion = max_abs_cosine if two_sided else max_cosine
     work = num_classes**2 * dim
     iterations = round(STAGE_ITERATIONS * min(1, WORK / work))
-    known = [points[_deal(num_classes, seed)] for points in _known_codes(num_classes, dim)]
+    known = [placed(points, seed) for points in _known_codes(num_classes, dim, two_sided)]
     optimal = lower_bound(num_classes, dim)[0] + 1e-9
     if known and (iterations < FEWEST_ITERATIONS or min(map(criterion, known)) <= optimal):
         return min(known, key=criterion)
@@ -74,12 +89,12 @@ def _search(num_classes: int, dim: int, seed: int, two_sided: bool = False) -> A
     return min([*known, *refined, *annealed], key=criterion)
 
 
-def _known_codes(num_classes: int, dim: int) -> list[Array]:
-    """Return the codes of closed form, zero-padded, that have enough points in no more than d dimensions."""
+def _known_codes(num_classes: int, dim: int, two_sided: bool) -> list[Array]:
+    """Return the codes of closed form, zero-padded, that have enough points in no more than d dimensions; for two sides without antipodal pairs."""
     found = []
     if num_classes <= 100 and dim >= 22:
         found.append(np.pad(codes.higman_sims()[:num_classes], ((0, 0), (0, dim - 22))))
-    if num_classes <= codes.kerdock_size(dim)[1]:
+    if num_classes <= codes.kerdock_size(dim)[1] // (2 if two_sided else 1):
         found.append(codes.kerdock(num_classes, dim))
     return found
 
@@ -87,9 +102,9 @@ def _known_codes(num_classes: int, dim: int) -> list[Array]:
 def uniform(num_classes: int, dim: int, seed: int = 0) -> Array:
     """Return unit rows (C, d) of least uniformity loss: the simplex where C <= d + 1, else L-BFGS on it.
 
-    Source: the objective of Saadabadi et al., CVPR 2024 (uniformity, t = 2), minimised to convergence.
+    Source: the objective of Saadabadi et al., CVPR 2024 (uniformity, t = 2), minimised to convergence up to some hundreds of classes.
     """
-    return codes.simplex(num_classes, dim) if num_classes <= dim + 1 else _search_uniform(num_classes, dim, seed)
+    return placed(codes.simplex(num_classes, dim), seed) if num_classes <= dim + 1 else _search_uniform(num_classes, dim, seed)
 
 
 @kept_on_disk("uniform")
@@ -107,12 +122,12 @@ def equiangular(num_classes: int, dim: int, seed: int = 0) -> Array:
 
     Source: the two-sided criterion of Shen et al., CVPR 2023, who choose alpha by hand and stop when it is met.
     """
-    return np.eye(num_classes, dim) if num_classes <= dim else _search_equiangular(num_classes, dim, seed)
+    return placed(np.eye(num_classes, dim), seed) if num_classes <= dim else _search_equiangular(num_classes, dim, seed)
 
 
 @kept_on_disk("ebv")
 def _search_equiangular(num_classes: int, dim: int, seed: int) -> Array:
-    return _search(num_classes, dim, seed, two_sided=True)
+    return search(num_classes, dim, seed, two_sided=True)
 
 
 @kept_on_disk("hpn-pgd")
@@ -124,8 +139,8 @@ def projected_gradient(num_classes: int, dim: int, seed: int = 0) -> Array:
 METHODS: dict[str, Maker] = {
     "separated": separated,
     "uniform": uniform,
-    "simplex": lambda num_classes, dim, seed: codes.simplex(num_classes, dim),
-    "orthoplex": lambda num_classes, dim, seed: codes.orthoplex(num_classes, dim),
+    "simplex": lambda num_classes, dim, seed: placed(codes.simplex(num_classes, dim), seed),
+    "orthoplex": lambda num_classes, dim, seed: placed(codes.orthoplex(num_classes, dim), seed),
     "hpn-pgd": projected_gradient,
     "ebv": equiangular,
     "random": spreading.random_points,

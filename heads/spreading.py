@@ -69,14 +69,13 @@ def projected_gradient(points: Array, steps: int, rate: float = 0.1) -> Array:
     Source: Mettes et al., NeurIPS 2019; as in the released code a step has no momentum, because its optimiser is made anew for every step.
     """
     points = points.copy()
-    rows = np.arange(len(points))
     with threadpool_limits(limits=1):
         for _ in range(steps):
             cosines = points @ points.T
             np.fill_diagonal(cosines, -2)
             nearest = cosines.argmax(axis=1)
             slope = points[nearest]
-            np.add.at(slope, nearest, points[rows])
+            np.add.at(slope, nearest, points)
             points -= rate / len(points) * slope
             points /= np.linalg.norm(points, axis=1, keepdims=True)
     return points
