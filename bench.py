@@ -143,8 +143,6 @@ def run_data(arguments: argparse.Namespace, console: Console) -> int:
             console.print(line, soft_wrap=True, markup=False, highlight=False)
         return 0
     file = arguments.png or Path(f"{arguments.dataset}.png")
-    if file.suffix != ".png":
-        raise UserError(f"--png: '{file}' does not end in .png")
     datasets.show(root, arguments.dataset, options, arguments.recipe, arguments.imbalance_factor, arguments.count, file)
     console.print(f"written: {file}", soft_wrap=True, markup=False, highlight=False)
     return 0
@@ -158,6 +156,8 @@ def show_prototypes(arguments: argparse.Namespace, console: Console) -> int:
         return 0
     if arguments.classes is None or arguments.dim is None:
         raise UserError("prototypes: the number of classes and the dimension are missing, as in: bench.py prototypes 100 25")
+    if arguments.png and arguments.dim not in (2, 3):
+        raise UserError(f"--png: prototypes can be drawn in 2 and 3 dimensions, not in {arguments.dim}")
     methods = list(certificates.METHODS) if arguments.compare else [arguments.method]
     table, pictures = Table(*certificates.TITLES), {}
     for method, points, found in certificates.certified(methods, arguments.classes, arguments.dim, arguments.seed):
@@ -176,6 +176,8 @@ def run_toy(out: Path, console: Console) -> int:
     """Run the grid ``toy`` and draw its features."""
     status = run(grammar.parse(["run", "--grid", "toy", "--out", str(out)]), console)
     rows = results.load(out, "toy")
+    if status:
+        return status
     file = store.grid_folder(out, "toy") / "figures" / "circle.png"
     store.write_bytes(file, figures.encode(sphere.toy(rows[rows["selection"] == "last"], out), "png"))
     console.print(f"picture: {file}", soft_wrap=True, markup=False, highlight=False)

@@ -95,6 +95,11 @@ class Head(nn.Module):
         return {}
 
     @classmethod
+    def loss_name(cls, **hyperparameters: Any) -> str:
+        """Return the name of the loss under these options: a recipe gives the default of ``loss_scale`` by it."""
+        return "cross-entropy"
+
+    @classmethod
     def stages(cls, recipe: RecipeView) -> list[Stage]:
         """Return the stages of training; by default one, the recipe itself."""
         return [Stage("train", recipe.epochs)]

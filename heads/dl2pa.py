@@ -1,6 +1,6 @@
 """DL2PA: fixed uniform prototypes whose classes are re-assigned to them every epoch by bipartite matching."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -41,13 +41,22 @@ class DL2PAHead(FixedPrototypeHead):
         batch_weights: E_c = sqrt((B/K)/n_c), the class weights of each batch, in the dot regression; without them 1.
         batch_norm: batch normalisation of the features before they are brought to unit length, as on long tails.
         queue: ``mean``, q_c <- normalise(0.9 q_c + 0.1 mean of the class in the batch), or ``reference``, as the released code does:
-            q_c <- normalise(1.9 q_c + 0.1 z) with the class's last sample z, which depends on the order of the batch.
+            q_c <- normalise(1.9 q_c + 0.1 z) with the class's last sample z, which depends on the order of the batch. Under mixup both take mixed features
+            for the unmixed label, as the released code does.
         assignment_period: epochs from one assignment to the next; 0 for none, the static head.
         freeze_epoch: the first epoch without a new assignment, or None.
     """
 
     class_means: Tensor
     assignment: Tensor
+
+    @classmethod
+    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+        """Return why these prototypes do not exist in R^d, or which options contradict each other."""
+        given = {"assignment_period": 1, "queue": "mean", "freeze_epoch": None} | hyperparameters
+        if not given["assignment_period"] and (given["queue"] != "mean" or given["freeze_epoch"] is not None):
+            return "queue and freeze_epoch belong to the assignment, and assignment_period is 0"
+        return super().supports(info, feature_dim, **hyperparameters)
 
     def __init__(
         self,

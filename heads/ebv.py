@@ -1,6 +1,7 @@
 """EBV, equiangular basis vectors: fixed prototypes whose absolute cosines are small, and softmax of cosines at a low temperature."""
 
 from functools import partial
+from typing import Any
 
 from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
@@ -32,6 +33,16 @@ class EBVHead(FixedPrototypeHead):
         prototype_seed: seed of the prototypes.
         loss_scale: factor on the mean cross-entropy.
     """
+
+    @classmethod
+    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+        """Return that one dimension has no room for more than two classes."""
+        return geometry.unsupported("ebv", info.num_classes, feature_dim)
+
+    @classmethod
+    def loss_name(cls, **hyperparameters: Any) -> str:
+        """Return cross-entropy."""
+        return "cross-entropy"
 
     def __init__(
         self,

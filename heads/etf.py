@@ -8,7 +8,7 @@ from pydantic import NonNegativeInt, PositiveFloat
 from core.batch import DataInfo
 from core.random import generator
 from heads.codes import simplex
-from heads.fixed import FixedPrototypeHead
+from heads.fixed import FixedPrototypeHead, weights_without_use
 from heads.registry import register
 
 
@@ -36,7 +36,14 @@ class ETFHead(FixedPrototypeHead):
     def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
         """Return why d is too small: C equiangular vectors at -1/(C-1) need d >= C - 1."""
         needed = info.num_classes - 1
-        return None if feature_dim >= needed else f"a simplex ETF of {info.num_classes} classes needs d >= {needed}"
+        if feature_dim < needed:
+            return f"a simplex ETF of {info.num_classes} classes needs d >= {needed}"
+        return weights_without_use(cls.loss_name(**hyperparameters), hyperparameters.get("batch_weights", False))
+
+    @classmethod
+    def loss_name(cls, *, loss: str = "dot-regression", **hyperparameters: Any) -> str:
+        """Return the option ``loss``."""
+        return loss
 
     def __init__(
         self,

@@ -15,6 +15,11 @@ from heads.normalisation import BatchNorm, unit
 Objective = Literal["squared-cosine", "dot-regression", "cross-entropy"]
 
 
+def weights_without_use(loss: str, batch_weights: bool) -> str | None:
+    """Return that batch weights belong to another loss, or None."""
+    return "batch_weights belong to the dot-regression loss" if batch_weights and loss != "dot-regression" else None
+
+
 class FixedPrototypeHead(Head):
     """Cosine scores against prototypes that are a buffer and get no gradient.
 
@@ -32,7 +37,13 @@ class FixedPrototypeHead(Head):
     @classmethod
     def supports(cls, info: DataInfo, feature_dim: int, *, prototypes: str = "separated", **hyperparameters: Any) -> str | None:
         """Return why these prototypes do not exist in R^d, for heads with an option ``prototypes``."""
-        return geometry.unsupported(prototypes, info.num_classes, feature_dim)
+        useless = weights_without_use(cls.loss_name(**hyperparameters), hyperparameters.get("batch_weights", False))
+        return useless or geometry.unsupported(prototypes, info.num_classes, feature_dim)
+
+    @classmethod
+    def loss_name(cls, *, loss: str = "squared-cosine", **hyperparameters: Any) -> str:
+        """Return the option ``loss`` where there is one, else the squared cosine."""
+        return loss
 
     @classmethod
     def files(cls, *, prototypes: str = "separated", **hyperparameters: Any) -> dict[str, Path]:

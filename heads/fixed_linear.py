@@ -1,5 +1,6 @@
 """What softmax heads with fixed weights share: logits of features that are not normalised."""
 
+import torch
 from torch import Tensor
 
 from core.batch import Targets
@@ -12,17 +13,17 @@ class FixedLinearHead(Head):
 
     Args:
         weight: W (C, d).
-        bias: b (C,).
+        bias: b (C,), or None for zero.
         loss_scale: factor on the mean cross-entropy.
     """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, weight: Tensor, bias: Tensor, loss_scale: float) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, loss_scale: float) -> None:
         super().__init__()
         self.register_buffer("weight", weight.float())
-        self.register_buffer("bias", bias.float())
+        self.register_buffer("bias", torch.zeros(len(weight)) if bias is None else bias.float())
         self.loss_scale = loss_scale
 
     def prototypes(self) -> Tensor:

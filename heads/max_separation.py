@@ -35,4 +35,4 @@ class MaxSeparationHead(FixedLinearHead):
 
     def __init__(self, info: DataInfo, feature_dim: int, *, rho: PositiveFloat = 0.1, loss_scale: PositiveFloat = 1.0) -> None:
         vertices = torch.from_numpy(simplex(info.num_classes, feature_dim))
-        super().__init__(rho * vertices, torch.zeros(info.num_classes), loss_scale)
+        super().__init__(rho * vertices, None, loss_scale)

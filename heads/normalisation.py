@@ -29,16 +29,17 @@ class BatchNorm(nn.Module):
         self.register_buffer("variance", torch.ones(dim))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalise features (..., d) by the statistics of this batch in training mode, by the running ones in eval mode."""
+        """Normalise features (..., d) by the statistics of this batch in training mode, by the running ones in eval mode or for one sample."""
+        flat = features.flatten(0, -2)
         mean, variance = self.mean, self.variance
-        if self.training:
-            flat = features.flatten(0, -2)
+        # One sample is its own mean: normalised by its own statistics it would lose all that it says.
+        if self.training and len(flat) > 1:
             mean, variance = flat.mean(dim=0), flat.var(dim=0, unbiased=False)
         return (features - mean) * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
 
     def observe(self, features: Tensor) -> None:
-        """Move the running statistics a tenth of the way to those of features (..., d); a single sample, which has no variance, leaves the variance alone."""
+        """Move the running statistics a tenth of the way to those of features (..., d); a single sample, which has no variance, moves nothing."""
         flat = features.flatten(0, -2)
-        self.mean.lerp_(flat.mean(dim=0), 0.1)
         if len(flat) > 1:
+            self.mean.lerp_(flat.mean(dim=0), 0.1)
             self.variance.lerp_(flat.var(dim=0), 0.1)

@@ -52,8 +52,9 @@ def _write(path: Path, points: Array) -> None:
     """Write the cache file atomically; a folder that cannot be written only costs the computation next time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            file = Path(folder) / path.name
             np.save(file, points)
-        Path(file.name).replace(path)
+            file.replace(path)
     except OSError:
         return

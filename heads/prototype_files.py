@@ -1,6 +1,7 @@
 """A user's own prototypes, from a file."""
 
 import pickle
+import zlib
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -12,6 +13,8 @@ from core.errors import UserError
 from heads.codes import Array
 
 FORMATS = (".npy", ".npz", ".pt")
+# What numpy, zipfile and torch raise for files that are not what their names say.
+_UNREADABLE = (OSError, ValueError, TypeError, AttributeError, EOFError, RuntimeError, BadZipFile, zlib.error, pickle.UnpicklingError)
 
 
 def read(path: Path) -> Array:
@@ -23,9 +26,12 @@ def read(path: Path) -> Array:
         UserError: if it cannot be read, is no matrix of finite numbers, or has a row of zeros.
     """
     try:
-        points: Array = _contents(path).astype(np.float64)
-    except (OSError, ValueError, TypeError, EOFError, RuntimeError, BadZipFile, pickle.UnpicklingError) as error:
+        points = np.array(_contents(path))
+        if points.dtype.kind not in "fiu":
+            raise ValueError(f"numbers of type {points.dtype}")
+    except _UNREADABLE as error:
         raise UserError(f"{path}: not a {path.suffix} file of one matrix of prototypes ({' '.join(str(error).split())[:100]})") from None
+    points = points.astype(np.float64)
     if points.ndim != 2 or not np.isfinite(points).all():
         raise UserError(f"{path}: prototypes are a matrix of finite numbers, not of shape {points.shape}")
     lengths = np.linalg.norm(points, axis=1, keepdims=True)
@@ -35,14 +41,13 @@ def read(path: Path) -> Array:
     return points
 
 
-def _contents(path: Path) -> Array:
+def _contents(path: Path) -> Any:
     if path.suffix == ".pt":
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-        matrix: Array = _only(loaded).T.numpy() if isinstance(loaded, dict) else loaded.numpy()
-        return matrix
+        tensor = _only(loaded).T if isinstance(loaded, dict) else loaded
+        return tensor.detach().double().numpy()
     loaded = np.load(path, allow_pickle=False)
-    found: Array = loaded if path.suffix == ".npy" else _only(loaded)
-    return found
+    return _only(loaded) if path.suffix == ".npz" else loaded
 
 
 def _only(mapping: Any) -> Any:

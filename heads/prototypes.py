@@ -24,6 +24,8 @@ RESTARTS, WORK, FEWEST_ITERATIONS = 32, 1e7, 10
 UNIFORM, UNIFORM_ITERATIONS, UNIFORM_RESTARTS = (4.0,), 5000, 6
 # Of the released HPN code; the paper's text has fewer.
 PROJECTED_STEPS = 10_000
+# Numbers in the largest matrix: of 20,000 classes 3.2 GB.
+LARGEST = 4e8
 TABLE = Path(__file__).parent / "prototype_tables" / "separated.npz"
 TABLE_SIZES = ((10, 3), (100, 3), (100, 5), (100, 10), (100, 16), (100, 25), (100, 32), (200, 25), (200, 50))
 
@@ -156,6 +158,9 @@ def unsupported(method: str, num_classes: int, dim: int) -> str | None:
     if method not in METHODS:
         shape = _own(method).shape
         return None if shape == (num_classes, dim) else f"{Path(method).name} has {shape[0]} prototypes in {shape[1]} dimensions, not {num_classes} in {dim}"
+    size = num_classes * (dim if num_classes <= 2 * dim else max(num_classes, dim))
+    if size > LARGEST:
+        return f"{num_classes} prototypes in {dim} dimensions are more than can be computed here"
     needed = {"simplex": num_classes - 1, "orthoplex": (num_classes + 1) // 2}.get(method, 2 if num_classes > 2 else 1)
     return None if dim >= needed else f"{method} prototypes of {num_classes} classes need d >= {needed}"
 

@@ -30,7 +30,7 @@ class RePoNetSimplexHead(FixedLinearHead):
         return None if feature_dim == needed else f"a simplex of {info.num_classes} classes has exactly {needed} dimensions"
 
     def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0) -> None:
-        super().__init__(torch.from_numpy(simplex(info.num_classes, feature_dim)), torch.zeros(info.num_classes), loss_scale)
+        super().__init__(torch.from_numpy(simplex(info.num_classes, feature_dim)), None, loss_scale)
 
 
 @register("reponet-orthoplex", version=1, paper=PAPER, source="the d-orthoplex classifier: fixed weights +-e_i, features that are not normalised")
@@ -50,4 +50,4 @@ class RePoNetOrthoplexHead(FixedLinearHead):
         return None if feature_dim == needed else f"an orthoplex of {info.num_classes} classes has exactly {needed} dimensions"
 
     def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0) -> None:
-        super().__init__(torch.from_numpy(orthoplex(info.num_classes, feature_dim)), torch.zeros(info.num_classes), loss_scale)
+        super().__init__(torch.from_numpy(orthoplex(info.num_classes, feature_dim)), None, loss_scale)

@@ -1,5 +1,6 @@
 """Word vectors of class names: the tables that come with the harness, and the user's own."""
 
+import zlib
 from functools import cache
 from pathlib import Path
 from zipfile import BadZipFile
@@ -52,7 +53,10 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     missing = [name for name, own in zip(class_names, parts, strict=True) if not own or any(word not in table for word in own)]
     if missing:
         raise UserError(f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {', '.join(missing)}")
-    return torch.from_numpy(np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts]))
+    vectors = torch.from_numpy(np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts]))
+    if not vectors.isfinite().all():
+        raise UserError(f"{source}: the vector of '{class_names[int((~vectors.isfinite()).any(dim=1).nonzero()[0])]}' is not finite")
+    return vectors
 
 
 def _key(name: str) -> str:
@@ -64,8 +68,8 @@ def _read(path: Path, words: set[str]) -> Table:
     if path.suffix == ".npz":
         try:
             with np.load(path, allow_pickle=False) as table:
-                names, vectors = table["names"].tolist(), table["vectors"]
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+                names, vectors = table["names"].tolist(), table["vectors"].astype(np.float64)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
             raise UserError(f"{path}: not an .npz file with the keys names and vectors ({' '.join(str(error).split())})") from None
         if vectors.ndim != 2 or len(names) != len(vectors):
             raise UserError(f"{path}: {len(names)} names, but vectors of shape {vectors.shape}")

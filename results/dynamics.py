@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from results import store
-from results.figures import styles
+from results.figures import CROWD, styles
 
 CHANGES, SIMILARITY = "assignment_changes", "assignment_similarity"
 
@@ -43,17 +43,23 @@ def assignment(history: pd.DataFrame, description: str) -> Figure | None:
         return None
     moved = history.dropna(subset=[CHANGES])
     moved = moved[moved["feature_dim"] == moved["feature_dim"].min()]
+    first = moved.groupby("head_label")["seed"].min()
     looks = styles(list(dict.fromkeys(history["head_label"])))
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
         figure = Figure(figsize=(9.2, 3.9), layout="constrained")
         left, right = figure.subplots(1, 2)
         for (head, seed), own in moved.groupby(["head_label", "seed"], sort=False):
             look = {"color": looks[head][0], "marker": looks[head][1], "markersize": 4, "linewidth": 1.5}
-            left.plot(own["epoch"], own[CHANGES], **look, label=head if seed == moved["seed"].min() else None)
+            left.plot(own["epoch"], own[CHANGES], **look, label=head if seed == first[head] else None)
             right.plot(own["epoch"], own[SIMILARITY] / own["num_classes"], **look)
         classes = int(moved["num_classes"].iloc[0])
         left.set(xlabel="epoch", ylabel=f"classes re-assigned, of {classes}", ylim=(-0.03 * classes, 1.03 * classes))
-        right.set(xlabel="epoch", ylabel="mean cosine of class mean\nand its prototype", ylim=(-0.05, 1.05))
-        left.legend(title="head", fontsize=9)
+        right.set(xlabel="epoch", ylabel="mean similarity of class mean\nand its prototype")
+        heads = moved["head_label"].nunique()
+        if heads > CROWD:
+            figure.set_size_inches(13, 3.9 + 0.1 * heads)
+            figure.legend(*left.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+        else:
+            left.legend(title="head", fontsize=9)
         figure.suptitle(f"{description}; d = {moved['feature_dim'].iloc[0]}, a line per seed", fontsize=9, wrap=True)
     return figure

@@ -18,6 +18,8 @@ mpl.use("Agg")
 # Seaborn's colour-blind palette; these heads keep their colour in every grid, others take the next free one.
 PALETTE = sns.color_palette("colorblind").as_hex()
 HEADS = {"psc": 0, "word2vec": 1, "hpn": 2, "etf": 4, "dl2pa": 3}
+# More heads than this have their legend beside the axes.
+CROWD = 10
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"]
 
 
@@ -46,8 +48,8 @@ def accuracy(rows: pd.DataFrame, description: str) -> Figure:
             own = summary[summary["head_label"] == head].sort_values("feature_dim")
             colour, marker = looks[head]
             spread = 100 * own["std"].fillna(0)
-            # Heads stand 1.5 % apart, so that equal means and their error bars stay visible.
-            dodge = 1.015 ** (place - (len(heads) - 1) / 2)
+            # Heads stand 1.5 % apart, less where they are many, so that equal means and their error bars stay visible.
+            dodge = 1.015 ** ((place - (len(heads) - 1) / 2) * min(1, 10 / len(heads)))
             axis.errorbar(own["feature_dim"] * dodge, 100 * own["mean"], spread, color=colour, marker=marker, capsize=3, linewidth=1.8, label=head)
         axis.set_xscale("log")
         axis.set_xlim(0.8 * min(dims), 1.25 * max(dims))
@@ -57,7 +59,11 @@ def accuracy(rows: pd.DataFrame, description: str) -> Figure:
         axis.set(xlabel="feature dimension d (log scale)", ylabel="top-1 test accuracy (%)")
         title = textwrap.fill(f"{description}; last epoch, {tables.over_seeds(summary)}", 90)
         axis.set_title(title, fontsize=9)
-        axis.legend(title="head", frameon=True)
+        if len(heads) > CROWD:
+            figure.set_size_inches(11, 4.6 + 0.1 * (len(heads) - CROWD))
+            figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+        else:
+            axis.legend(title="head", frameon=True)
     return figure
 
 

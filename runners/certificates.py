@@ -49,7 +49,7 @@ def rebuild_table(file: Path = prototypes.TABLE) -> Iterator[tuple[tuple[int, in
     """Search the prototypes of the shipped table again, a few minutes; yield C and d with the largest cosine of each, then write the file."""
     found = {}
     for num_classes, dim in prototypes.TABLE_SIZES:
-        points = prototypes.search_separated(num_classes, dim, 0)
+        points = prototypes.search(num_classes, dim, 0)
         found[f"{num_classes}x{dim}"] = points
         yield (num_classes, dim), certify(points).max_cosine
-    np.savez_compressed(file, allow_pickle=False, **found)
+    np.savez_compressed(file, **found)  # type: ignore[arg-type]

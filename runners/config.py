@@ -266,10 +266,12 @@ def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cel
     recipe_name = recipe_fields.pop("name")
     recipe, unchanged = recipes.load(recipe_name, recipe_fields, place), recipes.load(recipe_name, {}, place)
     backbone, head, dataset = BACKBONES.get(backbone_options.pop("name")), HEADS.get(head_options.pop("name")), DATASETS.get(dataset_options.pop("name"))
-    for name in recipe.loss_scale:
-        HEADS.get(name)
+    losses = {HEADS.get(name).target.loss_name() for name in HEADS.names()}
+    for name in recipe.loss_scale.keys() - losses:
+        raise UserError(f"{place}, recipe '{recipe_name}': loss_scale: unknown loss '{name}'; {suggest(name, losses)}")
     head_place, backbone_place = f"{place}, head '{head.name}'", f"{place}, backbone '{backbone.name}'"
-    given = {"loss_scale": recipe.loss_scale[head.name]} if head.name in recipe.loss_scale else {}
+    loss = head.target.loss_name(**head.resolve(head_options, head_place))
+    given = {"loss_scale": recipe.loss_scale[loss]} if loss in recipe.loss_scale and "loss_scale" in head.options_model.model_fields else {}
     head_defaults, backbone_defaults = head.resolve(given, head_place), backbone.resolve({}, backbone_place)
     head_options, backbone_options = head.resolve(given | head_options, head_place), backbone.resolve(backbone_options, backbone_place)
     dataset_place = f"{place}, data set '{dataset.name}'"

@@ -110,4 +110,9 @@ def parse(words: list[str]) -> argparse.Namespace:
         value = getattr(arguments, option, None)
         if value is not None and not value >= 1:
             raise UserError(f"--{option.replace('_', '-')}: {value} is not at least 1")
+    if getattr(arguments, "seed", 0) < 0:
+        raise UserError(f"--seed: {arguments.seed} is below 0")
+    png = getattr(arguments, "png", None)
+    if png is not None and png.suffix != ".png":
+        raise UserError(f"--png: '{png}' does not end in .png")
     return arguments

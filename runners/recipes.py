@@ -80,7 +80,7 @@ class Recipe(Strict):
         weight_decay: on every parameter.
         schedule: of the learning rate.
         normalisation: of the images; by default the data set's own statistics.
-        loss_scale: default of the option of that name for the heads listed, since squared losses have another natural size than cross-entropy.
+        loss_scale: default of the option of that name by the head's loss, since squared losses have another natural size than cross-entropy.
     """
 
     epochs: PositiveInt

@@ -87,6 +87,11 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["prototypes", "10"], "the number of classes and the dimension are missing"),
         (["prototypes", "1", "3"], "1 classes in 3 dimensions; at least 2 classes"),
         (["prototypes", "10", "0"], "10 classes in 0 dimensions"),
+        (["prototypes", "6", "2", "--seed", "-1"], "--seed: -1 is below 0"),
+        (["prototypes", "6", "2", "--png", "x"], "--png: 'x' does not end in .png"),
+        (["prototypes", "6", "5", "--png", "x.png"], "can be drawn in 2 and 3 dimensions, not in 5"),
+        (["prototypes", "100000", "3"], "more than can be computed here"),
+        (["--set", "recipe.loss_scale={hpn: 3}"], "loss_scale: unknown loss 'hpn'"),
         (["prototypes", "ten", "3"], "invalid int value: 'ten'"),
         (["prototypes", "10", "3", "--method", "simplx"], "unknown method 'simplx'; did you mean 'simplex'"),
         (["prototypes", "10", "3", "--method", "simplex"], "simplex prototypes of 10 classes need d >= 9"),
@@ -310,10 +315,11 @@ def test_the_toy_trains_three_heads_and_draws_them(tmp_path: Path, capsys: pytes
     for cell_id in rows["cell_id"]:
         folder = store.cell_folder(tmp_path, cell_id)
         vectors = store.read_arrays(folder, "geometry.npz")["prototypes"]
-        z = sphere.directions(store.read_predictions(folder)["last_test_logits"], vectors)
-        assert np.allclose(np.linalg.norm(z, axis=1), 1)
-        cosines = z @ vectors.T / np.linalg.norm(vectors, axis=1)
-        assert np.array_equal(cosines.argmax(axis=1), store.read_predictions(folder)["last_test_logits"].argmax(axis=1))
+        logits, result = store.read_predictions(folder)["last_test_logits"], store.read_result(folder)
+        assert result is not None
+        # The directions that the picture shows are those whose scaled cosines are the stored logits.
+        cosines = sphere.directions(logits, vectors) @ vectors.T / np.linalg.norm(vectors, axis=1)
+        assert np.allclose(result["native_scale"] * cosines, logits, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", HEADS.names())

@@ -1,7 +1,8 @@
 """What every head must hold: the registered ones, and one that uses all of the contract.
 
 A new head brings the test file of its own file's name, ``tests/heads/test_<file>.py``, with ``reference(head, features (B, d), labels (B,)) -> (logits (B, C),
-loss)``, an independent slow float64 version of its formulas for one view and ``loss_scale`` 1.
+loss)``, an independent slow float64 version of its formulas for one view and ``loss_scale`` 1; and, where anything learns, with the set ``LEARNS`` of its
+parameters' names.
 """
 
 import importlib
@@ -29,6 +30,15 @@ from tests.heads.throwaway import ThrowawayHead
 # The tests of the runner register the throw-away head too.
 REGISTERED = [name for name in HEADS.names() if not issubclass(HEADS.get(name).target, ThrowawayHead)]
 NAMES = [*REGISTERED, "throwaway"]
+# Options that change what a head does in a step.
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("etf", {"batch_norm": True, "batch_weights": True}),
+    ("etf", {"loss": "cross-entropy"}),
+    ("dl2pa", {"loss": "dot-regression", "batch_norm": True, "batch_weights": True}),
+    ("dl2pa", {"queue": "reference"}),
+    ("dl2pa", {"assignment_period": 0, "loss": "cross-entropy"}),
+    ("psc-cosine", {"scale": 16.0, "learnable_scale": True}),
+]
 SIZES = [(5, 8), (6, 3), (2, 1), (3, 2), (7, 4)]
 
 
@@ -46,8 +56,15 @@ def target(name: str) -> type[Head]:
     return ThrowawayHead if name == "throwaway" else HEADS.get(name).target
 
 
+def test_module(name: str) -> str:
+    return target(name).__module__.replace("heads.", "tests.heads.test_")
+
+
+test_module.__test__ = False  # type: ignore[attr-defined]
+
+
 def reference(name: str) -> Callable[[Head, Tensor, Tensor], tuple[Tensor, Tensor]]:
-    module = throwaway if name == "throwaway" else importlib.import_module(target(name).__module__.replace("heads.", "tests.heads.test_"))
+    module = throwaway if name == "throwaway" else importlib.import_module(test_module(name))
     found: Callable[[Head, Tensor, Tensor], tuple[Tensor, Tensor]] = module.reference
     return found
 
@@ -104,7 +121,7 @@ def test_agrees_with_the_slow_float64_version(name: str, num_classes: int, dim: 
     assert torch.allclose(head.loss(features, targets, CONTEXT).double(), loss, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", HEADS.names())
+@pytest.mark.parametrize("name", REGISTERED)
 @settings(max_examples=25, deadline=None)
 @given(num_classes=st.integers(2, 10), dim=st.integers(1, 12), size=st.integers(1, 9), seed=st.integers(0, 1000))
 def test_agrees_for_any_size(name: str, num_classes: int, dim: int, size: int, seed: int) -> None:
@@ -130,36 +147,18 @@ def test_gradients_reach_features_and_parameters_and_nothing_else(name: str) -> 
     assert not any(buffer.requires_grad for buffer in head.buffers())
 
 
-# What learns, head by head: a baseline that is frozen by accident would show here.
-TRAINABLE = {
-    "arcface": {"weight"},
-    "cosface": {"weight"},
-    "dl2pa": set(),
-    "ebv": set(),
-    "etf": set(),
-    "frozen-linear": set(),
-    "hpn": set(),
-    "max-separation": set(),
-    "normface": {"weight", "scale"},
-    "psc": {"linear.weight", "linear.bias"},
-    "psc-cosine": {"weight"},
-    "reponet-orthoplex": set(),
-    "reponet-simplex": set(),
-    "word2vec": set(),
-}
-
-
 @pytest.mark.parametrize("name", REGISTERED)
 def test_what_learns(name: str) -> None:
     head = small(name)
-    assert {key for key, parameter in head.named_parameters() if parameter.requires_grad} == TRAINABLE[name]
+    learns: set[str] = getattr(importlib.import_module(test_module(name)), "LEARNS", set())
+    assert {key for key, parameter in head.named_parameters() if parameter.requires_grad} == learns
     grouped = [parameter for group in head.parameter_groups(recipes.load("fast", {}, "test")) for parameter in group["params"]]
     assert {id(parameter) for parameter in grouped} == {id(parameter) for parameter in head.parameters()}
 
 
-@pytest.mark.parametrize("name", REGISTERED)
-def test_gradients_of_the_loss_are_those_of_finite_differences(name: str) -> None:
-    head = small(name).double()
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in REGISTERED), *VARIANTS])
+def test_gradients_of_the_loss_are_those_of_finite_differences(name: str, options: dict[str, Any]) -> None:
+    head = small(name, **options).double()
     features, targets = batch(5, width(name), size=4)
     parameters = list(head.parameters())
 
@@ -224,7 +223,7 @@ def test_the_order_of_the_batch_does_not_matter(name: str) -> None:
     assert all(torch.allclose(first.state_dict()[key], value, atol=1e-6) for key, value in second.state_dict().items())
 
 
-@pytest.mark.parametrize("name", HEADS.names())
+@pytest.mark.parametrize("name", REGISTERED)
 def test_the_loss_is_linear_in_the_mixed_pairs(name: str) -> None:
     head = small(name)
     features, targets = batch(5, width(name))
@@ -235,7 +234,7 @@ def test_the_loss_is_linear_in_the_mixed_pairs(name: str) -> None:
     assert torch.allclose(head.loss(features, mixed, CONTEXT), 0.3 * parts[0] + 0.7 * parts[1], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", HEADS.names())
+@pytest.mark.parametrize("name", REGISTERED)
 def test_views_are_averaged(name: str) -> None:
     head = small(name)
     features, targets = batch(5, width(name), views=3)
@@ -272,9 +271,9 @@ def test_only_observe_and_epoch_hooks_write_state(name: str) -> None:
     assert same(before, state(head))
 
 
-@every
-def test_a_reloaded_head_goes_on_bit_for_bit(name: str) -> None:
-    head, other = small(name), small(name, seed=9)
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in NAMES), *VARIANTS])
+def test_a_reloaded_head_goes_on_bit_for_bit(name: str, options: dict[str, Any]) -> None:
+    head, other = small(name, **options), small(name, seed=9, **options)
     features, targets = batch(5, width(name))
 
     def collected(split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -341,9 +340,9 @@ def on_fake_cuda(head: Head, dim: int) -> None:
         assert scores.device.type == loss.device.type == "cuda"
 
 
-@every
-def test_runs_on_a_fake_cuda_device(name: str) -> None:
-    on_fake_cuda(small(name), width(name))
+@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in NAMES), *VARIANTS])
+def test_runs_on_a_fake_cuda_device(name: str, options: dict[str, Any]) -> None:
+    on_fake_cuda(small(name, **options), width(name))
 
 
 class WaitsForTheDevice(ThrowawayHead):

@@ -9,6 +9,9 @@ from tests.heads.helpers import CONTEXT, batch, make, slow_cosines, slow_cross_e
 SCALE, MARGIN = 30.0, 0.35
 
 
+LEARNS = {"weight"}
+
+
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Logits s cos; the loss takes s (cos - m) for the own class."""
     cosines = slow_cosines(head.state_dict()["weight"], features)

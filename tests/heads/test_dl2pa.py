@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from core.batch import Targets
-from heads import Context, Head
-from tests.heads.helpers import CONTEXT, batch, make, slow_cross_entropy, slow_squared_cosine, unit64
+from heads import HEADS, Context, Head
+from tests.heads.helpers import CONTEXT, batch, info, make, slow_cross_entropy, slow_squared_cosine, unit64
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,14 +52,6 @@ def test_nothing_is_reassigned_before_anything_was_seen() -> None:
     head = make("dl2pa", num_classes=6, dim=3)
     assert head.on_epoch_start(CONTEXT)["assignment_changes"] == 0
     assert torch.equal(head.state_dict()["assignment"], torch.arange(6))
-
-
-def test_evaluation_mode_and_the_loss_leave_the_means_alone() -> None:
-    head = make("dl2pa").eval()
-    features, targets = batch(5, 8)
-    head.logits(features[0])
-    head.loss(features, targets, CONTEXT)
-    assert torch.all(head.state_dict()["class_means"] == 0)
 
 
 def test_the_reference_queue_keeps_more_and_takes_the_last_sample() -> None:
@@ -122,3 +114,13 @@ def test_with_a_simplex_any_assignment_is_a_rotation() -> None:
     before = head.loss(features, targets, CONTEXT)
     head.load_state_dict(head.state_dict() | {"assignment": order})
     assert torch.allclose(head.loss(features @ turn.float(), targets, CONTEXT), before, atol=1e-5)
+
+
+def test_options_without_use_are_not_applicable() -> None:
+    supports = HEADS.get("dl2pa").target.supports
+    assert supports(info(6), 3, batch_weights=True, loss="dot-regression") is None
+    assert supports(info(6), 3, batch_weights=True) == "batch_weights belong to the dot-regression loss"
+    for options in ({"queue": "reference"}, {"freeze_epoch": 3}):
+        assert supports(info(6), 3, **options) is None
+        assert "belong to the assignment" in str(supports(info(6), 3, assignment_period=0, **options))
+    assert HEADS.get("etf").target.supports(info(3), 2, batch_weights=True, loss="cross-entropy") == "batch_weights belong to the dot-regression loss"

@@ -5,6 +5,7 @@ import torch
 from tests.heads.helpers import CONTEXT, batch, make
 from tests.heads.test_psc_cosine import reference
 
+LEARNS = {"weight", "scale"}
 __all__ = ["reference"]
 
 

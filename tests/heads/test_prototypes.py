@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from heads import prototype_cache, prototypes, spreading
-from heads.certificate import certify, max_cosine, uniformity
+from heads import codes, prototype_cache, prototypes, spreading
+from heads.certificate import certify, max_abs_cosine, max_cosine, uniformity
 from heads.prototypes import METHODS, make, separated, uniform
 
 
@@ -56,6 +56,39 @@ def test_the_shipped_table_reaches_its_targets(num_classes: int, dim: int) -> No
 def test_a_known_code_is_found_and_kept() -> None:
     """In 22 dimensions the Higman-Sims code is optimal."""
     assert max_cosine(prototypes.search_separated(100, 22, 0)) == pytest.approx(1 / 11, abs=1e-9)
+
+
+@pytest.mark.parametrize(("num_classes", "dim"), [(10, 64), (100, 64), (100, 128)])
+@pytest.mark.parametrize("method", ["separated", "uniform", "simplex"])
+def test_features_of_a_relu_reach_every_class(method: str, num_classes: int, dim: int) -> None:
+    """Without a projection features are not negative: each class has such a feature that is nearest to it. Points along the axes would not."""
+    if prototypes.unsupported(method, num_classes, dim):
+        pytest.skip("does not exist")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prototypes, "UNIFORM_RESTARTS", 1)
+        points = METHODS[method](num_classes, dim, 0)
+    nearest = (np.maximum(points, 0) @ points.T).argmax(axis=1)
+    assert np.array_equal(nearest, np.arange(num_classes))
+    along_axes = codes.simplex(10, 64)
+    assert (along_axes[-1] <= 0).all()
+
+
+def test_placing_keeps_the_geometry_and_follows_the_seed() -> None:
+    points = spreading.random_points(7, 4, 0)
+    first, again, other = (prototypes.placed(points, seed) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.allclose(first, other)
+    for turned in (first, other):
+        assert np.allclose(np.sort(np.linalg.svd(turned)[1]), np.sort(np.linalg.svd(points)[1]))
+        assert certify(turned).max_cosine == pytest.approx(certify(points).max_cosine)
+
+
+def test_two_sided_search_takes_no_antipodal_pairs() -> None:
+    """Kerdock's bases in 16 dimensions have 144 lines: 140 classes may take them, 150 may not, though 288 points would do for one side."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prototypes, "STAGE_ITERATIONS", 1)
+        assert max_abs_cosine(prototypes.search(140, 16, 0, two_sided=True)) == pytest.approx(1 / 4)
+        assert max_abs_cosine(prototypes.search(150, 16, 0, two_sided=True)) < 0.9
 
 
 @pytest.mark.parametrize(("num_classes", "dim"), [(6, 3), (10, 5)])
@@ -118,6 +151,8 @@ def test_files_of_every_type(tmp_path: Path) -> None:
         (np.full((3, 2), np.nan), "finite numbers"),
         (np.ones(4), "of shape \\(4,\\)"),
         (b"words", "not a .npy file"),
+        (np.array([["a", "b"]]), "not a .npy file"),
+        (np.ones((3, 2), dtype=complex), "numbers of type complex128"),
     ],
 )
 def test_a_useless_file_is_named(tmp_path: Path, content: np.ndarray | bytes, complaint: str) -> None:
@@ -126,6 +161,22 @@ def test_a_useless_file_is_named(tmp_path: Path, content: np.ndarray | bytes, co
     with pytest.raises(UserError, match=complaint) as caught:
         make(str(path), 3, 2)
     assert str(path) in str(caught.value)
+
+
+def test_files_that_are_not_what_their_names_say(tmp_path: Path) -> None:
+    rows = spreading.random_points(3, 2, 0)
+    np.save(tmp_path / "a.npy", rows)
+    np.savez(tmp_path / "b.npz", rows)
+    (tmp_path / "a.npy").rename(tmp_path / "c.npz")
+    (tmp_path / "b.npz").rename(tmp_path / "d.npy")
+    torch.save([1, 2], tmp_path / "e.pt")
+    torch.save({"w": 3}, tmp_path / "f.pt")
+    torch.save({"w": torch.ones(2, 3), "v": torch.ones(2, 3)}, tmp_path / "g.pt")
+    for name in ("c.npz", "d.npy", "e.pt", "f.pt", "g.pt"):
+        with pytest.raises(UserError, match=name):
+            make(str(tmp_path / name), 3, 2)
+    torch.save(torch.nn.Parameter(torch.from_numpy(rows)), tmp_path / "h.pt")
+    assert np.allclose(make(str(tmp_path / "h.pt"), 3, 2).numpy(), rows)
 
 
 def test_a_missing_file_and_an_unknown_method_are_named(tmp_path: Path) -> None:

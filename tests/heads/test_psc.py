@@ -7,6 +7,8 @@ from torch import Tensor
 from heads import Head
 from tests.heads.helpers import CONTEXT, batch, make, slow_cross_entropy
 
+LEARNS = {"linear.weight", "linear.bias"}
+
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Logits W h + b and mean cross-entropy in float64, entry by entry."""

@@ -13,6 +13,8 @@ from heads.codes import simplex
 from runners import recipes
 from tests.heads.helpers import CONTEXT, batch, make, slow_cosines, slow_cross_entropy
 
+LEARNS = {"weight"}
+
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Scaled cosines and mean cross-entropy in float64, entry by entry; also of NormFace."""

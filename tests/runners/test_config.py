@@ -36,7 +36,7 @@ def test_the_paper_recipe_is_hpns() -> None:
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum, recipe.weight_decay) == (250, 128, 0.01, 0.9, 1e-4)
     assert isinstance(recipe.schedule, recipes.MultiStep)
     assert [round(fraction * 250) for fraction in recipe.schedule.milestones] == [100, 200]
-    assert recipe.loss_scale["hpn"] == recipe.loss_scale["dl2pa"] == 128
+    assert recipe.loss_scale == {"squared-cosine": 128, "dot-regression": 256}
 
 
 def test_expansion_is_the_product_and_then_the_overrides() -> None:
@@ -55,6 +55,10 @@ def test_expansion_is_the_product_and_then_the_overrides() -> None:
 def test_a_recipe_gives_its_heads_their_loss_scale_and_the_label_does_not_say_so() -> None:
     assert (cell("hpn").head_options["loss_scale"], cell("hpn").head_label) == (8.0, "hpn")
     assert cell("psc").head_options["loss_scale"] == 1.0
+    for options, scale in (({}, 8.0), ({"loss": "dot-regression"}, 16.0), ({"loss": "cross-entropy"}, 1.0)):
+        found = cell("dl2pa", axes={"head": [{"name": "dl2pa"} | options]})
+        assert found.head_options["loss_scale"] == scale
+        assert "loss_scale" not in found.head_label
 
 
 def test_a_recipe_may_be_an_axis() -> None:
@@ -125,7 +129,7 @@ def test_the_identity_counts_what_is_scientific() -> None:
 def test_the_identity_ignores_names_and_other_heads_loss_scale() -> None:
     base = cell("hpn")
     assert base.cell_id("data") == cell("hpn", name="other").cell_id("data")
-    scales = {"hpn": 8, "etf": 99}
+    scales = {"squared-cosine": 8, "dot-regression": 99}
     assert base.cell_id("data") == cell("hpn", recipe=QUICK | {"loss_scale": scales}).cell_id("data")
 
 
@@ -148,7 +152,7 @@ def test_an_override_may_take_another_recipe_for_one_backbone() -> None:
 
 
 def test_recipes_that_differ_have_labels_that_differ_and_equal_ones_are_one() -> None:
-    override = {"where": {"seed": 1}, "set": {"recipe.lr": 0.001, "recipe.loss_scale": {"hpn": 2.0}}}
+    override = {"where": {"seed": 1}, "set": {"recipe.lr": 0.001, "recipe.loss_scale": {"squared-cosine": 2.0}}}
     found = cells(axes={"head": ["hpn"], "seed": [0, 1]}, overrides=[override])
     assert len({c.recipe_label for c in found}) == 2
     with pytest.raises(UserError, match="the same cell occurs twice"):
