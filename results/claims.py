@@ -11,7 +11,7 @@ import yaml
 from scipy import stats
 
 from results.statistics import Floats, paired
-from results.tables import COMPARISON, SELECTIONS
+from results.tables import COMPARISON, SELECTIONS, Table
 
 FILE = Path(__file__).with_name("claims.yaml")
 # More seeds than this are not asked for.
@@ -103,3 +103,29 @@ def _tested(claim: dict[str, Any], part: pd.DataFrame) -> list[dict[str, Any]]:
 def _by_seed(part: pd.DataFrame, head: str, dim: int, metric: str) -> pd.Series:
     """Return the metric by seed of a head in its default form, empty where it was not trained."""
     return part[(part["head_label"] == head) & (part["feature_dim"] == dim)].set_index("seed")[metric].astype(float)
+
+
+def as_table(found: pd.DataFrame) -> Table:
+    """Return the claims of :func:`check` as a table, one per row."""
+    index = pd.MultiIndex.from_frame(found[["text", "head"]].rename(columns={"text": "claim"}))
+    cells = pd.DataFrame(
+        {
+            "against": found["against"],
+            "data": found["dataset"],
+            "mean [95 % interval]": [interval(*numbers) for numbers in found[["mean", "low", "high"]].itertuples(index=False)],
+            "n": found["n"].astype(str),
+            "p (smallest)": ["-" if math.isnan(p) else f"{p:.3f} ({least:.3f})" for p, least in found[["p", "smallest_p"]].itertuples(index=False)],
+            "verdict": [f"{verdict}: {reason}" if reason else verdict for verdict, reason in found[["verdict", "reason"]].itertuples(index=False)],
+        }
+    ).set_index(index)
+    sources = "; ".join(dict.fromkeys(found["source"]))
+    caption = (
+        "Claims, in points (percent), last epoch, paired by seed. Supported: the whole interval obeys the rule; contradicted: none of it does. "
+        f"p: sign-flip test of no difference, in brackets the smallest p that so few seeds can reach. Sources: {sources}."
+    )
+    return Table("claims", caption, cells, pd.DataFrame(False, index=cells.index, columns=cells.columns), found)
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    """Return a mean and its confidence interval as text."""
+    return f"{mean:+.2f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")

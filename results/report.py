@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results import dynamics, figures, frame, store, tables
+from results import beside, claims, dynamics, figures, frame, pairs, store, tables
 from results.tables import Table
 
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -45,7 +45,7 @@ def build(out: Path, grid: str) -> Report:
     """
     folder, rows = store.grid_folder(out, grid), frame.load(out, grid)
     frame.save(rows, folder)
-    made = tables.of(rows)
+    made = _tables(rows, out)
     renderers: dict[str, Callable[[Table], str]] = {"md": tables.markdown, "tex": tables.latex, "csv": lambda table: table.tidy.to_csv(index=False)}
     for table in made:
         for suffix, render in renderers.items():
@@ -57,6 +57,18 @@ def build(out: Path, grid: str) -> Report:
     fragments = [(table.caption, tables.html(table)) for table in made]
     store.write_text(page, template.render(grid=grid, rows=rows, tables=fragments, figures=drawn, damaged=damaged))
     return Report(rows, made, page, damaged)
+
+
+def _tables(rows: pd.DataFrame, out: Path) -> list[Table]:
+    """Return every table of a grid in the order of the page: what was measured, beside what is published, the tests, the claims."""
+    made = tables.of(rows)
+    for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
+        made += beside.tables(rows, selection)
+    for name, (description, part) in tables.named_comparisons(rows).items():
+        pair = pairs.table(part, out, "last", description, name)
+        made += [] if pair is None else [pair]
+    found = claims.check(rows, "last")
+    return made if found.empty else [*made, claims.as_table(found)]
 
 
 def _figures(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str]]:
