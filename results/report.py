@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results import beside, claims, dynamics, figures, frame, pairs, store, tables
+from results import beside, claims, collapse, dynamics, figures, frame, pairs, store, tables
 from results.tables import Table
 
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -45,47 +45,42 @@ def build(out: Path, grid: str) -> Report:
     """
     folder, rows = store.grid_folder(out, grid), frame.load(out, grid)
     frame.save(rows, folder)
-    made = _tables(rows, out)
+    made, drawn, damaged = tables.of(rows), dict[str, Figure](), list[str]()
+    for name, (description, part) in tables.named_comparisons(rows).items():
+        more, figures_of, lines = _comparison(part, out, description, name)
+        made, drawn, damaged = [*made, *more], drawn | figures_of, [*damaged, *lines]
+    for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
+        made += beside.tables(rows, selection)
+    found = claims.check(rows, "last")
+    made += [] if found.empty else [claims.as_table(found)]
     renderers: dict[str, Callable[[Table], str]] = {"md": tables.markdown, "tex": tables.latex, "csv": lambda table: table.tidy.to_csv(index=False)}
     for table in made:
         for suffix, render in renderers.items():
             store.write_text(folder / "tables" / f"{table.name}.{suffix}", render(table))
-    figures_by_name, damaged = _figures(rows, out)
-    drawn = {name: _save(figure, folder / "figures" / name) for name, figure in figures_by_name.items()}
+    sources = {name: _save(figure, folder / "figures" / name) for name, figure in drawn.items()}
     page = folder / "report.html"
     template = jinja2.Template(TEMPLATE.read_text(), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     fragments = [(table.caption, tables.html(table)) for table in made]
-    store.write_text(page, template.render(grid=grid, rows=rows, tables=fragments, figures=drawn, damaged=damaged))
+    store.write_text(page, template.render(grid=grid, rows=rows, tables=fragments, figures=sources, damaged=damaged))
     return Report(rows, made, page, damaged)
 
 
-def _tables(rows: pd.DataFrame, out: Path) -> list[Table]:
-    """Return every table of a grid in the order of the page: what was measured, beside what is published, the tests, the claims."""
-    made = tables.of(rows)
-    for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
-        made += beside.tables(rows, selection)
-    for name, (description, part) in tables.named_comparisons(rows).items():
-        pair = pairs.table(part, out, "last", description, name)
-        made += [] if pair is None else [pair]
-    found = claims.check(rows, "last")
-    return made if found.empty else [*made, claims.as_table(found)]
-
-
-def _figures(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str]]:
-    drawn: dict[str, Figure] = {}
-    damaged: list[str] = []
-    for name, (description, part) in tables.named_comparisons(rows).items():
-        if (part["selection"] == "last").any():
-            drawn[f"{name}-accuracy"] = figures.accuracy(part, description)
-            diagrams, lines = figures.reliability_of(part, out)
-            drawn |= {f"{name}-reliability-{head}": figure for head, figure in diagrams.items()}
-            damaged += lines
-            history, lines = dynamics.histories(part, out)
-            damaged += lines
-            moves = dynamics.assignment(history, description)
-            if moves is not None:
-                drawn[f"{name}-assignment"] = moves
-    return drawn, damaged
+def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> tuple[list[Table], dict[str, Figure], list[str]]:
+    """Return what needs the files of cells: tables and figures of one comparison, and a line for each file that is damaged."""
+    if not (part["selection"] == "last").any():
+        return [], {}, []
+    heads = list(dict.fromkeys(part["head_label"]))
+    diagrams, damaged = figures.reliability_of(part, out)
+    measured, shapes, unread = collapse.read(part, out)
+    history, missing = dynamics.histories(part, out)
+    pair = pairs.table(part, out, "last", description, name)
+    made = [table for table in (pair, None if measured.empty else collapse.table(measured, heads, description, name)) if table is not None]
+    moves = dynamics.assignment(history, description)
+    drawn = {f"{name}-accuracy": figures.accuracy(part, description)}
+    drawn |= {f"{name}-reliability-{head}": figure for head, figure in diagrams.items()}
+    drawn |= {f"{name}-collapse-{head}": collapse.figure(shape, f"{head}, d = {shape['within'].shape[0]}") for head, shape in shapes.items()}
+    drawn |= {} if moves is None else {f"{name}-assignment": moves}
+    return made, drawn, [*damaged, *unread, *missing]
 
 
 def _save(figure: Figure, path: Path) -> str:

@@ -56,18 +56,22 @@ class Geometry:
         within: (d, d), mean over samples of (h - mean of its class)(h - mean of its class)^T.
         between: (d, d), mean over samples of (mean of its class - global mean)(...)^T.
         prototypes: (C, d), or (0, d) where the head has none.
+        nearest_mean_agreement: (), part of the images whose prediction is the class of the nearest mean.
     """
 
     class_means: np.ndarray
     within: np.ndarray
     between: np.ndarray
     prototypes: np.ndarray
+    nearest_mean_agreement: np.ndarray
 
 
 @torch.no_grad()
 def geometry(classifier: Classifier, part: Part, num_classes: int) -> Geometry:
     """Return the geometry of the training part's features, summed in float64 a chunk at a time."""
-    features, labels = embed(classifier, part).cpu(), part.labels.cpu()
+    embedded = embed(classifier, part)
+    predicted = torch.cat([classifier.head.logits(chunk).argmax(dim=1) for chunk in torch.split(embedded, CHUNK)]).cpu()
+    features, labels = embedded.cpu(), part.labels.cpu()
     dim, total = features.shape[1], len(features)
     sums = torch.zeros(num_classes, dim, dtype=torch.float64)
     for chunk, own in _chunks(features, labels):
@@ -78,9 +82,12 @@ def geometry(classifier: Classifier, part: Part, num_classes: int) -> Geometry:
         centred, offsets = chunk - means[own], means[own] - mean
         within += centred.T @ centred / total
         between += offsets.T @ offsets / total
+    # A class without images has no mean, and is nearest to nothing.
+    nearest = torch.cat([torch.cdist(chunk, means).nan_to_num(torch.inf).argmin(dim=1) for chunk, _ in _chunks(features, labels)])
+    agreement = (nearest == predicted).double().mean()
     prototypes = classifier.head.prototypes()
     bank = torch.zeros(0, dim) if prototypes is None else prototypes.detach().float().cpu()
-    return Geometry(means.numpy(), within.numpy(), between.numpy(), bank.numpy())
+    return Geometry(means.numpy(), within.numpy(), between.numpy(), bank.numpy(), agreement.numpy())
 
 
 def _chunks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
