@@ -60,8 +60,9 @@ def build(out: Path, grid: str) -> Report:
     sources = {name: _save(figure, folder / "figures" / name) for name, figure in drawn.items()}
     page = folder / "report.html"
     template = jinja2.Template(TEMPLATE.read_text(), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    cells = rows[(rows["selection"] == "last") | (rows["status"] == "failed")]
     fragments = [(table.caption, tables.html(table)) for table in made]
-    store.write_text(page, template.render(grid=grid, rows=rows, tables=fragments, figures=sources, damaged=damaged))
+    store.write_text(page, template.render(grid=grid, rows=rows, cells=cells, tables=fragments, figures=sources, damaged=damaged))
     return Report(rows, made, page, damaged)
 
 

@@ -215,4 +215,4 @@ def latex(table: Table) -> str:
 
 def html(table: Table) -> str:
     """Return the table as an HTML fragment."""
-    return _marked(table, "<b>", "</b>").reset_index().to_html(index=False, escape=False, border=0, classes=f"names{table.cells.index.nlevels}")
+    return _marked(table, "<b>", "</b>").reset_index().to_html(index=False, escape=False, border=0, classes=f"names{table.cells.index.nlevels} {table.name}")
