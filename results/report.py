@@ -1,6 +1,7 @@
 """Everything derived from a grid's finished cells: ``results.csv``, tables, figures and the page that shows them."""
 
 import base64
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results import beside, claims, collapse, dynamics, figures, frame, pairs, store, tables
+from results import beside, claims, collapse, dynamics, figures, frame, pairs, rankings, store, tables
 from results.tables import Table
 
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -51,6 +52,11 @@ def build(out: Path, grid: str) -> Report:
         made, drawn, damaged = [*made, *more], drawn | figures_of, [*damaged, *lines]
     for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
         made += beside.tables(rows, selection)
+    ranked = rankings.rank(rows, "last")
+    if ranked is not None:
+        heads, averages, several = ranked
+        made += [rankings.table(heads, averages, several, "last")]
+        drawn |= {"ranks": rankings.diagram(heads, averages)} if several and not math.isnan(averages.p) else {}
     found = claims.check(rows, "last")
     made += [] if found.empty else [claims.as_table(found)]
     renderers: dict[str, Callable[[Table], str]] = {"md": tables.markdown, "tex": tables.latex, "csv": lambda table: table.tidy.to_csv(index=False)}

@@ -20,7 +20,7 @@ def test_the_report_writes_every_file_and_one_self_contained_page(tmp_path: Path
     folder = tmp_path / "toy-grid"
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     drawn = {f"figures/toy-{name}.{form}" for name in ("accuracy", "reliability-psc", "reliability-etf") for form in ("png", "svg")}
-    names = ("toy-accuracy-last", "toy-accuracy-best_test", "toy-calibration-last", "toy-groups-last", "toy-pairs-last")
+    names = ("toy-accuracy-last", "toy-accuracy-best_test", "toy-calibration-last", "toy-groups-last", "toy-pairs-last", "ranks-last")
     tabled = {f"tables/{name}.{form}" for name in names for form in ("md", "tex", "csv")}
     assert files == drawn | tabled | {"grid.yaml", "results.csv", "results.parquet", "report.html"}
     page = built.page.read_text()
