@@ -64,7 +64,8 @@ def diagram(heads: list[str], found: Ranks) -> Figure:
         figure = Figure(figsize=(7.5, 1.6 + 0.28 * len(heads)), layout="constrained")
         axis = figure.subplots()
         for line, place in enumerate(order):
-            height = -0.5 - 0.5 * line
+            # The best head has the longest stem, so that no stem crosses a name.
+            height = -0.5 * (len(heads) - line)
             axis.plot([found.average[place]] * 2, [0, height], color="0.4", linewidth=1)
             axis.text(found.average[place] + 0.04, height, f"{heads[place]} ({found.average[place]:.2f})", va="center", fontsize=9)
         bars = [(low, int(np.searchsorted(sorted_ranks, value + found.critical_difference, side="right")) - 1) for low, value in enumerate(sorted_ranks)]
