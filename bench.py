@@ -12,7 +12,7 @@ from rich.table import Table
 
 import results
 from core.errors import UserError, suggest
-from results import figures, report, sphere, store, tables
+from results import figures, measured, report, sphere, store, tables
 from runners import certificates, config, datasets, grammar, launch, listing, plan, plugins, selection, status
 from runners.launch import data_folder
 
@@ -118,6 +118,14 @@ def show_report(out: Path, grid: str, console: Console) -> int:
     return 1 if len(failed) else 0
 
 
+def record(out: Path, grid: str, console: Console) -> int:
+    """Keep the rows of a grid's finished cells as data of the repository."""
+    require_grid(out, grid)
+    file = measured.record(out, grid, measured.FOLDER)
+    console.print(f"recorded: {file}", soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
 def show_list(what: str, console: Console) -> int:
     """Print the names of one kind with what is known of them."""
     for name, known in listing.lines(what):
@@ -201,6 +209,8 @@ def dispatch(arguments: argparse.Namespace, console: Console) -> int:
             return clean(arguments.out, console)
         case "report":
             return show_report(arguments.out, grid_name(arguments.grid), console)
+        case "record":
+            return record(arguments.out, grid_name(arguments.grid), console)
         case "status":
             return show_status(arguments.out, grid_name(arguments.grid), console)
         case _:

@@ -8,7 +8,7 @@ from core.errors import UserError, suggest
 from heads.prototypes import METHODS
 from runners import listing
 
-COMMANDS = ("run", "report", "status", "clean", "list", "data", "prototypes", "toy")
+COMMANDS = ("run", "report", "status", "clean", "record", "list", "data", "prototypes", "toy")
 POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim"}
 
 
@@ -31,7 +31,8 @@ def parser() -> Parser:
     report_command = commands.add_parser("report", help="rebuild a grid's tables, figures and report from its finished cells")
     status_command = commands.add_parser("status", help="say which cells of a grid are done, running, failed or damaged; reads all their files")
     clean_command = commands.add_parser("clean", help="remove stale claims, checkpoints of finished cells and leftovers of killed processes; never a result")
-    for command in (run, report_command, status_command, clean_command):
+    record_command = commands.add_parser("record", help="add the rows of a grid's finished cells to results/measured/, the numbers that the docs show")
+    for command in (run, report_command, status_command, clean_command, record_command):
         if command is not clean_command:
             command.add_argument("--grid", default="digits-dims", help="a grid's name or a .yaml file (default: digits-dims)")
         command.add_argument("--out", type=Path, default=Path("runs"), help="folder of the results (default: runs)")

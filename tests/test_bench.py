@@ -59,7 +59,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--where", "heads=psc"], "unknown key 'heads'; did you mean 'head'"),
         (["--gird", "x"], "unknown argument '--gird'; did you mean '--grid'"),
         (["report", "--thread", "2"], "unknown argument '--thread'"),
-        (["digits-dims"], "unknown command 'digits-dims'; known: clean, data, list, prototypes, report, run, status, toy; a grid is named with --grid"),
+        (["digits-dims"], "unknown command 'digits-dims'; known: clean, data, list, prototypes, record, report, run, status, toy; a grid is named with --grid"),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'"),
         (["--threads", "0"], "--threads: 0 is not at least 1"),
         (["--threads", "many"], "argument --threads: invalid int value: 'many'"),

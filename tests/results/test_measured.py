@@ -1,0 +1,66 @@
+"""Recorded rows: what is kept and replaced, and that those in the repository are of the current code."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import bench
+import results
+from backbones import BACKBONES
+from data import DATASETS
+from heads import HEADS
+from results import measured, store
+from tests.results import helpers
+
+FILES = sorted(measured.FOLDER.glob("*.csv"))
+
+
+def write(out: Path, head: str, seed: int, right: int, version: int) -> dict[str, object]:
+    """Write a cell with its description."""
+    cell = helpers.write_cell(out, helpers.facts(head, 5, seed), right)
+    folder = store.cell_folder(out, str(cell["cell_id"]))
+    store.write_yaml(folder / "cell.yaml", {"dataset_version": 1, "backbone_version": 2, "head_version": version})
+    result = store.read_result(folder)
+    assert result is not None
+    store.write_result(
+        folder, {key: value for key, value in result.items() if key not in {"schema", "sha256"}}, ["predictions.npz", "history.csv", "cell.yaml"]
+    )
+    return cell
+
+
+def test_rows_are_added_and_those_of_the_same_experiment_replaced(tmp_path: Path) -> None:
+    first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "measured"
+    helpers.write_grid(first, [write(first, "psc", 0, 20, 1), write(first, "etf", 0, 30, 1)])
+    helpers.write_grid(second, [write(second, "etf", 0, 36, 2), write(second, "etf", 1, 34, 2)])
+    file = measured.record(first, "toy-grid", folder)
+    assert file == folder / "toy-grid.csv"
+    before = file.read_bytes()
+    assert measured.record(first, "toy-grid", folder).read_bytes() == before
+    measured.record(second, "toy-grid", folder)
+    rows = measured.load(file)
+    last = rows[rows["selection"] == "last"].set_index(["head_label", "seed"])
+    assert last["top1"].to_dict() == {("etf", 0): 0.9, ("etf", 1): 0.85, ("psc", 0): 0.5}
+    assert last["head_version"].to_dict() == {("etf", 0): 2, ("etf", 1): 2, ("psc", 0): 1}
+    expected = results.load(second, "toy-grid")
+    own = rows[rows["head_label"] == "etf"][expected.columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(own.sort_values("cell_id"), expected.sort_values("cell_id"), check_dtype=False, check_index_type=False, check_like=True)
+
+
+def test_the_command_says_where_the_rows_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
+    helpers.write_grid(tmp_path, [write(tmp_path, "psc", 0, 20, 1)])
+    assert bench.main(["record", "--grid", "toy-grid", "--out", str(tmp_path)]) == 0
+    assert str(tmp_path / "measured" / "toy-grid.csv") in capsys.readouterr().out.replace("\n", "")
+    assert bench.main(["record", "--grid", "other", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_recorded_rows_are_of_the_current_versions(file: Path) -> None:
+    """Where this fails, run the grid again and record it: a head, backbone or data set has changed since."""
+    rows = measured.load(file)
+    assert not rows.duplicated(measured.EXPERIMENT).any()
+    for _, row in rows.iterrows():
+        assert row["head_version"] == HEADS.get(row["head"]).version, row["head_label"]
+        assert row["backbone_version"] == BACKBONES.get(row["backbone"].partition("(")[0]).version
+        assert row["dataset_version"] == DATASETS.get(row["dataset"].partition("(")[0]).version
