@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any
 
-import timm
 from pydantic import AfterValidator
 from torch import Tensor
 
@@ -11,6 +10,9 @@ from core.errors import suggest
 
 
 def _known(model: str) -> str:
+    # Importing timm takes 1.6 s, which a process that uses none of its models is spared.
+    import timm
+
     if model not in timm.list_models():
         near = timm.list_models(f"*{model.partition('_')[0]}*")
         raise ValueError(f"unknown timm model '{model}'; {suggest(model, near or ['resnet50'])[:300]}")
@@ -27,6 +29,8 @@ class TimmBackbone(Backbone):
     """
 
     def __init__(self, image_shape: tuple[int, int, int], *, model: Annotated[str, AfterValidator(_known)] = "resnet50") -> None:
+        import timm
+
         super().__init__()
         network: Any = timm.create_model(model, pretrained=False, num_classes=0, in_chans=image_shape[0])
         if hasattr(network, "set_input_size"):

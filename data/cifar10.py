@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torchvision
-
 from data.registry import Dataset, register
 from data.torchvision_sets import fetch, image_set
 
@@ -11,7 +9,7 @@ from data.torchvision_sets import fetch, image_set
 @register("cifar10", version=1, source="Krizhevsky, 2009; torchvision's download and MD5 check")
 def cifar10(root: Path) -> Dataset:
     """Load CIFAR-10 from ``root/cifar-10-batches-py``, or download it there."""
-    train, test = (fetch(torchvision.datasets.CIFAR10, root, train=train) for train in (True, False))
+    train, test = (fetch("CIFAR10", root, train=train) for train in (True, False))
     return Dataset(
         train=image_set(train),
         test=image_set(test),

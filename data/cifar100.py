@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-import torchvision
 
 from core.errors import UserError
 from data.parquet_files import check_names, part_files, read_images
@@ -33,7 +32,7 @@ def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Datas
         (train, names), (test, test_names) = (read_images(found, side=32, label_columns=(f"{labels}_label",)) for found in files)
         check_names(names, test_names, files[1][0])
         return Dataset(train, test, names, read_from=(folder,), **facts)
-    fetched, held_out = (fetch(torchvision.datasets.CIFAR100, root, train=train) for train in (True, False))
+    fetched, held_out = (fetch("CIFAR100", root, train=train) for train in (True, False))
     source = root / fetched.base_folder
     names = tuple(fetched.classes) if labels == "fine" else tuple(_unpickle(source / "meta")["coarse_label_names"])
     parts = [image_set(part) if labels == "fine" else _coarse(image_set(part), source / name) for part, name in ((fetched, "train"), (held_out, "test"))]

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torchvision
-
 from data.image_files import statistics
 from data.registry import Dataset, ImageSet, register
 from data.torchvision_sets import fetch
@@ -12,7 +10,7 @@ from data.torchvision_sets import fetch
 @register("fashion-mnist", version=1, source="Xiao et al., 2017; torchvision's download and MD5 check")
 def fashion_mnist(root: Path) -> Dataset:
     """Load Fashion-MNIST from ``root/FashionMNIST/raw``, or download it there."""
-    train, test = (fetch(torchvision.datasets.FashionMNIST, root, train=train) for train in (True, False))
+    train, test = (fetch("FashionMNIST", root, train=train) for train in (True, False))
     mean, std = statistics(train.data[:, None])
     return Dataset(
         train=ImageSet(train.data[:, None], train.targets),

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from core.errors import UserError
 from data.registry import FileSet, ImageSet
+
+# As torchvision's IMG_EXTENSIONS.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
 def open_rgb(encoded: bytes | Path, place: str) -> Image.Image:
@@ -93,8 +95,8 @@ def labelled_files(folder: Path, classes: list[str]) -> tuple[list[str], list[in
         below = folder / name
         found = sorted(path for path in below.rglob("*") if path.is_file() and not any(part.startswith(".") for part in path.relative_to(below).parts))
         for path in found:
-            if path.suffix.lower() not in IMG_EXTENSIONS:
-                raise UserError(f"{path}: not an image by its name; known: {', '.join(IMG_EXTENSIONS)}")
+            if path.suffix.lower() not in EXTENSIONS:
+                raise UserError(f"{path}: not an image by its name; known: {', '.join(EXTENSIONS)}")
         if not found:
             raise UserError(f"{folder / name}: a class without images")
         paths += [path.relative_to(folder).as_posix() for path in found]

@@ -8,10 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from timm.data.transforms_factory import create_transform
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torchvision.transforms import Compose, TrivialAugmentWide
 
 from core.batch import Batch, Targets
 from core.errors import UserError
@@ -84,10 +82,15 @@ class Streamed:
             yield images[:, 0].to(self.labels.device, non_blocking=True)
 
     def _plain(self) -> Any:
+        from timm.data.transforms_factory import create_transform
+
         return create_transform(self.image_shape, is_training=False, mean=self.mean, std=self.std, crop_pct=TEST_CROP, interpolation="bicubic")
 
     def _training(self, augmentation: Augmentation) -> Any:
         """Return timm's training transform: random resized crop, flip, policy or colour jitter, normalisation, random erasing."""
+        from timm.data.transforms_factory import create_transform
+        from torchvision.transforms import Compose, TrivialAugmentWide
+
         trivial = augmentation.policy == "trivial"
         crop, colour, final = create_transform(
             self.image_shape,

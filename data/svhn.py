@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 
 from data.image_files import statistics
 from data.longtail import draw, misaligned_draw
@@ -17,7 +16,7 @@ SPLITS = ("train", "extra", "test")
 
 def _read(root: Path, **facts: Any) -> Dataset:
     folder = root / "svhn"
-    parts = [fetch(torchvision.datasets.SVHN, folder, split=split) for split in SPLITS]
+    parts = [fetch("SVHN", folder, split=split) for split in SPLITS]
     train, extra, test = (ImageSet(torch.from_numpy(part.data), torch.from_numpy(part.labels.astype(np.int64))) for part in parts)
     images, labels = torch.cat([train.images, extra.images]), torch.cat([train.labels, extra.labels])
     mean, std = statistics(images)

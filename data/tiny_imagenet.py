@@ -3,8 +3,6 @@
 import tempfile
 from pathlib import Path
 
-from torchvision.datasets.utils import download_and_extract_archive
-
 from core.errors import UserError
 from data.image_files import image_set
 from data.parquet_files import check_names, part_files, read_images
@@ -38,10 +36,12 @@ def tiny_imagenet(root: Path) -> Dataset:
 
 def _published(root: Path, folder: Path) -> Dataset:
     if not folder.is_dir():
+        from torchvision.datasets import utils
+
         try:
             # Extracted elsewhere and renamed, so that a folder of this name is whole.
             with tempfile.TemporaryDirectory(dir=root) as scratch:
-                download_and_extract_archive(URL, str(root), extract_root=scratch, md5=MD5)
+                utils.download_and_extract_archive(URL, str(root), extract_root=scratch, md5=MD5)
                 (Path(scratch) / folder.name).rename(folder)
         except (OSError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -55,23 +55,29 @@ class Job:
 
 
 class _Sender:
-    """An ``Events`` that sends what happens to the parent process."""
+    """An ``Events`` that sends what happens to the parent process; ends this process where the parent is gone, so that no cell is blamed for it."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
 
     def started(self, planned: Planned) -> None:
-        self.pipe.send(("started", planned.cell_id))
+        self.send("started", planned.cell_id)
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
-        self.pipe.send(("epoch", planned.cell_id, row))
+        self.send("epoch", planned.cell_id, row)
 
     def finished(self, planned: Planned, result: dict[str, Any]) -> None:
         shown = ("selections", "train_seconds", "images_per_second")
-        self.pipe.send(("finished", planned.cell_id, {key: result[key] for key in shown}))
+        self.send("finished", planned.cell_id, {key: result[key] for key in shown})
 
     def failed(self, planned: Planned, message: str) -> None:
-        self.pipe.send(("failed", planned.cell_id, message))
+        self.send("failed", planned.cell_id, message)
+
+    def send(self, *message: Any) -> None:
+        try:
+            self.pipe.send(message)
+        except ConnectionError:
+            os._exit(1)
 
 
 def _work(job: Job, number: int, pipe: Connection) -> None:
@@ -79,18 +85,19 @@ def _work(job: Job, number: int, pipe: Connection) -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is under nohup
         signal.signal(signal.SIGINT, _interrupt_once)
     _follow_parent()
+    sender = _Sender(pipe)
     try:
         for path in job.plugins:
             plugins.load(path)
         machine = hardware.set_up(job.device, job.threads, job.precision, number)
         cells = config.expand(config.parse_grid(job.contents, job.place), job.precision)
         planned = [p for p in plan.make(cells, job.root, machine) if p.cell_id in job.cell_ids]
-        schedule.run(planned, job.out, machine, _Sender(pipe), keep_weights=job.keep_weights)
-        pipe.send(("ended",))
+        schedule.run(planned, job.out, machine, sender, keep_weights=job.keep_weights)
+        sender.send("ended")
     except KeyboardInterrupt:
         os._exit(130)
     except OSError as error:
-        pipe.send(("unwritable", error.errno, error.strerror, error.filename))
+        sender.send("unwritable", error.errno, error.strerror, error.filename)
 
 
 def _interrupt_once(number: int, frame: FrameType | None) -> None:

@@ -28,10 +28,10 @@ TIMES = ["train_seconds", "images_per_second", "peak_memory_mb", "started_at", "
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A grid file of eight cells, two of them with many epochs."""
+    """A grid file of six cells."""
     path = tmp_path_factory.mktemp("grid") / "small.yaml"
     recipe = {"base": "fast", "epochs": 6, "batch_size": 128, "lr": 0.05, "pad": 1, "flip": False}
-    axes = {"dataset": ["digits"], "backbone": [TINY], "head": ["psc", "dl2pa"], "feature_dim": [3, 12], "seed": [0, 1]}
+    axes = {"dataset": ["digits"], "backbone": [TINY], "head": ["psc", "dl2pa"], "feature_dim": [3], "seed": [0, 1, 2]}
     path.write_text(yaml.safe_dump({"name": "small", "recipe": recipe, "axes": axes}))
     return path
 
@@ -91,7 +91,7 @@ def leftovers(out: Path) -> set[str]:
 
 def test_kills_at_random_times_change_nothing(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
     chance = random.Random(0)
-    kills, wanted = 0, int(os.environ.get("HEADBENCH_TEST_KILLS", "5"))
+    kills, wanted = 0, int(os.environ.get("HEADBENCH_TEST_KILLS", "3"))
     while kills < wanted:
         process = launch(grid, tmp_path, "--workers", "2", slow=0.15)
         time.sleep(chance.uniform(4, 9))
@@ -118,7 +118,7 @@ def test_three_processes_share_a_grid(grid: Path, undisturbed: Path, tmp_path: P
 
 
 def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
-    process = launch(grid, tmp_path, "--workers", "2", slow=0.4)
+    process = launch(grid, tmp_path, "--workers", "2", slow=0.2)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("cells/*/checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -133,7 +133,7 @@ def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path,
 
 
 def test_a_worker_that_dies_gets_its_cell_one_more_try(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
-    process = launch(grid, tmp_path, "--workers", "2", slow=0.4)
+    process = launch(grid, tmp_path, "--workers", "2", slow=0.2)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("cells/*/checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -171,7 +171,7 @@ def test_a_cell_that_kills_its_workers_fails_and_the_others_go_on(grid: Path, un
     rows = results.load(tmp_path / "runs", "small")
     assert rows.loc[rows["status"] == "failed", "cell_id"].tolist() == [doomed]
     assert rows.loc[rows["status"] == "failed", "error"].str.contains("ended by signal 9, 2 times").all()
-    assert rows.loc[rows["status"] == "done", "cell_id"].nunique() == 7
+    assert rows.loc[rows["status"] == "done", "cell_id"].nunique() == 5
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def damage(path: Path, how: str, place: float) -> None:
     path.write_bytes(b"" if how == "empty" else content[:position] if how == "truncate" else content)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(number=st.integers(0, 10_000), how=st.sampled_from(["truncate", "empty", "flip"]), place=st.floats(0, 1))
 def test_any_damaged_file_is_named_or_its_cell_trained_again(
     undisturbed: Path, grid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, how: str, place: float
@@ -222,7 +222,7 @@ def test_any_damaged_file_is_named_or_its_cell_trained_again(
 def test_a_full_disk_stops_the_grid_and_loses_nothing(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "small-disk"
     out.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", str(out)], capture_output=True, check=False).returncode:
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(out)], capture_output=True, check=False).returncode:
         pytest.skip("a small file system can only be mounted by root")
     try:
         process = launch(grid, out, "--workers", "1")
@@ -250,7 +250,7 @@ def test_status_and_clean(finished: Path, grid: Path, capfd: pytest.CaptureFixtu
     damage(cells[2] / "predictions.npz", "flip", 0.5)
     assert bench.main(["status", "--grid", str(grid), "--out", str(finished)]) == 0
     shown = " ".join("".join(capfd.readouterr().out.split()).split("│"))
-    assert "small:1waiting,6done,1damaged" in shown or {"1 waiting", "1 damaged"} <= set(shown.split(", ")) or "1damaged" in shown
+    assert "small:1waiting,4done,1damaged" in shown or {"1 waiting", "1 damaged"} <= set(shown.split(", ")) or "1damaged" in shown
     assert bench.main(["clean", "--out", str(finished)]) == 0
     assert not (cells[1] / "checkpoint.pt").exists()
     assert not (cells[1] / ".result.json.x1").exists()

@@ -341,7 +341,7 @@ def test_a_download_of_tiny_imagenet_is_whole_or_not_there(data_root: Path, monk
         (Path(extract_root) / "tiny-imagenet-200" / "train").mkdir(parents=True)
         raise OSError("killed")
 
-    monkeypatch.setattr("data.tiny_imagenet.download_and_extract_archive", cut_off)
+    monkeypatch.setattr("torchvision.datasets.utils.download_and_extract_archive", cut_off)
     with pytest.raises(UserError, match="could not be downloaded"):
         load("tiny-imagenet", data_root)
     assert list(data_root.iterdir()) == []

@@ -44,8 +44,8 @@ def test_rows_are_added_and_those_of_the_same_experiment_replaced(tmp_path: Path
     assert last["head_version"].to_dict() == {("etf", 0): 2, ("etf", 1): 2, ("psc", 0): 1}
     expected = results.load(second, "toy-grid")
     own = rows[rows["head_label"] == "etf"][expected.columns]
-    ordered = [frame.sort_values(["cell_id", "selection"]).reset_index(drop=True) for frame in (own, expected)]
-    pd.testing.assert_frame_equal(*ordered, check_dtype=False)
+    found, wanted = (frame.sort_values(["cell_id", "selection"]).reset_index(drop=True) for frame in (own, expected))
+    pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
 
 
 def test_the_command_says_where_the_rows_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
