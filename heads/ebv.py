@@ -1,16 +1,12 @@
 """EBV, equiangular basis vectors: fixed prototypes whose absolute cosines are small, and softmax of cosines at a low temperature."""
 
-from functools import partial
 from typing import Any
 
 from pydantic import NonNegativeInt, PositiveFloat
-from torch import Tensor
 
-from core.batch import DataInfo, Targets
+from core.batch import DataInfo
 from heads import prototypes as geometry
-from heads.base import Context
 from heads.fixed import FixedPrototypeHead
-from heads.losses import cross_entropy, mixed
 from heads.psc import Smoothing
 from heads.registry import register
 
@@ -55,9 +51,4 @@ class EBVHead(FixedPrototypeHead):
         loss_scale: PositiveFloat = 1.0,
     ) -> None:
         bank = geometry.make("ebv", info.num_classes, feature_dim, prototype_seed)
-        super().__init__(bank, loss_scale, scale=1 / temperature)
-        self.label_smoothing = label_smoothing
-
-    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
-        """Return loss_scale x mean cross-entropy over views and samples of features (V, B, d)."""
-        return self.loss_scale * mixed(partial(cross_entropy, label_smoothing=self.label_smoothing), self.logits(features), targets)
+        super().__init__(bank, loss_scale, objective="cross-entropy", scale=1 / temperature, label_smoothing=label_smoothing)

@@ -30,6 +30,7 @@ class FixedPrototypeHead(Head):
         scale: s of the logits s cos, or None for the s at which a vertex of a C-simplex has confidence 0.99.
         batch_weights: weight dot regression by the inverse class frequencies of the batch.
         batch_norm: normalise features by batch statistics before they are brought to unit length.
+        label_smoothing: part of the target of cross-entropy that is spread over all classes.
     """
 
     bank: Tensor
@@ -60,16 +61,17 @@ class FixedPrototypeHead(Head):
         scale: float | None = None,
         batch_weights: bool = False,
         batch_norm: bool = False,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.register_buffer("bank", prototypes.float())
-        self.loss_scale, self.objective, self.batch_weights = loss_scale, objective, batch_weights
+        self.loss_scale, self.objective, self.batch_weights, self.label_smoothing = loss_scale, objective, batch_weights, label_smoothing
         self.scale = confidence_scale(len(prototypes)) if scale is None else scale
         self.norm = BatchNorm(prototypes.shape[1]) if batch_norm else nn.Identity()
 
     @property
     def native_scale(self) -> float:
-        """S."""
+        """The scale s of the logits."""
         return self.scale
 
     def prototypes(self) -> Tensor:
@@ -98,7 +100,7 @@ class FixedPrototypeHead(Head):
         if self.objective == "squared-cosine":
             return self.loss_scale * mixed(squared_cosine, self.cosines(features), targets)
         if self.objective == "cross-entropy":
-            return self.loss_scale * mixed(cross_entropy, self.logits(features), targets)
+            return self.loss_scale * mixed(partial(cross_entropy, label_smoothing=self.label_smoothing), self.logits(features), targets)
         weights = batch_class_weights(context.gather(targets.labels), len(self.bank)) if self.batch_weights else None
         objective = partial(dot_regression, classifier=self.prototypes(), class_weights=weights)
         return self.loss_scale * mixed(objective, self.directions(features), targets)

@@ -11,7 +11,7 @@ import yaml
 from scipy import stats
 
 from results.statistics import Floats, paired
-from results.tables import COMPARISON, SELECTIONS, Table
+from results.tables import COMPARISON, SELECTIONS, Table, interval
 
 FILE = Path(__file__).with_name("claims.yaml")
 # More seeds than this are not asked for.
@@ -89,12 +89,12 @@ def _tested(claim: dict[str, Any], part: pd.DataFrame) -> list[dict[str, Any]]:
             continue
         bound = claim["margin"] if "margin" in claim else claim["threshold"]
         verdict, reason = decide(values.to_numpy(), claim["rule"], bound)
-        interval = paired(values.to_numpy())
+        test = paired(values.to_numpy())
         facts = {key: part[key].iloc[0] for key in ("dataset", "recipe")} | {"selection": SELECTIONS[part["selection"].iloc[0]]}
         sides = {"head": f"{first['head']} d={dim}", "against": "" if second is None else f"{second['head']} d={second.get('feature_dim', dim)}"}
-        numbers = {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+        numbers = {"mean": test.mean, "low": test.low, "high": test.high, "n": test.n}
         # A sign-flip test asks whether a difference is 0, so a value of one head has none.
-        tests = {"p": interval.p, "smallest_p": interval.smallest_p} if second is not None else {"p": math.nan, "smallest_p": math.nan}
+        tests = {"p": test.p, "smallest_p": test.smallest_p} if second is not None else {"p": math.nan, "smallest_p": math.nan}
         about = {key: claim[key] for key in ("id", "text", "source", "rule")} | {"metric": metric, "bound": bound}
         found.append(about | facts | sides | numbers | tests | {"verdict": verdict, "reason": reason})
     return found
@@ -124,8 +124,3 @@ def as_table(found: pd.DataFrame) -> Table:
         f"p: sign-flip test of no difference, in brackets the smallest p that so few seeds can reach. Sources: {sources}."
     )
     return Table("claims", caption, cells, pd.DataFrame(False, index=cells.index, columns=cells.columns), found)
-
-
-def interval(mean: float, low: float, high: float) -> str:
-    """Return a mean and its confidence interval as text."""
-    return f"{mean:+.2f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")

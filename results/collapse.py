@@ -10,12 +10,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from results import store
-from results.tables import SELECTIONS, Table, over_seeds
-
-Floats = NDArray[np.floating[Any]]
+from results.statistics import Floats
+from results.tables import SELECTIONS, Table, by_dim_and_head, over_seeds
 
 TITLES = {
     "nc1": "NC1 within/between",
@@ -80,40 +78,27 @@ def read(rows: pd.DataFrame, out: Path) -> tuple[pd.DataFrame, dict[str, dict[st
         except store.DamagedError as damage:
             damaged.append(f"{damage} and left out of the geometry; remove the cell's result.json to train it again")
             continue
-        measured.append({key: row[key] for key in ("head_label", "feature_dim", "seed")} | measure(geometry))
+        measured.append({key: row[key] for key in ("head_label", "feature_dim", "seed", "selection", "status")} | measure(geometry))
         if row["head_label"] not in shown or geometry["within"].shape > shown[row["head_label"]]["within"].shape:
             shown[row["head_label"]] = geometry
     return pd.DataFrame(measured), shown, damaged
 
 
-def table(measured: pd.DataFrame, heads: list[str], description: str, name: str) -> Table:
+def table(measured: pd.DataFrame, description: str, name: str) -> Table:
     """Return the table of neural collapse: dimension and head down, NC1 to NC4 across, mean ± std over seeds.
 
     Args:
         measured: of :func:`read`, not empty.
-        heads: in order.
         description: of the comparison.
         name: of the comparison, for the file.
     """
-    groups = measured.groupby(["feature_dim", "head_label"])
-    summary = groups[list(TITLES)].agg(["mean", "std", "count"])
-    order = sorted(summary.index, key=lambda key: (key[0], heads.index(key[1])))
-    summary = summary.loc[order]
-    index = pd.MultiIndex.from_tuples(order, names=["d", "head"])
-    cells = pd.DataFrame({title: [_text(row[key]) for _, row in summary.iterrows()] for key, title in TITLES.items()}, index=index)
-    tidy = summary.stack(level=0, future_stack=True).rename_axis(["feature_dim", "head_label", "metric"]).reset_index().rename(columns={"count": "n"})
+    cells, bold, tidy = by_dim_and_head(measured, "last", TITLES, {})
     caption = (
         f"Neural collapse of the training features, {SELECTIONS['last']}, {over_seeds(tidy)}: NC1 variation within over between classes, NC2 deviation of "
         "angles and of lengths of class means from a simplex (all 0 at collapse), NC3 cosine of class means and class vectors, NC4 part of the images whose "
         f"prediction is the nearest class mean (both 1 at collapse). {description}."
     )
-    return Table(f"{name}-collapse", caption, cells, pd.DataFrame(False, index=index, columns=cells.columns), tidy)
-
-
-def _text(numbers: pd.Series) -> str:
-    if not numbers["count"]:
-        return "-"
-    return f"{numbers['mean']:.3f}" + (f" ± {numbers['std']:.3f}" if numbers["count"] > 1 else "")
+    return Table(f"{name}-collapse", caption, cells, bold, tidy)
 
 
 def figure(geometry: dict[str, Floats], title: str) -> Figure:

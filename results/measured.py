@@ -36,7 +36,6 @@ def record(out: Path, grid: str, folder: Path) -> Path:
     file = folder / f"{grid}.csv"
     rows = collect(out, grid)
     if file.is_file():
-        # What is read back must compare equal to what was just measured.
         kept = load(file)
         known = set(rows[EXPERIMENT].astype(str).itertuples(index=False, name=None))
         fresh = [row not in known for row in kept[EXPERIMENT].astype(str).itertuples(index=False, name=None)]

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from results import store
-from results.claims import interval
 from results.statistics import holm, mcnemar, paired
-from results.tables import SELECTIONS, Table
+from results.tables import SELECTIONS, Table, interval
 
 
 def table(rows: pd.DataFrame, out: Path, selection: str, description: str, name: str) -> Table | None:

@@ -47,7 +47,7 @@ def find(dataset: str, head: str, feature_dim: int, imbalance_factor: float, bac
     rows = rows[(rows["dataset"] == dataset) & (rows["head"] == head) & (rows["metric"] == "top1") & (rows["imbalance_factor"] == imbalance_factor)]
     rows = rows[(rows["d"] == feature_dim) | rows["d"].isna()]
     model = re.search(r"model=(\w+)", backbone)
-    if model and dataset == "imagenet":
+    if model:
         rows = rows[rows["backbone"] == TIMM.get(model.group(1), "")]
     if rows.empty:
         return None

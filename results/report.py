@@ -76,12 +76,11 @@ def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> t
     """Return what needs the files of cells: tables and figures of one comparison, and a line for each file that is damaged."""
     if not (part["selection"] == "last").any():
         return [], {}, []
-    heads = list(dict.fromkeys(part["head_label"]))
     diagrams, damaged = figures.reliability_of(part, out)
     measured, shapes, unread = collapse.read(part, out)
     history, missing = dynamics.histories(part, out)
     pair = pairs.table(part, out, "last", description, name)
-    made = [table for table in (pair, None if measured.empty else collapse.table(measured, heads, description, name)) if table is not None]
+    made = [table for table in (pair, None if measured.empty else collapse.table(measured, description, name)) if table is not None]
     moves = dynamics.assignment(history, description)
     drawn = {f"{name}-accuracy": figures.accuracy(part, description)}
     drawn |= {f"{name}-reliability-{head}": figure for head, figure in diagrams.items()}

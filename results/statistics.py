@@ -105,18 +105,3 @@ def ranks(scores: Floats) -> Ranks:
         p = float(stats.friedmanchisquare(*scores.T).pvalue)
     critical = float(stats.studentized_range.ppf(0.95, k, np.inf)) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
     return Ranks(average, p, critical, n)
-
-
-def bootstrap(values: Floats, statistic: Any, repetitions: int = 1000, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a statistic over samples.
-
-    Args:
-        values: (N, ...) resampled along the first axis.
-        statistic: maps resampled values to a number.
-        repetitions: resamples.
-        confidence: of the interval.
-    """
-    rng = np.random.default_rng(0)
-    found = [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(repetitions)]
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)

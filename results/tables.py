@@ -1,5 +1,6 @@
 """Comparison tables: accuracy by dimension and calibration, as text in Markdown, CSV and LaTeX."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -97,6 +98,11 @@ def _text(row: pd.Series, usual: int) -> str:
     return f"{factor * row['mean']:.{digits}f}{spread}" + ("" if row["n"] == usual else f" (n={row['n']})")
 
 
+def interval(mean: float, low: float, high: float) -> str:
+    """Return a mean and its confidence interval as text."""
+    return f"{mean:+.2f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
+
+
 def _seeds(summary: pd.DataFrame) -> int:
     return int(summary["n"].max()) if len(summary) else 0
 
@@ -122,19 +128,20 @@ def accuracy_by_dim(rows: pd.DataFrame, selection: str, description: str, name: 
     return Table(f"{name}-accuracy-{selection}", caption, cells, means.eq(means.max()), summary)
 
 
-def _by_dim_and_head(rows: pd.DataFrame, selection: str, titles: dict[str, str], best: dict[str, Best]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def by_dim_and_head(rows: pd.DataFrame, selection: str, titles: dict[str, str], best: dict[str, Best]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return printed cells, marks of the best and the tidy numbers of a table with dimension and head down and metrics across.
 
     Args:
         rows: of one comparison.
         selection: whose rows are shown.
-        titles: of the metrics, in order; the first is ``top1``.
+        titles: of the metrics, in order; the first says how many seeds are usual.
         best: ``min`` or ``max`` for each metric in which the best of a dimension is marked.
     """
     chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
     summaries = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in titles}
-    usual = _seeds(summaries["top1"])
-    index = summaries["top1"].sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
+    first = summaries[next(iter(titles))]
+    usual = _seeds(first)
+    index = first.sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
     cells = pd.DataFrame({title: [_text(summaries[metric].loc[key], usual) for key in index] for metric, title in titles.items()}, index=index)
     bold = pd.DataFrame(False, index=index, columns=cells.columns)
     for metric, which in best.items():
@@ -150,7 +157,7 @@ def calibration(rows: pd.DataFrame, selection: str, description: str, name: str)
     ECE temperature, NLL and Brier score of each dimension are bold; the other views are not comparable between heads.
     """
     titles = {"top1": "top-1"} | CALIBRATION
-    cells, bold, tidy = _by_dim_and_head(rows, selection, titles, {"ece_temperature": "min", "nll": "min", "brier": "min"})
+    cells, bold, tidy = by_dim_and_head(rows, selection, titles, {"ece_temperature": "min", "nll": "min", "brier": "min"})
     caption = f"Calibration on the test set, {SELECTIONS[selection]}, 15 bins, ECE and top-1 in %, {over_seeds(tidy)}. {description}."
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
 
@@ -161,7 +168,7 @@ def groups(rows: pd.DataFrame, selection: str, description: str, name: str) -> T
     A group that no class belongs to is shown as ``-``; the best of each column and dimension is bold.
     """
     best: dict[str, Best] = dict.fromkeys(GROUPS, "max")
-    cells, bold, tidy = _by_dim_and_head(rows, selection, GROUPS, best)
+    cells, bold, tidy = by_dim_and_head(rows, selection, GROUPS, best)
     conventions = "groups by training images (Liu et al., 2019) and by fixed class ranges (Zhong et al., 2021)"
     caption = f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}. {description}."
     return Table(f"{name}-groups-{selection}", caption, cells, bold, tidy)

@@ -58,6 +58,6 @@ def test_cells_become_a_table_and_damage_is_named(tmp_path: Path) -> None:
     assert len(damaged) == 6
     assert all("geometry.npz is damaged or missing" in line for line in damaged)
     assert list(shown) == ["etf"]
-    table = collapse.table(measured, ["psc", "etf"], "by hand", "toy")
+    table = collapse.table(measured, "by hand", "toy")
     assert list(table.cells.iloc[0]) == ["0.150 ± 0.106", "0.000 ± 0.000", "0.000 ± 0.000", "1.000 ± 0.000", "0.750 ± 0.000"]
     assert collapse.figure(shown["etf"], "by hand").axes[1].get_title() == "class means and class vectors"
