@@ -101,10 +101,12 @@ def require_grid(out: Path, grid: str) -> None:
         raise UserError(f"no results of a grid '{grid}' in {out}; {suggest(grid, known)}" if known else f"no results of any grid in {out}")
 
 
-def show_report(out: Path, grid: str, console: Console) -> int:
+def show_report(out: Path, grid: str, console: Console, bins: int | None = None) -> int:
     """Build a grid's report and print its main table; return 1 if a cell failed, else 0."""
     require_grid(out, grid)
-    built = report.build(out, grid)
+    if bins is not None and bins < 1:
+        raise UserError(f"--bins {bins}: at least 1 is needed; 15 is usual")
+    built = report.build(out, grid, bins)
     for made in built.tables:
         if made.name.endswith("-accuracy-last"):
             console.print(made.caption, markup=False, highlight=False)
@@ -208,7 +210,7 @@ def dispatch(arguments: argparse.Namespace, console: Console) -> int:
         case "clean":
             return clean(arguments.out, console)
         case "report":
-            return show_report(arguments.out, grid_name(arguments.grid), console)
+            return show_report(arguments.out, grid_name(arguments.grid), console, arguments.bins)
         case "record":
             return record(arguments.out, grid_name(arguments.grid), console)
         case "status":

@@ -42,16 +42,20 @@ class Bins:
         return float(np.abs(self.accuracy - self.confidence)[used].max()) if used.any() else float("nan")
 
 
+def bin_of(confidence: Floats, edges: Floats) -> Ints:
+    """Return the bin (N,) of each confidence (N,): bins are closed on the right, exactly 0 belongs to the first."""
+    return np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, len(edges) - 2)
+
+
 def reliability(confidence: Floats, correct: NDArray[np.bool_], edges: Floats) -> Bins:
     """Sort samples into right-closed bins of confidence.
 
     Args:
-        confidence: (N,) in [0, 1]; exactly 0 goes into the first bin.
+        confidence: (N,) in [0, 1].
         correct: (N,) whether the sample is right.
         edges: (bins + 1,) ascending.
     """
-    bins = len(edges) - 1
-    which = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    bins, which = len(edges) - 1, bin_of(confidence, edges)
     counts = np.bincount(which, minlength=bins)
     with np.errstate(invalid="ignore"):
         mean_confidence = np.bincount(which, confidence, bins) / counts
@@ -63,6 +67,14 @@ def top_label(probabilities: Floats, labels: Ints, bins: int = BINS) -> Bins:
     """Return the reliability of the predicted class in equal-width bins (Guo et al., ICML 2017)."""
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     return reliability(confidence, correct, np.linspace(0, 1, bins + 1))
+
+
+def gaps(probabilities: Floats, labels: Ints, bins: int = BINS) -> Floats:
+    """Return (N, bins) of correct - confidence, each sample's in the column of its bin: the sum over columns of their |mean| is the ECE."""
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    spread = np.zeros((len(labels), bins))
+    spread[np.arange(len(labels)), bin_of(confidence, np.linspace(0, 1, bins + 1))] = correct - confidence
+    return spread
 
 
 def adaptive_ece(probabilities: Floats, labels: Ints, bins: int = BINS) -> float:
@@ -80,15 +92,17 @@ def classwise_ece(probabilities: Floats, labels: Ints, bins: int = BINS) -> floa
     return float(np.mean([reliability(probabilities[:, c], labels == c, edges).ece() for c in range(probabilities.shape[1])]))
 
 
-def nll(logits: Floats, labels: Ints) -> float:
-    """Return the mean negative log-likelihood in nats of logits (N, C)."""
-    return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean()) if len(labels) else float("nan")
+def nll(logits: Floats, labels: Ints) -> Floats:
+    """Return the negative log-likelihood (N,) in nats of logits (N, C)."""
+    losses: Floats = -log_softmax(logits, axis=1)[np.arange(len(labels)), labels]
+    return losses
 
 
-def brier(probabilities: Floats, labels: Ints) -> float:
-    """Return the mean over samples of sum_c (p_c - [c = y])^2, in [0, 2]."""
+def brier(probabilities: Floats, labels: Ints) -> Floats:
+    """Return sum_c (p_c - [c = y])^2 of each sample, (N,) in [0, 2]."""
     truth = np.eye(probabilities.shape[1])[labels]
-    return float(((probabilities - truth) ** 2).sum(axis=1).mean()) if len(labels) else float("nan")
+    scores: Floats = ((probabilities - truth) ** 2).sum(axis=1)
+    return scores
 
 
 def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:

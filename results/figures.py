@@ -1,17 +1,15 @@
-"""Figures: accuracy against the feature dimension, and reliability diagrams. One colour per head everywhere."""
+"""What all figures share, and the lines of a metric against the feature dimension or the imbalance factor. One colour per head everywhere."""
 
 import io
 import textwrap
-from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from results import calibration, store, tables
+from results import tables
 
 mpl.use("Agg")
 
@@ -20,6 +18,8 @@ PALETTE = sns.color_palette("colorblind").as_hex()
 HEADS = {"psc": 0, "word2vec": 1, "hpn": 2, "etf": 4, "dl2pa": 3}
 # More heads than this have their legend beside the axes.
 CROWD = 10
+ECES = {"ece_raw": "ECE raw (%)", "ece_native": "ECE native (%)", "ece_temperature": "ECE temperature (%)"}
+ACROSS = {"feature_dim": "feature dimension d (log scale)", "imbalance_factor": "imbalance factor (log scale)"}
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"]
 
 
@@ -38,108 +38,57 @@ def accuracy(rows: pd.DataFrame, description: str) -> Figure:
         rows: of one comparison.
         description: its title.
     """
-    summary = tables.summarise(rows[(rows["selection"] == "last") | (rows["status"] != "done")], "top1")
-    heads, dims = list(dict.fromkeys(rows["head_label"])), sorted(set(summary["feature_dim"]))
+    return _lines(rows, {"top1": "top-1 test accuracy (%)"}, "feature_dim", description)
+
+
+def calibration_errors(rows: pd.DataFrame, description: str) -> Figure:
+    """Draw the ECE of the last epoch in its three views against the feature dimension, as :func:`accuracy` does."""
+    return _lines(rows, ECES, "feature_dim", description)
+
+
+def imbalance(rows: pd.DataFrame, description: str) -> Figure:
+    """Draw top-1 accuracy and the ECE of the last epoch against the imbalance factor, as :func:`accuracy` does.
+
+    Args:
+        rows: of comparisons that differ in their imbalance factor and protocol alone, of one dimension.
+        description: title.
+    """
+    return _lines(rows, {"top1": "top-1 test accuracy (%)"} | ECES, "imbalance_factor", description)
+
+
+def _lines(rows: pd.DataFrame, metrics: dict[str, str], across: str, description: str) -> Figure:
+    """Draw a panel per metric that was measured: mean and standard deviation over seeds against one column, a line per head."""
+    chosen = rows[(rows["selection"] == "last") | (rows["status"] != "done")]
+    shown = {metric: title for metric, title in metrics.items() if chosen[metric].notna().any()} or dict(list(metrics.items())[:1])
+    heads, places = list(dict.fromkeys(rows["head_label"])), sorted(set(chosen[across]))
     looks = styles(heads)
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
-        figure = Figure(figsize=(7.2, 4.6), layout="constrained")
-        axis = figure.subplots()
-        for place, head in enumerate(heads):
-            own = summary[summary["head_label"] == head].sort_values("feature_dim")
-            colour, marker = looks[head]
-            spread = 100 * own["std"].fillna(0)
-            # Heads stand 1.5 % apart, less where they are many, so that equal means and their error bars stay visible.
-            dodge = 1.015 ** ((place - (len(heads) - 1) / 2) * min(1, 10 / len(heads)))
-            axis.errorbar(own["feature_dim"] * dodge, 100 * own["mean"], spread, color=colour, marker=marker, capsize=3, linewidth=1.8, label=head)
-        axis.set_xscale("log")
-        axis.set_xlim(0.8 * min(dims), 1.25 * max(dims))
-        axis.xaxis.set_major_locator(FixedLocator(dims))
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set(xlabel="feature dimension d (log scale)", ylabel="top-1 test accuracy (%)")
-        title = textwrap.fill(f"{description}; last epoch, {tables.over_seeds(summary)}", 90)
-        axis.set_title(title, fontsize=9)
-        if len(heads) > CROWD:
-            figure.set_size_inches(11, 4.6 + 0.1 * (len(heads) - CROWD))
-            figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", fontsize=7)
+        figure = Figure(figsize=(3 + 4.2 * len(shown), 4.6), layout="constrained")
+        panels = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axis, (metric, title) in zip(panels, shown.items(), strict=True):
+            summary = pd.concat([tables.summarise(part, metric).assign(place=place) for place, part in chosen.groupby(across)], ignore_index=True)
+            for number, head in enumerate(heads):
+                own = summary[summary["head_label"] == head].sort_values("place")
+                colour, marker = looks[head]
+                spread = 100 * own["std"].fillna(0)
+                # Heads stand 1.5 % apart, less where they are many, so that equal means and their error bars stay visible.
+                dodge = 1.015 ** ((number - (len(heads) - 1) / 2) * min(1, 10 / len(heads)))
+                axis.errorbar(own["place"] * dodge, 100 * own["mean"], spread, color=colour, marker=marker, capsize=3, linewidth=1.8, label=head)
+            axis.set_xscale("log")
+            axis.set_xlim(0.8 * min(places), 1.25 * max(places))
+            axis.xaxis.set_major_locator(FixedLocator(places))
+            axis.xaxis.set_minor_locator(NullLocator())
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set(xlabel=ACROSS[across], ylabel=title)
+        title = textwrap.fill(f"{description}; last epoch, {tables.over_seeds(summary)}", 90 * len(shown))
+        if len(shown) == 1 and len(heads) <= CROWD:
+            panels[0].set_title(title, fontsize=9)
+            panels[0].legend(title="head", frameon=True)
         else:
-            axis.legend(title="head", frameon=True)
+            figure.suptitle(title, fontsize=9)
+            figure.set_size_inches(figure.get_figwidth() + 3, 4.6 + 0.1 * max(0, len(heads) - CROWD))
+            figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=9 if len(heads) <= CROWD else 7)
     return figure
-
-
-def reliability(bins: calibration.Bins, colour: str, title: str) -> Figure:
-    """Draw a reliability diagram: accuracy by confidence as bars, the gap to the diagonal, and the confidence histogram below.
-
-    Args:
-        bins: of a head's predictions.
-        colour: of the head.
-        title: of the figure.
-    """
-    width = np.diff(bins.edges)
-    middle = bins.edges[:-1] + width / 2
-    used = bins.counts > 0
-    with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
-        figure = Figure(figsize=(4.8, 6.0), layout="constrained")
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-        accuracy, confidence = bins.accuracy[used], bins.confidence[used]
-        above.bar(middle[used], accuracy, width[used], color=colour, edgecolor="white", label="accuracy")
-        above.bar(
-            middle[used],
-            np.abs(confidence - accuracy),
-            0.55 * width[used],
-            bottom=np.minimum(accuracy, confidence),
-            color="none",
-            edgecolor="0.15",
-            hatch="////",
-            linewidth=0.8,
-            label="gap to mean confidence",
-        )
-        above.plot([0, 1], [0, 1], color="0.3", linestyle="--", linewidth=1.2, label="perfectly calibrated")
-        above.set(ylim=(0, 1.02), ylabel="accuracy")
-        above.set_title(title, fontsize=10)
-        above.legend(loc="upper left", fontsize=9, frameon=True, framealpha=0.9)
-        above.text(0.97, 0.04, f"ECE {100 * bins.ece():.2f} %", transform=above.transAxes, ha="right", bbox={"facecolor": "white", "edgecolor": "0.7"})
-        below.bar(middle, bins.counts / bins.counts.sum(), width, color=colour, edgecolor="white")
-        below.set(xlim=(0, 1), xlabel="confidence", ylabel="fraction")
-    return figure
-
-
-def reliability_of(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str]]:
-    """Draw one reliability diagram per head: the last epoch at the largest dimension at which it was trained, all seeds pooled.
-
-    Each seed's logits are divided by its own temperature; without a validation part they keep the head's native scale.
-
-    Args:
-        rows: of one comparison.
-        out: folder of the runs, where the stored predictions are.
-
-    Returns:
-        The diagrams by head, and a line for each file of predictions that is damaged and was left out.
-    """
-    last = rows[rows["selection"] == "last"]
-    looks = styles(list(dict.fromkeys(rows["head_label"])))
-    figures: dict[str, Figure] = {}
-    damaged: list[str] = []
-    for head in (label for label in looks if (last["head_label"] == label).any()):
-        own = last[last["head_label"] == head]
-        dim = own["feature_dim"].max()
-        probabilities, labels = [], []
-        for _, row in own[own["feature_dim"] == dim].iterrows():
-            try:
-                stored = store.read_predictions(store.cell_folder(out, row["cell_id"]))
-            except store.DamagedError as damage:
-                damaged.append(f"{damage} and left out of the diagram of {head}; remove the cell's result.json to train it again")
-                continue
-            temperature = 1.0 if np.isnan(row["temperature"]) else row["temperature"]
-            probabilities.append(calibration.probabilities(stored["last_test_logits"].astype(np.float64), temperature))
-            labels.append(stored["test_labels"])
-        if not labels:
-            continue
-        view = own["calibration_view"].iloc[0]
-        bins = calibration.top_label(np.concatenate(probabilities), np.concatenate(labels))
-        title = f"{head} on {own['dataset'].iloc[0]}, d = {dim}, {view} view\nlast epoch, {f'{len(labels)} seeds pooled' if len(labels) > 1 else 'one seed'}"
-        figures[head] = reliability(bins, looks[head][0], title)
-    return figures, damaged
 
 
 def encode(figure: Figure, form: str) -> bytes:

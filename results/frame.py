@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from results import store
+from results import collapse, metrics, store
 
 FACTS = (
     "dataset data_fingerprint protocol backbone projection head head_label head_options feature_dim num_classes imbalance_factor recipe recipe_hash seed epochs"
@@ -13,8 +13,9 @@ FACTS = (
 METRICS = (
     "top1 top5 macro_accuracy many_accuracy medium_accuracy few_accuracy many_range_accuracy medium_range_accuracy few_range_accuracy"
     " nll brier ece_raw ece_native ece_temperature adaptive_ece classwise_ece mce"
-    " temperature calibration_view"
+    " temperature calibration_view calibration_bins"
 ).split()
+INTERVALS = [f"{metric}_{end}" for metric in metrics.INTERVALS for end in ("low", "high")]
 RUN = "train_seconds images_per_second peak_memory_mb".split()
 PROVENANCE = "device threads precision git_commit torch_version".split()
 COLUMNS = [
@@ -22,14 +23,16 @@ COLUMNS = [
     *FACTS,
     *("selection", "epoch", "n_train", "n_val", "n_test"),
     *METRICS,
+    *INTERVALS,
+    *collapse.TITLES,
     "train_loss",
     *RUN,
     *PROVENANCE,
     *("started_at", "finished_at"),
 ]
 # Types that cells without a result, whose fields are empty, would otherwise change.
-INTEGERS = "feature_dim num_classes seed epochs epoch n_train n_val n_test threads".split()
-FLOATS = [*(name for name in METRICS if name != "calibration_view"), "train_loss", *RUN]
+INTEGERS = "feature_dim num_classes seed epochs epoch n_train n_val n_test threads calibration_bins".split()
+FLOATS = [*(name for name in METRICS if name not in {"calibration_view", "calibration_bins"}), *INTERVALS, *collapse.TITLES, "train_loss", *RUN]
 
 
 def load(out: Path, grid: str) -> pd.DataFrame:
@@ -41,7 +44,7 @@ def load(out: Path, grid: str) -> pd.DataFrame:
 
     Returns:
         A row per cell and selection for finished cells, one row for a failed or inapplicable cell, none for a cell that has not run; heads in the grid's
-        order. Metrics are fractions in [0, 1]; ``nll`` is in nats.
+        order. Metrics are fractions in [0, 1]; ``nll`` is in nats; ``nc1`` to ``nc4`` belong to the selection ``last``.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.

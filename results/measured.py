@@ -45,5 +45,6 @@ def record(out: Path, grid: str, folder: Path) -> Path:
 
 
 def load(file: Path) -> pd.DataFrame:
-    """Return the rows of one file, with the types of :func:`results.load`."""
-    return pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str)).astype(dict.fromkeys(frame.INTEGERS, "Int64") | dict.fromkeys(frame.FLOATS, "float64"))
+    """Return the rows of one file, with the columns and types of :func:`results.load` and the versions; a column that the file is too old for is NaN."""
+    rows = pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str)).reindex(columns=[*frame.COLUMNS, *VERSIONS])
+    return rows.astype(dict.fromkeys(frame.INTEGERS, "Int64") | dict.fromkeys(frame.FLOATS, "float64"))

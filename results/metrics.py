@@ -4,8 +4,11 @@ import numpy as np
 
 from results import calibration
 from results.calibration import Floats, Ints
+from results.statistics import basic_interval, resampled_means
 
 MANY, FEW = 100, 20
+# Metrics that have an interval over test images.
+INTERVALS = ["ece_raw", "ece_native", "ece_temperature", "nll", "brier"]
 
 
 def mean_or_nan(values: Floats) -> float:
@@ -67,29 +70,55 @@ def evaluate(
         ranges: see :func:`groups`.
 
     Returns:
-        Metrics by column name. ``nll``, ``brier``, ``adaptive_ece``, ``classwise_ece`` and ``mce`` belong to the view that ``calibration_view`` names:
-        ``temperature`` where there is a validation part, else ``native``.
+        Metrics by column name; those of :func:`calibrated` belong to the view that ``calibration_view`` names: ``temperature`` where there is a validation
+        part, else ``native``.
     """
-    logits, labels = test[0].astype(np.float64), test[1]
+    logits, labels = test
     temperature = calibration.fit_temperature(val[0].astype(np.float64), val[1]) if val else float("nan")
-    views = {"raw": native_scale, "native": 1.0, "temperature": temperature}
-    eces = {f"ece_{view}": calibration.top_label(calibration.probabilities(logits, t), labels).ece() for view, t in views.items() if not np.isnan(t)}
-    primary = "temperature" if val else "native"
-    scaled = logits / views[primary]
-    shown = calibration.probabilities(scaled)
     accuracy = per_class_accuracy(logits, labels)
     return {
         "top1": top_k(logits, labels, 1),
         "top5": top_k(logits, labels, 5),
         "macro_accuracy": mean_or_nan(accuracy[~np.isnan(accuracy)]),
         **groups(accuracy, nominal, ranges),
-        "nll": calibration.nll(scaled, labels),
-        "brier": calibration.brier(shown, labels),
-        "ece_temperature": float("nan"),
-        **eces,
-        "adaptive_ece": calibration.adaptive_ece(shown, labels),
-        "classwise_ece": calibration.classwise_ece(shown, labels),
-        "mce": calibration.top_label(shown, labels).mce(),
+        **calibrated(logits, labels, native_scale, temperature),
         "temperature": temperature,
-        "calibration_view": primary,
+        "calibration_view": "temperature" if val else "native",
+    }
+
+
+def calibrated(logits: Floats, labels: Ints, native_scale: float, temperature: float, bins: int = calibration.BINS) -> dict[str, float]:
+    """Return what depends on confidences: ECE in three views, and of the primary view the other calibration errors, NLL and Brier score.
+
+    Args:
+        logits: (N, C) with the head's own scale.
+        labels: (N,).
+        native_scale: the scale inside the logits; without it they are the ``raw`` view.
+        temperature: of the ``temperature`` view, the primary one; NaN where there is none, and ``native`` is primary.
+        bins: of the calibration errors.
+
+    Returns:
+        Metrics by column name, with the 95 % interval over test images as ``<metric>_low`` and ``<metric>_high`` for those of ``INTERVALS``: the bootstrap at
+        fixed weights and fixed temperature, NaN without samples.
+    """
+    temperatures = {"ece_raw": native_scale, "ece_native": 1.0, "ece_temperature": temperature}
+    views = {name: calibration.probabilities(logits.astype(np.float64), t) for name, t in temperatures.items() if not np.isnan(t)}
+    primary = "ece_native" if np.isnan(temperature) else "ece_temperature"
+    shown, divisor = views[primary], temperatures[primary]
+    # By column name, (N, k) terms of each sample; the metric is the sum over columns of their |mean|.
+    terms = {name: calibration.gaps(view, labels, bins) for name, view in views.items()}
+    terms["nll"] = calibration.nll(logits.astype(np.float64) / divisor, labels)[:, None]
+    terms["brier"] = calibration.brier(shown, labels)[:, None]
+    found = dict.fromkeys([name for metric in INTERVALS for name in (metric, f"{metric}_low", f"{metric}_high")], float("nan"))
+    if len(labels):
+        edges = np.cumsum([values.shape[1] for values in terms.values()])[:-1]
+        resampled = np.split(resampled_means(np.hstack(list(terms.values()))), edges, axis=1)
+        for (metric, values), drawn in zip(terms.items(), resampled, strict=True):
+            found[metric] = float(np.abs(values.mean(axis=0)).sum())
+            found[f"{metric}_low"], found[f"{metric}_high"] = basic_interval(found[metric], np.abs(drawn).sum(axis=1))
+    return found | {
+        "adaptive_ece": calibration.adaptive_ece(shown, labels, bins),
+        "classwise_ece": calibration.classwise_ece(shown, labels, bins),
+        "mce": calibration.top_label(shown, labels, bins).mce(),
+        "calibration_bins": bins,
     }

@@ -10,7 +10,7 @@ import jinja2
 import pandas as pd
 from matplotlib.figure import Figure
 
-from results import beside, claims, collapse, dynamics, figures, frame, pairs, rankings, store, tables
+from results import beside, claims, classes, collapse, cosines, dynamics, figures, frame, pairs, rankings, recalibrate, reliability, store, tables
 from results.tables import Table
 
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -33,23 +33,26 @@ class Report:
     damaged: list[str]
 
 
-def build(out: Path, grid: str) -> Report:
+def build(out: Path, grid: str, bins: int | None = None) -> Report:
     """Write a grid's ``results.csv``, ``results.parquet``, ``tables/``, ``figures/`` and ``report.html`` from what is finished.
 
     Args:
         out: folder of the runs.
         grid: the grid's name.
+        bins: of the calibration errors, which are then computed anew from the stored predictions.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
         DamagedError: if the grid's own file is damaged.
     """
     folder, rows = store.grid_folder(out, grid), frame.load(out, grid)
+    rows, damaged = (rows, list[str]()) if bins is None else recalibrate.recalibrate(rows, out, bins)
     frame.save(rows, folder)
-    made, drawn, damaged = tables.of(rows), dict[str, Figure](), list[str]()
+    made, drawn = tables.of(rows), dict[str, Figure]()
     for name, (description, part) in tables.named_comparisons(rows).items():
         more, figures_of, lines = _comparison(part, out, description, name)
         made, drawn, damaged = [*made, *more], drawn | figures_of, [*damaged, *lines]
+    drawn |= _against_imbalance(rows)
     for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
         made += beside.tables(rows, selection)
     ranked = rankings.rank(rows, "last")
@@ -73,20 +76,34 @@ def build(out: Path, grid: str) -> Report:
 
 
 def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> tuple[list[Table], dict[str, Figure], list[str]]:
-    """Return what needs the files of cells: tables and figures of one comparison, and a line for each file that is damaged."""
+    """Return what only finished cells have: tables and figures of one comparison, and a line for each file that is damaged."""
     if not (part["selection"] == "last").any():
         return [], {}, []
-    diagrams, damaged = figures.reliability_of(part, out)
-    measured, shapes, unread = collapse.read(part, out)
+    pooled, damaged = reliability.pool(part, out)
+    shapes, unread = cosines.of(part, out)
     history, missing = dynamics.histories(part, out)
-    pair = pairs.table(part, out, "last", description, name)
-    made = [table for table in (pair, None if measured.empty else collapse.table(measured, description, name)) if table is not None]
-    moves = dynamics.assignment(history, description)
-    drawn = {f"{name}-accuracy": figures.accuracy(part, description)}
-    drawn |= {f"{name}-reliability-{head}": figure for head, figure in diagrams.items()}
-    drawn |= {f"{name}-collapse-{head}": collapse.figure(shape, f"{head}, d = {shape['within'].shape[0]}") for head, shape in shapes.items()}
+    pair, moves = pairs.table(part, out, "last", description, name), dynamics.assignment(history, description)
+    made = [*([] if pair is None else [pair]), collapse.table(part, description, name), classes.table(part, out, description, name)]
+    drawn = {f"{name}-accuracy": figures.accuracy(part, description), f"{name}-ece": figures.calibration_errors(part, description)}
+    drawn |= {f"{name}-reliability": reliability.side_by_side(pooled, part, description)} if len(pooled) > 1 else {}
+    drawn |= {f"{name}-reliability-{head}": figure for head, figure in reliability.diagrams(pooled, part).items()}
+    drawn |= {f"{name}-collapse-{head}": figure for head, figure in shapes.items()}
     drawn |= {} if moves is None else {f"{name}-assignment": moves}
     return made, drawn, [*damaged, *unread, *missing]
+
+
+def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
+    """Draw what differs in the imbalance factor alone, at the largest dimension."""
+    drawn = dict[str, Figure]()
+    keys = ["dataset", "backbone", "recipe", "projection"]
+    for key, part in rows.groupby([*keys, rows["n_val"] > 0], sort=False):
+        if part.loc[part["selection"] == "last", "imbalance_factor"].nunique() > 1:
+            dim = part["feature_dim"].max()
+            name = f"{key[0]}-imbalance" if f"{key[0]}-imbalance" not in drawn else f"{key[0]}-imbalance-{len(drawn) + 1}"
+            description = ", ".join(f"{title} {value}".strip() for title, value in zip(("", "", "recipe", "projection"), key, strict=False))
+            description += f", d = {dim}, protocol {', '.join(part['protocol'].unique())}"
+            drawn[name] = figures.imbalance(part[part["feature_dim"] == dim], description)
+    return drawn
 
 
 def _save(figure: Figure, path: Path) -> str:

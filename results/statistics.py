@@ -12,6 +12,7 @@ from scipy import stats
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
+RESAMPLES = 1000
 # Differences of more pairs than this are flipped at random instead of in all ways.
 EXACT = 16
 FLIPS = 100_000
@@ -73,6 +74,29 @@ def mcnemar(first: Bools, second: Bools) -> float:
     """Return the exact two-sided p-value of McNemar's test for which samples (N,) two classifiers get right."""
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     return float(stats.binomtest(only_first, only_first + only_second).pvalue) if only_first + only_second else 1.0
+
+
+def resampled_means(values: Floats, resamples: int = RESAMPLES) -> Floats:
+    """Return (resamples, k) means of values (n, k), each over n samples drawn with replacement; the same draws for the same n."""
+    n, rng = len(values), np.random.default_rng(0)
+    return np.stack([np.bincount(rng.integers(n, size=n), minlength=n) @ values / n for _ in range(resamples)])
+
+
+def basic_interval(estimate: float, resampled: Floats, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the basic bootstrap interval of a quantity that is never negative.
+
+    Resampling adds to the bias of a statistic as sampling did, so this interval mirrors the resampled values at the estimate: for the ECE, which noise only
+    makes larger, the percentiles themselves would lie too high.
+
+    Args:
+        estimate: from the samples.
+        resampled: (resamples,) from resamples of them.
+        confidence: of the interval.
+
+    Source: Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 5.2.
+    """
+    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return max(0.0, 2 * estimate - float(high)), max(0.0, 2 * estimate - float(low))
 
 
 @dataclass(frozen=True)

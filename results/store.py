@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 class DamagedError(Exception):
@@ -116,7 +116,13 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     if content["schema"] > SCHEMA:
         raise NewerError(f"{path} has schema {content['schema']}, written by a newer headbench; this one knows {SCHEMA}")
     result: dict[str, Any] = content
-    return result
+    return _from_schema_1(result) if result["schema"] == 1 else result
+
+
+def _from_schema_1(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result of the first schema as one of the second: it named no classes and always had 15 bins; intervals and neural collapse stay unknown."""
+    selections = {name: measured | {"calibration_bins": 15} for name, measured in result["selections"].items()}
+    return result | {"selections": selections, "class_names": [str(number) for number in range(result["facts"]["num_classes"])]}
 
 
 def read_file(folder: Path, name: str) -> io.BytesIO:

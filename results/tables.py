@@ -73,6 +73,12 @@ def _describe(key: tuple[object, ...]) -> str:
     return f"{dataset}{balance}, {backbone}, recipe {recipe}, projection {projection}, protocol {protocol}"
 
 
+def at_largest_dim(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a comparison's last epochs, those of each head's largest dimension at which it was trained; heads in the order of appearance."""
+    last = rows[rows["selection"] == "last"]
+    return last[last["feature_dim"] == last.groupby("head_label")["feature_dim"].transform("max")]
+
+
 def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return mean, standard deviation over seeds (ddof 1, NaN for one seed) and n by head and dimension, in order of appearance.
 
@@ -81,20 +87,27 @@ def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
         metric: a column.
 
     Returns:
-        Columns ``head_label, feature_dim, mean, std, n, state``; ``state`` is ``done``, or the status of cells without a value.
+        Columns ``head_label, feature_dim, mean, std, n, low, high, state``; ``low`` and ``high`` are the metric's interval over test images where it has one
+        and there is one seed, else NaN; ``state`` is ``done``, or the status of cells without a value.
     """
     groups = rows.groupby(["head_label", "feature_dim"], sort=False)
     summary = groups[metric].agg(mean="mean", std="std", n="count").reset_index()
+    for end in ("low", "high"):
+        column = f"{metric}_{end}"
+        summary[end] = groups[column].mean().to_numpy(dtype=float) if column in rows else np.nan
+    summary.loc[summary["n"] != 1, ["low", "high"]] = np.nan
     done = groups["status"].agg(lambda status: "done" if (status == "done").any() else status.iloc[0]).reset_index(drop=True)
     return summary.assign(metric=metric, state=done)
 
 
 def _text(row: pd.Series, usual: int) -> str:
-    """Print one summary: mean and std over seeds, and n where it differs from the table's."""
+    """Print one summary: mean, std over seeds or the interval of a single one, and n where it differs from the table's."""
     if row["n"] == 0:
         return {"not_applicable": "n/a", "failed": "failed"}.get(row["state"], "-")
     factor, digits = (100, 2) if row["metric"] in PERCENT else (1, 3)
     spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 else ""
+    if not math.isnan(row["low"]):
+        spread = f" [{factor * row['low']:.{digits}f}, {factor * row['high']:.{digits}f}]"
     return f"{factor * row['mean']:.{digits}f}{spread}" + ("" if row["n"] == usual else f" (n={row['n']})")
 
 
@@ -153,12 +166,14 @@ def by_dim_and_head(rows: pd.DataFrame, selection: str, titles: dict[str, str], 
 def calibration(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
     """Return the calibration table: dimension and head down; accuracy, ECE in three views, temperature, NLL and Brier score across.
 
-    ECE with 15 bins, in percent. NLL and Brier score are those of the temperature view, or of the native one where there is no validation part. The lowest
+    ECE in percent. NLL and Brier score are those of the temperature view, or of the native one where there is no validation part. The lowest
     ECE temperature, NLL and Brier score of each dimension are bold; the other views are not comparable between heads.
     """
     titles = {"top1": "top-1"} | CALIBRATION
     cells, bold, tidy = by_dim_and_head(rows, selection, titles, {"ece_temperature": "min", "nll": "min", "brier": "min"})
-    caption = f"Calibration on the test set, {SELECTIONS[selection]}, 15 bins, ECE and top-1 in %, {over_seeds(tidy)}. {description}."
+    bins = rows["calibration_bins"].dropna().iloc[0]
+    brackets = ", in brackets the 95 % bootstrap interval over test images" if tidy["low"].notna().any() else ""
+    caption = f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}{brackets}. {description}."
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
 
 

@@ -12,7 +12,7 @@ import torch
 
 from core.errors import UserError, note
 from heads import Context
-from results import metrics, store
+from results import collapse, metrics, store
 from runners import evaluate, provenance
 from runners.checkpoint import Checkpoints
 from runners.hardware import Hardware
@@ -50,6 +50,7 @@ def run(
     store.write_arrays(folder / "predictions.npz", predictions)
     shape = evaluate.geometry(trained.classifier, planned.parts.train, planned.facts["num_classes"])
     store.write_arrays(folder / "geometry.npz", vars(shape))
+    rows["last"] |= collapse.measure(vars(shape))
     if keep_weights:
         buffer = io.BytesIO()
         torch.save(trained.classifier.state_dict(), buffer)
@@ -58,6 +59,7 @@ def run(
     result = {
         "cell_id": planned.cell_id,
         "facts": planned.facts,
+        "class_names": planned.parts.class_names,
         "native_scale": trained.classifier.head.native_scale,
         "selections": rows,
         "train_seconds": seconds,

@@ -29,6 +29,7 @@ def parser() -> Parser:
     commands = main.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}", parser_class=Parser)
     run = commands.add_parser("run", help="train what is missing of a grid, then write tables, figures and report (the default)")
     report_command = commands.add_parser("report", help="rebuild a grid's tables, figures and report from its finished cells")
+    report_command.add_argument("--bins", type=int, help="compute the calibration errors anew, from the stored predictions, with so many bins")
     status_command = commands.add_parser("status", help="say which cells of a grid are done, running, failed or damaged; reads all their files")
     clean_command = commands.add_parser("clean", help="remove stale claims, checkpoints of finished cells and leftovers of killed processes; never a result")
     record_command = commands.add_parser("record", help="add the rows of a grid's finished cells to results/measured/, the numbers that the docs show")

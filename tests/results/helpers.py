@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from results import metrics, store
+from results import collapse, metrics, store
 
 FACTS = {
     "dataset": "toy",
@@ -27,6 +27,16 @@ NOMINAL = np.array([200, 50, 50, 10])
 PROVENANCE = {"device": "cpu", "threads": 2, "precision": "fp32", "git_commit": "0123456789ab", "torch_version": "2"}
 
 
+SIMPLEX = np.linalg.svd(np.eye(4) - 0.25)[0][:, :3] * np.sqrt(4 / 3)
+
+
+def geometry(means: np.ndarray, spread: float, prototypes: np.ndarray) -> dict[str, np.ndarray]:
+    """A cell's geometry with ``spread`` times as much variation within classes as between them."""
+    centred = means - means.mean(axis=0)
+    between = centred.T @ centred / len(means)
+    return {"class_means": means, "within": spread * between, "between": between, "prototypes": prototypes, "nearest_mean_agreement": np.array(0.75)}
+
+
 def facts(head: str, dim: int, seed: int, **changes: Any) -> dict[str, Any]:
     """A cell's columns."""
     return FACTS | {"head": head, "head_label": head, "feature_dim": dim, "seed": seed} | changes
@@ -44,15 +54,20 @@ def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
         "val_labels": labels[::-1].copy(),
         "last_test_logits": logits.astype(np.float32),
         "val_logits": logits[::-1].copy(),
+        "best_test_test_logits": logits.astype(np.float32),
     }
     folder = store.cell_folder(out, cell_id)
     store.write_arrays(folder / "predictions.npz", arrays)
     store.write_text(folder / "history.csv", "epoch,train_loss\n1,0.7\n2,0.5\n")
+    store.write_arrays(folder / "geometry.npz", geometry(SIMPLEX, 0.1 * (1 + cell["seed"]), SIMPLEX))
+    per_class = metrics.per_class_accuracy(logits, labels).tolist()
+    last = measured | {"per_class_accuracy": per_class} | collapse.measure(geometry(SIMPLEX, 0.1 * (1 + cell["seed"]), SIMPLEX))
     result = {
         "cell_id": cell_id,
         "facts": cell,
+        "class_names": ["ant", "bee", "cat", "dog"],
         "native_scale": 1.0,
-        "selections": {"last": {"epoch": 2, "train_loss": 0.5} | measured, "best_test": {"epoch": 1, "train_loss": 0.7} | measured},
+        "selections": {"last": {"epoch": 2, "train_loss": 0.5} | last, "best_test": {"epoch": 1, "train_loss": 0.7} | measured},
         "train_seconds": 1.0,
         "images_per_second": 100.0,
         "peak_memory_mb": 10.0,
@@ -60,7 +75,7 @@ def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
         "started_at": "2026-01-01T00:00:00+00:00",
         "finished_at": "2026-01-01T00:01:00+00:00",
     }
-    store.write_result(folder, result, ["predictions.npz", "history.csv"])
+    store.write_result(folder, result, ["predictions.npz", "history.csv", "geometry.npz"])
     return {"cell_id": cell_id, "not_applicable": None} | cell
 
 

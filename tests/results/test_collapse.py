@@ -6,16 +6,9 @@ import numpy as np
 import pytest
 
 import results
-from results import collapse, store
+from results import collapse, cosines
 from tests.results import helpers
-
-SIMPLEX = np.linalg.svd(np.eye(4) - 0.25)[0][:, :3] * np.sqrt(4 / 3)
-
-
-def geometry(means: np.ndarray, spread: float, prototypes: np.ndarray) -> dict[str, np.ndarray]:
-    centred = means - means.mean(axis=0)
-    between = centred.T @ centred / len(means)
-    return {"class_means": means, "within": spread * between, "between": between, "prototypes": prototypes, "nearest_mean_agreement": np.array(0.75)}
+from tests.results.helpers import SIMPLEX, geometry
 
 
 def test_a_simplex_of_class_means_is_collapsed() -> None:
@@ -44,20 +37,15 @@ def test_what_is_missing_is_nan() -> None:
     assert np.isnan(list(collapse.measure(geometry(means, 0.1, SIMPLEX)).values())).all()
 
 
-def test_cells_become_a_table_and_damage_is_named(tmp_path: Path) -> None:
+def test_the_table_is_of_the_cells_and_damage_is_named(tmp_path: Path) -> None:
+    """Seeds 0 and 1 of etf have spreads 0.1 and 0.2, so tr(W B^+) / C = 3 (0.1 and 0.2) / 4."""
     helpers.toy(tmp_path)
     rows = results.load(tmp_path, "toy-grid")
-    done = rows[(rows["selection"] == "last") & (rows["head_label"] == "etf")]
-    for cell_id, spread in zip(done["cell_id"], (0.1, 0.3), strict=True):
-        folder = store.cell_folder(tmp_path, cell_id)
-        store.write_arrays(folder / "geometry.npz", geometry(SIMPLEX, spread, SIMPLEX))
-        result = store.read_result(folder)
-        assert result is not None
-        store.write_result(folder, {key: value for key, value in result.items() if key not in {"schema", "sha256"}}, ["predictions.npz", "geometry.npz"])
-    measured, shown, damaged = collapse.read(rows, tmp_path)
-    assert len(damaged) == 6
-    assert all("geometry.npz is damaged or missing" in line for line in damaged)
-    assert list(shown) == ["etf"]
-    table = collapse.table(measured, "by hand", "toy")
-    assert list(table.cells.iloc[0]) == ["0.150 ± 0.106", "0.000 ± 0.000", "0.000 ± 0.000", "1.000 ± 0.000", "0.750 ± 0.000"]
-    assert collapse.figure(shown["etf"], "by hand").axes[1].get_title() == "class means and class vectors"
+    table = collapse.table(rows, "by hand", "toy")
+    assert table.cells.iloc[-1].tolist() == ["0.113 ± 0.053 (n=2)", *(f"{value}.000 ± 0.000 (n=2)" for value in (0, 0, 1)), "0.750 ± 0.000 (n=2)"]
+    (tmp_path / "cells" / "psc-5-0-toy" / "geometry.npz").unlink()
+    drawn, damaged = cosines.of(rows, tmp_path)
+    assert list(drawn) == ["etf"]
+    assert len(damaged) == 1
+    assert "geometry.npz is damaged or missing" in damaged[0]
+    assert drawn["etf"].axes[1].get_title() == "class means and class vectors"

@@ -70,7 +70,7 @@ def test_the_three_views_are_three_scales() -> None:
         assert found[f"ece_{view}"] == pytest.approx(calibration.top_label(p, LABELS).ece())
     p = calibration.probabilities(test[0].astype(float) / temperature)
     assert found["calibration_view"] == "temperature"
-    assert found["brier"] == pytest.approx(calibration.brier(p, LABELS))
+    assert found["brier"] == pytest.approx(calibration.brier(p, LABELS).mean())
     assert found["nll"] == pytest.approx(-np.log(p[np.arange(200), LABELS]).mean())
 
 
@@ -79,3 +79,32 @@ def test_without_validation_there_is_no_temperature() -> None:
     assert np.isnan([found["temperature"], found["ece_temperature"]]).all()
     assert found["calibration_view"] == "native"
     assert found["ece_raw"] == found["ece_native"]
+
+
+def test_intervals_hold_the_metric_and_narrow_with_samples() -> None:
+    """Four times the images, half the width; without images nothing."""
+    rng = np.random.default_rng(3)
+    widths = []
+    for n in (500, 2000):
+        logits, labels = 2 * rng.standard_normal((n, 5)), rng.integers(0, 5, n)
+        found = metrics.calibrated(logits, labels, 2.0, 1.5)
+        for metric in metrics.INTERVALS:
+            assert found[f"{metric}_low"] < found[metric] < found[f"{metric}_high"]
+        widths.append([found[f"{metric}_high"] - found[f"{metric}_low"] for metric in metrics.INTERVALS])
+    assert np.array(widths[0]) / widths[1] == pytest.approx(2, rel=0.25)
+    empty = metrics.calibrated(np.zeros((0, 5)), np.zeros(0, dtype=np.int64), 1.0, 1.5)
+    assert np.isnan([value for name, value in empty.items() if name != "calibration_bins"]).all()
+
+
+def test_the_intervals_of_the_ece_cover_the_truth() -> None:
+    """Labels drawn from softmax(logits), stated with doubled logits: the true ECE is that of many samples; 95 % intervals of 40 small ones miss few times."""
+    rng = np.random.default_rng(4)
+
+    def sample(n: int) -> tuple[np.ndarray, np.ndarray]:
+        logits = rng.standard_normal((n, 4))
+        return 2 * logits, (logits + rng.gumbel(size=(n, 4))).argmax(axis=1)
+
+    truth = metrics.calibrated(*sample(200_000), 1.0, float("nan"))["ece_native"]
+    found = [metrics.calibrated(*sample(500), 1.0, float("nan")) for _ in range(40)]
+    inside = sum(one["ece_native_low"] <= truth <= one["ece_native_high"] for one in found)
+    assert inside >= 34

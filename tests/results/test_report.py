@@ -10,7 +10,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 import results
-from results import calibration, figures, frame, report
+from results import calibration, figures, frame, reliability, report
 from tests.results import helpers
 
 
@@ -19,13 +19,26 @@ def test_the_report_writes_every_file_and_one_self_contained_page(tmp_path: Path
     built = report.build(tmp_path, "toy-grid")
     folder = tmp_path / "toy-grid"
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    drawn = {f"figures/toy-{name}.{form}" for name in ("accuracy", "reliability-psc", "reliability-etf") for form in ("png", "svg")}
-    names = ("toy-accuracy-last", "toy-accuracy-best_test", "toy-calibration-last", "toy-groups-last", "toy-pairs-last", "ranks-last")
+    drawn = {
+        f"figures/toy-{name}.{form}"
+        for name in ("accuracy", "ece", *(f"{kind}-{head}" for kind in ("reliability", "collapse") for head in ("psc", "etf")), "reliability")
+        for form in ("png", "svg")
+    }
+    names = (
+        "toy-accuracy-last",
+        "toy-accuracy-best_test",
+        "toy-calibration-last",
+        "toy-groups-last",
+        "toy-pairs-last",
+        "toy-collapse",
+        "toy-classes",
+        "ranks-last",
+    )
     tabled = {f"tables/{name}.{form}" for name in names for form in ("md", "tex", "csv")}
     assert files == drawn | tabled | {"grid.yaml", "results.csv", "results.parquet", "report.html"}
     page = built.page.read_text()
     assert not re.search(r"(src|href)=[\"'](?!data:)", page)
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 7
     for text in ("55.00 ± 5.00", "RuntimeError: no luck", "a simplex needs d &gt;= 3", "8 cells done, 1 failed, 3 not applicable"):
         assert text in page
 
@@ -80,9 +93,9 @@ def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
     """Bar heights, gaps and histogram equal the pooled predictions' bins."""
     helpers.toy(tmp_path)
     rows = frame.load(tmp_path, "toy-grid")
-    drawn, damaged = figures.reliability_of(rows, tmp_path)
+    pooled, damaged = reliability.pool(rows, tmp_path)
     assert damaged == []
-    figure = drawn["psc"]
+    figure = reliability.diagrams(pooled, rows)["psc"]
     above, below = figure.axes
     heights = [patch.get_height() for patch in below.patches if isinstance(patch, Rectangle)]
     bars = sum(height > 0 for height in heights)

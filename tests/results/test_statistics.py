@@ -66,3 +66,13 @@ def test_ranks_by_hand_and_friedman_by_scipy() -> None:
     assert found.critical_difference == pytest.approx(2.343 * math.sqrt(3 * 4 / (6 * 4)), abs=1e-3)
     assert math.isnan(statistics.ranks(scores[:1]).p)
     assert math.isnan(statistics.ranks(scores[:, :2]).critical_difference)
+
+
+def test_the_basic_interval_is_scipys() -> None:
+    values = np.random.default_rng(1).exponential(size=400)
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="basic", rng=np.random.default_rng(2)).confidence_interval
+    assert statistics.basic_interval(values.mean(), statistics.resampled_means(values[:, None], 20_000)[:, 0]) == pytest.approx(theirs, rel=5e-3)
+
+
+def test_an_interval_never_goes_below_zero() -> None:
+    assert statistics.basic_interval(1.0, np.array([2.5, 2.5])) == (0, 0)

@@ -150,7 +150,7 @@ def test_a_result_of_a_newer_schema_is_refused_and_not_touched(tmp_path: Path, m
     monkeypatch.undo()
     file = store.cell_folder(tmp_path, plan[0].cell_id) / "result.json"
     before = file.read_bytes()
-    with pytest.raises(UserError, match=r"result.json has schema 99, written by a newer headbench; this one knows 1"):
+    with pytest.raises(UserError, match=rf"result.json has schema 99, written by a newer headbench; this one knows {store.SCHEMA}"):
         schedule.pending(plan, tmp_path, retry_failed=True)
     assert file.read_bytes() == before
 

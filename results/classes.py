@@ -1,0 +1,38 @@
+"""Accuracy by class."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from results import store
+from results.tables import SELECTIONS, Table, at_largest_dim, over_seeds
+
+
+def table(rows: pd.DataFrame, out: Path, description: str, name: str) -> Table:
+    """Return the table of accuracy by class: classes down, heads across, each at the largest dimension at which it was trained, the best of a class in bold.
+
+    Args:
+        rows: of one comparison, with cells of the selection ``last``.
+        out: folder of the runs; the accuracies are in the cells' ``result.json``.
+        description: of the comparison.
+        name: of the comparison, for the file.
+    """
+    found, names = [], []
+    for _, row in at_largest_dim(rows).iterrows():
+        result = store.read_result(store.cell_folder(out, row["cell_id"]))
+        assert result is not None
+        names, accuracies = result["class_names"], result["selections"]["last"]["per_class_accuracy"]
+        # By number, since ImageNet has two classes of one name. None, as JSON has no NaN, is a class without test images.
+        column = f"{row['head_label']}, d = {row['feature_dim']}"
+        found += [{"number": number, "class": known, "head": column, "top1": top1} for number, (known, top1) in enumerate(zip(names, accuracies, strict=True))]
+    keys = ["number", "class", "head"]
+    tidy = pd.DataFrame(found).astype({"top1": float}).groupby(keys, sort=False)["top1"].agg(mean="mean", std="std", n="count").reset_index()
+    spread = [f" ± {100 * std:.2f}" if n > 1 else "" for std, n in zip(tidy["std"], tidy["n"], strict=True)]
+    texts = [f"{100 * mean:.2f}{more}" if n else "-" for mean, more, n in zip(tidy["mean"], spread, tidy["n"], strict=True)]
+    heads = list(dict.fromkeys(tidy["head"]))
+    means, cells = (tidy.assign(text=texts).pivot(index="number", columns="head", values=values)[heads] for values in ("mean", "text"))
+    bold = means.eq(means.max(axis=1), axis=0)
+    cells.columns.name = bold.columns.name = None
+    cells.index = bold.index = pd.Index(names, name="class")
+    caption = f"Accuracy by class in %, {SELECTIONS['last']}, {over_seeds(tidy)}. {description}."
+    return Table(f"{name}-classes", caption, cells, bold, tidy)

@@ -1,0 +1,52 @@
+"""Figures of the class means of trained features, from the cells' ``geometry.npz``: their cosines with each other and with the class vectors."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from results import store
+from results.collapse import cosines
+from results.statistics import Floats
+
+
+def of(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str]]:
+    """Draw one figure per head, for the last epoch of the first seed at the largest dimension; return also a line for each damaged file.
+
+    Args:
+        rows: of one comparison.
+        out: folder of the runs.
+    """
+    figures, damaged = dict[str, Figure](), list[str]()
+    last = rows[rows["selection"] == "last"].sort_values(["feature_dim", "seed"], ascending=[False, True], kind="stable")
+    for head, own in last.groupby("head_label", sort=False):
+        first = own.iloc[0]
+        try:
+            geometry = store.read_arrays(store.cell_folder(out, first["cell_id"]), "geometry.npz")
+        except store.DamagedError as damage:
+            damaged.append(f"{damage} and left out of the geometry; remove the cell's result.json to train it again")
+            continue
+        figures[str(head)] = figure(geometry, f"{head}, d = {first['feature_dim']}")
+    return figures, damaged
+
+
+def figure(geometry: dict[str, Floats], title: str) -> Figure:
+    """Draw the cosines of centred class means with each other, and with the centred class vectors where the head has any."""
+    seen = ~np.isnan(geometry["class_means"]).any(axis=1)
+    means = geometry["class_means"][seen] - geometry["class_means"][seen].mean(axis=0)
+    panels = {"class means": cosines(means, means)}
+    if len(geometry["prototypes"]):
+        vectors = geometry["prototypes"][seen]
+        panels["class means and class vectors"] = cosines(means, vectors - vectors.mean(axis=0))
+    with sns.axes_style("white"), sns.plotting_context("notebook"):
+        drawn = Figure(figsize=(1 + 4 * len(panels), 4.3), layout="constrained")
+        axes = np.atleast_1d(drawn.subplots(1, len(panels)))
+        for axis, (name, values) in zip(axes, panels.items(), strict=True):
+            image = axis.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+            axis.set_title(name, fontsize=10)
+            axis.set(xlabel="class", ylabel="class")
+        drawn.colorbar(image, ax=axes, label="cosine", shrink=0.8)
+        drawn.suptitle(title, fontsize=10)
+    return drawn

@@ -1,0 +1,146 @@
+"""Reliability diagrams: accuracy by confidence, one per head and all heads side by side."""
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from results import calibration, store
+from results.figures import styles
+from results.tables import at_largest_dim
+
+# Diagrams beside each other.
+ACROSS = 5
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The predictions of one head that a diagram shows.
+
+    Attributes:
+        bins: of all seeds' test images together.
+        dim: the feature dimension.
+        view: by which scores were scaled, ``temperature`` or ``native``.
+        seeds: how many.
+    """
+
+    bins: calibration.Bins
+    dim: int
+    view: str
+    seeds: int
+
+
+def pool(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Pooled], list[str]]:
+    """Return the bins of each head: the last epoch at the largest dimension at which it was trained, all seeds pooled.
+
+    Each seed's logits are divided by its own temperature; without a validation part they keep the head's native scale.
+
+    Args:
+        rows: of one comparison.
+        out: folder of the runs, where the stored predictions are.
+
+    Returns:
+        The bins by head, and a line for each file of predictions that is damaged and was left out.
+    """
+    pooled: dict[str, Pooled] = {}
+    damaged: list[str] = []
+    for head, own in at_largest_dim(rows).groupby("head_label", sort=False):
+        probabilities, labels = [], []
+        for _, row in own.iterrows():
+            try:
+                stored = store.read_predictions(store.cell_folder(out, row["cell_id"]))
+            except store.DamagedError as damage:
+                damaged.append(f"{damage} and left out of the diagram of {head}; remove the cell's result.json to train it again")
+                continue
+            temperature = 1.0 if np.isnan(row["temperature"]) else row["temperature"]
+            probabilities.append(calibration.probabilities(stored["last_test_logits"].astype(np.float64), temperature))
+            labels.append(stored["test_labels"])
+        if labels:
+            first = own.iloc[0]
+            bins = calibration.top_label(np.concatenate(probabilities), np.concatenate(labels), int(first["calibration_bins"]))
+            pooled[str(head)] = Pooled(bins, first["feature_dim"], first["calibration_view"], len(labels))
+    return pooled, damaged
+
+
+def diagrams(pooled: dict[str, Pooled], rows: pd.DataFrame) -> dict[str, Figure]:
+    """Draw one diagram per head.
+
+    Args:
+        pooled: of :func:`pool`.
+        rows: of the comparison.
+    """
+    looks, figures = styles(list(dict.fromkeys(rows["head_label"]))), dict[str, Figure]()
+    for head, own in pooled.items():
+        with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
+            figures[head] = Figure(figsize=(4.8, 6.0), layout="constrained")
+            above, below = figures[head].subplots(2, 1, sharex=True, height_ratios=[3, 1])
+            _draw(above, below, own.bins, looks[head][0])
+            above.set_title(f"{head} on {rows['dataset'].iloc[0]}, d = {own.dim}, {own.view} view\nlast epoch, {_seeds(own.seeds)}", fontsize=10)
+            above.set_ylabel("accuracy")
+            above.legend(loc="upper left", fontsize=9, frameon=True, framealpha=0.9)
+            below.set(xlabel="confidence", ylabel="fraction")
+    return figures
+
+
+def side_by_side(pooled: dict[str, Pooled], rows: pd.DataFrame, description: str) -> Figure:
+    """Draw the diagrams of all heads beside each other, on the same axes.
+
+    Args:
+        pooled: of :func:`pool`, not empty.
+        rows: of the comparison.
+        description: title.
+    """
+    looks = styles(list(dict.fromkeys(rows["head_label"])))
+    columns, lines = min(ACROSS, len(pooled)), -(-len(pooled) // ACROSS)
+    with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
+        figure = Figure(figsize=(2.6 * columns + 0.6, 4.1 * lines + 0.6), layout="constrained")
+        axes = figure.subplots(2 * lines, columns, sharex=True, sharey="row", height_ratios=[3, 1] * lines, squeeze=False)
+        for place, (head, own) in enumerate(pooled.items()):
+            line, column = divmod(place, columns)
+            above, below = axes[2 * line, column], axes[2 * line + 1, column]
+            _draw(above, below, own.bins, looks[head][0])
+            above.set_title(f"{textwrap.fill(head, 24)}\nd = {own.dim}", fontsize=10)
+            below.set_xlabel("confidence")
+            below.tick_params(labelbottom=True)
+            if column == 0:
+                above.set_ylabel("accuracy")
+                below.set_ylabel("fraction")
+        for empty in axes.reshape(lines, 2, columns).transpose(0, 2, 1).reshape(-1, 2)[len(pooled) :].flat:
+            empty.set_visible(False)
+        views, seeds = {own.view for own in pooled.values()}, {own.seeds for own in pooled.values()}
+        figure.suptitle(textwrap.fill(f"{description}; {'/'.join(sorted(views))} view, last epoch, {_seeds(max(seeds))}", 36 * columns), fontsize=9)
+    return figure
+
+
+def _seeds(count: int) -> str:
+    return f"{count} seeds pooled" if count > 1 else "one seed"
+
+
+def _draw(above: Axes, below: Axes, bins: calibration.Bins, colour: str) -> None:
+    """Draw accuracy by confidence as bars with the gap to the mean confidence, and the histogram of confidences on the axes below."""
+    width = np.diff(bins.edges)
+    middle = bins.edges[:-1] + width / 2
+    used = bins.counts > 0
+    accuracy, confidence = bins.accuracy[used], bins.confidence[used]
+    above.bar(middle[used], accuracy, width[used], color=colour, edgecolor="white", label="accuracy")
+    above.bar(
+        middle[used],
+        np.abs(confidence - accuracy),
+        0.55 * width[used],
+        bottom=np.minimum(accuracy, confidence),
+        color="none",
+        edgecolor="0.15",
+        hatch="////",
+        linewidth=0.8,
+        label="gap to mean confidence",
+    )
+    above.plot([0, 1], [0, 1], color="0.3", linestyle="--", linewidth=1.2, label="perfectly calibrated")
+    above.set(xlim=(0, 1), ylim=(0, 1.02))
+    above.text(0.97, 0.04, f"ECE {100 * bins.ece():.2f} %", transform=above.transAxes, ha="right", bbox={"facecolor": "white", "edgecolor": "0.7"})
+    below.bar(middle, bins.counts / bins.counts.sum(), width, color=colour, edgecolor="white")
+    below.set_xlim(0, 1)
