@@ -41,12 +41,15 @@ def figure(geometry: dict[str, Floats], title: str) -> Figure:
         vectors = geometry["prototypes"][seen]
         panels["class means and class vectors"] = cosines(means, vectors - vectors.mean(axis=0))
     with sns.axes_style("white"), sns.plotting_context("notebook"):
-        drawn = Figure(figsize=(1 + 4 * len(panels), 4.3), layout="constrained")
+        # Fixed margins for speed, as in the reliability diagrams.
+        width = 1.4 + 4 * len(panels)
+        drawn = Figure(figsize=(width, 4.5))
+        drawn.subplots_adjust(left=0.75 / width, right=1 - 1.2 / width, bottom=0.12, top=0.86, wspace=0.22)
         axes = np.atleast_1d(drawn.subplots(1, len(panels)))
         for axis, (name, values) in zip(axes, panels.items(), strict=True):
             image = axis.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
             axis.set_title(name, fontsize=10)
             axis.set(xlabel="class", ylabel="class")
-        drawn.colorbar(image, ax=axes, label="cosine", shrink=0.8)
+        drawn.colorbar(image, cax=drawn.add_axes((1 - 1.05 / width, 0.18, 0.2 / width, 0.62)), label="cosine")
         drawn.suptitle(title, fontsize=10)
     return drawn

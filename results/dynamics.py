@@ -13,14 +13,17 @@ CHANGES, SIMILARITY = "assignment_changes", "assignment_similarity"
 
 
 def histories(rows: pd.DataFrame, out: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return the epochs of all cells with their ``head_label``, ``feature_dim``, ``seed`` and ``num_classes``, and a line for each damaged file.
+    """Return the epochs of each head's cells of the smallest dimension with ``head_label``, ``feature_dim``, ``seed`` and ``num_classes``.
+
+    There a class has the most neighbours. Returns also a line for each damaged file.
 
     Args:
         rows: of one comparison.
         out: folder of the runs.
     """
     tables, damaged = [], []
-    for _, row in rows[rows["selection"] == "last"].iterrows():
+    last = rows[rows["selection"] == "last"]
+    for _, row in last[last["feature_dim"] == last.groupby("head_label")["feature_dim"].transform("min")].iterrows():
         try:
             history = pd.read_csv(store.read_file(store.cell_folder(out, row["cell_id"]), "history.csv"))
         except store.DamagedError as damage:
@@ -33,7 +36,7 @@ def histories(rows: pd.DataFrame, out: Path) -> tuple[pd.DataFrame, list[str]]:
 def assignment(history: pd.DataFrame, description: str) -> Figure | None:
     """Draw how many classes changed their prototype before each epoch, and how similar class means and prototypes then were.
 
-    One line per head and seed, at the smallest dimension, where a class has the most neighbours; None where no head re-assigns classes.
+    One line per head and seed, at the smallest dimension; None where no head re-assigns classes.
 
     Args:
         history: of :func:`histories`.

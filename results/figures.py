@@ -93,6 +93,10 @@ def _lines(rows: pd.DataFrame, metrics: dict[str, str], across: str, description
 
 def encode(figure: Figure, form: str) -> bytes:
     """Return a figure as ``png`` or ``svg``, the same bytes for the same figure."""
+    if figure.get_layout_engine() is not None:
+        # Laid out once and not again for each form: a third of a report's time, by benchmarks/report_size.py.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "headbench", "svg.fonttype": "none"}):
         figure.savefig(buffer, format=form, dpi=150, metadata={"Date": None} if form == "svg" else {"Software": None})

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from results import store
-from results.statistics import holm, mcnemar, paired
+from results.calibration import Ints
+from results.statistics import Bools, holm, mcnemar, paired
 from results.tables import SELECTIONS, Table, interval
 
 
@@ -28,13 +29,18 @@ def table(rows: pd.DataFrame, out: Path, selection: str, description: str, name:
     found = []
     for dim, part in done.groupby("feature_dim"):
         base = part[part["head_label"] == reference].set_index("seed")
+        known: dict[int, tuple[Ints, Bools] | None] = {}
         for head in (label for label in dict.fromkeys(part["head_label"]) if label != reference):
             other = part[part["head_label"] == head].set_index("seed")
             both = base.index.intersection(other.index)
             if both.empty:
                 continue
             test = paired(100 * (other.loc[both, "top1"] - base.loc[both, "top1"]).to_numpy(dtype=float))
-            images = _mcnemar(out, base.loc[both[0], "cell_id"], other.loc[both[0], "cell_id"], selection) if test.n == 1 else math.nan
+            images = math.nan
+            if test.n == 1:
+                if both[0] not in known:
+                    known[both[0]] = _answers(out, base.loc[both[0], "cell_id"], selection)
+                images = _mcnemar(known[both[0]], _answers(out, other.loc[both[0], "cell_id"], selection))
             found.append({"d": dim, "head": head} | vars(test) | {"mcnemar": images})
     if not found:
         return None
@@ -65,14 +71,17 @@ def _number(p: float) -> str:
     return "-" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
 
 
-def _mcnemar(out: Path, first: str, second: str, selection: str) -> float:
-    """Return McNemar's p of two cells, NaN where a file of predictions cannot be used or the test sets differ."""
+def _answers(out: Path, cell_id: str, selection: str) -> tuple[Ints, Bools] | None:
+    """Return the labels of a cell's test images and which it got right, None where its predictions cannot be used."""
     try:
-        stored = [store.read_predictions(store.cell_folder(out, cell_id)) for cell_id in (first, second)]
+        stored = store.read_predictions(store.cell_folder(out, cell_id), f"{selection}_test_logits", "test_labels")
     except store.DamagedError:
+        return None
+    return stored["test_labels"], stored[f"{selection}_test_logits"].argmax(axis=1) == stored["test_labels"]
+
+
+def _mcnemar(first: tuple[Ints, Bools] | None, second: tuple[Ints, Bools] | None) -> float:
+    """Return McNemar's p of the answers of two cells, NaN where there are none or the test sets differ."""
+    if first is None or second is None or not np.array_equal(first[0], second[0]):
         return math.nan
-    labels = stored[0]["test_labels"]
-    if not np.array_equal(labels, stored[1]["test_labels"]):
-        return math.nan
-    right = [own[f"{selection}_test_logits"].argmax(axis=1) == labels for own in stored]
-    return mcnemar(right[0], right[1])
+    return mcnemar(first[1], second[1])

@@ -53,7 +53,7 @@ def pool(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Pooled], list[str]]:
         probabilities, labels = [], []
         for _, row in own.iterrows():
             try:
-                stored = store.read_predictions(store.cell_folder(out, row["cell_id"]))
+                stored = store.read_predictions(store.cell_folder(out, row["cell_id"]), "last_test_logits", "test_labels")
             except store.DamagedError as damage:
                 damaged.append(f"{damage} and left out of the diagram of {head}; remove the cell's result.json to train it again")
                 continue
@@ -77,10 +77,13 @@ def diagrams(pooled: dict[str, Pooled], rows: pd.DataFrame) -> dict[str, Figure]
     looks, figures = styles(list(dict.fromkeys(rows["head_label"]))), dict[str, Figure]()
     for head, own in pooled.items():
         with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
-            figures[head] = Figure(figsize=(4.8, 6.0), layout="constrained")
+            # Fixed margins: a layout engine would take a third of the time to draw, and a report may have hundreds of these.
+            figures[head] = Figure(figsize=(4.8, 6.0))
+            figures[head].subplots_adjust(left=0.16, right=0.97, bottom=0.1, top=0.91, hspace=0.08)
             above, below = figures[head].subplots(2, 1, sharex=True, height_ratios=[3, 1])
             _draw(above, below, own.bins, looks[head][0])
-            above.set_title(f"{head} on {rows['dataset'].iloc[0]}, d = {own.dim}, {own.view} view\nlast epoch, {_seeds(own.seeds)}", fontsize=10)
+            title = textwrap.fill(f"{head} on {rows['dataset'].iloc[0]}, d = {own.dim}, {own.view} view", 58)
+            above.set_title(f"{title}\nlast epoch, {_seeds(own.seeds)}", fontsize=10)
             above.set_ylabel("accuracy")
             above.legend(loc="upper left", fontsize=9, frameon=True, framealpha=0.9)
             below.set(xlabel="confidence", ylabel="fraction")

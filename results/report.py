@@ -2,7 +2,10 @@
 
 import base64
 import math
+import multiprocessing
+import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,10 @@ from matplotlib.figure import Figure
 from results import beside, claims, classes, collapse, cosines, dynamics, figures, frame, pairs, rankings, recalibrate, reliability, store, tables
 from results.tables import Table
 
+# A figure as the content of its files, by suffix.
+Picture = dict[str, bytes]
+# With so many comparisons they are drawn in parallel.
+MANY = 4
 TEMPLATE = Path(__file__).parent / "report.html.j2"
 
 
@@ -48,25 +55,28 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
     folder, rows = store.grid_folder(out, grid), frame.load(out, grid)
     rows, damaged = (rows, list[str]()) if bins is None else recalibrate.recalibrate(rows, out, bins)
     frame.save(rows, folder)
-    made, drawn = tables.of(rows), dict[str, Figure]()
-    for name, (description, part) in tables.named_comparisons(rows).items():
-        more, figures_of, lines = _comparison(part, out, description, name)
-        made, drawn, damaged = [*made, *more], drawn | figures_of, [*damaged, *lines]
-    drawn |= _against_imbalance(rows)
+    made, pictures = tables.of(rows), dict[str, Picture]()
+    jobs = [(part, out, description, name) for name, (description, part) in tables.named_comparisons(rows).items()]
+    for more, drawn, lines in _each(jobs):
+        made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
+    pictures |= {name: _encode(figure) for name, figure in _against_imbalance(rows).items()}
     for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
         made += beside.tables(rows, selection)
     ranked = rankings.rank(rows, "last")
     if ranked is not None:
         heads, averages, several = ranked
         made += [rankings.table(heads, averages, several, "last")]
-        drawn |= {"ranks": rankings.diagram(heads, averages)} if several and not math.isnan(averages.p) else {}
+        pictures |= {"ranks": _encode(rankings.diagram(heads, averages))} if several and not math.isnan(averages.p) else {}
     found = claims.check(rows, "last")
     made += [] if found.empty else [claims.as_table(found)]
     renderers: dict[str, Callable[[Table], str]] = {"md": tables.markdown, "tex": tables.latex, "csv": lambda table: table.tidy.to_csv(index=False)}
     for table in made:
         for suffix, render in renderers.items():
             store.write_text(folder / "tables" / f"{table.name}.{suffix}", render(table))
-    sources = {name: _save(figure, folder / "figures" / name) for name, figure in drawn.items()}
+    for name, forms in pictures.items():
+        for suffix, content in forms.items():
+            store.write_bytes(folder / "figures" / f"{name}.{suffix}", content)
+    sources = {name: f"data:image/png;base64,{base64.b64encode(forms['png']).decode()}" for name, forms in pictures.items()}
     page = folder / "report.html"
     template = jinja2.Template(TEMPLATE.read_text(), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     cells = rows[(rows["selection"] == "last") | (rows["status"] == "failed")]
@@ -75,7 +85,15 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
     return Report(rows, made, page, damaged)
 
 
-def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> tuple[list[Table], dict[str, Figure], list[str]]:
+def _each(jobs: list[tuple[pd.DataFrame, Path, str, str]]) -> list[tuple[list[Table], dict[str, Picture], list[str]]]:
+    """Do :func:`_comparison` of each job, on all cores where there are many: a comparison takes seconds to draw, a process as long to start."""
+    if len(jobs) < MANY:
+        return [_comparison(*job) for job in jobs]
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(_comparison, *zip(*jobs, strict=True)))
+
+
+def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> tuple[list[Table], dict[str, Picture], list[str]]:
     """Return what only finished cells have: tables and figures of one comparison, and a line for each file that is damaged."""
     if not (part["selection"] == "last").any():
         return [], {}, []
@@ -89,7 +107,7 @@ def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> t
     drawn |= {f"{name}-reliability-{head}": figure for head, figure in reliability.diagrams(pooled, part).items()}
     drawn |= {f"{name}-collapse-{head}": figure for head, figure in shapes.items()}
     drawn |= {} if moves is None else {f"{name}-assignment": moves}
-    return made, drawn, [*damaged, *unread, *missing]
+    return made, {title: _encode(figure) for title, figure in drawn.items()}, [*damaged, *unread, *missing]
 
 
 def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
@@ -106,9 +124,5 @@ def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
     return drawn
 
 
-def _save(figure: Figure, path: Path) -> str:
-    """Write a figure as PNG and SVG; return the PNG as a data URI."""
-    png = figures.encode(figure, "png")
-    store.write_bytes(path.with_name(f"{path.name}.png"), png)
-    store.write_bytes(path.with_name(f"{path.name}.svg"), figures.encode(figure, "svg"))
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _encode(figure: Figure) -> Picture:
+    return {form: figures.encode(figure, form) for form in ("png", "svg")}

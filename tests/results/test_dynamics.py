@@ -36,10 +36,10 @@ def test_what_is_drawn_is_in_the_histories(tmp_path: Path) -> None:
 
 def test_heads_without_assignment_have_no_figure_and_damage_is_named(tmp_path: Path) -> None:
     rows = rows_and_histories(tmp_path, {})
-    store.write_text(tmp_path / "cells" / "cell1" / "history.csv", "epoch\n1\n")
+    store.write_text(tmp_path / "cells" / "cell0" / "history.csv", "epoch\n1\n")
     history, (line,) = dynamics.histories(rows, tmp_path)
     assert dynamics.assignment(history, "by hand") is None
-    assert "cell1" in line
+    assert "cell0" in line
     assert "history.csv is damaged" in line
     assert dynamics.histories(rows.iloc[:0], tmp_path)[0].empty
     assert dynamics.assignment(pd.DataFrame(), "none") is None

@@ -83,6 +83,16 @@ def test_the_report_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert report.build(tmp_path, "toy-grid").page.read_bytes() == first
 
 
+def test_many_comparisons_are_drawn_in_parallel_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    helpers.toy(tmp_path)
+    first = report.build(tmp_path, "toy-grid")
+    page = first.page.read_bytes()
+    monkeypatch.setattr(report, "MANY", 1)
+    second = report.build(tmp_path, "toy-grid")
+    assert second.page.read_bytes() == page
+    assert [table.name for table in second.tables] == [table.name for table in first.tables]
+
+
 def test_a_head_keeps_its_colour_whatever_else_is_drawn() -> None:
     alone, together = figures.styles(["dl2pa"]), figures.styles(["psc", "mine", "dl2pa", "hpn(loss_scale=2.0)"])
     assert alone["dl2pa"] == together["dl2pa"]
