@@ -30,6 +30,8 @@ GROUPS = {
     "medium_range_accuracy": "medium (range)",
     "few_range_accuracy": "few (range)",
 }
+# A cell with more characters is a sentence.
+SENTENCE = 40
 Best = Literal["min", "max"]
 PERCENT = {"ece_raw", "ece_native", "ece_temperature", *GROUPS}
 
@@ -232,7 +234,11 @@ def latex(table: Table) -> str:
     styler = plain.style.apply(lambda _: bold.map(lambda best: "textbf:--rwrap;" if best else ""), axis=None)
     styler = styler.format(escape="latex").format_index(escape="latex", axis=1).hide(axis="index")
     caption = table.caption.replace("%", r"\%").replace("_", r"\_")
-    return styler.to_latex(hrules=True, caption=caption, position_float="centering").replace("±", r"$\pm$")
+    # Sentences are broken into lines, so that a table of claims stays on its page.
+    wide = {column: plain[column].astype(str).str.len().max() > SENTENCE for column in plain}
+    columns = "".join("p{5cm}" if wide[column] else "l" if column in table.cells.index.names else "r" for column in plain)
+    text = styler.to_latex(hrules=True, caption=caption, position_float="centering", column_format=columns)
+    return text.replace("±", r"$\pm$")
 
 
 def html(table: Table) -> str:

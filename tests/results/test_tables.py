@@ -1,10 +1,12 @@
 """Tables as golden text, from a store made by hand."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from results import frame, tables
+from results import frame, report, tables
 from results.frame import COLUMNS
 from tests.results import helpers
 
@@ -43,6 +45,22 @@ def test_accuracy_in_latex(out: Path) -> None:
     assert text.startswith("\\begin{table}\n\\centering\n\\caption{Top-1 test accuracy in \\%, last epoch, mean $\\pm$ std over n = 3 seeds.")
     assert "\\toprule\nhead & d = 2 & d = 5 \\\\\n\\midrule\npsc & \\textbf{55.00 $\\pm$ 5.00} & 90.00 $\\pm$ 0.00 \\\\\n" in text
     assert "etf & n/a & \\textbf{92.50 $\\pm$ 3.54 (n=2)} \\\\\n\\bottomrule" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with booktabs")
+def test_every_table_compiles(tmp_path: Path) -> None:
+    """Those of a data set with published numbers, footnotes, claims and groups."""
+    heads = [(head, seed, right) for head, right in (("psc", 20), ("dl2pa", 25), ("hpn", 24)) for seed in (0, 1)]
+    cells = [helpers.write_cell(tmp_path, helpers.facts(head, 50, seed, dataset="cifar100", imbalance_factor=20), right) for head, seed, right in heads]
+    cells += [helpers.write_cell(tmp_path, helpers.facts(head, 50, seed, dataset="cifar100"), right) for head, seed, right in heads]
+    helpers.write_grid(tmp_path, cells)
+    files = sorted((report.build(tmp_path, "toy-grid").page.parent / "tables").glob("*.tex"))
+    assert any("claims" in file.name for file in files)
+    inputs = "\\clearpage\n".join(file.read_text() for file in files)
+    (tmp_path / "all.tex").write_text(f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{inputs}\\end{{document}}\n")
+    done = subprocess.run(["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Undefined" not in done.stdout
 
 
 def test_the_csv_holds_the_numbers(out: Path) -> None:
