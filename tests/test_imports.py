@@ -14,7 +14,7 @@ ALLOWED = {
     "data": {"core"},
     "results": set(),
     "bench": {"core", "runners", "results"},
-    "runners": {"core", "heads", "backbones", "data", "results.store", "results.metrics", "results.calibration"},
+    "runners": {"core", "heads", "backbones", "data", "results.store", "results.metrics", "results.collapse"},
 }
 
 

@@ -4,8 +4,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from torchmetrics.functional.classification import multiclass_calibration_error
 
+from results import classes as class_accuracies
 from results import frame, report, tables
 from results.frame import COLUMNS
 from tests.results import helpers
@@ -109,3 +113,36 @@ def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:
     chosen = rows[(rows["head"] == "psc") & (rows["selection"] == "last") & (rows["feature_dim"] == 2)]
     for metric, title in tables.GROUPS.items():
         assert made.cells.loc[(2, "psc"), title] == f"{100 * chosen[metric].mean():.2f} ± {100 * chosen[metric].std():.2f}"
+
+
+def test_every_number_is_in_the_predictions(out: Path) -> None:
+    """Accuracy, calibration and classes of etf at d = 5, seeds 0 and 1, from the stored logits by torch and torchmetrics."""
+    found: dict[str, list[float]] = {}
+    classes = []
+    for seed in (0, 1):
+        with np.load(out / "cells" / f"etf-5-{seed}-toy" / "predictions.npz") as stored:
+            logits, labels = torch.from_numpy(stored["last_test_logits"]).double(), torch.from_numpy(stored["test_labels"])
+            held_out, held_labels = torch.from_numpy(stored["val_logits"]).double(), torch.from_numpy(stored["val_labels"])
+        temperatures = np.exp(np.linspace(np.log(0.05), np.log(5), 4001))
+        temperature = float(min(temperatures, key=lambda t: torch.nn.functional.cross_entropy(held_out / t, held_labels).item()))
+        p = (logits / temperature).softmax(dim=1)
+        right = (logits.argmax(dim=1) == labels).double()
+        numbers = {
+            "top-1": 100 * right.mean(),
+            "ECE native": 100 * multiclass_calibration_error(logits.softmax(dim=1), labels, num_classes=4, n_bins=15),
+            "ECE temperature": 100 * multiclass_calibration_error(p, labels, num_classes=4, n_bins=15),
+            "NLL": torch.nn.functional.cross_entropy(logits / temperature, labels),
+            "Brier": ((p - torch.nn.functional.one_hot(labels, 4)) ** 2).sum(dim=1).mean(),
+        }
+        for name, value in numbers.items():
+            found.setdefault(name, []).append(float(value))
+        classes.append([100 * right[labels == c].mean().item() for c in range(4)])
+    made = table(out, "toy-calibration-last").cells
+    shown = dict(zip(made.columns, made.iloc[-1], strict=True))
+    for name, (first, second) in found.items():
+        mean, spread = (float(part) for part in shown[name].removesuffix(" (n=2)").split(" ± "))
+        rounding = 0.02 if name.startswith("ECE") else 0.006
+        assert (mean, spread) == pytest.approx(((first + second) / 2, abs(first - second) / 2**0.5), abs=rounding)
+    assert table(out, "toy-accuracy-last").cells.loc["etf", "d = 5"] == shown["top-1"]
+    by_class = class_accuracies.table(frame.load(out, "toy-grid"), out, "", "toy").cells["etf, d = 5"]
+    assert [float(text.split(" ± ")[0]) for text in by_class] == pytest.approx([sum(values) / 2 for values in zip(*classes, strict=True)], abs=0.006)
