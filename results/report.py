@@ -101,7 +101,9 @@ def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> t
     shapes, unread = cosines.of(part, out)
     history, missing = dynamics.histories(part, out)
     pair, moves = pairs.table(part, out, "last", description, name), dynamics.assignment(history, description)
-    made = [*([] if pair is None else [pair]), collapse.table(part, description, name), classes.table(part, out, description, name)]
+    made = [] if pair is None else [pair]
+    made += [collapse.table(part, description, name)] if part["nc1"].notna().any() else []
+    made += [classes.table(part, out, description, name)]
     drawn = {f"{name}-accuracy": figures.accuracy(part, description), f"{name}-ece": figures.calibration_errors(part, description)}
     drawn |= {f"{name}-reliability": reliability.side_by_side(pooled, part, description)} if len(pooled) > 1 else {}
     drawn |= {f"{name}-reliability-{head}": figure for head, figure in reliability.diagrams(pooled, part).items()}
