@@ -7,6 +7,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
+import bench
 import results
 from results import report, store
 from results.recalibrate import recalibrate
@@ -40,3 +41,12 @@ def test_the_report_says_how_many_bins(tmp_path: Path) -> None:
     page = report.build(tmp_path, "toy-grid", bins=7).page.read_text()
     assert "7 bins" in page
     assert "15 bins" not in page
+
+
+def test_a_report_with_no_bins_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    helpers.toy(tmp_path)
+    command = ["report", "--grid", "toy-grid", "--out", str(tmp_path), "--bins"]
+    assert bench.main([*command, "0"]) == 2
+    assert capsys.readouterr().err == "bench.py: --bins 0: at least 1 is needed; 15 is usual\n"
+    assert bench.main([*command, "20"]) == 1
+    assert "20 bins" in (tmp_path / "toy-grid" / "report.html").read_text()
