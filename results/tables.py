@@ -224,7 +224,7 @@ def terminal(table: Table) -> rich.table.Table:
 
 def markdown(table: Table) -> str:
     """Return the table in Markdown, caption first."""
-    return f"{table.caption}\n\n{_marked(table, '**', '**').reset_index().to_markdown(index=False)}\n"
+    return f"{table.caption}\n\n{_marked(table, '**', '**').reset_index().to_markdown(index=False, disable_numparse=True)}\n"
 
 
 def latex(table: Table) -> str:

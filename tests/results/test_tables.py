@@ -146,3 +146,8 @@ def test_every_number_is_in_the_predictions(out: Path) -> None:
     assert table(out, "toy-accuracy-last").cells.loc["etf", "d = 5"] == shown["top-1"]
     by_class = class_accuracies.table(frame.load(out, "toy-grid"), out, "", "toy").cells["etf, d = 5"]
     assert [float(text.split(" ± ")[0]) for text in by_class] == pytest.approx([sum(values) / 2 for values in zip(*classes, strict=True)], abs=0.006)
+
+
+def test_markdown_keeps_the_zeros_of_a_column_of_numbers(tmp_path: Path) -> None:
+    helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts(head, 2, 0), right) for head, right in (("psc", 22), ("etf", 20))])
+    assert "| etf    | 50.00     |" in tables.markdown(table(tmp_path, "toy-accuracy-last"))
