@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from results import store
 from results.collapse import cosines
 from results.statistics import Floats
+from results.tables import at_largest_dim
 
 
 def of(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str]]:
@@ -20,9 +21,8 @@ def of(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str]]:
         out: folder of the runs.
     """
     figures, damaged = dict[str, Figure](), list[str]()
-    last = rows[rows["selection"] == "last"].sort_values(["feature_dim", "seed"], ascending=[False, True], kind="stable")
-    for head, own in last.groupby("head_label", sort=False):
-        first = own.iloc[0]
+    for head, own in at_largest_dim(rows).groupby("head_label", sort=False):
+        first = own.sort_values("seed", kind="stable").iloc[0]
         try:
             geometry = store.read_arrays(store.cell_folder(out, first["cell_id"]), "geometry.npz")
         except store.DamagedError as damage:
