@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# One thread for each of the suite's two processes; set before torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # The same examples every time, so that a red suite is red for everybody.
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
