@@ -16,6 +16,7 @@ from tests.heads.throwaway import ThrowawayHead
 
 CPU = Hardware(torch.device("cpu"), torch.get_num_threads(), bf16=False)
 TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
+# With factors of its own, so that tuning the recipe changes no test.
 QUICK = {"base": "fast", "epochs": 2, "batch_size": 128, "lr": 0.05, "pad": 1, "flip": False, "loss_scale": {"squared-cosine": 8, "dot-regression": 16}}
 
 if "throwaway" not in HEADS.names():
