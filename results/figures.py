@@ -24,11 +24,14 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"]
 
 
 def styles(head_labels: list[str]) -> dict[str, tuple[str, str]]:
-    """Return a colour and a marker for each head label."""
+    """Return a colour and a marker for each head label, a different pair for each of up to fifty; colours repeat earlier."""
     free = [number for number in range(len(PALETTE)) if number not in HEADS.values()]
     others = [label for label in head_labels if label not in HEADS]
-    numbers = HEADS | {label: free[place % len(free)] for place, label in enumerate(others)}
-    return {label: (PALETTE[numbers[label]], MARKERS[numbers[label]]) for label in head_labels}
+    pairs = {label: (number, number) for label, number in HEADS.items()}
+    for place, label in enumerate(others):
+        turn, number = place // len(free), free[place % len(free)]
+        pairs[label] = number, (number + turn) % len(MARKERS)
+    return {label: (PALETTE[pairs[label][0]], MARKERS[pairs[label][1]]) for label in head_labels}
 
 
 def accuracy(rows: pd.DataFrame, description: str) -> Figure:
@@ -87,7 +90,9 @@ def _lines(rows: pd.DataFrame, metrics: dict[str, str], across: str, description
         else:
             figure.suptitle(title, fontsize=9)
             figure.set_size_inches(figure.get_figwidth() + 3, 4.6 + 0.1 * max(0, len(heads) - CROWD))
-            figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize=9 if len(heads) <= CROWD else 7)
+            containers, labels = panels[0].get_legend_handles_labels()
+            # Without the error bars, whose caps hide which marker it is.
+            figure.legend([container[0] for container in containers], labels, loc="outside right upper", fontsize=9 if len(heads) <= CROWD else 7)
     return figure
 
 

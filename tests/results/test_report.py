@@ -39,7 +39,7 @@ def test_the_report_writes_every_file_and_one_self_contained_page(tmp_path: Path
     page = built.page.read_text()
     assert not re.search(r"(src|href)=[\"'](?!data:)", page)
     assert page.count("data:image/png;base64,") == 7
-    for text in ("55.00 ± 5.00", "RuntimeError: no luck", "a simplex needs d &gt;= 3", "8 cells done, 1 failed, 3 not applicable"):
+    for text in ("55.00 ± 5.00", "RuntimeError: no luck", "a simplex needs d &gt;= 3", "8 cells done, 1 failed, 3 not applicable, 1 not yet trained."):
         assert text in page
 
 
@@ -97,6 +97,11 @@ def test_a_head_keeps_its_colour_whatever_else_is_drawn() -> None:
     alone, together = figures.styles(["dl2pa"]), figures.styles(["psc", "mine", "dl2pa", "hpn(loss_scale=2.0)"])
     assert alone["dl2pa"] == together["dl2pa"]
     assert len({colour for colour, _ in together.values()}) == 4
+
+
+def test_no_two_heads_of_a_large_grid_look_alike() -> None:
+    heads = ["psc", "word2vec", "hpn", "etf", "dl2pa", *(f"head-{number}" for number in range(45))]
+    assert len(set(figures.styles(heads).values())) == 50
 
 
 def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
