@@ -77,8 +77,9 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
         for suffix, content in forms.items():
             store.write_bytes(folder / "figures" / f"{name}.{suffix}", content)
     sources = {name: f"data:image/png;base64,{base64.b64encode(forms['png']).decode()}" for name, forms in pictures.items()}
-    page, unfinished = folder / "report.html", len(store.read_plan(folder)["cells"]) - rows["cell_id"].nunique()
+    page = folder / "report.html"
     template = jinja2.Template(TEMPLATE.read_text(), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    unfinished = len(store.read_plan(folder)["cells"]) - rows["cell_id"].nunique()
     cells = rows[(rows["selection"] == "last") | (rows["status"] == "failed")]
     fragments = [(table.caption, tables.html(table)) for table in made]
     store.write_text(page, template.render(grid=grid, rows=rows, unfinished=unfinished, cells=cells, tables=fragments, figures=sources, damaged=damaged))

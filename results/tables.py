@@ -212,11 +212,12 @@ def _marked(table: Table, left: str, right: str) -> pd.DataFrame:
 
 
 def terminal(table: Table) -> rich.table.Table:
-    """Return the table for a terminal, without its caption, narrow enough for five dimensions in 80 columns."""
+    """Return the table for a terminal, without its caption, narrow enough for five dimensions in 80 columns; long names of heads wrap, numbers do not."""
     shown = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     cells = _marked(table, "[bold]", "[/bold]").reset_index()
     for column in cells.columns:
-        shown.add_column(str(column), justify="left" if column in table.cells.index.names else "right", no_wrap=True)
+        name = column in table.cells.index.names
+        shown.add_column(str(column), justify="left" if name else "right", no_wrap=not name, overflow="fold" if name else "ellipsis")
     for row in cells.itertuples(index=False):
         shown.add_row(*(str(text).replace(" ± ", "±") for text in row))
     return shown

@@ -1,12 +1,15 @@
 """Tables as golden text, from a store made by hand."""
 
+import io
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from results import classes as class_accuracies
@@ -42,6 +45,19 @@ def test_accuracy_in_markdown(out: Path) -> None:
         "| psc    | **55.00 ± 5.00** | 90.00 ± 0.00           |\n"
         "| etf    | n/a              | **92.50 ± 3.54 (n=2)** |\n"
     )
+
+
+def test_a_long_name_does_not_hide_the_numbers_in_a_terminal(out: Path) -> None:
+    made = table(out, "toy-accuracy-last")
+    name = "dl2pa(assignment_period=0, batch_norm=True, loss=cross-entropy, prototypes=hpn-pgd)"
+    cells, bold = (part.rename(index={"etf": name}) for part in (made.cells, made.bold))
+    console = Console(width=60, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(tables.terminal(replace(made, cells=cells, bold=bold)))
+    lines = captured.get().splitlines()
+    assert "".join(line[:30].strip() for line in lines).replace(" ", "").endswith(name.replace(" ", ""))
+    assert "55.00±5.00" in captured.get()
+    assert "92.50±3.54 (n=2)" in captured.get()
 
 
 def test_accuracy_in_latex(out: Path) -> None:
