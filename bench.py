@@ -84,8 +84,10 @@ def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Con
     shared = ", ".join(f"{titles.get(key, key)} {columns[key][0]}" for key in keys if key not in varied)
     console.print(f"all cells: {shared}", markup=False, highlight=False)
     table = Table("cell", *(titles.get(key, key) for key in varied), "state")
-    for column in table.columns[:-1]:
-        column.no_wrap = True
+    table.columns[0].no_wrap = True
+    for key, column in zip(varied, table.columns[1:-1], strict=True):
+        # Long names wrap, so that numbers are never cut.
+        column.no_wrap, column.overflow = isinstance(wanted[0].facts[key], int | float), "fold"
     table.columns[-1].min_width = len("to do")
     for number, p in enumerate(wanted):
         state = p.not_applicable or ("to do" if p.cell_id in waiting else "ended")

@@ -1,5 +1,6 @@
 """The command line, as a user meets it."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -160,6 +161,16 @@ def test_a_data_folder_without_the_data(tmp_path: Path, capsys: pytest.CaptureFi
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", refuse)
     error = refused(["--grid", "cifar10-dims", "--data", str(tmp_path)], capsys, monkeypatch)
     assert f"CIFAR10 is not (whole) in {tmp_path / 'cifar-10-batches-py'} and could not be downloaded (no network)" in error
+
+
+def test_a_plan_of_long_names_keeps_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 80 columns every cell shows its whole id, seed and state, however long the name of its head."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert bench.main(["--grid", "ablation-geometry", "--dry-run", "--out", str(tmp_path / "runs")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    cells = [line for line in lines if re.match(r"│ [0-9a-f]{16} │ .* │ [36] │ [0-9] +│ 1293  │ 144 │ 360  │ to do", line)]
+    assert lines[-1] == f"{len(cells)} of {len(cells)} cells to train"
+    assert any("assignment_" in line for line in lines)
 
 
 def test_a_grid_from_start_to_report_and_again(small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
