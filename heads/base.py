@@ -1,5 +1,6 @@
 """The contract between a head and the runner."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,14 +76,22 @@ class Head(nn.Module):
 
     Attributes:
         views: class level, the named views that this head wants of each sample.
+        named: class level, options that the head's label names even where they have their default.
     """
 
     views: tuple[str, ...] = ("weak",)
+    named: tuple[str, ...] = ()
 
     @property
     def native_scale(self) -> float:
         """The scale s inside :meth:`logits`; ``logits / native_scale`` are the unscaled scores of the ``raw`` calibration view."""
         return 1.0
+
+    @classmethod
+    def options(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Return every option: as given, or else with its default in the signature of ``__init__``, the one place of defaults."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty} | given
 
     @classmethod
     def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:

@@ -24,7 +24,8 @@ MOMENTUM = 0.9
     source="balanced loss, class-mean momentum 0.9 and one Hungarian assignment an epoch, as the paper means them; queue 'reference' is the released code's",
     deviations=(
         "a class's momentum takes the mean of its samples in the batch and starts at zero (queue 'reference': 1.9 q + 0.1 of its last sample, from noise); "
-        "re-assignment happens before an epoch, so that evaluation and weights agree; the loss is a batch mean (loss_scale 128 gives the sum); "
+        "re-assignment happens before an epoch, so that evaluation and weights agree; the loss is a batch mean "
+        "(loss_scale 128 gives the sum over 128, but a smaller last batch then weighs more than in a sum); "
         "for long tails set loss, batch_norm and batch_weights as the paper does"
     ),
 )
@@ -53,8 +54,8 @@ class DL2PAHead(FixedPrototypeHead):
     @classmethod
     def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
         """Return why these prototypes do not exist in R^d, or which options contradict each other."""
-        given = {"assignment_period": 1, "queue": "mean", "freeze_epoch": None} | hyperparameters
-        if not given["assignment_period"] and (given["queue"] != "mean" or given["freeze_epoch"] is not None):
+        options = cls.options(hyperparameters)
+        if not options["assignment_period"] and (options["queue"] != "mean" or options["freeze_epoch"] is not None):
             return "queue and freeze_epoch belong to the assignment, and assignment_period is 0"
         return super().supports(info, feature_dim, **hyperparameters)
 

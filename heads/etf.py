@@ -8,7 +8,7 @@ from pydantic import NonNegativeInt, PositiveFloat
 from core.batch import DataInfo
 from core.random import generator
 from heads.codes import simplex
-from heads.fixed import FixedPrototypeHead, weights_without_use
+from heads.fixed import FixedPrototypeHead
 from heads.registry import register
 
 
@@ -38,12 +38,7 @@ class ETFHead(FixedPrototypeHead):
         needed = info.num_classes - 1
         if feature_dim < needed:
             return f"a simplex ETF of {info.num_classes} classes needs d >= {needed}"
-        return weights_without_use(cls.loss_name(**hyperparameters), hyperparameters.get("batch_weights", False))
-
-    @classmethod
-    def loss_name(cls, *, loss: str = "dot-regression", **hyperparameters: Any) -> str:
-        """Return the option ``loss``."""
-        return loss
+        return super().supports(info, feature_dim, **hyperparameters)
 
     def __init__(
         self,

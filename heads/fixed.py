@@ -36,20 +36,22 @@ class FixedPrototypeHead(Head):
     bank: Tensor
 
     @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, *, prototypes: str = "separated", **hyperparameters: Any) -> str | None:
-        """Return why these prototypes do not exist in R^d, for heads with an option ``prototypes``."""
-        useless = weights_without_use(cls.loss_name(**hyperparameters), hyperparameters.get("batch_weights", False))
-        return useless or geometry.unsupported(prototypes, info.num_classes, feature_dim)
+    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+        """Return that batch weights have no use, or why the option ``prototypes``, for heads that have it, has none in R^d."""
+        options = cls.options(hyperparameters)
+        useless = weights_without_use(cls.loss_name(**options), options.get("batch_weights", False))
+        return useless or (geometry.unsupported(options["prototypes"], info.num_classes, feature_dim) if "prototypes" in options else None)
 
     @classmethod
-    def loss_name(cls, *, loss: str = "squared-cosine", **hyperparameters: Any) -> str:
+    def loss_name(cls, **hyperparameters: Any) -> str:
         """Return the option ``loss`` where there is one, else the squared cosine."""
-        return loss
+        return str(cls.options(hyperparameters).get("loss", "squared-cosine"))
 
     @classmethod
-    def files(cls, *, prototypes: str = "separated", **hyperparameters: Any) -> dict[str, Path]:
+    def files(cls, **hyperparameters: Any) -> dict[str, Path]:
         """Return the file of the user's own prototypes, for heads with an option ``prototypes``."""
-        path = geometry.file_of(prototypes)
+        options = cls.options(hyperparameters)
+        path = geometry.file_of(options["prototypes"]) if "prototypes" in options else None
         return {} if path is None else {"prototypes": path}
 
     def __init__(

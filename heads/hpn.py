@@ -13,7 +13,10 @@ from heads.registry import register
     version=4,
     paper="Mettes et al., NeurIPS 2019",
     source="squared cosine loss and maximally separated prototypes, as the paper means them; prototypes 'hpn-pgd' are those of the released code",
-    deviations="the loss is a batch mean (loss_scale 128 gives the sum over 128); prototypes in closed form or by L-BFGS, not projected gradient descent",
+    deviations=(
+        "the loss is a batch mean (loss_scale 128 gives the sum over 128, but a smaller last batch then weighs more than in a sum); "
+        "prototypes in closed form or by L-BFGS, not projected gradient descent"
+    ),
 )
 class HPNHead(FixedPrototypeHead):
     """Fixed prototypes of small maximal cosine; loss (1 - cos(z, p_y))^2; predicts the nearest prototype.
@@ -24,6 +27,8 @@ class HPNHead(FixedPrototypeHead):
         loss_scale: factor on the batch mean of the loss.
         prototypes: how P is made: ``separated``, ``uniform``, ``simplex``, ``orthoplex``, ``hpn-pgd``, ``ebv`` or ``random``, or a file of your own.
         prototype_seed: seed of the prototypes.
+        batch_norm: batch normalisation of the features before they are brought to unit length, for features that cannot take every direction: without a
+            projection they come out of a ReLU.
     """
 
     def __init__(
@@ -34,5 +39,6 @@ class HPNHead(FixedPrototypeHead):
         loss_scale: PositiveFloat = 1.0,
         prototypes: str = "separated",
         prototype_seed: NonNegativeInt = 0,
+        batch_norm: bool = False,
     ) -> None:
-        super().__init__(geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed), loss_scale)
+        super().__init__(geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed), loss_scale, batch_norm=batch_norm)

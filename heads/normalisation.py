@@ -4,10 +4,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SHORTEST = 1e-6
+
 
 def unit(x: Tensor) -> Tensor:
-    """Return x (..., d) with unit rows; lengths below 1e-6 are taken as 1e-6, so that a zero row keeps a bounded gradient."""
-    return F.normalize(x, dim=-1, eps=1e-6)
+    """Return x (..., d) with unit rows; a row shorter than 1e-6 has no direction: it is divided by 1e-6 and gets no gradient.
+
+    Such a gradient would be a million times the one that comes in, and a single row of zeros would end a training.
+    """
+    directed = x.detach().norm(dim=-1, keepdim=True) >= SHORTEST
+    return F.normalize(torch.where(directed, x, x.detach()), dim=-1, eps=SHORTEST)
 
 
 class BatchNorm(nn.Module):

@@ -291,7 +291,7 @@ def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cel
         "head_version": head.version,
         "head_options": head_options,
         "head_files": {option: _contents(path) for option, path in head.target.files(**head_options).items()},
-        "head_label": label(head.name, head_options, head_defaults),
+        "head_label": label(head.name, head_options, {key: value for key, value in head_defaults.items() if key not in head.target.named}),
         "recipe": recipe,
         "recipe_label": label(recipe_name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
         "val_fraction": grid.val_fraction,

@@ -38,7 +38,12 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("dl2pa", {"queue": "reference"}),
     ("dl2pa", {"assignment_period": 0, "loss": "cross-entropy"}),
     ("psc-cosine", {"scale": 16.0, "learnable_scale": True}),
+    ("hpn", {"batch_norm": True}),
+    ("word2vec", {"batch_norm": True, "whiten": True}),
+    ("arcface", {"gradient": "exact", "easy_margin": True}),
 ]
+# Options without which a head's gradient is, on purpose, not that of its loss.
+DIFFERENTIABLE: dict[str, dict[str, Any]] = {"arcface": {"gradient": "exact"}}
 SIZES = [(5, 8), (6, 3), (2, 1), (3, 2), (7, 4)]
 
 
@@ -156,7 +161,7 @@ def test_what_learns(name: str) -> None:
     assert {id(parameter) for parameter in grouped} == {id(parameter) for parameter in head.parameters()}
 
 
-@pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in REGISTERED), *VARIANTS])
+@pytest.mark.parametrize(("name", "options"), [*((name, DIFFERENTIABLE.get(name, {})) for name in REGISTERED), *VARIANTS])
 def test_gradients_of_the_loss_are_those_of_finite_differences(name: str, options: dict[str, Any]) -> None:
     head = small(name, **options).double()
     features, targets = batch(5, width(name), size=4)

@@ -53,6 +53,27 @@ def test_prototypes_that_do_not_exist_are_not_applicable() -> None:
     assert supports(info(8), 5, prototypes="simplex") == "simplex prototypes of 8 classes need d >= 7"
     assert supports(info(8), 3, prototypes="orthoplex") == "orthoplex prototypes of 8 classes need d >= 4"
     assert supports(info(3), 1) == "separated prototypes of 3 classes need d >= 2"
+    assert HEADS.get("dl2pa").target.supports(info(3), 1) == "uniform prototypes of 3 classes need d >= 2"
+
+
+@pytest.mark.parametrize("name", ["hpn", "word2vec"])
+def test_with_batch_normalisation_features_are_normalised_before_they_are_compared(name: str) -> None:
+    """Against torch's own layer in both modes; without the option nothing is added to the head."""
+    head, layer = make(name, batch_norm=True), torch.nn.BatchNorm1d(8)
+    features, targets = batch(5, 8)
+    for _ in range(3):
+        with torch.no_grad():
+            head.observe(features, targets, CONTEXT)
+        normalised = layer(features[0])
+    bank = head.state_dict()["bank"]
+    cosines = torch.nn.functional.normalize(normalised, dim=1) @ bank.T
+    expected = (1 - cosines.gather(1, targets.labels[:, None])).square().mean()
+    assert torch.allclose(head.loss(features, targets, CONTEXT), expected, atol=1e-6)
+    head.eval()
+    layer.eval()
+    assert torch.allclose(head.logits(features[0]), head.native_scale * torch.nn.functional.normalize(layer(features[0]), dim=1) @ bank.T, atol=1e-5)
+    assert {key for key, _ in head.named_parameters()} == {"norm.weight", "norm.bias"}
+    assert list(make(name).state_dict()) == ["bank"]
 
 
 def test_prototypes_from_a_file(tmp_path: Path) -> None:

@@ -32,6 +32,38 @@ def test_projection_is_pca(dim: int) -> None:
     assert np.allclose(ours, expected * signs, atol=1e-10)
 
 
+@pytest.mark.parametrize(("dim", "source"), [(1, "glove"), (5, "glove"), (9, "minilm")])
+def test_whitening_is_that_of_pca(dim: int, source: str) -> None:
+    vectors = class_vectors(tuple("0123456789"), source)
+    expected = PCA(dim, svd_solver="full", whiten=True).fit_transform(vectors.numpy())
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    ours = principal_directions(vectors, dim, whiten=True).numpy()
+    assert np.allclose(np.abs(ours), np.abs(expected), atol=1e-9)
+    assert np.allclose(ours @ ours.T, expected @ expected.T, atol=1e-9)
+
+
+def test_whitened_in_all_their_dimensions_words_are_a_simplex() -> None:
+    """Ten points have rank nine; past it there are only zeros, whitened or not."""
+    vectors = class_vectors(tuple("0123456789"), "minilm")
+    rows = principal_directions(vectors, 12, whiten=True)
+    gram = torch.full((10, 10), -1 / 9, dtype=torch.float64).fill_diagonal_(1)
+    assert torch.allclose(rows @ rows.T, gram, atol=1e-9)
+    assert torch.all(rows[:, 9:].abs() < 1e-12)
+
+
+def test_the_default_table_is_wide_and_its_classes_are_less_crowded() -> None:
+    """Mean of the classes' largest cosine for CIFAR-10 at d = 9."""
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    facts = dataclasses.replace(info(10), class_names=names)
+    target = HEADS.get("word2vec").target
+    crowding = []
+    for options in ({"vectors": "glove"}, {}, {"whiten": True}):
+        bank = target(facts, 9, **options).state_dict()["bank"]
+        crowding.append((bank @ bank.T).fill_diagonal_(-2).amax(dim=1).mean().item())
+    assert crowding[0] > crowding[1] > crowding[2]
+    assert target(facts, 9).state_dict()["bank"].equal(target(facts, 9, vectors="minilm").state_dict()["bank"])
+
+
 def test_above_the_rank_the_angles_stay_and_zeros_follow() -> None:
     vectors = class_vectors(tuple("0123456789"), "glove")
     full, padded = principal_directions(vectors, 9), principal_directions(vectors, 16)
@@ -55,12 +87,12 @@ def test_missing_names_are_listed() -> None:
         class_vectors(("cat", "qwxz", "zzzq"), "glove")
 
 
-def test_above_fifty_dimensions_it_does_not_apply() -> None:
+def test_above_the_size_of_the_vectors_it_does_not_apply() -> None:
     supports = HEADS.get("word2vec").target.supports
-    assert supports(info(), 50) is None
+    assert supports(info(), 50, vectors="glove") is None
     with pytest.raises(UserError, match="no word vector for 1 of 2 class names: qwxz"):
         supports(dataclasses.replace(info(2), class_names=("cat", "qwxz")), 5)
-    assert supports(info(), 51) == "the word vectors have 50 dimensions, fewer than d = 51"
+    assert supports(info(), 51, vectors="glove") == "the word vectors have 50 dimensions, fewer than d = 51"
 
 
 @pytest.mark.parametrize(("source", "size"), [("glove", 50), ("minilm", 384)])
@@ -71,10 +103,10 @@ def test_the_shipped_tables_know_the_classes_of_every_small_data_set(source: str
     assert class_vectors((*cifar10, *stl10, *others), source).shape == (len(cifar10) + len(stl10) + len(others), size)
 
 
-def test_minilm_reaches_further() -> None:
+def test_the_default_vectors_have_at_least_d_dimensions_in_every_grid() -> None:
     supports = HEADS.get("word2vec").target.supports
-    assert supports(info(), 384, vectors="minilm") is None
-    assert supports(info(), 385, vectors="minilm") == "the word vectors have 384 dimensions, fewer than d = 385"
+    assert supports(info(), 384) is None
+    assert supports(info(), 385) == "the word vectors have 384 dimensions, fewer than d = 385"
 
 
 @pytest.mark.parametrize("header", ["", "3 2\n"])

@@ -61,6 +61,25 @@ def test_a_recipe_gives_its_heads_their_loss_scale_and_the_label_does_not_say_so
         assert "loss_scale" not in found.head_label
 
 
+def test_the_label_of_word_vectors_names_them_also_where_they_are_the_default() -> None:
+    options: list[dict[str, Any]] = [{}, {"vectors": "minilm"}, {"vectors": "glove", "whiten": True}]
+    found = [cell("word2vec", axes={"head": [{"name": "word2vec"} | given]}) for given in options]
+    assert [c.head_label for c in found] == ["word2vec(vectors=minilm)"] * 2 + ["word2vec(vectors=glove, whiten=True)"]
+    assert found[0].cell_id("data") == found[1].cell_id("data")
+
+
+@pytest.mark.parametrize("name", ["cifar10-lt", "cifar100-lt", "svhn-lt", "stl10-lt"])
+def test_in_the_long_tailed_grids_every_head_with_fixed_prototypes_has_batch_normalisation(name: str) -> None:
+    expanded = expand(parse_grid(*config.read_grid(name)), "auto")
+    normalised = {c.head: c.head_options.get("batch_norm") for c in expanded}
+    assert normalised == {"psc": None, "word2vec": True, "hpn": True, "etf": True, "dl2pa": True}
+
+
+def test_the_grid_of_all_heads_shows_both_radii_of_max_separation() -> None:
+    expanded = expand(parse_grid(*config.read_grid("cifar100-heads")), "auto")
+    assert {c.head_options["rho"] for c in expanded if c.head == "max-separation"} == {0.1, 1.0}
+
+
 def test_a_recipe_may_be_an_axis() -> None:
     labels = [c.recipe_label for c in cells(axes={"recipe": ["fast", {"base": "paper", "epochs": 3}]})]
     assert labels == ["fast", "paper(epochs=3)"]
