@@ -65,8 +65,10 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
         return [common | {"status": "not_applicable", "error": cell["not_applicable"]}]
     try:
         result = store.read_result(folder)
-    except (store.DamagedError, store.NewerError) as damage:
+    except store.DamagedError as damage:
         return [common | {"status": "failed", "error": f"{damage}; run the grid again to train this cell anew"}]
+    except store.NewerError as newer:
+        return [common | {"status": "failed", "error": str(newer)}]
     if result is not None:
         run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {key: result["provenance"][key] for key in PROVENANCE}
         return [common | {"status": "done"} | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()]

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from results import frame, store
 
@@ -23,7 +22,7 @@ def collect(out: Path, grid: str) -> pd.DataFrame:
     """
     rows = frame.load(out, grid)
     done = rows[rows["status"] == "done"].reset_index(drop=True)
-    cells = {cell_id: yaml.safe_load(store.read_file(store.cell_folder(out, cell_id), "cell.yaml")) for cell_id in done["cell_id"].unique()}
+    cells = {cell_id: store.read_description(store.cell_folder(out, cell_id)) for cell_id in done["cell_id"].unique()}
     return done.assign(**{name: [cells[cell_id][name] for cell_id in done["cell_id"]] for name in VERSIONS})
 
 

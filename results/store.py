@@ -12,7 +12,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-SCHEMA = 2
+from core import arrays
+from core.arrays import BadArrayError
+from results import schema
+
+SCHEMA = 3
+CELLS = "cells"
+# Of a plan, a result or a description of a cell, in bytes: more is not read.
+LARGEST = 2**27
+# Of an error that is shown, in characters.
+LONGEST_ERROR = 2000
 # libyaml's, ten times as fast on the plan of a large grid, where PyYAML was built with it.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -27,7 +36,7 @@ class NewerError(Exception):
 
 def cell_folder(out: Path, cell_id: str) -> Path:
     """Return the folder of a cell."""
-    return out / "cells" / cell_id
+    return out / CELLS / cell_id
 
 
 def grid_folder(out: Path, grid: str) -> Path:
@@ -69,19 +78,37 @@ def write_plan(folder: Path, content: dict[str, Any]) -> None:
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """Return the contents of ``grid.yaml``.
+    """Return the contents of ``grid.yaml``, see :class:`results.schema.Plan`.
 
     Raises:
         FileNotFoundError: if there is none.
-        DamagedError: if it is not what was written.
+        DamagedError: if it is not what was written, or no plan of a grid.
     """
-    content = (folder / "grid.yaml").read_bytes()
+    path = folder / "grid.yaml"
+    content = _content(path)
     text, _, last = content.rstrip(b"\n").rpartition(b"\n")
     body = text + b"\n"
     if last != f"# sha256 {_sha256(body)}".encode():
-        raise DamagedError(f"{folder / 'grid.yaml'} is damaged; run the grid again to write it anew")
-    plan: dict[str, Any] = yaml.load(body, LOADER)
-    return plan
+        raise DamagedError(f"{path} is damaged; run the grid again to write it anew")
+    plan = _yaml(path, body)
+    wrong = schema.problem(schema.Plan, plan)
+    if wrong is not None:
+        raise DamagedError(f"{path} is damaged ({wrong}); run the grid again to write it anew")
+    found: dict[str, Any] = plan
+    return found
+
+
+def _content(path: Path) -> bytes:
+    if path.stat().st_size > LARGEST:
+        raise DamagedError(f"{path} is damaged: it is larger than {LARGEST:,} bytes")
+    return path.read_bytes()
+
+
+def _yaml(path: Path, content: bytes) -> Any:
+    try:
+        return yaml.load(content, LOADER)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())[:200]})") from None
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -91,6 +118,13 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def check_result(result: dict[str, Any]) -> None:
+    """Raise ValueError where :func:`read_result` would not accept what is to be written."""
+    wrong = schema.problem(schema.Result, _without_nan(result) | {"sha256": {}})
+    if wrong is not None:
+        raise ValueError(f"what was measured is no result: {wrong}")
+
+
 def write_result(folder: Path, result: dict[str, Any], files: list[str]) -> None:
     """Write ``result.json``, the last file of a cell, with the SHA-256 of itself and of the cell's other files; NaN becomes null."""
     content = {"schema": SCHEMA} | _without_nan(result) | {"sha256": {name: _sha256((folder / name).read_bytes()) for name in files}}
@@ -98,33 +132,51 @@ def write_result(folder: Path, result: dict[str, Any], files: list[str]) -> None
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return a finished cell's ``result.json``, or None where the cell is not done.
+    """Return a finished cell's ``result.json``, see :class:`results.schema.Result`, or None where the cell is not done.
 
     Raises:
-        DamagedError: if it is not what was written.
+        DamagedError: if it is not what was written, no result, or that of another cell.
         NewerError: if a newer harness wrote it.
     """
+    result, path = _read_sound(folder), folder / "result.json"
+    if result is None:
+        return None
+    wrong = schema.problem(schema.Facts, result.get("facts")) if result["schema"] == 1 else None
+    if wrong is None:
+        result = _from_schema_1(result) if result["schema"] == 1 else result
+        wrong = schema.problem(schema.Result, result)
+    if wrong is None and folder.parent.name == CELLS and result["cell_id"] != folder.name:
+        wrong = "it is the result of another cell"
+    if wrong is not None:
+        raise DamagedError(f"{path} is damaged ({wrong})")
+    return result
+
+
+def _read_sound(folder: Path) -> dict[str, Any] | None:
+    """Return the content of ``result.json``, whose checksum and schema number are right, or None where there is no such file."""
     path = folder / "result.json"
     if not path.is_file():
+        if path.exists() or path.is_symlink():
+            raise DamagedError(f"{path} is damaged (no file)")
         return None
     try:
-        content = json.loads(path.read_bytes())
-        checksum = content.pop("checksum")
-        sound = checksum == _checksum(content)
-    except (ValueError, KeyError, AttributeError, TypeError):
+        content: dict[str, Any] = json.loads(_content(path))
+        sound = content.pop("checksum") == _checksum(content) and type(content["schema"]) is int and content["schema"] >= 1
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         sound = False
     if not sound:
         raise DamagedError(f"{path} is damaged")
     if content["schema"] > SCHEMA:
-        raise NewerError(f"{path} has schema {content['schema']}, written by a newer headbench; this one knows {SCHEMA}")
-    result: dict[str, Any] = content
-    return _from_schema_1(result) if result["schema"] == 1 else result
+        raise NewerError(f"{path} has schema {content['schema']}, written by a newer headbench; this one knows {SCHEMA}: update it, or give another --out")
+    return content
 
 
 def _from_schema_1(result: dict[str, Any]) -> dict[str, Any]:
     """Return a result of the first schema as one of the second: it named no classes and always had 15 bins; intervals and neural collapse stay unknown."""
-    selections = {name: measured | {"calibration_bins": 15} for name, measured in result["selections"].items()}
-    return result | {"selections": selections, "class_names": [str(number) for number in range(result["facts"]["num_classes"])]}
+    recorded = result.get("selections")
+    if isinstance(recorded, dict):
+        recorded = {name: measured | {"calibration_bins": 15} if isinstance(measured, dict) else measured for name, measured in recorded.items()}
+    return result | {"selections": recorded, "class_names": [str(number) for number in range(result["facts"]["num_classes"])]}
 
 
 def read_file(folder: Path, name: str) -> io.BytesIO:
@@ -132,23 +184,56 @@ def read_file(folder: Path, name: str) -> io.BytesIO:
 
     Raises:
         DamagedError: if the file is missing or not what was written.
+        NewerError: if a newer harness wrote the cell.
     """
-    path, result = folder / name, read_result(folder)
+    path, result = folder / name, _read_sound(folder)
+    digests = None if result is None else result.get("sha256")
     content = path.read_bytes() if path.is_file() else b""
-    if result is None or _sha256(content) != result["sha256"].get(name):
+    if not isinstance(digests, dict) or _sha256(content) != digests.get(name):
         raise DamagedError(f"{path} is damaged or missing")
     return io.BytesIO(content)
 
 
-def read_arrays(folder: Path, name: str, *arrays: str) -> dict[str, np.ndarray]:
+def read_arrays(folder: Path, name: str, *names: str) -> dict[str, np.ndarray]:
     """Return arrays of a finished cell's ``.npz`` file, all of them where none is named; raises as :func:`read_file` does."""
-    with np.load(read_file(folder, name)) as stored:
-        return {key: stored[key] for key in arrays or stored}
+    try:
+        return arrays.read_npz(read_file(folder, name), names)
+    except BadArrayError as error:
+        raise DamagedError(f"{folder / name} is damaged ({error})") from None
 
 
-def read_predictions(folder: Path, *arrays: str) -> dict[str, np.ndarray]:
-    """Return arrays of a finished cell's ``predictions.npz``, as :func:`read_arrays` does."""
-    return read_arrays(folder, "predictions.npz", *arrays)
+def read_predictions(folder: Path, *names: str) -> dict[str, np.ndarray]:
+    """Return arrays of a finished cell's ``predictions.npz``, as :func:`read_arrays` does: scores (N, C), and labels (N,) of C classes.
+
+    Raises:
+        DamagedError: also if they are not of these shapes and finite.
+    """
+    found = read_arrays(folder, "predictions.npz", *names)
+    for part in ("test", "val"):
+        if not _agree([array for name, array in found.items() if name.endswith((f"{part}_logits", f"{part}_labels"))]):
+            raise DamagedError(f"{folder / 'predictions.npz'} is damaged (no scores and labels)")
+    return found
+
+
+def _agree(found: list[np.ndarray]) -> bool:
+    """Say whether arrays are finite scores (N, C) and labels (N,) of these C classes."""
+    scores, labels = ([array for array in found if array.ndim == dims] for dims in (2, 1))
+    classes = {array.shape[1] for array in scores}
+    kinds = all(array.dtype.kind == "f" for array in scores) and all(array.dtype.kind in "iu" for array in labels)
+    sizes = len(scores) + len(labels) == len(found) and len({len(array) for array in found}) <= 1 and len(classes) <= 1 and 0 not in classes
+    if not (kinds and sizes):
+        return False
+    return all(np.isfinite(array).all() for array in scores) and all(((array >= 0) & (array < max(classes, default=math.inf))).all() for array in labels)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return a finished cell's ``cell.yaml``: its configuration; raises as :func:`read_file` does."""
+    found = _yaml(folder / "cell.yaml", read_file(folder, "cell.yaml").getvalue())
+    wrong = schema.problem(schema.Description, found)
+    if wrong is not None:
+        raise DamagedError(f"{folder / 'cell.yaml'} is damaged ({wrong})")
+    described: dict[str, Any] = found
+    return described
 
 
 def verify(folder: Path, result: dict[str, Any]) -> None:
@@ -166,7 +251,7 @@ def verify(folder: Path, result: dict[str, Any]) -> None:
 def first_line(text: str) -> str:
     """Return the first line of an ``error.txt``: the error in one line, before its traceback."""
     lines = text.strip().splitlines()
-    return lines[0] if lines else "unknown error"
+    return lines[0][:LONGEST_ERROR] if lines else "unknown error"
 
 
 def set_aside(path: Path) -> Path:
@@ -188,7 +273,10 @@ def _sha256(content: bytes) -> str:
 def read_error(folder: Path) -> str | None:
     """Return a failed cell's ``error.txt``, or None where it did not fail."""
     path = folder / "error.txt"
-    return path.read_text(errors="replace") if path.is_file() else None
+    if not path.is_file():
+        return None
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(LONGEST_ERROR * 100)
 
 
 def _without_nan(value: Any) -> Any:

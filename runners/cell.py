@@ -70,6 +70,7 @@ def run(
         "finished_at": _now(),
     }
     files = ["cell.yaml", "history.csv", "predictions.npz", "geometry.npz", *(["weights.pt"] if keep_weights else [])]
+    store.check_result(result)
     store.write_result(folder, result, files)
     return result
 

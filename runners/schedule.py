@@ -1,6 +1,7 @@
 """The schedule of a grid's cells: what is finished is skipped, what fails is recorded, what another process has is left to it, the rest goes on."""
 
 import errno
+import os
 import time
 import traceback
 from functools import partial
@@ -96,7 +97,7 @@ def _attempt(planned: Planned, out: Path, hardware: Hardware, events: Events, *,
             return False
         if _ended(planned, out, events):
             return True
-        if (folder / "result.json").exists():
+        if os.path.lexists(folder / "result.json"):
             aside = store.set_aside(folder / "result.json")
             note(f"{folder / 'result.json'} is damaged; it is kept as {aside.name}, and the cell is trained again")
         checkpoints = Checkpoints(folder, planned.cell_id)

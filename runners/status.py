@@ -9,14 +9,16 @@ from runners.plan import Planned
 
 
 def state_of(folder: Path) -> tuple[str, str]:
-    """Return a cell's state, ``done``, ``failed``, ``damaged``, ``running`` or ``waiting``, and what more there is to say; all its files are read."""
+    """Return a cell's state, ``done``, ``failed``, ``damaged``, ``newer``, ``running`` or ``waiting``, and what more there is to say; its files are read."""
     try:
         result = store.read_result(folder)
         if result is not None:
             store.verify(folder, result)
             return "done", ""
-    except (store.DamagedError, store.NewerError) as error:
+    except store.DamagedError as error:
         return "damaged", str(error)
+    except store.NewerError as error:
+        return "newer", str(error)
     error_text = store.read_error(folder)
     if error_text is not None:
         return "failed", store.first_line(error_text)

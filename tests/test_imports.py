@@ -12,7 +12,7 @@ ALLOWED = {
     "heads": {"core"},
     "backbones": {"core"},
     "data": {"core"},
-    "results": set(),
+    "results": {"core"},
     "bench": {"core", "runners", "results"},
     "runners": {"core", "heads", "backbones", "data", "results.store", "results.metrics", "results.collapse"},
 }

@@ -1,0 +1,182 @@
+"""What ``result.json`` and ``grid.yaml`` hold: types, ranges and sizes. A file that does not fit is a damaged one, whoever wrote it."""
+
+import base64
+import binascii
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError, model_validator
+
+# Bins of a calibration error; 15 is usual.
+MOST_BINS = 1000
+# Of a name, a label or a message.
+LONGEST = 10_000
+
+Text = Annotated[str, StringConstraints(max_length=LONGEST)]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=10**12)]
+Positive = Annotated[int, Field(ge=1, le=10**12)]
+Classes = Annotated[int, Field(ge=1, le=10**6)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+# Numbers beyond 1e100 are not measured by anybody, and overflow in whatever is computed from them.
+Number = Annotated[float, Field(ge=-1e100, le=1e100, allow_inf_nan=False)]
+Amount = Annotated[Number, Field(ge=0)]
+Scale = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Score = Share | None
+Fact = StrictBool | Number | Text | None
+
+
+def _stays_inside(name: str) -> str:
+    if "\\" in name or "\0" in name or PurePosixPath(name).is_absolute() or not {".", ".."}.isdisjoint(name.split("/")):
+        raise ValueError("climbs out of its folder")
+    return name
+
+
+# A folder or file inside another one.
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_stays_inside)]
+
+
+class _Checked(BaseModel):
+    """A model that takes no value of another type, and keeps keys that it does not know."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class Facts(_Checked):
+    """A cell's own columns of ``results.csv``."""
+
+    dataset: Text
+    data_fingerprint: Text
+    protocol: Text
+    backbone: Text
+    projection: Text
+    head: Text
+    head_label: Text
+    head_options: Text
+    feature_dim: Positive
+    num_classes: Classes
+    imbalance_factor: Annotated[Number, Field(ge=1)]
+    recipe: Text
+    recipe_hash: Text
+    seed: Seed
+    epochs: Count
+    n_train: Count
+    n_val: Count
+    n_test: Count
+
+
+class PlannedCell(Facts):
+    """A cell in ``grid.yaml``."""
+
+    cell_id: Name
+    not_applicable: Text | None
+
+
+class Plan(_Checked):
+    """``grid.yaml`` of a grid that was started."""
+
+    name: Text
+    cells: list[PlannedCell]
+
+
+class Selection(_Checked):
+    """One recorded selection. Metrics that are not named here are finite numbers, flags or unknown."""
+
+    __pydantic_extra__: dict[str, StrictBool | Number | None] = Field(init=False)
+    epoch: Annotated[int, Field(ge=0, le=10**9)]
+    train_loss: Number | None
+    top1: Share
+    top5: Score = None
+    macro_accuracy: Score = None
+    many_accuracy: Score = None
+    medium_accuracy: Score = None
+    few_accuracy: Score = None
+    many_range_accuracy: Score = None
+    medium_range_accuracy: Score = None
+    few_range_accuracy: Score = None
+    nll: Amount | None = None
+    brier: Annotated[Number, Field(ge=0, le=2)] | None = None
+    ece_raw: Score = None
+    ece_native: Score = None
+    ece_temperature: Score = None
+    adaptive_ece: Score = None
+    classwise_ece: Score = None
+    mce: Score = None
+    temperature: Scale | None = None
+    calibration_view: Literal["temperature", "native"] | None = None
+    calibration_bins: Annotated[int, Field(ge=1, le=MOST_BINS)]
+    native_scale: Scale | None = None
+    per_class_accuracy: list[Score] | None = None
+    correct: Annotated[str, StringConstraints(max_length=10**7)] | None = None
+
+
+class Description(_Checked):
+    """``cell.yaml``: what versions a cell was trained with."""
+
+    dataset_version: Count
+    backbone_version: Count
+    head_version: Count
+
+
+class Provenance(_Checked):
+    """Code and machine."""
+
+    device: Text
+    threads: Positive
+    precision: Text
+    git_commit: Text
+    torch_version: Text
+    cells_per_device: Positive | None = None
+
+
+class Result(_Checked):
+    """``result.json`` of a finished cell."""
+
+    cell_id: Name
+    facts: Facts
+    class_names: list[Text]
+    native_scale: Scale
+    selections: Annotated[dict[Literal["last", "best_val", "best_test"], Selection], Field(min_length=1)]
+    train_seconds: Amount | None
+    images_per_second: Amount | None
+    peak_memory_mb: Amount | None
+    provenance: Provenance
+    health: dict[Text, Fact | list[Fact]] | None = None
+    started_at: Text
+    finished_at: Text
+    sha256: dict[Name, Digest]
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        classes, images = self.facts.num_classes, self.facts.n_test
+        if len(self.class_names) != classes:
+            raise ValueError(f"{len(self.class_names)} class names of {classes} classes")
+        for name, selection in self.selections.items():
+            accuracies = selection.per_class_accuracy
+            if (accuracies is None and name == "last") or (accuracies is not None and len(accuracies) != classes):
+                raise ValueError(f"selections.{name}: {len(accuracies or [])} accuracies of {classes} classes")
+            if selection.correct is not None and _length(selection.correct) != -(-images // 8):
+                raise ValueError(f"selections.{name}: the answers are not those of {images} images")
+        return self
+
+
+def _length(text: str) -> int:
+    """Return the number of bytes of a base64 text, -1 where it is none."""
+    try:
+        return len(base64.b64decode(text, validate=True))
+    except (binascii.Error, ValueError):
+        return -1
+
+
+def problem(model: type[BaseModel], content: Any) -> str | None:
+    """Return in one line what is wrong with a file's content, or None where it fits."""
+    try:
+        model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return " ".join(f"{place}: {first['msg'].removeprefix('Value error, ')}".removeprefix(": ").split())[:300]
+    except (RecursionError, OverflowError) as error:
+        return type(error).__name__
+    return None
