@@ -6,11 +6,30 @@ from data.image_files import statistics
 from data.registry import Dataset, ImageSet, register
 from data.torchvision_sets import fetch
 
+# Debian's package dataset-fashion-mnist.
+PACKAGED = Path("/usr/share/datasets/fashion-mnist")
+# Debian packs the published files again; these MD5s are of the contents of the published archives.
+UNPACKED_MD5 = {
+    "train-images-idx3-ubyte": "f4a8712d7a061bf5bd6d2ca38dc4d50a",
+    "train-labels-idx1-ubyte": "9018921c3c673c538a1fc5bad174d6f9",
+    "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
+    "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
+}
 
-@register("fashion-mnist", version=1, source="Xiao et al., 2017; torchvision's download and MD5 check")
+
+@register("fashion-mnist", version=1, source="Xiao et al., 2017; torchvision's download and MD5 check, or Debian's package dataset-fashion-mnist")
 def fashion_mnist(root: Path) -> Dataset:
-    """Load Fashion-MNIST from ``root/FashionMNIST/raw``, or download it there."""
-    train, test = (fetch("FashionMNIST", root, train=train) for train in (True, False))
+    """Load Fashion-MNIST from ``root/FashionMNIST/raw``, or its ``.gz`` files there, in ``root``, ``root/fashion-mnist`` or Debian's folder, or download it."""
+    from torchvision.datasets import FashionMNIST
+
+    (train, test), source = fetch(
+        FashionMNIST,
+        root,
+        lambda load: [load(train=train) for train in (True, False)],
+        folders=("", "fashion-mnist"),
+        packaged=(PACKAGED,),
+        unpacked_md5=UNPACKED_MD5,
+    )
     mean, std = statistics(train.data[:, None])
     return Dataset(
         train=ImageSet(train.data[:, None], train.targets),
@@ -18,5 +37,5 @@ def fashion_mnist(root: Path) -> Dataset:
         class_names=tuple(train.classes),
         mean=mean,
         std=std,
-        read_from=(Path(train.raw_folder),),
+        read_from=source,
     )

@@ -15,8 +15,9 @@ SPLITS = ("train", "extra", "test")
 
 
 def _read(root: Path, **facts: Any) -> Dataset:
-    folder = root / "svhn"
-    parts = [fetch("SVHN", folder, split=split) for split in SPLITS]
+    from torchvision.datasets import SVHN
+
+    parts, source = fetch(SVHN, root, lambda load: [load(split=split) for split in SPLITS], folders=("svhn", ""))
     train, extra, test = (ImageSet(torch.from_numpy(part.data), torch.from_numpy(part.labels.astype(np.int64))) for part in parts)
     images, labels = torch.cat([train.images, extra.images]), torch.cat([train.labels, extra.labels])
     mean, std = statistics(images)
@@ -26,7 +27,7 @@ def _read(root: Path, **facts: Any) -> Dataset:
         class_names=tuple("0123456789"),
         mean=mean,
         std=std,
-        read_from=(folder,),
+        read_from=tuple(source[0] / SVHN.split_list[split][1] for split in SPLITS),
         sources=(len(train), len(extra)),
         ranges=(3, 7),
         **facts,
@@ -35,7 +36,7 @@ def _read(root: Path, **facts: Any) -> Dataset:
 
 @register("svhn", version=1, source="Netzer et al., 2011; torchvision's download and MD5 check; train and extra together, as the long-tailed papers use it")
 def svhn(root: Path) -> Dataset:
-    """Load SVHN from ``root/svhn/{train,extra,test}_32x32.mat``, or download it there. A long tail never asks for more images than a digit has."""
+    """Load SVHN from ``root/svhn/{train,extra,test}_32x32.mat``, or these in ``root``, or download it. A long tail never asks for more images than a digit has."""
     return _read(root, draw=draw)
 
 

@@ -1,14 +1,18 @@
 """Tiny-ImageNet-200, the papers' ImageNet-200: 100,000 + 10,000 images of 64x64 in 200 classes."""
 
 import tempfile
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from core.errors import UserError
 from data.image_files import image_set
 from data.parquet_files import check_names, part_files, read_images
 from data.registry import Dataset, ImageSet, register
+from data.torchvision_sets import md5
 
 URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
+ARCHIVE = "tiny-imagenet-200.zip"
 MEAN, STD, SIDE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 64
 
 
@@ -18,12 +22,13 @@ MEAN, STD, SIDE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 64
     source="Stanford CS231n's Tiny-ImageNet-200, downloaded with its MD5, or parquet files in the Hugging Face layout; its validation set is the test part",
 )
 def tiny_imagenet(root: Path) -> Dataset:
-    """Load ``root/tiny-imagenet/{train,valid}*.parquet`` if they are there, else the folder ``root/tiny-imagenet-200``, or download that.
+    """Load ``root/tiny-imagenet/{train,valid}*.parquet``, or the folder ``root/tiny-imagenet-200``, or its archive in either, or download that.
 
     Its classes are named by WordNet id; mean and deviation per channel are those of ImageNet.
     """
     folder = root / "tiny-imagenet"
-    if folder.is_dir():
+    archive = next((path for path in (root / ARCHIVE, folder / ARCHIVE) if path.is_file()), None)
+    if folder.is_dir() and archive != folder / ARCHIVE:
         files = [part_files(folder, "train"), part_files(folder, "valid", "val")]
         for part, found in zip(("train", "valid"), files, strict=True):
             if not found:
@@ -31,21 +36,37 @@ def tiny_imagenet(root: Path) -> Dataset:
         (train, names), (test, test_names) = (read_images(found, side=SIDE) for found in files)
         check_names(names, test_names, files[1][0])
         return Dataset(train, test, names, MEAN, STD, read_from=(folder,))
-    return _published(root, root / "tiny-imagenet-200")
+    published = root / "tiny-imagenet-200"
+    if archive is not None and not published.is_dir():
+        return _packed(archive)
+    if not published.is_dir():
+        _download(root, published)
+    return _published(published)
 
 
-def _published(root: Path, folder: Path) -> Dataset:
-    if not folder.is_dir():
-        from torchvision.datasets import utils
+def _packed(archive: Path) -> Dataset:
+    """Read the published archive, unpacked in a temporary folder."""
+    if md5(archive) != MD5:
+        raise UserError(f"tiny-imagenet: {archive} is not the published file: its MD5 is not {MD5}")
+    with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(archive) as packed:
+        packed.extractall(scratch)
+        return replace(_published(Path(scratch) / "tiny-imagenet-200"), read_from=(archive,))
 
-        try:
-            # Extracted elsewhere and renamed, so that a folder of this name is whole.
-            with tempfile.TemporaryDirectory(dir=root) as scratch:
-                utils.download_and_extract_archive(URL, str(root), extract_root=scratch, md5=MD5)
-                (Path(scratch) / folder.name).rename(folder)
-        except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"tiny-imagenet: {folder} is not there and could not be downloaded ({reason}); name the folder that holds it with --data") from None
+
+def _download(root: Path, folder: Path) -> None:
+    from torchvision.datasets import utils
+
+    try:
+        # Extracted elsewhere and renamed, so that a folder of this name is whole.
+        with tempfile.TemporaryDirectory(dir=root) as scratch:
+            utils.download_and_extract_archive(URL, str(root), extract_root=scratch, md5=MD5)
+            (Path(scratch) / folder.name).rename(folder)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"tiny-imagenet: {folder} is not there and could not be downloaded ({reason}); name the folder that holds it with --data") from None
+
+
+def _published(folder: Path) -> Dataset:
     listing = folder / "wnids.txt"
     if not listing.is_file():
         raise UserError(f"there is no file {listing}")

@@ -94,6 +94,7 @@ def test_missing_data_without_a_network_is_one_line(name: str, data_root: Path, 
         monkeypatch.setattr(f"torchvision.datasets.{module}.download_and_extract_archive", refuse)
     monkeypatch.setattr("torchvision.datasets.svhn.download_url", refuse)
     monkeypatch.setattr("torchvision.datasets.utils.download_and_extract_archive", refuse)
+    monkeypatch.setattr("data.fashion_mnist.PACKAGED", Path("/nowhere"))
     with pytest.raises(UserError, match=r"could not be downloaded \(.*\); name the folder that holds it with --data"):
         DATASETS.get(name).target(data_root)
 
