@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from results import collapse, metrics, store
+from results import collapse, health, metrics, store
 
 FACTS = (
     "dataset data_fingerprint protocol backbone projection head head_label head_options feature_dim num_classes imbalance_factor recipe recipe_hash seed epochs"
@@ -17,9 +17,9 @@ METRICS = (
 ).split()
 INTERVALS = [f"{metric}_{end}" for metric in metrics.INTERVALS for end in ("low", "high")]
 RUN = "train_seconds images_per_second peak_memory_mb".split()
-PROVENANCE = "device threads precision git_commit torch_version".split()
+PROVENANCE = "device cells_per_device threads precision git_commit torch_version".split()
 COLUMNS = [
-    *("cell_id", "grid", "status", "error"),
+    *("cell_id", "grid", "status", "health", "error"),
     *FACTS,
     *("selection", "epoch", "n_train", "n_val", "n_test"),
     *METRICS,
@@ -31,7 +31,7 @@ COLUMNS = [
     *("started_at", "finished_at"),
 ]
 # Types that cells without a result, whose fields are empty, would otherwise change.
-INTEGERS = "feature_dim num_classes seed epochs epoch n_train n_val n_test threads calibration_bins".split()
+INTEGERS = "feature_dim num_classes seed epochs epoch n_train n_val n_test cells_per_device threads calibration_bins".split()
 FLOATS = [*(name for name in METRICS if name not in {"calibration_view", "calibration_bins"}), *INTERVALS, *collapse.TITLES, "train_loss", *RUN]
 
 
@@ -44,7 +44,7 @@ def load(out: Path, grid: str) -> pd.DataFrame:
 
     Returns:
         A row per cell and selection for finished cells, one row for a failed or inapplicable cell, none for a cell that has not run; heads in the grid's
-        order. Metrics are fractions in [0, 1]; ``nll`` is in nats; ``nc1`` to ``nc4`` belong to the selection ``last``.
+        order. Metrics are fractions in [0, 1]; ``nll`` is in nats; ``nc1`` to ``nc4`` belong to the selection ``last``, ``health`` to the cell.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
@@ -70,8 +70,9 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
     except store.NewerError as newer:
         return [common | {"status": "failed", "error": str(newer)}]
     if result is not None:
-        run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {key: result["provenance"][key] for key in PROVENANCE}
-        return [common | {"status": "done"} | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()]
+        run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {key: result["provenance"].get(key) for key in PROVENANCE}
+        run |= {"status": "done", "health": health.words(result.get("health"))}
+        return [common | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()]
     error = store.read_error(folder)
     return [] if error is None else [common | {"status": "failed", "error": store.first_line(error)}]
 

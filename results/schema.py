@@ -130,6 +130,13 @@ class Provenance(_Checked):
     cells_per_device: Positive | None = None
 
 
+class Health(_Checked):
+    """How the training went; the numbers behind the marks are in :mod:`results.health`."""
+
+    __pydantic_extra__: dict[str, Number | None] = Field(init=False)
+    marks: list[Text]
+
+
 class Result(_Checked):
     """``result.json`` of a finished cell."""
 
@@ -142,7 +149,7 @@ class Result(_Checked):
     images_per_second: Amount | None
     peak_memory_mb: Amount | None
     provenance: Provenance
-    health: dict[Text, Fact | list[Fact]] | None = None
+    health: Health | None = None
     started_at: Text
     finished_at: Text
     sha256: dict[Name, Digest]

@@ -24,7 +24,7 @@ FACTS = {
     "n_test": 40,
 }
 NOMINAL = np.array([200, 50, 50, 10])
-PROVENANCE = {"device": "cpu", "threads": 2, "precision": "fp32", "git_commit": "0123456789ab", "torch_version": "2"}
+PROVENANCE = {"device": "cpu", "cells_per_device": 1, "threads": 2, "precision": "fp32", "git_commit": "0123456789ab", "torch_version": "2"}
 
 
 SIMPLEX = np.linalg.svd(np.eye(4) - 0.25)[0][:, :3] * np.sqrt(4 / 3)
@@ -42,8 +42,8 @@ def facts(head: str, dim: int, seed: int, **changes: Any) -> dict[str, Any]:
     return FACTS | {"head": head, "head_label": head, "feature_dim": dim, "seed": seed} | changes
 
 
-def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
-    """Write a finished cell with ``right`` of 40 test images right; return its entry in ``grid.yaml``."""
+def write_cell(out: Path, cell: dict[str, Any], right: int, marks: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Write a finished cell with ``right`` of 40 test images right and these marks of its health; return its entry in ``grid.yaml``."""
     cell_id = f"{cell['head_label']}-{cell['feature_dim']}-{cell['seed']}-{cell['dataset']}"
     rng = np.random.default_rng(right)
     labels = np.arange(40) % 4
@@ -67,6 +67,7 @@ def write_cell(out: Path, cell: dict[str, Any], right: int) -> dict[str, Any]:
         "facts": cell,
         "class_names": ["ant", "bee", "cat", "dog"],
         "native_scale": 1.0,
+        "health": {"marks": list(marks)},
         "selections": {"last": {"epoch": 2, "train_loss": 0.5} | last, "best_test": {"epoch": 1, "train_loss": 0.7} | measured},
         "train_seconds": 1.0,
         "images_per_second": 100.0,
