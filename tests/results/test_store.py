@@ -173,7 +173,7 @@ RIGHT = {
     "whole numbers": put(*LAST, "top1", value=1),
     "answers": put(*LAST, "correct", value=base64.b64encode(np.packbits(np.arange(40) % 2 == 0).tobytes()).decode()),
     "a scale of each selection": put(*LAST, "native_scale", value=3.5),
-    "health": put("health", value={"learned": True, "dead_features": 0.5, "reasons": ["loss", "spikes"]}),
+    "health": put("health", value={"dead_features": 0.5, "best_epoch": None, "marks": ["diverged", "dead features"]}),
     "cells per device": put("provenance", "cells_per_device", value=2),
     "hostile names": put("class_names", value=["<img src=x onerror=alert(1)>", "=1+1", "$_{x$", "[/x]"]),
 }
