@@ -1,5 +1,6 @@
 """Measured accuracies beside the published ones, in the shape of the published table."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,13 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
     for key, part in rows.groupby(COMPARISON, sort=False, dropna=False):
         facts = dict(zip(COMPARISON, key, strict=True))
         chosen = part[(part["selection"] == selection) | (part["status"] != "done")]
-        names = part.drop_duplicates("head_label").set_index("head_label")["head"]
+        forms = part.drop_duplicates("head_label").set_index("head_label")
         for _, row in summarise(chosen, "top1").iterrows():
-            head = names[row["head_label"]]
-            # The published number stands beside the plain head, or beside the only form of it that was trained.
-            known = _known(dataset, head, row, facts) if row["head_label"] == head or (names == head).sum() == 1 else None
+            head, options = forms.loc[row["head_label"], ["head", "head_options"]]
+            known = _known(dataset, head, row, facts, json.loads(options))
+            # A number of the head as such stands beside the plain head, or beside the only form of it that was trained.
+            if known is None and (row["head_label"] == head or (forms["head"] == head).sum() == 1):
+                known = _known(dataset, head, row, facts, None)
             found.append(_number(row, known, facts, varied))
     tidy = pd.DataFrame(found)
     if not tidy["published"].notna().any():
@@ -66,8 +69,9 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
     return Table(name, caption, cells, means.eq(means.max()), tidy)
 
 
-def _known(dataset: str, head: str, row: pd.Series, facts: dict[str, Any]) -> pd.Series | None:
-    return published.find(dataset.partition("(")[0], head, int(row["feature_dim"]), float(facts["imbalance_factor"]), str(facts["backbone"]))
+def _known(dataset: str, head: str, row: pd.Series, facts: dict[str, Any], options: dict[str, Any] | None) -> pd.Series | None:
+    name = dataset.partition("(")[0]
+    return published.find(name, head, int(row["feature_dim"]), float(facts["imbalance_factor"]), str(facts["backbone"]), options)
 
 
 def _number(row: pd.Series, known: pd.Series | None, facts: dict[str, Any], varied: list[str]) -> dict[str, Any]:

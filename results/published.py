@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,7 +21,8 @@ def load() -> pd.DataFrame:
 
     Returns:
         Columns ``dataset, imbalance_factor, backbone, d, head, metric, value, std, n, selection, source, evidence, flag, note, table``: values in percent;
-        ``d``, ``imbalance_factor``, ``std`` and ``n`` are missing where the source does not say; ``table`` is the file, named after the paper's head.
+        ``head`` is a head's name, or ``name(option=value, ...)`` where a number is of one form of it; ``d``, ``imbalance_factor``, ``std`` and ``n`` are
+        missing where the source does not say; ``table`` is the file, named after the paper's head or the study.
     """
     parts = [pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in ("d", "imbalance_factor", "std", "n")}) for path in _files()]
     rows = pd.concat([part.assign(table=path.stem) for path, part in zip(_files(), parts, strict=True)], ignore_index=True)
@@ -31,7 +33,7 @@ def _files() -> list[Path]:
     return sorted(FOLDER.glob("*.csv"))
 
 
-def find(dataset: str, head: str, feature_dim: int, imbalance_factor: float, backbone: str) -> pd.Series | None:
+def find(dataset: str, head: str, feature_dim: int, imbalance_factor: float, backbone: str, options: dict[str, Any] | None = None) -> pd.Series | None:
     """Return the published top-1 accuracy that a measured one stands beside, or None.
 
     Of several, one of the same backbone, without a flag that makes it unusable, and from the head's own paper is preferred, in this order.
@@ -42,9 +44,11 @@ def find(dataset: str, head: str, feature_dim: int, imbalance_factor: float, bac
         feature_dim: d; a number without a dimension stands for any.
         imbalance_factor: n_max / n_min.
         backbone: label of the measured backbone.
+        options: of the measured head, for numbers that are of this form of it only; without them, numbers of the head as such.
     """
     rows = load()
-    rows = rows[(rows["dataset"] == dataset) & (rows["head"] == head) & (rows["metric"] == "top1") & (rows["imbalance_factor"] == imbalance_factor)]
+    rows = rows[rows["head"].map(lambda name: _stands_for(name, head, options))]
+    rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == "top1") & (rows["imbalance_factor"] == imbalance_factor)]
     rows = rows[(rows["d"] == feature_dim) | rows["d"].isna()]
     model = re.search(r"model=(\w+)", backbone)
     if model:
@@ -57,3 +61,12 @@ def find(dataset: str, head: str, feature_dim: int, imbalance_factor: float, bac
         foreign=rows["table"] != head,
     )
     return ranked.sort_values(["unusable", "far", "foreign"], kind="stable").iloc[0]
+
+
+def _stands_for(published: str, head: str, options: dict[str, Any] | None) -> bool:
+    """Return whether a published number's head, written ``name`` or ``name(option=value, ...)``, is this head, or with ``options`` this form of it."""
+    if options is None:
+        return published == head
+    name, form, values = published.partition("(")
+    given = dict(part.split("=") for part in values.removesuffix(")").split(", ")) if form else {}
+    return name == head and bool(given) and all(str(options.get(key)) == value for key, value in given.items())

@@ -1,5 +1,6 @@
 """Measured beside published: which published number, and the text of the cells."""
 
+import json
 import math
 from typing import Any
 
@@ -15,7 +16,7 @@ def test_every_published_number_has_a_source() -> None:
     assert (rows["source"] != "").all()
     assert rows["value"].between(0, 100).all()
     assert not rows.duplicated(["dataset", "imbalance_factor", "backbone", "d", "head", "metric", "value", "selection", "source", "note"]).any()
-    assert {"dl2pa", "hpn", "etf", "ldam", "bcl", "proco", "sbcl", "dnc", "ebv"} == set(rows["table"])
+    assert {"dl2pa", "hpn", "etf", "ldam", "bcl", "proco", "sbcl", "dnc", "ebv", "gnc"} == set(rows["table"])
 
 
 def test_what_is_wrong_is_flagged() -> None:
@@ -50,6 +51,32 @@ def test_the_number_to_stand_beside(question: tuple[str, str, int, float, str], 
     assert found["table"] == table
 
 
+@pytest.mark.parametrize(("scale", "value"), [(1.0, 41.99), (5.0, 73.95), (6.0, 73.94), (7.0, 74.14), (10.0, 70.83), (16.0, None)])
+def test_a_number_of_one_form_of_a_head_stands_beside_that_form_only(scale: float, value: float | None) -> None:
+    question = ("cifar100", "psc-cosine", 10, 1, "fast_convnet")
+    found = published.find(*question, {"scale": scale, "loss_scale": 1.0})
+    assert (None if found is None else found["value"]) == value
+    assert published.find(*question) is None
+    assert published.find("cifar100", "psc", 10, 1, "fast_convnet", {"scale": scale}) is None
+
+
+def test_the_scales_of_the_collapse_study_in_a_table() -> None:
+    forms = {"psc-cosine": 1.0, "psc-cosine(scale=5.0)": 5.0, "psc-cosine(scale=16.0)": 16.0}
+    made = pd.concat(
+        [
+            rows([("psc-cosine", 10, 1.0, [0.25])], head_options=json.dumps({"scale": scale, "learnable_scale": False})).assign(head_label=label)
+            for label, scale in forms.items()
+        ]
+    )
+    (table,) = beside.tables(made, "last")
+    assert table.cells["d = 10"].to_dict() == {
+        "psc-cosine": "25.00 / 41.99 (-16.99)",
+        "psc-cosine(scale=5.0)": "25.00 / 73.95 (-48.95)",
+        "psc-cosine(scale=16.0)": "25.00",
+    }
+    assert "NC_test.csv" in table.caption
+
+
 @pytest.mark.parametrize(
     "question", [("digits", "psc", 2, 1, "fast_convnet"), ("cifar100", "hpn", 7, 1, "resnet32"), ("imagenet", "dl2pa", 512, 1, "timm(model=vit)")]
 )
@@ -58,7 +85,16 @@ def test_where_nothing_is_published(question: tuple[str, str, int, float, str]) 
 
 
 def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> pd.DataFrame:
-    base = {"dataset": "cifar100", "backbone": "fast_convnet", "recipe": "fast", "projection": "linear", "protocol": "holdout-0.1", "selection": "last"} | facts
+    base = {
+        "dataset": "cifar100",
+        "backbone": "fast_convnet",
+        "recipe": "fast",
+        "projection": "linear",
+        "protocol": "holdout-0.1",
+        "selection": "last",
+        "head_options": "{}",
+    }
+    base |= facts
     found = []
     for head, dim, imbalance, values in entries:
         for seed, value in enumerate(values):
