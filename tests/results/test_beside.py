@@ -85,7 +85,7 @@ def test_where_nothing_is_published(question: tuple[str, str, int, float, str]) 
 
 
 def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> pd.DataFrame:
-    base = {
+    base: dict[str, object] = {
         "dataset": "cifar100",
         "backbone": "fast_convnet",
         "recipe": "fast",
