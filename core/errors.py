@@ -39,7 +39,8 @@ def one_line(error: ValidationError, model: type[BaseModel], place: str) -> str:
         return f"{place}: unknown key '{'.'.join(path)}'; {suggest(path[-1], _keys(model, path[:-1]))}"
     if problem["type"] == "missing":
         return f"{where}: required, but missing"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r})"
+    hint = ", which in quotes would be one" if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float) else ""
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r}{hint})"
 
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:

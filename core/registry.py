@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic_core import to_json
 
 from core.errors import UserError, one_line, suggest
 
@@ -40,7 +41,7 @@ class Entry(Generic[T]):
             for p in parameters
             if p.kind is p.KEYWORD_ONLY
         }
-        return create_model(f"{self.name} options", __config__=ConfigDict(extra="forbid"), **fields)
+        return create_model(f"{self.name} options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
     def resolve(self, options: dict[str, Any], place: str) -> dict[str, Any]:
         """Check options and fill in the defaults.
@@ -56,7 +57,8 @@ class Entry(Generic[T]):
             UserError: for an unknown option or a value of the wrong type.
         """
         try:
-            return self.options_model(**options).model_dump(mode="json")
+            # As JSON, where strict means: no text or boolean for a number, but a list for a tuple and a text for a path.
+            return self.options_model.model_validate_json(to_json(options, inf_nan_mode="constants", fallback=str), strict=True).model_dump(mode="json")
         except ValidationError as error:
             raise UserError(one_line(error, self.options_model, place)) from None
 

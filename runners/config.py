@@ -3,49 +3,49 @@
 import hashlib
 import itertools
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from backbones import BACKBONES
+from core import yaml_files
 from core.errors import UserError, one_line, suggest
+from core.numbers import Count, Number, Seed
 from data import DATASETS
 from heads import HEADS
 from runners import recipes
+from runners.choices import Based, Choice, Named, Placed, based, label
+from runners.matching import matching
 from runners.recipes import Recipe, Strict
 
 FOLDER = Path(__file__).parent / "grids"
+# The name of a grid is the name of its folder. Of derived grids it has some more letters.
+LONGEST = 100
+DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 
 
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
+def folder_name(name: str) -> str:
+    """Return the name of a grid, if it can be the name of a folder everywhere.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name) or name.endswith("."):
+        raise ValueError("a grid's name consists of letters, digits and . _ + -, begins with a letter or digit, and does not end with a dot")
+    if len(name) > LONGEST:
+        raise ValueError(f"a grid's name has at most {LONGEST} letters, this has {len(name)}")
+    if name.lower() == "cells" or name.lower().partition(".")[0] in DEVICES:
+        raise ValueError(f"the name '{name}' is reserved; did you mean '{name}-grid'?")
+    return name
 
 
-class Choice(BaseModel):
-    """A name with options: ``psc``, ``{name: hpn, loss_scale: 4}`` or, for a recipe, ``{base: fast, epochs: 12}``."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-    name: str
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options as the user gave them."""
-        return dict(self.model_extra or {})
-
-
-def _based(value: Any) -> Any:
-    if isinstance(value, dict) and "base" in value and "name" not in value:
-        return {"name": value["base"]} | {key: field for key, field in value.items() if key != "base"}
-    return _named(value)
-
-
-Named = Annotated[Choice, BeforeValidator(_named)]
-Based = Annotated[Choice, BeforeValidator(_based)]
 Some = Field(min_length=1)
-ImbalanceFactor = Annotated[float, Field(ge=1)]
+ImbalanceFactor = Annotated[Number, Field(ge=1)]
+ValFraction = Annotated[Number, Field(ge=0, lt=1)]
+Name = Annotated[str, AfterValidator(folder_name)]
 
 
 class Axes(Strict):
@@ -53,15 +53,15 @@ class Axes(Strict):
 
     dataset: Annotated[tuple[Named, ...], Some]
     head: Annotated[tuple[Named, ...], Some]
-    feature_dim: Annotated[tuple[PositiveInt, ...], Some]
+    feature_dim: Annotated[tuple[Count, ...], Some]
     backbone: Annotated[tuple[Named, ...], Some] = (Choice(name="fast_convnet"),)
     recipe: Annotated[tuple[Based, ...], Some] | None = None
     imbalance_factor: Annotated[tuple[ImbalanceFactor, ...], Some] = (1,)
-    seed: Annotated[tuple[NonNegativeInt, ...], Some] = (0,)
+    seed: Annotated[tuple[Seed, ...], Some] = (0,)
 
 
-class Override(Strict):
-    """Cells whose fields equal ``where`` get the values of ``set``; options are dotted (``head.loss_scale``, ``recipe.lr``, ``backbone.model``)."""
+class Override(Placed, Strict):
+    """Cells that match ``where``, as :mod:`runners.matching` says, get the values of ``set``; options are dotted (``head.loss_scale``, ``recipe.lr``)."""
 
     where: dict[str, Any]
     set: dict[str, Any]
@@ -83,14 +83,14 @@ class Grid(Strict):
         overrides: exceptions.
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+    name: Name
     description: str = ""
     recipe: Based = Choice(name="fast")
     projection: Literal["linear", "none"] = "linear"
-    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    split_seed: NonNegativeInt = 0
+    val_fraction: ValFraction = 0.1
+    split_seed: Seed = 0
     imbalance_profile: Literal["exp", "step"] = "exp"
-    imbalance_seed: NonNegativeInt = 0
+    imbalance_seed: Seed = 0
     axes: Axes
     overrides: tuple[Override, ...] = ()
 
@@ -110,7 +110,7 @@ class Cell(Strict):
     backbone_options: dict[str, Any]
     backbone_label: str
     projection: Literal["linear", "none"]
-    feature_dim: PositiveInt
+    feature_dim: Count
     head: str
     head_version: int
     head_options: dict[str, Any]
@@ -120,7 +120,7 @@ class Cell(Strict):
     recipe_label: str
     val_fraction: float
     split_seed: int
-    seed: int
+    seed: Seed
     precision: Literal["auto", "fp32", "bf16"]
 
     def cell_id(self, data: str) -> str:
@@ -142,16 +142,6 @@ def _contents(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def label(name: str, options: dict[str, Any], defaults: dict[str, Any]) -> str:
-    """Return the name with the options that differ from the defaults: ``hpn(loss_scale=4.0)``."""
-    differing = [f"{key}={_short(value)}" for key, value in sorted(options.items()) if value != defaults.get(key)]
-    return f"{name}({', '.join(differing)})" if differing else name
-
-
-def _short(value: Any) -> str:
-    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
 def grid_names() -> list[str]:
     """Return the names of the grids that come with the harness."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -170,57 +160,63 @@ def read_grid(name_or_file: str) -> tuple[dict[str, Any], str]:
         raise UserError(f"unknown grid '{name_or_file}'; {suggest(name_or_file, grid_names())} (or a .yaml file)")
     elif not path.is_file():
         raise UserError(f"there is no grid file {path}")
-    try:
-        contents = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a YAML file ({' '.join(str(error).split())})") from None
+    place = f"grid {path.name}"
+    contents = yaml_files.read(path, place)
     if not isinstance(contents, dict):
-        raise UserError(f"{path}: not a mapping of keys to values")
-    return contents, f"grid {path.name}"
+        raise UserError(f"{place}: not a mapping of keys to values")
+    return contents, place
 
 
 def parse_grid(contents: dict[str, Any], place: str) -> Grid:
     """Validate a grid file's contents.
 
     Raises:
-        UserError: naming the wrong key or value.
+        UserError: naming the wrong key or value, and its line where it came from a file.
     """
     try:
         return Grid.model_validate(contents)
     except ValidationError as error:
-        raise UserError(one_line(error, Grid, place)) from None
+        line = yaml_files.line_of(contents, error.errors()[0]["loc"])
+        raise UserError(one_line(error, Grid, place) + (f" (line {line})" if line else "")) from None
 
 
-def expand(grid: Grid, precision: str) -> list[Cell]:
+def expand(grid: Grid, precision: str, place: str | None = None, *, derived: bool = False) -> list[Cell]:
     """Return the cells of a grid: the product of its axes, then its overrides; every name and option is resolved.
 
     Seeds vary slowest, so that a whole table with one seed stands before the next seed begins.
 
+    Args:
+        grid: as it was parsed.
+        precision: of every cell.
+        place: of the grid, for messages.
+        derived: from a grid that expands; an override that now matches no cell is left out.
+
     Raises:
-        UserError: for an unknown name, option or field, or two equal cells.
+        UserError: for an unknown name, option or field, an override that matches no cell, or two equal cells.
     """
-    place = f"grid '{grid.name}'"
-    chosen = grid.axes.recipe or (grid.recipe,)
-    cells = []
+    place = place or f"grid '{grid.name}'"
     axes = grid.axes
-    for dataset, imbalance, backbone, recipe, seed, dim, head in itertools.product(
-        axes.dataset, axes.imbalance_factor, axes.backbone, chosen, axes.seed, axes.feature_dim, axes.head
-    ):
-        raw: dict[str, Any] = {
-            "dataset": {"name": dataset.name, **dataset.options},
-            "imbalance_factor": imbalance,
-            "backbone": {"name": backbone.name, **backbone.options},
-            "recipe": {"name": recipe.name, **recipe.options},
-            "head": {"name": head.name, **head.options},
-            "feature_dim": dim,
-            "seed": seed,
-            "projection": grid.projection,
-        }
-        for override in grid.overrides:
-            _apply(override, raw, place)
-        cells.append(_resolve(raw, grid, precision, place))
+    names = ("dataset", "imbalance_factor", "backbone", "recipe", "seed", "feature_dim", "head")
+    values = (axes.dataset, axes.imbalance_factor, axes.backbone, axes.recipe or (grid.recipe,), axes.seed, axes.feature_dim, axes.head)
+    raw = [dict(zip(names, point, strict=True)) | {"projection": grid.projection} for point in itertools.product(*values)]
+    cells = [_resolve(fields, grid, precision, place) for fields in raw]
+    for override in grid.overrides:
+        with override.placed():
+            for number in matching(cells, override.where, f"{place}, overrides.where", needed=not derived):
+                raw[number] = _overridden(raw[number], override.set, place)
+                cells[number] = _resolve(raw[number], grid, precision, place)
+    _check_losses(cells, place)
     _refuse_doubles(cells, place)
     return cells
+
+
+def _check_losses(cells: list[Cell], place: str) -> None:
+    """Refuse a recipe's factor on a loss that no head has, with its default options or those of its cells."""
+    losses = {HEADS.get(name).target.loss_name() for name in HEADS.names()}
+    losses |= {HEADS.get(head).target.loss_name(**json.loads(options)) for head, options in {(cell.head, json.dumps(cell.head_options)) for cell in cells}}
+    for cell in cells:
+        for name in cell.recipe.loss_scale.keys() - losses:
+            raise UserError(f"{place}, recipe '{cell.recipe_label.partition('(')[0]}': loss_scale: unknown loss '{name}'; {suggest(name, losses)}")
 
 
 def _refuse_doubles(cells: list[Cell], place: str) -> None:
@@ -234,66 +230,60 @@ def _refuse_doubles(cells: list[Cell], place: str) -> None:
         seen.add(identity)
 
 
-def _apply(override: Override, raw: dict[str, Any], place: str) -> None:
-    for key, wanted in override.where.items():
-        outer, _, inner = key.partition(".")
-        if outer not in raw or (inner and not isinstance(raw[outer], dict)):
-            raise UserError(f"{place}, overrides.where: unknown key '{key}'; {suggest(str(key), raw)}")
-        value = raw[outer]
-        value = value.get(inner or "name") if isinstance(value, dict) else value
-        if value not in (wanted if isinstance(wanted, list) else [wanted]):
-            return
-    for path, value in override.set.items():
+def _overridden(raw: dict[str, Any], changes: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return a cell's fields with what an override sets."""
+    fields = dict(raw)
+    for path, value in changes.items():
         outer, _, inner = path.partition(".")
-        if outer not in raw or (inner and not isinstance(raw[outer], dict)):
-            raise UserError(f"{place}, overrides.set: unknown key '{path}'; known: head.OPTION, backbone.OPTION, recipe.FIELD, recipe, projection")
-        if inner:
-            raw[outer] = raw[outer] | {inner: value}
-        elif isinstance(raw[outer], dict):
-            try:
-                choice = Choice.model_validate(_based(value))
-            except ValidationError as error:
-                raise UserError(one_line(error, Choice, f"{place}, overrides.set: {path}")) from None
-            # Another recipe keeps what the grid changed of the first one; another head or backbone has other options.
-            kept = raw[outer] if outer == "recipe" else {}
-            raw[outer] = kept | {"name": choice.name} | choice.options
-        else:
-            raw[outer] = value
+        old = fields.get(outer)
+        if outer not in fields or (inner and not isinstance(old, Choice)):
+            known = [*fields, *(f"{name}.OPTION" for name, field in fields.items() if isinstance(field, Choice))]
+            raise UserError(f"{place}, overrides.set: unknown key '{path}'; {suggest(path, known)}")
+        try:
+            fields[outer] = _replaced(old, outer, inner, value) if isinstance(old, Choice) else value
+        except ValidationError as error:
+            raise UserError(one_line(error, Choice, f"{place}, overrides.set: {path}")) from None
+    return fields
+
+
+def _replaced(old: Choice, outer: str, inner: str, value: Any) -> Choice:
+    if inner:
+        return old.changed({inner: value})
+    choice = Choice.model_validate(based(value))
+    # Another recipe keeps what the grid changed of the first one; another head or backbone has other options.
+    return choice.changed(old.options | choice.options) if outer == "recipe" else choice
 
 
 def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cell:
-    recipe_fields, backbone_options, head_options, dataset_options = (dict(raw[key]) for key in ("recipe", "backbone", "head", "dataset"))
-    recipe_name = recipe_fields.pop("name")
-    recipe, unchanged = recipes.load(recipe_name, recipe_fields, place), recipes.load(recipe_name, {}, place)
-    backbone, head, dataset = BACKBONES.get(backbone_options.pop("name")), HEADS.get(head_options.pop("name")), DATASETS.get(dataset_options.pop("name"))
-    losses = {HEADS.get(name).target.loss_name() for name in HEADS.names()}
-    for name in recipe.loss_scale.keys() - losses:
-        raise UserError(f"{place}, recipe '{recipe_name}': loss_scale: unknown loss '{name}'; {suggest(name, losses)}")
-    head_place, backbone_place = f"{place}, head '{head.name}'", f"{place}, backbone '{backbone.name}'"
-    loss = head.target.loss_name(**head.resolve(head_options, head_place))
+    chosen: Choice = raw["recipe"]
+    with chosen.placed():
+        recipe = recipes.load(chosen.name, chosen.options, place)
+    unchanged = recipes.load(chosen.name, {}, place)
+    dataset, backbone, head = DATASETS.get(raw["dataset"].name), BACKBONES.get(raw["backbone"].name), HEADS.get(raw["head"].name)
+    dataset_options, dataset_label = raw["dataset"].resolve(dataset, f"{place}, data set '{dataset.name}'")
+    backbone_options, backbone_label = raw["backbone"].resolve(backbone, f"{place}, backbone '{backbone.name}'")
+    head_place = f"{place}, head '{head.name}'"
+    loss = head.target.loss_name(**raw["head"].resolve(head, head_place)[0])
     given = {"loss_scale": recipe.loss_scale[loss]} if loss in recipe.loss_scale and "loss_scale" in head.options_model.model_fields else {}
-    head_defaults, backbone_defaults = head.resolve(given, head_place), backbone.resolve({}, backbone_place)
-    head_options, backbone_options = head.resolve(given | head_options, head_place), backbone.resolve(backbone_options, backbone_place)
-    dataset_place = f"{place}, data set '{dataset.name}'"
-    dataset_defaults, dataset_options = dataset.resolve({}, dataset_place), dataset.resolve(dataset_options, dataset_place)
+    head_options, head_label = raw["head"].resolve(head, head_place, given, named=head.target.named)
     fields = {
         "dataset": dataset.name,
         "dataset_version": dataset.version,
         "dataset_options": dataset_options,
-        "dataset_label": label(dataset.name, dataset_options, dataset_defaults),
+        "dataset_label": dataset_label,
         "imbalance_profile": grid.imbalance_profile,
         "imbalance_seed": grid.imbalance_seed,
         "backbone": backbone.name,
         "backbone_version": backbone.version,
         "backbone_options": backbone_options,
-        "backbone_label": label(backbone.name, backbone_options, backbone_defaults),
+        "backbone_label": backbone_label,
         "head": head.name,
         "head_version": head.version,
         "head_options": head_options,
         "head_files": {option: _contents(path) for option, path in head.target.files(**head_options).items()},
-        "head_label": label(head.name, head_options, {key: value for key, value in head_defaults.items() if key not in head.target.named}),
+        "head_label": head_label,
         "recipe": recipe,
-        "recipe_label": label(recipe_name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
+        "recipe_label": label(chosen.name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
         "val_fraction": grid.val_fraction,
         "split_seed": grid.split_seed,
         "precision": precision,

@@ -77,12 +77,14 @@ def prepare(
         UserError: for anything that is wrong with them.
     """
     contents, place = config.read_grid(grid)
-    config.parse_grid(contents, place)
+    written = config.parse_grid(contents, place)
     contents = selection.derive(contents, selection.assignments(changes, "--set"), name)
     if precision != "auto" and name is None:
         contents["name"] = f"{contents['name']}+{precision}"
     parsed = config.parse_grid(contents, place)
-    cells = config.expand(parsed, precision)
+    if changes and written.overrides:
+        config.expand(written, precision, place)
+    cells = config.expand(parsed, precision, place, derived=bool(changes))
     chosen = {id(cell) for cell in selection.choose(cells, selection.assignments(where, "--where"))}
     root = data_folder(data)
     team, threads = hardware.share(workers, threads, len(cells), device)

@@ -1,28 +1,19 @@
 """Recipes: optimiser, schedule, epochs, batches and augmentation, each a YAML file in ``runners/recipes/``."""
 
 import dataclasses
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from core import yaml_files
 from core.errors import UserError, one_line, suggest
+from core.numbers import Count, Few, Flag, NonNegative, Number, Positive
 from data.augment import Augmentation
 
 FOLDER = Path(__file__).parent / "recipes"
-Fraction = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
 Policy = Annotated[str, BeforeValidator(lambda value: value or ""), Field(pattern=r"^(|trivial|(rand|augmix)-[a-z0-9.-]+|original|originalr|v0|v0r|3a)$")]
 
 
@@ -47,23 +38,23 @@ class MultiStep(Strict):
 
     name: Literal["multi_step"]
     milestones: tuple[Fraction, ...]
-    gamma: PositiveFloat
-    warmup_epochs: NonNegativeInt = 0
+    gamma: Positive
+    warmup_epochs: Few = 0
 
 
 class Cosine(Strict):
     """Rise linearly from ``warmup_start`` x lr to lr in the first ``warmup_epochs``, then fall as a cosine to zero; stepwise."""
 
     name: Literal["cosine"]
-    warmup_epochs: NonNegativeInt = 0
-    warmup_start: Annotated[float, Field(gt=0, le=1)] = 0.01
+    warmup_epochs: Few = 0
+    warmup_start: Annotated[Number, Field(gt=0, le=1)] = 0.01
 
 
 class Normalisation(Strict):
     """Mean and standard deviation per channel, of pixels in [0, 1], that images are normalised by."""
 
-    mean: tuple[float, ...]
-    std: tuple[PositiveFloat, ...]
+    mean: tuple[Number, ...]
+    std: tuple[Positive, ...]
 
 
 class Recipe(Strict):
@@ -83,25 +74,25 @@ class Recipe(Strict):
         loss_scale: default of the option of that name by the head's loss, since squared losses have another natural size than cross-entropy.
     """
 
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    drop_last: bool
+    epochs: Count
+    batch_size: Count
+    drop_last: Flag
     optimiser: Literal["sgd", "adamw"] = "sgd"
-    lr: PositiveFloat
-    momentum: NonNegativeFloat
-    nesterov: bool
-    weight_decay: NonNegativeFloat
+    lr: Positive
+    momentum: NonNegative
+    nesterov: Flag
+    weight_decay: NonNegative
     schedule: Annotated[OneCycle | MultiStep | Cosine, Field(discriminator="name")]
-    pad: NonNegativeInt
-    flip: bool
-    cutout: NonNegativeInt = 0
-    mixup: NonNegativeFloat = 0.0
-    cutmix: NonNegativeFloat = 0.0
+    pad: Few
+    flip: Flag
+    cutout: Few = 0
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
     policy: Policy = ""
-    color_jitter: NonNegativeFloat = 0.0
-    random_erasing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    color_jitter: NonNegative = 0.0
+    random_erasing: Annotated[Number, Field(ge=0, le=1)] = 0.0
     normalisation: Normalisation | None = None
-    loss_scale: dict[str, PositiveFloat] = {}
+    loss_scale: dict[str, Positive] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
@@ -136,8 +127,12 @@ def load(name: str, changes: dict[str, Any], place: str) -> Recipe:
     """
     if name not in names():
         raise UserError(f"{place}: unknown recipe '{name}'; {suggest(name, names())}")
-    fields = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
-    return change(Recipe(**fields), changes, f"{place}, recipe '{name}'")
+    return change(_shipped(name), changes, f"{place}, recipe '{name}'")
+
+
+@cache
+def _shipped(name: str) -> Recipe:
+    return Recipe(**yaml_files.read(FOLDER / f"{name}.yaml", f"recipe {name}.yaml"))
 
 
 def change(recipe: Recipe, changes: dict[str, Any], place: str) -> Recipe:

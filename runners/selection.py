@@ -1,13 +1,15 @@
 """``--set`` and ``--where``: changing a grid from the command line, and choosing among its cells."""
 
+import re
 from typing import Any
 
-import yaml
-
+from core import yaml_files
 from core.errors import UserError, suggest
 from runners.config import Axes, Cell, Grid, digest
+from runners.matching import matching
 
-FILTERS = ("dataset", "imbalance_factor", "backbone", "recipe", "head", "feature_dim", "seed")
+# A comma that is not inside of brackets, as those of hpn(loss_scale=2, prototypes=uniform) are.
+COMMA = re.compile(r",(?![^()]*\))")
 
 
 def assignments(words: list[str], option: str) -> dict[str, Any]:
@@ -23,11 +25,10 @@ def assignments(words: list[str], option: str) -> dict[str, Any]:
             raise UserError(f"{option}: '{word}' is not of the form key=value")
         if key in parsed:
             raise UserError(f"{option}: '{key}' is given twice")
-        try:
-            value = yaml.safe_load(text)
-            parsed[key] = [yaml.safe_load(part) for part in text.split(",")] if isinstance(value, str) and "," in text else value
-        except yaml.YAMLError:
-            raise UserError(f"{option}: cannot read the value of '{word}'") from None
+        place = f"{option}: cannot read the value of '{word}'"
+        value = yaml_files.value(text, place)
+        parts = COMMA.split(text) if isinstance(value, str) and text[0] not in "'\"" else []
+        parsed[key] = [yaml_files.value(part, place) for part in parts] if len(parts) > 1 else value
     return parsed
 
 
@@ -49,8 +50,7 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
             derived["axes"] = dict(derived.get("axes") or {}) | {inner: value if isinstance(value, list) else [value]}
         elif outer == "recipe" and inner:
             if "recipe" in (derived.get("axes") or {}):
-                axis = derived["axes"]["recipe"]
-                derived["axes"] = derived["axes"] | {"recipe": [_changed_recipe(recipe, inner, value) for recipe in axis]}
+                derived["axes"] = derived["axes"] | {"recipe": [_changed_recipe(recipe, inner, value) for recipe in derived["axes"]["recipe"]]}
             else:
                 derived["recipe"] = _changed_recipe(derived.get("recipe", "fast"), inner, value)
         elif not inner and outer in Grid.model_fields and outer not in {"name", "axes", "overrides"}:
@@ -58,39 +58,22 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
         else:
             known = [f"axes.{axis}" for axis in Axes.model_fields] + ["recipe.FIELD", *sorted(set(Grid.model_fields) - {"name", "axes", "overrides"})]
             raise UserError(f"--set: unknown key '{path}'; {suggest(path, known)}")
-    if name:
+    if name is not None:
         derived["name"] = name
     elif changes:
         derived["name"] = f"{contents.get('name')}+{digest(changes, 6)}"
     return derived
 
 
-def _changed_recipe(recipe: Any, field: str, value: Any) -> dict[str, Any]:
-    return ({"base": recipe} if isinstance(recipe, str) else dict(recipe)) | {field: value}
+def _changed_recipe(recipe: Any, field: str, value: Any) -> Any:
+    # What is neither a name nor a mapping is left as it is, for the check of the whole grid to refuse.
+    return ({"base": recipe} if isinstance(recipe, str) else recipe) | {field: value} if isinstance(recipe, str | dict) else recipe
 
 
 def choose(cells: list[Cell], where: dict[str, Any]) -> list[Cell]:
-    """Return the cells whose fields are among the values wanted; a head, backbone or recipe may be named with or without its options.
+    """Return the cells that ``--where`` means, see :func:`runners.matching.matching`.
 
     Raises:
-        UserError: for an unknown field, or a value that no cell has.
+        UserError: for an unknown field, or values that no cell has.
     """
-    for key, wanted in where.items():
-        if key not in FILTERS:
-            raise UserError(f"--where: unknown key '{key}'; {suggest(key, FILTERS)}")
-        values = wanted if isinstance(wanted, list) else [wanted]
-        present = set().union(*(_values(cell, key) for cell in cells))
-        for value in map(_text, values):
-            if value not in present:
-                raise UserError(f"--where: no cell has {key} '{value}'; {suggest(value, present)}")
-        cells = [cell for cell in cells if _values(cell, key) & set(map(_text, values))]
-    return cells
-
-
-def _values(cell: Cell, key: str) -> set[str]:
-    names = {_text(getattr(cell, f"{key}_label", getattr(cell, key)))}
-    return names | {_text(getattr(cell, key)) if key != "recipe" else cell.recipe_label.partition("(")[0]}
-
-
-def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return [cells[number] for number in matching(cells, where, "--where")]

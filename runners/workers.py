@@ -90,7 +90,7 @@ def _work(job: Job, number: int, pipe: Connection) -> None:
         for path in job.plugins:
             plugins.load(path)
         machine = hardware.set_up(job.device, job.threads, job.precision, number)
-        cells = config.expand(config.parse_grid(job.contents, job.place), job.precision)
+        cells = config.expand(config.parse_grid(job.contents, job.place), job.precision, job.place, derived=True)
         planned = [p for p in plan.make(cells, job.root, machine) if p.cell_id in job.cell_ids]
         schedule.run(planned, job.out, machine, sender, keep_weights=job.keep_weights)
         sender.send("ended")

@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import PositiveFloat
 
+from core.batch import DataInfo
 from core.errors import UserError
+from heads import HEADS
 from runners import config, recipes
 from runners.config import expand, parse_grid
+from tests.heads.throwaway import ThrowawayHead
 from tests.runners.helpers import QUICK, cell, cells, grid
 
 
@@ -246,3 +250,87 @@ def test_every_scientific_field_counts_and_nothing_else_is_there() -> None:
     assert len(set(ids)) == len(ids)
     for name in labels:
         assert base.model_copy(update={name: "other"}).cell_id("data") == base.cell_id("data")
+
+
+@pytest.mark.parametrize("value", [True, "5", 5.0, None, 10**12, float("inf"), float("nan"), [5]])
+@pytest.mark.parametrize("key", ["feature_dim", "seed"])
+def test_a_whole_number_is_one_and_bounded(key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"^grid tiny: axes.{key}.0: "):
+        cells(axes={key: [value]})
+
+
+@pytest.mark.parametrize("value", [True, "0.1", float("inf"), float("nan"), None])
+@pytest.mark.parametrize(
+    "changes", [{"axes": {"imbalance_factor": ["?"]}}, {"val_fraction": "?"}, *({"recipe": QUICK | {key: "?"}} for key in ("lr", "momentum"))]
+)
+def test_a_number_is_one_and_finite(changes: dict[str, Any], value: Any) -> None:
+    def filled(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: filled(inner) for key, inner in part.items()}
+        return [filled(item) for item in part] if isinstance(part, list) else value if part == "?" else part
+
+    with pytest.raises(UserError, match=r"\(got "):
+        cells(**filled(changes))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *[{"epochs": value} for value in (True, 2.0, "2", 10**7)],
+        *[{"batch_size": 10**12}, {"flip": 1}, {"flip": "yes"}, {"drop_last": "true"}, {"pad": True}, {"pad": 10**6}],
+        *[{"loss_scale": {"squared-cosine": value}} for value in (True, float("inf"), "8")],
+        *[{"schedule": {"name": "one_cycle", "warmup": True}}, {"schedule": {"name": "multi_step", "milestones": ["0.5"], "gamma": 0.1}}],
+        {"normalisation": {"mean": [float("nan")], "std": [1]}},
+    ],
+)
+def test_a_recipe_takes_nothing_in_place_of_a_number(recipe: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"recipe 'fast': .*\(got "):
+        cells(recipe=QUICK | recipe)
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"head": [{"name": "hpn", "loss_scale": float("inf")}]}, "head 'hpn': loss_scale: .*finite"),
+        ({"head": [{"name": "hpn", "loss_scale": True}]}, "head 'hpn': loss_scale: "),
+        ({"head": [{"name": "hpn", "loss_scale": "4"}]}, "head 'hpn': loss_scale: "),
+        ({"head": [{"name": "hpn", "prototype_seed": 1.0}]}, "head 'hpn': prototype_seed: "),
+        ({"head": [{"name": "etf", "batch_norm": 1}]}, "head 'etf': batch_norm: "),
+        ({"head": [{"name": "etf", "batch_norm": "yes"}]}, "head 'etf': batch_norm: "),
+        ({"head": [{"name": "hpn", "prototypes": 3}]}, "head 'hpn': prototypes: .*in quotes"),
+        ({"backbone": [{"name": "fast_convnet", "widths": [4, True, 8]}]}, "backbone 'fast_convnet': widths.1: "),
+        ({"backbone": [{"name": "fast_convnet", "widths": [4, 6.0, 8]}]}, "backbone 'fast_convnet': widths.1: "),
+        ({"dataset": [{"name": "folder", "size": True}]}, "data set 'folder': size: "),
+        ({"dataset": [{"name": "folder", "path": 10}]}, "data set 'folder': path: "),
+    ],
+)
+def test_an_option_takes_nothing_in_place_of_its_type(axes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        cells(axes=axes)
+
+
+@pytest.mark.parametrize(
+    "name", ["cells", "Cells", "con", "NUL", "com1", "aux.txt", "a.", "..", ".a", "../x", "/x", "a/b", "a\\b", "a b", "", "a\n", "é", "x" * 101, "-a"]
+)
+def test_a_name_that_is_no_folder_everywhere_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="^grid tiny: name: "):
+        cells(name=name)
+
+
+def test_a_loss_that_an_option_reaches_may_have_a_factor() -> None:
+    class TwoLosses(ThrowawayHead):
+        def __init__(self, info: DataInfo, feature_dim: int, *, loss: str = "cross-entropy", loss_scale: PositiveFloat = 1.0) -> None:
+            super().__init__(info, feature_dim)
+
+        @classmethod
+        def loss_name(cls, *, loss: str = "cross-entropy", **hyperparameters: Any) -> str:
+            return loss
+
+    HEADS.register("two-losses", version=1)(TwoLosses)
+    try:
+        head, recipe = {"name": "two-losses", "loss": "balanced-softmax"}, QUICK | {"loss_scale": {"balanced-softmax": 2}}
+        assert [c.head_options.get("loss_scale") for c in cells(axes={"head": ["psc", head]}, recipe=recipe)] == [1.0, 2.0]
+        with pytest.raises(UserError, match="unknown loss 'balanced-softmax'"):
+            cells(axes={"head": ["psc", "two-losses"]}, recipe=recipe)
+    finally:
+        HEADS._entries.pop("two-losses")
