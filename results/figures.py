@@ -26,8 +26,12 @@ MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"]
 def styles(head_labels: list[str]) -> dict[str, tuple[str, str]]:
     """Return a colour and a marker for each head label, a different pair for each of up to fifty; colours repeat earlier."""
     free = [number for number in range(len(PALETTE)) if number not in HEADS.values()]
-    others = [label for label in head_labels if label not in HEADS]
-    pairs = {label: (number, number) for label, number in HEADS.items()}
+    # The plain head, or else the first of its forms, has the head's own colour.
+    first: dict[str, str] = {}
+    for label in sorted(head_labels, key=lambda label: "(" in label):
+        first.setdefault(label.partition("(")[0], label)
+    pairs = {first[name]: (number, number) for name, number in HEADS.items() if name in first}
+    others = [label for label in head_labels if label not in pairs]
     for place, label in enumerate(others):
         turn, number = place // len(free), free[place % len(free)]
         pairs[label] = number, (number + turn) % len(MARKERS)

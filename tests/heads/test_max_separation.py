@@ -35,3 +35,9 @@ def test_it_has_one_dimension_only() -> None:
     supports = HEADS.get("max-separation").target.supports
     assert supports(info(10), 9) is None
     assert supports(info(10), 10) == supports(info(10), 8) == "the matrix of 10 classes has exactly 9 dimensions"
+
+
+def test_with_radius_one_it_is_the_simplex_of_reponet() -> None:
+    ours, theirs = make("max-separation", 7, 6, rho=1.0).state_dict(), make("reponet-simplex", 7, 6).state_dict()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())

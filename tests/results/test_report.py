@@ -97,6 +97,9 @@ def test_a_head_keeps_its_colour_whatever_else_is_drawn() -> None:
     alone, together = figures.styles(["dl2pa"]), figures.styles(["psc", "mine", "dl2pa", "hpn(loss_scale=2.0)"])
     assert alone["dl2pa"] == together["dl2pa"]
     assert len({colour for colour, _ in together.values()}) == 4
+    assert figures.styles(["word2vec(vectors=minilm)"])["word2vec(vectors=minilm)"] == figures.styles(["word2vec"])["word2vec"]
+    pair = figures.styles(["hpn(loss_scale=2.0)", "hpn"])
+    assert pair["hpn"] == figures.styles(["hpn"])["hpn"] != pair["hpn(loss_scale=2.0)"]
 
 
 def test_no_two_heads_of_a_large_grid_look_alike() -> None:
