@@ -2,16 +2,23 @@
 
 import io
 import textwrap
+import warnings
+from collections.abc import Iterable
 
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from core import escape
 from results import tables
 
 mpl.use("Agg")
+# Names are no formulas, however many dollar signs they have.
+mpl.rcParams["text.parse_math"] = False
 
 # Seaborn's colour-blind palette; these heads keep their colour in every grid, others take the next free one.
 PALETTE = sns.color_palette("colorblind").as_hex()
@@ -101,12 +108,21 @@ def _lines(rows: pd.DataFrame, metrics: dict[str, str], across: str, description
 
 
 def encode(figure: Figure, form: str) -> bytes:
-    """Return a figure as ``png`` or ``svg``, the same bytes for the same figure."""
-    if figure.get_layout_engine() is not None:
-        # Laid out once and not again for each form: a third of a report's time, by benchmarks/report_size.py.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+    """Return a figure as ``png`` or ``svg``, the same bytes for the same figure; letters without a glyph are boxes."""
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "headbench", "svg.fonttype": "none"}):
+    with mpl.rc_context({"svg.hashsalt": "headbench", "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph .* missing")
+        for text in figure.findobj(Text):
+            text.set_text(escape.figure(text.get_text()))
+        if figure.get_layout_engine() is not None:
+            # Laid out once and not again for each form: a third of a report's time, by benchmarks/report_size.py.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         figure.savefig(buffer, format=form, dpi=150, metadata={"Date": None} if form == "svg" else {"Software": None})
     return buffer.getvalue()
+
+
+def without_glyphs(names: Iterable[str]) -> str:
+    """Return the letters of names that the font of the figures lacks, each once."""
+    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    return "".join(dict.fromkeys(letter for name in names for letter in escape.plain(name) if ord(letter) not in known))

@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from results import collapse, health, metrics, store
+from core import escape
+from results import collapse, health, metrics, store, tables
 
 FACTS = (
     "dataset data_fingerprint protocol backbone projection head head_label head_options feature_dim num_classes imbalance_factor recipe recipe_hash seed epochs"
@@ -81,7 +82,6 @@ def _known(measured: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in measured.items() if key in COLUMNS}
 
 
-def save(frame: pd.DataFrame, folder: Path) -> None:
-    """Write ``results.csv`` and ``results.parquet``, atomically."""
-    store.write_text(folder / "results.csv", frame.to_csv(index=False))
-    store.write_bytes(folder / "results.parquet", frame.to_parquet(index=False))
+def files(frame: pd.DataFrame) -> dict[str, bytes]:
+    """Return the content of ``results.csv``, whose texts are escaped for spreadsheets, and of ``results.parquet``, where they are as they were."""
+    return {"results.csv": tables.with_texts(frame, escape.csv).to_csv(index=False).encode(), "results.parquet": frame.to_parquet(index=False)}

@@ -7,15 +7,21 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from results import beside, claims, classes, collapse, cosines, dynamics, figures, frame, pairs, rankings, recalibrate, reliability, store, tables
+from core import escape
+from results import beside, claims, classes, collapse, cosines, derived, dynamics, figures, frame, pairs, rankings, recalibrate, reliability, store, tables
+from results.derived import tried
 from results.tables import Table
 
+T = TypeVar("T")
 # A figure as the content of its files, by suffix.
 Picture = dict[str, bytes]
 # With so many comparisons they are drawn in parallel.
@@ -31,17 +37,21 @@ class Report:
         rows: of ``results.csv``.
         tables: in order.
         page: path of ``report.html``.
-        damaged: a line for each stored file that could not be used.
+        damaged: a line for each stored file that could not be used, and for each table or figure that could not be made or written.
+        written: whether the page was.
     """
 
     rows: pd.DataFrame
     tables: list[Table]
     page: Path
     damaged: list[str]
+    written: bool
 
 
 def build(out: Path, grid: str, bins: int | None = None) -> Report:
     """Write a grid's ``results.csv``, ``results.parquet``, ``tables/``, ``figures/`` and ``report.html`` from what is finished.
+
+    A table or figure that cannot be made is a line on the page, which is always written.
 
     Args:
         out: folder of the runs.
@@ -54,63 +64,102 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
     """
     folder, rows = store.grid_folder(out, grid), frame.load(out, grid)
     rows, damaged = (rows, list[str]()) if bins is None else recalibrate.recalibrate(rows, out, bins)
-    frame.save(rows, folder)
-    made, pictures = tables.of(rows), dict[str, Picture]()
+    made, pictures = tried("tables", lambda: tables.of(rows), damaged) or [], dict[str, Picture]()
     jobs = [(part, out, description, name) for name, (description, part) in tables.named_comparisons(rows).items()]
     for more, drawn, lines in _each(jobs):
         made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
-    pictures |= {name: _encode(figure) for name, figure in _against_imbalance(rows).items()}
+    pictures |= tried("imbalance", lambda: {name: _encode(figure) for name, figure in _against_imbalance(rows).items()}, damaged) or {}
     for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
-        made += beside.tables(rows, selection)
+        made += tried(f"published {selection}", partial(beside.tables, rows, selection), damaged) or []
+    ranks = tried("ranks", lambda: _ranks(rows), damaged)
+    made, pictures = (made, pictures) if ranks is None else ([*made, *ranks[0]], pictures | ranks[1])
+    found = tried("claims", lambda: claims.check(rows, "last"), damaged)
+    made += [] if found is None or found.empty else [claims.as_table(found)]
+    missing = figures.without_glyphs([*rows["dataset"], *rows["head_label"]])
+    damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
+    files = _files(rows, made, pictures, damaged)
+    damaged += derived.write(folder, files)
+    page = _page(grid, rows, len(store.read_plan(folder)["cells"]), made, pictures, damaged)
+    unwritten = derived.write(folder, {"report.html": page.encode()})
+    return Report(rows, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
+
+
+def _ranks(rows: pd.DataFrame) -> tuple[list[Table], dict[str, Picture]]:
     ranked = rankings.rank(rows, "last")
-    if ranked is not None:
-        heads, averages, several = ranked
-        made += [rankings.table(heads, averages, several, "last")]
-        pictures |= {"ranks": _encode(rankings.diagram(heads, averages))} if several and not math.isnan(averages.p) else {}
-    found = claims.check(rows, "last")
-    made += [] if found.empty else [claims.as_table(found)]
-    renderers: dict[str, Callable[[Table], str]] = {"md": tables.markdown, "tex": tables.latex, "csv": lambda table: table.tidy.to_csv(index=False)}
+    if ranked is None:
+        return [], {}
+    heads, averages, several = ranked
+    drawn = {"ranks": _encode(rankings.diagram(heads, averages))} if several and not math.isnan(averages.p) else {}
+    return [rankings.table(heads, averages, several, "last")], drawn
+
+
+def _files(rows: pd.DataFrame, made: list[Table], pictures: dict[str, Picture], lines: list[str]) -> dict[str, bytes]:
+    """Return the content of every file but the page by its name; what cannot be printed becomes one more line."""
+    files = tried("results", lambda: frame.files(rows), lines) or {}
     for table in made:
-        for suffix, render in renderers.items():
-            store.write_text(folder / "tables" / f"{table.name}.{suffix}", render(table))
-    for name, forms in pictures.items():
-        for suffix, content in forms.items():
-            store.write_bytes(folder / "figures" / f"{name}.{suffix}", content)
-    sources = {name: f"data:image/png;base64,{base64.b64encode(forms['png']).decode()}" for name, forms in pictures.items()}
-    page = folder / "report.html"
+        for suffix, render in {"md": tables.markdown, "tex": tables.latex, "csv": tables.csv}.items():
+            printed = tried(f"table {table.name}.{suffix}", partial(render, table), lines)
+            files |= {} if printed is None else {f"tables/{escape.file_name(table.name)}.{suffix}": printed.encode()}
+    return files | {f"figures/{escape.file_name(name)}.{suffix}": content for name, forms in pictures.items() for suffix, content in forms.items()}
+
+
+def _page(grid: str, rows: pd.DataFrame, planned: int, made: list[Table], pictures: dict[str, Picture], lines: list[str]) -> str:
+    """Return the page; the template escapes what is no fragment of HTML."""
+    shown = tables.with_texts(rows, escape.plain)
     template = jinja2.Template(TEMPLATE.read_text(), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    unfinished = len(store.read_plan(folder)["cells"]) - rows["cell_id"].nunique()
-    cells = rows[(rows["selection"] == "last") | (rows["status"] == "failed")]
-    fragments = [(table.caption, tables.html(table)) for table in made]
-    store.write_text(page, template.render(grid=grid, rows=rows, unfinished=unfinished, cells=cells, tables=fragments, figures=sources, damaged=damaged))
-    return Report(rows, made, page, damaged)
+    page: str = template.render(
+        grid=escape.plain(grid),
+        rows=shown,
+        cells=shown[(rows["selection"] == "last") | (rows["status"] == "failed")],
+        unfinished=planned - rows["cell_id"].nunique(),
+        tables=[(escape.plain(table.caption), Markup(tables.html(table))) for table in made],
+        figures={escape.plain(name): Markup(f"data:image/png;base64,{base64.b64encode(forms['png']).decode()}") for name, forms in pictures.items()},
+        damaged=[escape.plain(line) for line in lines],
+    )
+    return page
 
 
 def _each(jobs: list[tuple[pd.DataFrame, Path, str, str]]) -> list[tuple[list[Table], dict[str, Picture], list[str]]]:
     """Do :func:`_comparison` of each job, on all cores where there are many: a comparison takes seconds to draw, a process as long to start."""
     if len(jobs) < MANY:
         return [_comparison(*job) for job in jobs]
+    lines: list[str] = []
     with ProcessPoolExecutor(min(os.cpu_count() or 1, len(jobs)), multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(_comparison, *zip(*jobs, strict=True)))
+        pending = {f"comparison {name}": pool.submit(_comparison, part, out, description, name) for part, out, description, name in jobs}
+        done = [tried(what, future.result, lines) for what, future in pending.items()]
+    return [found for found in done if found is not None] + [([], {}, lines)]
 
 
 def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> tuple[list[Table], dict[str, Picture], list[str]]:
-    """Return what only finished cells have: tables and figures of one comparison, and a line for each file that is damaged."""
+    """Return what only finished cells have: tables and figures of one comparison, and a line for each file that is damaged or part that cannot be made."""
     if not (part["selection"] == "last").any():
         return [], {}, []
-    pooled, damaged = reliability.pool(part, out)
-    shapes, unread = cosines.of(part, out)
-    history, missing = dynamics.histories(part, out)
-    pair, moves = pairs.table(part, out, "last", description, name), dynamics.assignment(history, description)
-    made = [] if pair is None else [pair]
-    made += [collapse.table(part, description, name)] if part["nc1"].notna().any() else []
-    made += [classes.table(part, out, description, name)]
-    drawn = {f"{name}-accuracy": figures.accuracy(part, description), f"{name}-ece": figures.calibration_errors(part, description)}
-    drawn |= {f"{name}-reliability": reliability.side_by_side(pooled, part, description)} if len(pooled) > 1 else {}
-    drawn |= {f"{name}-reliability-{head}": figure for head, figure in reliability.diagrams(pooled, part).items()}
-    drawn |= {f"{name}-collapse-{head}": figure for head, figure in shapes.items()}
-    drawn |= {} if moves is None else {f"{name}-assignment": moves}
-    return made, {title: _encode(figure) for title, figure in drawn.items()}, [*damaged, *unread, *missing]
+    drawn, lines = dict[str, Picture](), list[str]()
+
+    def read(what: str, source: Callable[[Any, Path], tuple[T, list[str]]], otherwise: T) -> T:
+        found, damaged = tried(f"{name}, {what}", lambda: source(part, out), lines) or (otherwise, [])
+        lines.extend(damaged)
+        return found
+
+    def draw(what: str, figures_of: Callable[[], dict[str, Figure]]) -> None:
+        drawn.update(tried(f"{name}, {what}", lambda: {f"{name}-{title}": _encode(figure) for title, figure in figures_of().items()}, lines) or {})
+
+    pooled = read("reliability", reliability.pool, dict[str, reliability.Pooled]())
+    shapes = read("geometry", cosines.of, dict[str, Figure]())
+    history = read("histories", dynamics.histories, pd.DataFrame())
+    tabled = [
+        tried(f"{name}, pairs", lambda: pairs.table(part, out, "last", description, name), lines),
+        tried(f"{name}, collapse", lambda: collapse.table(part, description, name) if part["nc1"].notna().any() else None, lines),
+        tried(f"{name}, classes", lambda: classes.table(part, out, description, name), lines),
+    ]
+    draw("accuracy", lambda: {"accuracy": figures.accuracy(part, description)})
+    draw("ece", lambda: {"ece": figures.calibration_errors(part, description)})
+    draw("reliability", lambda: {"reliability": reliability.side_by_side(pooled, part, description)} if len(pooled) > 1 else {})
+    draw("reliability", lambda: {f"reliability-{head}": figure for head, figure in reliability.diagrams(pooled, part).items()})
+    draw("collapse", lambda: {f"collapse-{head}": figure for head, figure in shapes.items()})
+    moves = tried(f"{name}, assignment", lambda: dynamics.assignment(history, description), lines)
+    draw("assignment", lambda: {} if moves is None else {"assignment": moves})
+    return [table for table in tabled if table is not None], drawn, lines
 
 
 def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:

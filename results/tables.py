@@ -1,6 +1,7 @@
 """Comparison tables: accuracy by dimension and calibration, as text in Markdown, CSV and LaTeX."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,9 @@ import numpy as np
 import pandas as pd
 import rich.box
 import rich.table
+from tabulate import tabulate
+
+from core import escape
 
 # What distinguishes one comparison from another: within one, only head, feature dimension and seed vary.
 COMPARISON = ["dataset", "backbone", "recipe", "projection", "protocol", "imbalance_factor"]
@@ -32,6 +36,8 @@ GROUPS = {
 }
 # A cell with more characters is a sentence.
 SENTENCE = 40
+# More columns than this do not stand beside each other on a telephone.
+NARROW = 6
 Best = Literal["min", "max"]
 PERCENT = {"ece_raw", "ece_native", "ece_temperature", *GROUPS}
 
@@ -204,44 +210,66 @@ def of(frame: pd.DataFrame) -> list[Table]:
     return tables
 
 
-def _marked(table: Table, left: str, right: str) -> pd.DataFrame:
-    marked = table.cells.copy()
-    for column in marked.columns:
-        marked[column] = [f"{left}{text}{right}" if best else text for text, best in zip(marked[column], table.bold[column], strict=True)]
-    return marked
-
-
 def terminal(table: Table) -> rich.table.Table:
     """Return the table for a terminal, without its caption, narrow enough for five dimensions in 80 columns; long names of heads wrap, numbers do not."""
     shown = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    cells = _marked(table, "[bold]", "[/bold]").reset_index()
-    for column in cells.columns:
-        name = column in table.cells.index.names
-        shown.add_column(str(column), justify="left" if name else "right", no_wrap=not name, overflow="fold" if name else "ellipsis")
-    for row in cells.itertuples(index=False):
-        shown.add_row(*(str(text).replace(" ± ", "±") for text in row))
+    titles, rows = _flat(table)
+    for place, title in enumerate(titles):
+        name = place < table.cells.index.nlevels
+        shown.add_column(escape.terminal(title), justify="left" if name else "right", no_wrap=not name, overflow="fold" if name else "ellipsis")
+    for row in rows:
+        shown.add_row(*(escape.terminal(text.replace(" ± ", "±"), "bold" if best else "") for text, best in row))
     return shown
+
+
+def _flat(table: Table) -> tuple[list[str], list[list[tuple[str, bool]]]]:
+    """Return the titles of a table's columns, those of its index first, and of each row the texts with whether they are bold."""
+    cells, levels = table.cells.reset_index(), table.cells.index.nlevels
+    bold = np.pad(table.bold.to_numpy(dtype=bool), ((0, 0), (levels, 0)))
+    rows = [list(zip(map(str, row), marks, strict=True)) for row, marks in zip(cells.itertuples(index=False), bold.tolist(), strict=True)]
+    return [str(title) for title in cells.columns], rows
 
 
 def markdown(table: Table) -> str:
     """Return the table in Markdown, caption first."""
-    return f"{table.caption}\n\n{_marked(table, '**', '**').reset_index().to_markdown(index=False, disable_numparse=True)}\n"
+    titles, rows = _flat(table)
+    texts = [[f"**{escape.markdown(text)}**" if best else escape.markdown(text) for text, best in row] for row in rows]
+    printed = tabulate(texts, [escape.markdown(title) for title in titles], tablefmt="pipe", disable_numparse=True)
+    return f"{escape.markdown(table.caption)}\n\n{printed}\n"
 
 
 def latex(table: Table) -> str:
     """Return the table in LaTeX for the booktabs package."""
-    plain = table.cells.reset_index()
-    bold = table.bold.reindex(columns=plain.columns, fill_value=False).reset_index(drop=True)
-    styler = plain.style.apply(lambda _: bold.map(lambda best: "textbf:--rwrap;" if best else ""), axis=None)
-    styler = styler.format(escape="latex").format_index(escape="latex", axis=1).hide(axis="index")
-    caption = table.caption.replace("%", r"\%").replace("_", r"\_")
+    titles, rows = _flat(table)
     # Sentences are broken into lines, so that a table of claims stays on its page.
-    wide = {column: plain[column].astype(str).str.len().max() > SENTENCE for column in plain}
-    columns = "".join("p{5cm}" if wide[column] else "l" if column in table.cells.index.names else "r" for column in plain)
-    text = styler.to_latex(hrules=True, caption=caption, position_float="centering", column_format=columns)
-    return text.replace("±", r"$\pm$")
+    wide = [any(len(row[place][0]) > SENTENCE for row in rows) for place in range(len(titles))]
+    columns = "".join("p{5cm}" if wide[place] else "l" if place < table.cells.index.nlevels else "r" for place in range(len(titles)))
+    texts = [[rf"\textbf{{{escape.latex(text)}}}" if best else escape.latex(text) for text, best in row] for row in rows]
+    head, *body = (" & ".join(["{}" + row[0] if row[0][:1] in {"[", "*"} else row[0], *row[1:]]) + r" \\" for row in [list(map(escape.latex, titles)), *texts])
+    start = [r"\begin{table}", r"\centering", rf"\caption{{{escape.latex(table.caption)}}}", rf"\begin{{tabular}}{{{columns}}}"]
+    return "\n".join([*start, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+
+
+def csv(table: Table) -> str:
+    """Return the numbers behind the table as CSV."""
+    return with_texts(table.tidy, escape.csv).to_csv(index=False)
+
+
+def with_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """Return a frame with its texts, also those of its titles, changed by a function; numbers stay."""
+    texts = {str(name): frame[name].map(lambda value: change(value) if isinstance(value, str) else value) for name in frame.select_dtypes(exclude="number")}
+    return frame.assign(**texts).rename(columns=change)
 
 
 def html(table: Table) -> str:
-    """Return the table as an HTML fragment."""
-    return _marked(table, "<b>", "</b>").reset_index().to_html(index=False, escape=False, border=0, classes=f"names{table.cells.index.nlevels} {table.name}")
+    """Return the table as an HTML fragment. A column of sentences is ``text``, a table of many columns ``wide``."""
+    titles, rows = _flat(table)
+    kinds = f"names{table.cells.index.nlevels} {escape.file_name(table.name)}" + (" wide" if len(titles) > NARROW else "")
+    heads = "".join(f"<th>{escape.html(title)}</th>" for title in titles)
+    body = "".join(f"<tr>{''.join(_html_cell(title, *cell) for title, cell in zip(titles, row, strict=True))}</tr>\n" for row in rows)
+    return f'<table class="{kinds}">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>'
+
+
+def _html_cell(title: str, text: str, best: bool) -> str:
+    shown, kind = escape.html(text), ' class="text"' if len(text) > SENTENCE else ""
+    return f'<td data-title="{escape.html(title)}"{kind}>{f"<b>{shown}</b>" if best else shown}</td>'
