@@ -98,16 +98,20 @@ def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Con
 
 def require_grid(out: Path, grid: str) -> None:
     """Raise UserError if a grid was not started in a folder."""
-    if not (store.grid_folder(out, grid) / "grid.yaml").is_file():
-        known = [path.parent.name for path in out.glob("*/grid.yaml")]
+    known = [path.parent.name for path in out.glob("*/grid.yaml")]
+    if grid not in known:
         raise UserError(f"no results of a grid '{grid}' in {out}; {suggest(grid, known)}" if known else f"no results of any grid in {out}")
+
+
+def require_checkout(command: str) -> None:
+    """Raise UserError where the harness is an installed package, whose files are not the user's to change."""
+    if not Path(__file__).with_name("pyproject.toml").is_file():
+        raise UserError(f"{command} changes files of the repository, and this is an installed package; run it in a checkout")
 
 
 def show_report(out: Path, grid: str, console: Console, bins: int | None = None) -> int:
     """Build a grid's report and print its main table; return 1 if a cell failed, else 0."""
     require_grid(out, grid)
-    if bins is not None and bins < 1:
-        raise UserError(f"--bins {bins}: at least 1 is needed; 15 is usual")
     built = report.build(out, grid, bins)
     for made in built.tables:
         if made.name.endswith("-accuracy-last"):
@@ -125,6 +129,7 @@ def show_report(out: Path, grid: str, console: Console, bins: int | None = None)
 def record(out: Path, grid: str, console: Console) -> int:
     """Keep the rows of a grid's finished cells as data of the repository."""
     require_grid(out, grid)
+    require_checkout("record")
     file = measured.record(out, grid, measured.FOLDER)
     console.print(f"recorded: {file}", soft_wrap=True, markup=False, highlight=False)
     return 0
@@ -163,6 +168,7 @@ def run_data(arguments: argparse.Namespace, console: Console) -> int:
 def show_prototypes(arguments: argparse.Namespace, console: Console) -> int:
     """Print certificates of prototypes and draw those in two and three dimensions, or rebuild the table of the harness."""
     if arguments.rebuild_table:
+        require_checkout("prototypes --rebuild-table")
         for (num_classes, dim), cosine in certificates.rebuild_table():
             console.print(f"{num_classes} x {dim}: max cosine {cosine:.5f}")
         return 0
@@ -230,7 +236,7 @@ def main(words: list[str]) -> int:
             traceback.print_exc()
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         more = "; nothing that was finished is lost, and the same command goes on when there is space again" if full else ""
-        print(f"bench.py: {error}{more}", file=sys.stderr)
+        print(f"bench.py: {' '.join(str(error).splitlines())}{more}", file=sys.stderr)
         return 1 if full or isinstance(error, store.DamagedError) else 2
     except KeyboardInterrupt:
         print("bench.py: stopped; finished cells are kept, and the same command goes on from here", file=sys.stderr)

@@ -95,7 +95,7 @@ def verify(folder: Path) -> dict[str, Any]:
 def read_meta(folder: Path) -> dict[str, Any] | None:
     """Return what a cache says of itself, or None where it is absent, unreadable or of another format."""
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         return meta if meta["format"] == FORMAT and set(meta) == KEYS else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -169,7 +169,7 @@ def _write(folder: Path, dataset: Dataset, version: int, root: Path) -> None:
             "arrays": arrays,
             "read_from": {os.path.relpath(source, root): _stamp(source) for source in dataset.read_from},
         }
-        (unfinished / "meta.json").write_text(json.dumps(meta, indent=1))
+        (unfinished / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         unfinished.chmod(0o755)
         if folder.exists():
             folder.rename(Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.")) / "old")

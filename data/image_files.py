@@ -131,7 +131,7 @@ def listed_files(file: Path, num_classes: int) -> tuple[list[str], list[int]]:
     if not file.is_file():
         raise UserError(f"there is no list file {file}")
     paths, labels = [], []
-    for number, line in enumerate(file.read_text().splitlines(), start=1):
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         path, _, label = line.strip().rpartition(" ")
         if not path or not label.isdecimal():
             raise UserError(f"{file}, line {number}: not 'path label': {line[:80]!r}")

@@ -29,7 +29,7 @@ def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise UserError(f"there is no file {file}")
     try:
-        contents: dict[str, Any] = json.loads(file.read_text())
+        contents: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{file}: not JSON ({error})") from None
     missing = {"images", "annotations", "categories"} - set(contents)

@@ -70,7 +70,7 @@ def _published(folder: Path) -> Dataset:
     listing = folder / "wnids.txt"
     if not listing.is_file():
         raise UserError(f"there is no file {listing}")
-    names = listing.read_text().split()
+    names = listing.read_text(encoding="utf-8").split()
     return Dataset(
         train=_train(folder / "train", names),
         test=_test(folder / "val", names),
@@ -97,7 +97,7 @@ def _test(folder: Path, names: list[str]) -> ImageSet:
     if not annotations.is_file():
         raise UserError(f"there is no file {annotations}")
     paths, labels = [], []
-    for number, line in enumerate(annotations.read_text().splitlines(), start=1):
+    for number, line in enumerate(annotations.read_text(encoding="utf-8").splitlines(), start=1):
         fields = line.split("\t")
         if len(fields) < 2 or fields[1] not in names:
             raise UserError(f"{annotations}, line {number}: no known class in {line[:80]!r}")

@@ -1,6 +1,5 @@
 """A folder that keeps prototypes that took long to find."""
 
-import os
 import tempfile
 from collections.abc import Callable
 from functools import wraps
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.folders import DEFAULT, expanded, from_environment
 from heads.codes import Array
 
 Maker = Callable[[int, int, int], Array]
@@ -16,8 +16,12 @@ VERSION = 4
 
 
 def cache_folder() -> Path:
-    """Return the folder of computed prototypes: ``$HEADBENCH_CACHE``, else ``~/.cache/headbench``, then ``prototypes``."""
-    return Path(os.environ.get("HEADBENCH_CACHE", "~/.cache/headbench")).expanduser() / "prototypes"
+    """Return the folder of computed prototypes: ``$HEADBENCH_CACHE``, else ``~/.cache/headbench``, then ``prototypes``.
+
+    Raises:
+        UserError: if neither is there.
+    """
+    return (from_environment("HEADBENCH_CACHE") or expanded(DEFAULT)) / "prototypes"
 
 
 def kept_on_disk(name: str) -> Callable[[Maker], Maker]:

@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from core.errors import UserError, suggest
+from core.folders import expanded
 from heads import codes, prototype_files, spreading
 from heads.certificate import lower_bound, max_abs_cosine, max_cosine
 from heads.codes import Array
@@ -191,7 +192,7 @@ def file_of(method: str) -> Path | None:
     """
     if method in METHODS:
         return None
-    path = Path(method).expanduser()
+    path = expanded(method)
     if path.suffix not in prototype_files.FORMATS:
         raise UserError(f"prototypes: unknown method '{method}'; {suggest(method, METHODS)} (or a file of type {', '.join(prototype_files.FORMATS)})")
     if not path.is_file():

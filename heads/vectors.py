@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from core.errors import UserError, suggest
+from core.folders import expanded
 
 FOLDER = Path(__file__).parent / "word_vectors"
 SHIPPED = {"glove": FOLDER / "glove50.npz", "minilm": FOLDER / "minilm384.npz"}
@@ -24,7 +25,7 @@ def file_of(source: str) -> Path:
     Raises:
         UserError: if it is neither.
     """
-    path = SHIPPED.get(source, Path(source).expanduser())
+    path = SHIPPED.get(source, expanded(source))
     if path.suffix not in FORMATS:
         raise UserError(f"vectors: unknown table '{source}'; {suggest(source, SHIPPED)} (or a file of type {', '.join(FORMATS)})")
     if not path.is_file():

@@ -106,7 +106,7 @@ def _files(rows: pd.DataFrame, made: list[Table], pictures: dict[str, Picture], 
 def _page(grid: str, rows: pd.DataFrame, planned: int, made: list[Table], pictures: dict[str, Picture], lines: list[str]) -> str:
     """Return the page; the template escapes what is no fragment of HTML."""
     shown = tables.with_texts(rows, escape.plain)
-    template = jinja2.Template(TEMPLATE.read_text(), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page: str = template.render(
         grid=escape.plain(grid),
         rows=shown,

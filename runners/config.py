@@ -22,7 +22,7 @@ from runners.matching import matching
 from runners.recipes import Recipe, Strict
 
 FOLDER = Path(__file__).parent / "grids"
-# The name of a grid is the name of its folder. Of derived grids it has some more letters.
+# The name of a grid is the name of its folder.
 LONGEST = 100
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from core.errors import UserError, suggest
+from core.folders import expanded
 from heads.prototypes import METHODS
 from runners import listing
 
 COMMANDS = ("run", "report", "status", "clean", "record", "list", "data", "prototypes", "toy")
+MOST = {"threads": 1024, "workers": 1024, "bins": 10_000, "count": 10_000, "imbalance_factor": 1e9, "seed": 2**32 - 1}
 POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim"}
 
 
@@ -17,6 +19,17 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
+
+
+def path(text: str) -> Path:
+    """Return a path of the command line, with ``~`` as the home.
+
+    Raises:
+        UserError: if it is empty, as an unset variable leaves it, or there is no home.
+    """
+    if not text.strip():
+        raise UserError("an empty path is given; name a file or folder, or leave the option out")
+    return expanded(text)
 
 
 def parser() -> Parser:
@@ -36,9 +49,9 @@ def parser() -> Parser:
     for command in (run, report_command, status_command, clean_command, record_command):
         if command is not clean_command:
             command.add_argument("--grid", default="digits-dims", help="a grid's name or a .yaml file (default: digits-dims)")
-        command.add_argument("--out", type=Path, default=Path("runs"), help="folder of the results (default: runs)")
+        command.add_argument("--out", type=path, default=Path("runs"), help="folder of the results (default: runs)")
         command.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    run.add_argument("--data", type=Path, help="folder of the data sets (default: $HEADBENCH_DATA, else ~/.cache/headbench)")
+    run.add_argument("--data", type=path, help="folder of the data sets (default: $HEADBENCH_DATA, else ~/.cache/headbench)")
     run.add_argument("--where", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="run only these cells: head=psc,dl2pa seed=0")
     run.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="derive a grid: recipe.epochs=2 axes.head=psc,hpn")
     run.add_argument("--name", help="name of the derived grid")
@@ -46,13 +59,13 @@ def parser() -> Parser:
     run.add_argument("--threads", type=int, help="CPU threads of each worker (default: the cores divided among the workers)")
     run.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     run.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="auto: bfloat16 autocast where the hardware has it")
-    run.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="import a file that registers a head, backbone or data set")
+    run.add_argument("--plugin", type=path, action="append", default=[], metavar="FILE.py", help="import a file that registers a head, backbone or data set")
     run.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
     run.add_argument("--dry-run", action="store_true", help="check everything and show the cells, train nothing")
     run.add_argument("--retry-failed", action="store_true", help="train cells again that failed before")
     lists = commands.add_parser("list", help="list what can be named in a grid file")
     lists.add_argument("what", choices=sorted({*listing.REGISTRIES, *listing.NAMES}))
-    lists.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py")
+    lists.add_argument("--plugin", type=path, action="append", default=[], metavar="FILE.py")
     lists.add_argument("--debug", action="store_true")
     add_data_command(commands)
     shown = commands.add_parser("prototypes", help="certify how well C prototypes are spread in d dimensions; in two and three also draw them")
@@ -61,10 +74,10 @@ def parser() -> Parser:
     shown.add_argument("--method", default="separated", help=f"one of {', '.join(METHODS)}, or a file (default: separated)")
     shown.add_argument("--compare", action="store_true", help="all methods")
     shown.add_argument("--seed", type=int, default=0, help="prototype_seed (default: 0)")
-    shown.add_argument("--png", type=Path, help="the picture (default: prototypes-CxD.png)")
+    shown.add_argument("--png", type=path, help="the picture (default: prototypes-CxD.png)")
     shown.add_argument("--rebuild-table", action="store_true", help="search the prototypes again that come with the harness")
     toy = commands.add_parser("toy", help="train three heads on three classes at d = 2 and draw their features on the circle")
-    toy.add_argument("--out", type=Path, default=Path("runs"), help="folder of the results (default: runs)")
+    toy.add_argument("--out", type=path, default=Path("runs"), help="folder of the results (default: runs)")
     for command in (shown, toy):
         command.add_argument("--debug", action="store_true")
     return main
@@ -83,13 +96,24 @@ def add_data_command(commands: Any) -> None:
     show.add_argument("--recipe", default="fast", help="whose augmentation is shown (default: fast)")
     show.add_argument("--imbalance-factor", type=float, default=1.0, help="of a long tail (default: 1)")
     show.add_argument("--count", type=int, default=50, help="images (default: 50)")
-    show.add_argument("--png", type=Path, help="the file to write (default: NAME.png)")
+    show.add_argument("--png", type=path, help="the file to write (default: NAME.png)")
     for action in (verify, show):
         action.add_argument("options", nargs="*", metavar="KEY=VALUE", help="options of the data set: path=flowers size=64")
     for action in actions.choices.values():
-        action.add_argument("--data", type=Path, help="folder of the data sets (default: $HEADBENCH_DATA, else ~/.cache/headbench)")
-        action.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py")
+        action.add_argument("--data", type=path, help="folder of the data sets (default: $HEADBENCH_DATA, else ~/.cache/headbench)")
+        action.add_argument("--plugin", type=path, action="append", default=[], metavar="FILE.py")
         action.add_argument("--debug", action="store_true")
+
+
+def check_numbers(arguments: argparse.Namespace) -> None:
+    """Raise UserError for a number out of its bounds."""
+    for option, most in MOST.items():
+        value, name = getattr(arguments, option, None), f"--{option.replace('_', '-')}"
+        least = 0 if option == "seed" else 1
+        if value is not None and not value >= least:
+            raise UserError(f"{name}: {value} is below 0" if option == "seed" else f"{name}: {value} is not at least 1")
+        if value is not None and not value <= most:
+            raise UserError(f"{name}: {value} is more than {most:,}")
 
 
 def parse(words: list[str]) -> argparse.Namespace:
@@ -98,6 +122,9 @@ def parse(words: list[str]) -> argparse.Namespace:
     Raises:
         UserError: for a word that does not belong there, with the nearest that does.
     """
+    for word in words:
+        if word != word.encode(errors="ignore").decode():
+            raise UserError(f"the argument {word!a} is no text in UTF-8")
     if not words or (words[0].startswith("-") and words[0] not in {"-h", "--help"}):
         words = ["run", *words]
     if words[0] not in {*COMMANDS, "-h", "--help"}:
@@ -108,12 +135,7 @@ def parse(words: list[str]) -> argparse.Namespace:
     elif unknown:
         options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in POSITIONAL]
         raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
-    for option in ("threads", "workers", "count", "imbalance_factor"):
-        value = getattr(arguments, option, None)
-        if value is not None and not value >= 1:
-            raise UserError(f"--{option.replace('_', '-')}: {value} is not at least 1")
-    if getattr(arguments, "seed", 0) < 0:
-        raise UserError(f"--seed: {arguments.seed} is below 0")
+    check_numbers(arguments)
     png = getattr(arguments, "png", None)
     if png is not None and png.suffix != ".png":
         raise UserError(f"--png: '{png}' does not end in .png")

@@ -1,8 +1,9 @@
 """Device, threads and precision of a run."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -41,9 +42,44 @@ def has_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile")) if capabilities else any(has() for has in older)
 
 
-def cores() -> int:
-    """Return the number of CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(root: Path = Path("/")) -> int:
+    """Return the number of CPU cores that this process may use: the least of its affinity, its share of a Slurm job and the quotas of its control groups.
+
+    Args:
+        root: of the file system.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # The second is there where the job did not ask for cores by task.
+    given = (os.environ.get(name, "") for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"))
+    slurm = next((int(text) for text in given if text.isdecimal()), allowed)
+    return max(int(min(allowed, slurm, *_quotas(root))), 1)
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Give the CPU quotas, in cores, of this process's control groups (version 1 or 2) and of all groups around them."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # In a container the path may be that of the host; then only the top is there.
+        parts = [part for part in path.split("/") if part not in {"", ".."}]
+        for mount in {controllers, "cpu"} if controllers else {"", "unified"}:
+            for depth in range(len(parts) + 1):
+                yield from _quota(root.joinpath("sys/fs/cgroup", mount, *parts[:depth]))
+
+
+def _quota(group: Path) -> Iterator[float]:
+    """Give the quota of one control group, if it has one: ``max`` in version 2 and -1 in version 1 are none."""
+    for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((group / file).read_text(encoding="utf-8") for file in files).split()
+        except (OSError, ValueError):
+            continue
+        if quota.isdecimal() and period.isdecimal() and int(quota) and int(period):
+            yield int(quota) / int(period)
 
 
 def share(workers: int | None, threads: int | None, cells: int, device: str) -> tuple[int, int]:

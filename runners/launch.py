@@ -1,12 +1,13 @@
 """A grid from its arguments to its trained cells."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from core.errors import UserError
+from core.folders import DEFAULT, expanded, from_environment
+from heads import prototype_cache
 from results import store
 from runners import config, hardware, plan, schedule, selection, workers
 from runners.config import Grid
@@ -43,11 +44,11 @@ def data_folder(given: Path | None) -> Path:
     """Return the data folder; only the default one is made.
 
     Raises:
-        UserError: if the folder that the user named does not exist.
+        UserError: if the folder that the user named does not exist, or none is named and there is no home.
     """
-    named = given or (Path(os.environ["HEADBENCH_DATA"]) if "HEADBENCH_DATA" in os.environ else None)
+    named = given or from_environment("HEADBENCH_DATA")
     if named is None:
-        default = Path("~/.cache/headbench").expanduser()
+        default = expanded(DEFAULT)
         default.mkdir(parents=True, exist_ok=True)
         return default
     if not named.is_dir():
@@ -87,6 +88,7 @@ def prepare(
     cells = config.expand(parsed, precision, place, derived=bool(changes))
     chosen = {id(cell) for cell in selection.choose(cells, selection.assignments(where, "--where"))}
     root = data_folder(data)
+    prototype_cache.cache_folder()
     team, threads = hardware.share(workers, threads, len(cells), device)
     machine = hardware.set_up(device, threads, precision)
     planned = plan.make(cells, root, machine)

@@ -99,6 +99,33 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--set", "axes.head=[{name: hpn, prototypes: seperated}]"], "unknown method 'seperated'; did you mean 'separated'"),
         (["--set", "axes.head=[{name: dl2pa, queue: last}]"], "queue: "),
         (["report", "--out", "/nowhere"], "no results of any grid in /nowhere"),
+        (["--workers", "-1"], "--workers: -1 is not at least 1"),
+        (["--threads", "100000"], "--threads: 100000 is more than 1,024"),
+        (["data", "show", "digits", "--imbalance-factor", "inf"], "--imbalance-factor: inf is more than "),
+        (["report", "--bins", "1000000000"], "--bins: 1000000000 is more than "),
+        (["--data", ""], "an empty path is given"),
+        (["--grid", "/tmp.yaml/x.yaml"], "there is no grid file /tmp.yaml/x.yaml"),
+        (["--grid", "\udcff.yaml"], "the argument '\\udcff.yaml' is no text in UTF-8"),
+        (["--name", "../x"], "name: a grid's name consists of letters"),
+        (["--name", "cells"], "name: the name 'cells' is reserved"),
+        (["--name", ""], "name: a grid's name consists of letters"),
+        (["report", "--grid", "../x", "--out", "/nowhere"], "no results of any grid in /nowhere"),
+        (["--set", "recipe.lr=.inf"], "--set: cannot read the value of 'recipe.lr=.inf': .inf is not a finite number"),
+        (["--set", "axes.seed=010"], "--set: cannot read the value of 'axes.seed=010': '010' is not read as a number"),
+        (["--set", "axes.seed=0,1:30"], "did you mean 90?"),
+        (["--set", "axes.head=[{name: hpn, name: psc}]"], "the key 'name' is given twice"),
+        (["--set", "axes.seed="], "is not of the form key=value"),
+        (["--set", "axes.seed=[]"], "axes.seed: Tuple should have at least 1 item"),
+        (["--set", "axes.seed=true"], "valid integer (got True)"),
+        (["--set", "recipe=5", "recipe.epochs=3"], "recipe: "),
+        (["--set", "axes.recipe=5", "recipe.epochs=3"], "axes.recipe.0: "),
+        (["--set", "recipe.epochs=[1, 2]"], "epochs: Input should be a valid integer (got [1, 2])"),
+        (["--set", "projection=[linear, none]"], "projection: "),
+        (["--where", "seed=010"], "--where: cannot read the value of 'seed=010'"),
+        (["--where", "head=[[psc]]"], "no cell has head "),
+        (["--where", "head=etf", "feature_dim=7"], "no cell has feature_dim '7'"),
+        (["--where", 'head="a\\nb"'], "no cell has head 'a b'"),
+        (["--plugin", "README.md"], "there is no Python file README.md (its name must end in .py)"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,6 +167,32 @@ def test_odd_grid_files_are_one_line_with_and_without_changes(
     small_grid.write_text(yaml.safe_dump(yaml.safe_load(small_grid.read_text()) | change))
     assert message in refused(["--grid", str(small_grid)], capsys, monkeypatch)
     assert message in refused(["--grid", str(small_grid), "--set", "recipe.epochs=3", "axes.seed=0"], capsys, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: again\n", "grid small.yaml: the key 'name' is given twice, first in line 7 (line 9)"),
+        ("val_fraction: 0_1\n", "grid small.yaml: val_fraction: '0_1' is not read as a number, since numbers are decimal; did you mean 1? "),
+        ("split_seed: yes\n", "grid small.yaml: split_seed: Input should be a valid integer (got True) (line 9)"),
+        ("overrides: [{where: {head: hpnn}, set: {recipe.lr: 0.5}}]\n", "grid small.yaml, overrides.where: no cell has head 'hpnn'; known: etf, psc (line 9)"),
+        ("description: [[[" + "[" * 5000 + "\n", "grid small.yaml: nested more than 30 levels deep"),
+    ],
+)
+def test_a_grid_file_loses_nothing_in_silence(
+    text: str, message: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["axes:", "  dataset: [digits]", "  backbone:", "  - {name: fast_convnet, widths: [4, 6, 8]}", "  head: [psc, etf]", "  feature_dim: [5, 9]"]
+    small_grid.write_text("\n".join([*lines, "name: small", "recipe: fast", text]))
+    assert message in refused(["--grid", str(small_grid)], capsys, monkeypatch)
+
+
+def test_an_installed_package_is_not_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs" / "small").mkdir(parents=True)
+    (tmp_path / "runs" / "small" / "grid.yaml").touch()
+    monkeypatch.setattr(bench, "__file__", str(tmp_path / "bench.py"))
+    for words in (["record", "--grid", "small", "--out", str(tmp_path / "runs")], ["prototypes", "--rebuild-table"]):
+        assert "this is an installed package" in refused(words, capsys, monkeypatch)
 
 
 def test_another_precision_is_another_grid(small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

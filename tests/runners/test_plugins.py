@@ -1,0 +1,98 @@
+"""Files of the user's own: whatever they are called, they meet no other module, and a mistake in them is one line."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import heads
+from core.errors import UserError
+from heads import HEADS
+from runners import plugins
+from tests.runners.helpers import QUICK, TINY
+
+ROOT = Path(__file__).parents[2]
+HEAD = """
+from heads import register
+from heads.psc import PSCHead
+
+@register("NAME", version=1, paper="-", source="-")
+class Mine(PSCHead):
+    pass
+"""
+
+
+def plugin(path: Path, name: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(HEAD.replace("NAME", name))
+    return path
+
+
+def test_a_plugin_meets_no_other_module(tmp_path: Path) -> None:
+    before = {name: sys.modules[name] for name in ("random", "heads", "data", "core")}
+    known = set(HEADS.names())
+    names = {"random.py": "p-random", "heads.py": "p-heads", "data.py": "p-data", "core.py": "p-core", "my head.v2.py": "p-odd"}
+    try:
+        for file, name in names.items():
+            plugins.load(plugin(tmp_path / file, name))
+            plugins.load(plugin(tmp_path / "other" / file, f"{name}-2"))
+            plugins.load(tmp_path / "other" / ".." / file)
+        assert set(HEADS.names()) - known == {*names.values(), *(f"{name}-2" for name in names.values())}
+        assert {name: sys.modules[name] for name in before} == before
+        assert (sys.modules["random"], sys.modules["heads"]) == (random, heads)
+    finally:
+        for name in set(HEADS.names()) - known:
+            HEADS._entries.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("1 +", "SyntaxError: "),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise RuntimeError('a\\nb')", "RuntimeError: a b"),
+        (HEAD.replace("NAME", "psc"), "head 'psc' is registered twice"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    for _ in range(2):
+        with pytest.raises(UserError, match=message) as caught:
+            plugins.load(file)
+        assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_python_file_is_one_line(tmp_path: Path) -> None:
+    plugin(tmp_path / "mine", "p-none")
+    (tmp_path / "folder.py").mkdir()
+    for name, message in (("mine", "must end in .py"), ("folder.py", "no Python file"), ("nowhere.py", "no Python file")):
+        with pytest.raises(UserError, match=message):
+            plugins.load(tmp_path / name)
+
+
+def test_workers_train_a_head_from_a_file_called_random(tmp_path: Path) -> None:
+    grid = {"name": "mine", "recipe": QUICK | {"epochs": 1}, "axes": {"dataset": ["digits"], "backbone": [TINY], "head": ["p-mine"], "feature_dim": [5, 6]}}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(grid))
+    file = plugin(tmp_path / "random.py", "p-mine")
+    command = [
+        sys.executable,
+        "bench.py",
+        "--grid",
+        str(tmp_path / "my.yaml"),
+        "--out",
+        str(tmp_path / "runs"),
+        "--plugin",
+        str(file),
+        "--workers",
+        "2",
+        "--threads",
+        "1",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "runs" / "cells").glob("*/result.json"))) == 2
