@@ -27,15 +27,18 @@ class BadArrayError(ValueError):
     """A file is no sound numpy file, or holds more than is allowed; the message is one line without the file's name."""
 
 
-def read_npy(source: Path) -> np.ndarray:
-    """Return the array of a ``.npy`` file.
+def read_npy(source: Source) -> np.ndarray:
+    """Return the array of a ``.npy`` file, given by its path or as a binary stream.
 
     Raises:
         BadArrayError: if it is no such file, is cut off or too long, or holds objects.
     """
     try:
-        with source.open("rb") as stream:
-            return _read(stream, source.stat().st_size)
+        if isinstance(source, Path):
+            return read_npy(io.BytesIO(source.read_bytes()))
+        size = source.seek(0, io.SEEK_END)
+        source.seek(0)
+        return _read(source, size)
     except BROKEN as error:
         raise _bad(error) from None
 
@@ -62,24 +65,26 @@ def read_npz(source: Source, names: Iterable[str] = ()) -> dict[str, np.ndarray]
     return found
 
 
-def shapes(path: Path) -> dict[str, Shape]:
-    """Return the shapes that the headers of a ``.npz`` file claim, by name, or that of a ``.npy`` file under ``""``; the arrays are not read.
+def headers(path: Path) -> dict[str, tuple[Shape, np.dtype]]:
+    """Return shape and type that the headers of a ``.npz`` file claim, by name, or those of a ``.npy`` file under ``""``; the arrays are not read.
 
     Raises:
         BadArrayError: if it is no such file.
     """
+    found = {}
     try:
         if path.suffix == ".npy":
             with path.open("rb") as stream:
-                return {"": _header(stream)[0]}
-        found = {}
+                shape, _, kind = _header(stream)
+                return {"": (shape, kind)}
         with zipfile.ZipFile(path) as archive:
             for name in _members(archive):
                 with archive.open(f"{name}.npy") as stream:
-                    found[name] = _header(stream)[0]
-        return found
+                    shape, _, kind = _header(stream)
+                    found[name] = shape, kind
     except BROKEN as error:
         raise _bad(error) from None
+    return found
 
 
 def check_archive(source: Source) -> None:

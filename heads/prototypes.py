@@ -157,7 +157,7 @@ def unsupported(method: str, num_classes: int, dim: int) -> str | None:
         UserError: for a name that is neither a method nor a readable file of prototypes.
     """
     if method not in METHODS:
-        shape = _own(method).shape
+        shape = prototype_files.shape(_file(method))
         return None if shape == (num_classes, dim) else f"{Path(method).name} has {shape[0]} prototypes in {shape[1]} dimensions, not {num_classes} in {dim}"
     size = num_classes * (dim if num_classes <= 2 * dim else max(num_classes, dim))
     if size > LARGEST:
@@ -201,6 +201,10 @@ def file_of(method: str) -> Path | None:
 
 
 def _own(method: str) -> Array:
+    return prototype_files.read(_file(method))
+
+
+def _file(method: str) -> Path:
     path = file_of(method)
     assert path is not None
-    return prototype_files.read(path)
+    return path

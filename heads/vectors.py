@@ -1,20 +1,21 @@
 """Word vectors of class names: the tables that come with the harness, and the user's own."""
 
-import zlib
 from functools import cache
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from core import arrays
 from core.errors import UserError, suggest
 from core.folders import expanded
 
 FOLDER = Path(__file__).parent / "word_vectors"
 SHIPPED = {"glove": FOLDER / "glove50.npz", "minilm": FOLDER / "minilm384.npz"}
 FORMATS = (".npz", ".txt", ".vec")
+# Beyond this, sums of squares would overflow.
+LARGEST = 1e100
 
 Table = dict[str, np.ndarray]
 
@@ -55,8 +56,9 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     if missing:
         raise UserError(f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {', '.join(missing)}")
     vectors = torch.from_numpy(np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts]))
-    if not vectors.isfinite().all():
-        raise UserError(f"{source}: the vector of '{class_names[int((~vectors.isfinite()).any(dim=1).nonzero()[0])]}' is not finite")
+    sound = (vectors.abs() <= LARGEST).all(dim=1)
+    if not sound.all():
+        raise UserError(f"{source}: the vector of '{class_names[int((~sound).nonzero()[0])]}' is not finite, or beyond {LARGEST:g}")
     return vectors
 
 
@@ -68,13 +70,14 @@ def _read(path: Path, words: set[str]) -> Table:
     """Return the vectors of those ``words`` that a file has."""
     if path.suffix == ".npz":
         try:
-            with np.load(path, allow_pickle=False) as table:
-                names, vectors = table["names"].tolist(), table["vectors"].astype(np.float64)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
-            raise UserError(f"{path}: not an .npz file with the keys names and vectors ({' '.join(str(error).split())})") from None
-        if vectors.ndim != 2 or len(names) != len(vectors):
-            raise UserError(f"{path}: {len(names)} names, but vectors of shape {vectors.shape}")
-        return {_key(name): vector for name, vector in zip(names, vectors, strict=True) if _key(name) in words}
+            names, vectors = arrays.read_npz(path, ["names", "vectors"]).values()
+        except arrays.BadArrayError as error:
+            raise UserError(f"{path}: not an .npz file with the keys names and vectors ({error})") from None
+        if names.dtype.kind != "U" or vectors.dtype.kind not in "fiu":
+            raise UserError(f"{path}: not words and numbers, but arrays of type {names.dtype} and {vectors.dtype}")
+        if names.ndim != 1 or vectors.ndim != 2 or len(names) != len(vectors):
+            raise UserError(f"{path}: {names.size} names, but vectors of shape {vectors.shape}")
+        return {_key(name): vector for name, vector in zip(names.tolist(), vectors, strict=True) if _key(name) in words}
     return _read_text(path, words)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from core import arrays
 from core.errors import note
 from results import store
 
@@ -36,13 +38,16 @@ class Checkpoints:
         if not self.path.is_file():
             return None
         content = self.path.read_bytes()
-        if hashlib.sha256(content[32:]).digest() == content[:32]:
-            state: dict[str, Any] = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
-            if (state["format"], state["cell_id"]) == (FORMAT, self.cell_id):
-                return state
+        state = _read(content[32:]) if hashlib.sha256(content[32:]).digest() == content[:32] else None
+        if state is None or (state.get("format"), state.get("cell_id")) != (FORMAT, self.cell_id):
+            self.set_aside()
+            return None
+        return state
+
+    def set_aside(self) -> None:
+        """Keep a file that cannot be used under another name, with a note."""
         aside = store.set_aside(self.path)
         note(f"{self.path} is damaged or of another configuration; it is kept as {aside.name}, and the cell starts again")
-        return None
 
     def offer(self, state: dict[str, Any]) -> None:
         """Keep an epoch's state, which nobody changes any more; write it if the last write is long enough ago."""
@@ -64,3 +69,24 @@ class Checkpoints:
         """Remove the file of a cell that is done."""
         self.newest = None
         self.path.unlink(missing_ok=True)
+
+
+def _read(content: bytes) -> dict[str, Any] | None:
+    """Return what ``torch.save`` wrote, or None where it is something else."""
+    try:
+        arrays.check_archive(io.BytesIO(content))
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception:  # whatever a foreign file leads to
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def same_structure(value: Any, like: Any) -> bool:
+    """Say whether a value has the keys, lengths, shapes and types of another one."""
+    if isinstance(like, Tensor):
+        return isinstance(value, Tensor) and value.shape == like.shape and value.dtype == like.dtype
+    if isinstance(like, dict):
+        return isinstance(value, dict) and value.keys() == like.keys() and all(same_structure(value[key], like[key]) for key in like)
+    if isinstance(like, list | tuple):
+        return isinstance(value, list | tuple) and len(value) == len(like) and all(map(same_structure, value, like))
+    return type(value) is type(like)

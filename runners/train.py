@@ -18,12 +18,16 @@ from core.random import derive
 from data.loader import Epoch, Part
 from heads import Context, Stage
 from runners import evaluate, optimisation, recipes
-from runners.checkpoint import Checkpoints
+from runners.checkpoint import Checkpoints, same_structure
 from runners.classifier import Classifier, build
 from runners.config import Cell
 from runners.hardware import Hardware
 from runners.parts import Parts
 from runners.recipes import OneCycle, Recipe
+
+
+class ForeignStateError(Exception):
+    """A checkpoint holds something else than the state of this training."""
 
 
 class NonFiniteLossError(Exception):
@@ -108,13 +112,32 @@ def train(
     Raises:
         NonFiniteLossError: at the end of the epoch in which the loss left the finite numbers.
     """
+    state = checkpoints.load() if checkpoints else None
+    try:
+        return _train(cell, parts, hardware, on_epoch, checkpoints, history, state)
+    except ForeignStateError:
+        assert checkpoints is not None
+        checkpoints.set_aside()
+        return _train(cell, parts, hardware, on_epoch, checkpoints, history, None)
+
+
+def _train(
+    cell: Cell,
+    parts: Parts,
+    hardware: Hardware,
+    on_epoch: Callable[[dict[str, Any]], None],
+    checkpoints: Checkpoints | None,
+    history: list[dict[str, Any]] | None,
+    state: dict[str, Any] | None,
+) -> Trained:
     info = parts.info(cell.seed)
     classifier = build(cell, info, bf16=hardware.bf16).to(hardware.device)
     plan = stage_plan(cell, type(classifier.head), parts.train)
     run = Run(cell, parts, Trained(classifier, [] if history is None else history), info.generator, on_epoch, checkpoints)
     torch.manual_seed(derive(cell.seed, "global"))
-    state = checkpoints.load() if checkpoints else None
-    first = 0 if state is None else state["stage"]
+    first = 0 if state is None else state.get("stage")
+    if type(first) is not int or not 0 <= first < len(plan):
+        raise ForeignStateError
     for number, (stage, recipe) in enumerate(plan[first:], start=first):
         before = sum(earlier.epochs for earlier, _ in plan[:number])
         _run_stage(run, number, before, stage, recipe, state, last_stage=number == len(plan) - 1)
@@ -132,7 +155,7 @@ def _run_stage(run: Run, number: int, before: int, stage: Stage, recipe: Recipe,
     classifier.set_trainable(stage.trainable)
     optimiser = optimisation.optimiser(classifier, recipe)
     schedule = optimisation.schedule(optimiser, recipe, stage.epochs, steps)
-    finished = 0 if state is None else _restore(run, optimiser, schedule, state)
+    finished = 0 if state is None else _restore(run, optimiser, schedule, state, before, stage.epochs)
     collect = partial(evaluate.collect, classifier, {"train": parts.train, "val": parts.val})
     for number_in_stage, epoch in enumerate(epochs[finished:], start=finished):
         context = Context(stage.name, number_in_stage, stage.epochs, number_in_stage * steps, collect)
@@ -169,18 +192,36 @@ def _state(run: Run, stage: int, epochs: int, optimiser: Optimizer, schedule: LR
     }
 
 
-def _restore(run: Run, optimiser: Optimizer, schedule: LRScheduler, state: dict[str, Any]) -> int:
-    """Put a checkpoint's state back; return how many epochs of its stage are finished."""
-    run.trained.classifier.load_state_dict(state["classifier"])
-    optimiser.load_state_dict(state["optimiser"])
-    schedule.load_state_dict(state["schedule"])
-    torch.set_rng_state(state["random"])
-    if state["cuda_random"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda_random"])
-    run.head_generator.set_state(state["head_random"])
-    run.trained.history.extend(state["history"])
-    run.trained.selected.update({name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()})
-    return int(state["epochs"])
+def _restore(run: Run, optimiser: Optimizer, schedule: LRScheduler, state: dict[str, Any], before: int, epochs: int) -> int:
+    """Put a checkpoint's state back; return how many epochs of its stage are finished.
+
+    Raises:
+        ForeignStateError: if it is not that of such a training, after up to ``epochs`` epochs of this stage and ``before`` of earlier ones.
+    """
+    classifier = run.trained.classifier
+    like = {"classifier": classifier.state_dict(), "schedule": schedule.state_dict(), "random": torch.get_rng_state()}
+    try:
+        finished, rows = state["epochs"], state["history"]
+        sound = all(same_structure(state[key], value) for key, value in like.items()) and type(finished) is int and 0 < finished <= epochs
+        sound = sound and [row["epoch"] for row in rows] == list(range(1, before + finished + 1))
+        sound = sound and all(isinstance(row[key], int | float) for row in rows for key in ("train_loss", "images", "seconds"))
+        selected = {name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()}
+        sound = sound and all(same_structure(own.state, like["classifier"]) and own.row in rows for own in selected.values())
+        optimiser.load_state_dict(state["optimiser"])
+        buffers = [(value, weight) for weight, own in optimiser.state.items() for value in own.values() if isinstance(value, Tensor) and value.dim()]
+        if not sound or any(value.shape != weight.shape for value, weight in buffers):
+            raise ForeignStateError
+        classifier.load_state_dict(state["classifier"])
+        schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["random"])
+        if state["cuda_random"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["cuda_random"])
+        run.head_generator.set_state(state["head_random"])
+    except Exception as error:  # whatever foreign contents lead to
+        raise ForeignStateError from error
+    run.trained.history.extend(rows)
+    run.trained.selected.update(selected)
+    return int(finished)
 
 
 def _run_epoch(classifier: Classifier, part: Part, epoch: Epoch, optimiser: Optimizer, schedule: LRScheduler, context: Context) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 
-from core.arrays import BadArrayError, check_archive, read_npy, read_npz, shapes
+from core.arrays import BadArrayError, check_archive, headers, read_npy, read_npz
 
 TYPES = st.sampled_from(["f2", "f4", "f8", ">f8", "i1", "u2", "i8", "?", "c16", "U3"]).map(np.dtype)
 
@@ -27,8 +27,8 @@ def test_what_numpy_writes_is_read(array: np.ndarray, columns: bool, tmp_path: P
         assert found.dtype == array.dtype
         np.testing.assert_array_equal(found, array)
     assert list(read_npz(io.BytesIO((tmp_path / "a.npz").read_bytes()))) == ["a", "b"]
-    assert shapes(tmp_path / "a.npz") == {"a": array.shape, "b": (3,)}
-    assert shapes(tmp_path / "a.npy") == {"": array.shape}
+    assert headers(tmp_path / "a.npz") == {"a": (array.shape, array.dtype), "b": ((3,), np.dtype(int))}
+    assert headers(tmp_path / "a.npy") == {"": (array.shape, array.dtype)}
 
 
 def header(shape: tuple[int, ...], kind: str = "<f8") -> bytes:

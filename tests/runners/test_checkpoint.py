@@ -1,5 +1,8 @@
 """Checkpoints: a training that goes on from one ends with the same bits; a damaged one is never used."""
 
+import hashlib
+import io
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +94,72 @@ def test_a_checkpoint_that_cannot_be_used_is_set_aside(
     assert Checkpoints(tmp_path, "id").load() is None
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def put(*path: str, value: Any) -> Any:
+    """A change of one value of a state."""
+
+    def change(state: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            state = state[key]
+        state[path[-1]] = value
+
+    return change
+
+
+FOREIGN = {
+    "nothing": lambda state: state.clear(),
+    "stage a text": put("stage", value="x"),
+    "stage beyond": put("stage", value=7),
+    "epochs beyond": put("epochs", value=99),
+    "epochs a tensor": put("epochs", value=torch.ones(3)),
+    "no weights": put("classifier", value={}),
+    "weights of numbers": put("classifier", value=[1, 2]),
+    "optimiser a text": put("optimiser", value="sgd"),
+    "momentum of another shape": lambda state: state["optimiser"]["state"][0].update(momentum_buffer=torch.zeros(7)),
+    "schedule with a text": put("schedule", "last_epoch", value="x"),
+    "schedule with more": put("schedule", "step", value=3),
+    "random a number": put("random", value=3),
+    "head's random a number": put("head_random", value=3),
+    "history of numbers": put("history", value=[1]),
+    "history too short": put("history", value=[]),
+    "history of texts": lambda state: state["history"][0].update(seconds="x"),
+    "selected a list": put("selected", value=[1]),
+    "selected of nothing": put("selected", "last", value={"row": {}, "state": {}}),
+}
+
+
+@pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
+def test_a_state_with_foreign_contents_is_set_aside_and_the_cell_starts_anew(change: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its checksum, format and cell are right."""
+    one = cell("psc", recipe=QUICK | {"epochs": 2})
+    with pytest.raises(StoppedError):
+        train(one, digits(), CPU, stop_after(1), Checkpoints(tmp_path, "id", seconds=0))
+    checkpoints = Checkpoints(tmp_path, "id", seconds=0)
+    state = checkpoints.load()
+    assert state is not None
+    change(state)
+    checkpoints.offer(state)
+    rows: list[int] = []
+    history: list[dict[str, Any]] = []
+    train(one, digits(), CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id"), history)
+    assert rows == [row["epoch"] for row in history] == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"words", pickle.dumps({"format": 1}), pickle.dumps(Path), b"PK\x03\x04", b"\x80\x02."])
+def test_a_file_of_other_contents_with_a_right_checksum_is_set_aside(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(hashlib.sha256(content).digest() + content)
+    assert Checkpoints(tmp_path, "id").load() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("state", [[1], 5, torch.ones(2), "text", None])
+def test_a_checkpoint_that_is_no_state_is_set_aside(state: object, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    (tmp_path / "checkpoint.pt").write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    assert Checkpoints(tmp_path, "id").load() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
