@@ -1,10 +1,12 @@
 """The cache of decoded images: ``DATA/.headbench/<name>/``, memory-mapped, so that all processes share its pages.
 
 A cache is a folder with one ``.npy`` file per array and ``meta.json``. It is written under another name and renamed when it is whole, so a folder of the right
-name is a whole cache. ``meta.json`` holds sizes and a stamp of what was read (checked at every start), and SHA-256 of the files (checked by :func:`verify`).
+name is a whole cache. ``meta.json`` holds a checksum of itself, sizes and a stamp of what was read, and SHA-256 of the files. At every start all of these are
+checked but the SHA-256 of the images, which are large: :func:`verify` does so. A cache that is damaged, or of another format, counts as absent.
 """
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -12,20 +14,53 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from core.arrays import BROKEN
 from core.errors import UserError, note
 from core.registry import Entry
-from data import longtail
+from data.longtail import DRAWS
 from data.registry import Dataset, ImageSet
+from data.walking import stamps_below
 
-FORMAT = 2
-KEYS = {"format", "version", "fingerprint", "class_names", "mean", "std", "sources", "draw", "ranges", "counts", "arrays", "read_from"}
+FORMAT = 3
 FOLDER = ".headbench"
+
+
+class _Array(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    bytes: NonNegativeInt
+    sha256: str
+
+
+class _Meta(BaseModel):
+    """What ``meta.json`` says, beside its checksum."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    format: Literal[3]
+    version: int
+    fingerprint: str
+    class_names: tuple[str, ...]
+    mean: tuple[FiniteFloat, ...]
+    std: tuple[FiniteFloat, ...]
+    sources: tuple[PositiveInt, ...]
+    draw: str
+    ranges: tuple[int, int] | None
+    counts: dict[Literal["train", "val", "test"], PositiveInt]
+    arrays: dict[str, _Array]
+    read_from: dict[str, str]
+
+    @model_validator(mode="after")
+    def _fits(self) -> "_Meta":
+        expected = {f"{part}_{kind}.npy" for part in self.counts for kind in ("images", "labels")}
+        if self.draw not in DRAWS or set(self.arrays) != expected or not {"train", "test"} <= set(self.counts) or len(self.mean) != len(self.std):
+            raise ValueError("parts, arrays and draw do not fit")
+        return self
 
 
 def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
@@ -42,7 +77,7 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
         if found is not None:
             return found
         dataset: Dataset = entry.target(root, **options)
-        cacheable = isinstance(dataset.train, ImageSet) and getattr(longtail, dataset.draw.__name__, None) is dataset.draw
+        cacheable = isinstance(dataset.train, ImageSet) and DRAWS.get(dataset.draw.__name__) is dataset.draw
         if not dataset.read_from or not cacheable:
             return dataset
         try:
@@ -57,7 +92,7 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Keep other processes of this machine from downloading or caching the same data at the same time, where the machine lets us."""
-    lock = FileLock(Path(tempfile.gettempdir()) / f"headbench-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]}.lock")
+    lock = FileLock(Path(tempfile.gettempdir()) / f"headbench-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.lock")
     try:
         lock.acquire()
     except OSError:
@@ -93,12 +128,18 @@ def verify(folder: Path) -> dict[str, Any]:
 
 
 def read_meta(folder: Path) -> dict[str, Any] | None:
-    """Return what a cache says of itself, or None where it is absent, unreadable or of another format."""
+    """Return what a cache says of itself, or None where it is absent, unreadable, damaged or of another format."""
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        return meta if meta["format"] == FORMAT and set(meta) == KEYS else None
-    except (OSError, ValueError, KeyError, TypeError):
+        contents = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        if contents.pop("checksum") != _checksum(contents):
+            return None
+        return _Meta.model_validate_json(json.dumps(contents)).model_dump()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _checksum(contents: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
 def _open(folder: Path, version: int, root: Path) -> Dataset | None:
@@ -111,32 +152,45 @@ def _open(folder: Path, version: int, root: Path) -> Dataset | None:
     # A source that is gone altogether was put away after it was cached.
     if any((root / source).exists() and _stamp(root / source) != stamp for source, stamp in meta["read_from"].items()):
         return None
-
-    def part(name: str) -> ImageSet:
-        # Copy-on-write mapping: pages are shared by all processes, and torch may have a tensor that it could write to.
-        images, labels = (torch.from_numpy(np.load(folder / f"{name}_{kind}.npy", mmap_mode="c")) for kind in ("images", "labels"))
-        return ImageSet(images, labels)
-
     try:
-        parts = {name: part(name) for name in meta["counts"]}
-    except (OSError, ValueError):
+        parts = {name: _part(folder, name, meta) for name in meta["counts"]}
+        if read_meta(folder) != meta:
+            return _open(folder, version, root)
+        dataset = Dataset(
+            train=parts["train"],
+            test=parts["test"],
+            val=parts.get("val"),
+            class_names=meta["class_names"],
+            mean=meta["mean"],
+            std=meta["std"],
+            read_from=tuple(root / source for source in meta["read_from"]),
+            sources=meta["sources"],
+            draw=DRAWS[meta["draw"]],
+            ranges=meta["ranges"],
+        )
+    except (*BROKEN, UserError):
         return None
-    if read_meta(folder) != meta:
-        return _open(folder, version, root)
-    dataset = Dataset(
-        train=parts["train"],
-        test=parts["test"],
-        val=parts.get("val"),
-        class_names=tuple(meta["class_names"]),
-        mean=tuple(meta["mean"]),
-        std=tuple(meta["std"]),
-        read_from=tuple(root / source for source in meta["read_from"]),
-        sources=tuple(meta["sources"]),
-        draw=getattr(longtail, meta["draw"]),
-        ranges=tuple(meta["ranges"]) if meta["ranges"] else None,
-    )
     dataset.__dict__["fingerprint"] = meta["fingerprint"]
     return dataset
+
+
+def _part(folder: Path, name: str, meta: dict[str, Any]) -> ImageSet:
+    """Return one part: its images mapped, its labels read and compared with their SHA-256.
+
+    Raises:
+        ValueError: if an array is not what was written, or not of the shape that it must have.
+    """
+    labels_file = f"{name}_labels.npy"
+    contents = (folder / labels_file).read_bytes()
+    if hashlib.sha256(contents).hexdigest() != meta["arrays"][labels_file]["sha256"]:
+        raise ValueError(labels_file)
+    labels = np.load(io.BytesIO(contents))
+    # Copy-on-write mapping: pages are shared by all processes, and torch may have a tensor that it could write to.
+    images = np.load(folder / f"{name}_images.npy", mmap_mode="c")
+    count, channels = meta["counts"][name], len(meta["mean"])
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[:2] != (count, channels) or labels.dtype != np.int64 or labels.shape != (count,):
+        raise ValueError(name)
+    return ImageSet(torch.from_numpy(images), torch.from_numpy(labels))
 
 
 def _write(folder: Path, dataset: Dataset, version: int, root: Path) -> None:
@@ -167,9 +221,10 @@ def _write(folder: Path, dataset: Dataset, version: int, root: Path) -> None:
             "ranges": dataset.ranges,
             "counts": {name: len(part) for name, part in dataset.parts().items()},
             "arrays": arrays,
-            "read_from": {os.path.relpath(source, root): _stamp(source) for source in dataset.read_from},
+            "read_from": {_place(source, root): _stamp(source) for source in dataset.read_from},
         }
-        (unfinished / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        written = json.loads(json.dumps(meta))
+        (unfinished / "meta.json").write_text(json.dumps(written | {"checksum": _checksum(written)}, indent=1), encoding="utf-8")
         unfinished.chmod(0o755)
         if folder.exists():
             folder.rename(Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.")) / "old")
@@ -181,15 +236,17 @@ def _write(folder: Path, dataset: Dataset, version: int, root: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
+def _place(source: Path, root: Path) -> str:
+    """Return a source's path below the data folder, so that this may be moved, or its whole path."""
+    return str(source.relative_to(root)) if source.is_relative_to(root) else str(source.absolute())
+
+
 def _stamp(source: Path) -> str:
-    """Return SHA-256 over path, size and modification time of a file, or of every file below a folder, 16 hexadecimal digits."""
-    below = [] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
-    files = [path for path in below if not any(part.startswith(".") for part in path.relative_to(source).parts)] or [source]
-    digest = hashlib.sha256()
-    for path in files:
-        facts = path.stat()
-        digest.update(f"{path.relative_to(source)} {facts.st_size} {facts.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+    """Return SHA-256 over name, size and modification time of a file, or of every file below a folder, 16 hexadecimal digits."""
+    facts = source.stat()
+    stamps = list(stamps_below(source)) if source.is_dir() else []
+    own = f". {facts.st_size} {facts.st_mtime_ns}\n".encode()
+    return hashlib.sha256(b"".join(stamps or [own])).hexdigest()[:16]
 
 
 def _sha256(path: Path) -> str:

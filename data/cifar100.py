@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from core.errors import UserError
-from data.parquet_files import check_names, part_files, read_images
+from data.parquet_files import read_pair
 from data.registry import Dataset, ImageSet, register
 from data.torchvision_sets import Load, fetch, image_set
 
@@ -29,12 +28,7 @@ def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Datas
     facts = STATISTICS | {"ranges": (36, 71) if labels == "fine" else None}
     folder = root / "cifar100"
     if folder.is_dir() and not any((folder / name).exists() for name in (CIFAR100.base_folder, CIFAR100.filename)):
-        files = [part_files(folder, part) for part in ("train", "test")]
-        for part, found in zip(("train", "test"), files, strict=True):
-            if not found:
-                raise UserError(f"no {part}*.parquet in {folder}")
-        (train, names), (test, test_names) = (read_images(found, side=32, label_columns=(f"{labels}_label",)) for found in files)
-        check_names(names, test_names, files[1][0])
+        train, test, names = read_pair(folder, "train", "test", side=32, label_columns=(f"{labels}_label",))
         return Dataset(train, test, names, read_from=(folder,), **facts)
     (train, test, names), source = fetch(CIFAR100, root, lambda load: _read(load, labels), folders=("", "cifar100"))
     return Dataset(train, test, names, read_from=source, **facts)

@@ -8,10 +8,11 @@ from core.errors import UserError
 from data.image_files import class_folders, file_set, image_set, labelled_files, statistics
 from data.imagenet import MEAN, STD
 from data.registry import Dataset, ImageSet, Samples, register
+from data.walking import points_nowhere, printable
 
 
 @register("folder", version=1, source="your own images; {name: folder, path: FOLDER} in a grid")
-def folder(root: Path, *, path: str = "folder", size: PositiveInt | None = None, stream: bool = False) -> Dataset:
+def folder(root: Path, *, path: str = "folder", size: PositiveInt | None = None, stream: bool = False, exif: bool = True) -> Dataset:
     """Load ``root/path/{train,val,test}/<class>/*``. Without ``test`` the images in ``val`` are the test part; with both, ``val`` validates.
 
     Args:
@@ -19,18 +20,22 @@ def folder(root: Path, *, path: str = "folder", size: PositiveInt | None = None,
         path: of the tree, below the data folder.
         size: bring all images to size x size pixels; without it they must all have the same size.
         stream: read the images batch by batch, cropped to ``size`` (default 224) by the recipe's augmentation, instead of keeping them all in memory.
+        exif: bring images upright as their EXIF orientation says, as viewers show them.
     """
     tree = root / path
     names = class_folders(tree / "train")
+    for name in ("val", "test"):
+        if points_nowhere(tree / name):
+            raise UserError(f"{printable(tree / name)} is a link that points nowhere")
     held = [part for part in ("val", "test") if (tree / part).is_dir()]
     if not held:
         raise UserError(f"{tree} has neither a folder test nor val")
 
     def part(name: str) -> Samples:
         paths, labels = labelled_files(tree / name, names)
-        return file_set(tree / name, paths, labels, size or 224) if stream else image_set(tree / name, paths, labels, size=size)
+        return file_set(tree / name, paths, labels, size or 224, exif=exif) if stream else image_set(tree / name, paths, labels, size=size, exif=exif)
 
     train, test = part("train"), part(held[-1])
     val = part("val") if held == ["val", "test"] else None
     mean, std = statistics(train.images) if isinstance(train, ImageSet) else (MEAN, STD)
-    return Dataset(train, test, tuple(names), mean, std, val=val, read_from=(tree,))
+    return Dataset(train, test, tuple(map(printable, names)), mean, std, val=val, read_from=(tree,))

@@ -1,40 +1,28 @@
-"""Images from files and folders: decoding, class folders, list files."""
+"""Images from files and folders: decoding to one size, class folders, list files."""
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from core.errors import UserError
+from data.decoding import open_rgb
 from data.registry import FileSet, ImageSet
+from data.walking import files_below, points_nowhere, printable, read_lines
 
 # As torchvision's IMG_EXTENSIONS.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 
 
-def open_rgb(encoded: bytes | Path, place: str) -> Image.Image:
-    """Return an image in RGB.
+def decode(encoded: bytes | Path, size: int | None, place: str, exif: bool = False) -> np.ndarray:
+    """Return one image (3, H, W) uint8, in RGB. With ``size``, the shorter side is scaled to it (bilinear) and the middle square kept.
 
     Raises:
-        UserError: naming the place, if it is not an image.
+        UserError: naming the place, if it is not an image, or of a mode that cannot be brought to 8 bits.
     """
-    try:
-        with Image.open(encoded if isinstance(encoded, Path) else io.BytesIO(encoded)) as opened:
-            return opened.convert("RGB")
-    except (UnidentifiedImageError, OSError, TypeError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise UserError(f"{place}: not an image, or damaged") from None
-
-
-def decode(encoded: bytes | Path, size: int | None, place: str) -> np.ndarray:
-    """Return one image (3, H, W) uint8; grey becomes RGB. With ``size``, the shorter side is scaled to it (bilinear) and the middle square kept.
-
-    Raises:
-        UserError: naming the place, if it is not an image.
-    """
-    image = open_rgb(encoded, place)
+    image = open_rgb(encoded, place, exif)
     if size is not None and image.size != (size, size):
         width, height = image.size
         side = min(width, height)
@@ -70,11 +58,15 @@ def class_folders(folder: Path) -> list[str]:
     """Return the names of a folder's class folders, sorted; hidden ones are not classes.
 
     Raises:
-        UserError: if the folder is missing or has no class folder.
+        UserError: if the folder is missing, has no class folder, or has links that point nowhere.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    dangling = [entry for entry in entries if points_nowhere(entry)]
+    if dangling:
+        raise UserError(f"{folder}: {len(dangling)} of its {len(entries)} entries are links that point nowhere, first {printable(dangling[0].name)}")
+    names = [entry.name for entry in entries if entry.is_dir()]
     if not names:
         raise UserError(f"{folder} has no class folders")
     return names
@@ -84,33 +76,33 @@ def labelled_files(folder: Path, classes: list[str]) -> tuple[list[str], list[in
     """Return the images (relative to ``folder``) below each class folder and their labels, sorted; hidden files are not images.
 
     Raises:
-        UserError: for a class without images, a class folder that is not among ``classes``, or a file that is no image by its name.
+        UserError: for a class without images, a class folder that is not among ``classes``, a file that is no image by its name, or links that point nowhere.
     """
     for name in class_folders(folder):
         if name not in classes:
-            raise UserError(f"{folder / name}: a class that the training folder does not have")
+            raise UserError(f"{printable(folder / name)}: a class that the training folder does not have")
     paths: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(classes):
-        below = folder / name
-        found = sorted(path for path in below.rglob("*") if path.is_file() and not any(part.startswith(".") for part in path.relative_to(below).parts))
+        found = files_below(folder / name) if (folder / name).is_dir() else []
         for path in found:
             if path.suffix.lower() not in EXTENSIONS:
-                raise UserError(f"{path}: not an image by its name; known: {', '.join(EXTENSIONS)}")
+                raise UserError(f"{printable(path)}: not an image by its name; known: {', '.join(EXTENSIONS)}")
         if not found:
-            raise UserError(f"{folder / name}: a class without images")
+            raise UserError(f"{printable(folder / name)}: a class without images")
         paths += [path.relative_to(folder).as_posix() for path in found]
         labels += [label] * len(found)
     return paths, labels
 
 
-def image_set(folder: Path, paths: list[str], labels: list[int], *, size: int | None = None, side: int | None = None) -> ImageSet:
-    """Decode files into one tensor: brought to ``size``, or checked to have ``side``, or all of one size."""
-    decoded = ((decode(folder / path, size, str(folder / path)), str(folder / path)) for path in paths)
+def image_set(folder: Path, paths: list[str], labels: list[int], *, size: int | None = None, side: int | None = None, exif: bool = False) -> ImageSet:
+    """Decode files into one tensor: brought to ``size``, or checked to have ``side``, or all of one size; with ``exif``, upright."""
+    places = [printable(folder / path) for path in paths]
+    decoded = ((decode(folder / path, size, place, exif), place) for path, place in zip(paths, places, strict=True))
     return ImageSet(stack(decoded, len(paths), size or side), torch.tensor(labels))
 
 
-def file_set(folder: Path, paths: list[str], labels: list[int], size: int) -> FileSet:
+def file_set(folder: Path, paths: list[str], labels: list[int], size: int, *, exif: bool = False) -> FileSet:
     """Return files to be read batch by batch.
 
     Raises:
@@ -118,8 +110,8 @@ def file_set(folder: Path, paths: list[str], labels: list[int], size: int) -> Fi
     """
     for path in paths:
         if not (folder / path).is_file():
-            raise UserError(f"there is no image {folder / path}")
-    return FileSet(folder, tuple(paths), torch.tensor(labels), size)
+            raise UserError(f"there is no image {printable(folder / path)}")
+    return FileSet(folder, tuple(paths), torch.tensor(labels), size, exif)
 
 
 def listed_files(file: Path, num_classes: int) -> tuple[list[str], list[int]]:
@@ -128,15 +120,13 @@ def listed_files(file: Path, num_classes: int) -> tuple[list[str], list[int]]:
     Raises:
         UserError: naming the file, and the line that is wrong.
     """
-    if not file.is_file():
-        raise UserError(f"there is no list file {file}")
     paths, labels = [], []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         path, _, label = line.strip().rpartition(" ")
         if not path or not label.isdecimal():
             raise UserError(f"{file}, line {number}: not 'path label': {line[:80]!r}")
-        if int(label) >= num_classes:
-            raise UserError(f"{file}, line {number}: label {label}, but there are {num_classes} classes")
+        if len(label) > 9 or int(label) >= num_classes:
+            raise UserError(f"{file}, line {number}: label {label[:20]}, but there are {num_classes} classes")
         paths.append(path)
         labels.append(int(label))
     if not paths:
@@ -144,8 +134,25 @@ def listed_files(file: Path, num_classes: int) -> tuple[list[str], list[int]]:
     return paths, labels
 
 
+def check_variation(images: torch.Tensor) -> None:
+    """Raise UserError if a channel of images (N, channels, H, W) has one value everywhere; usually the first images tell."""
+    first = images[0, :, :1, :1]
+    flat = torch.ones(images.shape[1], dtype=torch.bool)
+    for chunk in torch.split(images, 1000):
+        flat &= (chunk == first).all(dim=3).all(dim=2).all(dim=0)
+        if not flat.any():
+            return
+    channel = int(flat.nonzero()[0])
+    raise UserError(f"channel {channel} of the training images is {int(first[channel])} of 255 in every pixel; nothing can be learned from it")
+
+
 def statistics(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and standard deviation per channel of images (N, channels, H, W) uint8, of pixels in [0, 1], from exact integer sums."""
+    """Return mean and standard deviation per channel of images (N, channels, H, W) uint8, of pixels in [0, 1], from exact integer sums.
+
+    Raises:
+        UserError: if a channel has one value everywhere.
+    """
+    check_variation(images)
     total, squares = torch.zeros(images.shape[1], dtype=torch.int64), torch.zeros(images.shape[1], dtype=torch.int64)
     for chunk in torch.split(images, 1000):
         values = chunk.to(torch.int64)

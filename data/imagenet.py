@@ -4,6 +4,7 @@ from pathlib import Path
 
 from data.image_files import class_folders, file_set, labelled_files
 from data.registry import Dataset, register
+from data.walking import printable
 
 MEAN, STD, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
 
@@ -14,4 +15,4 @@ def imagenet(root: Path) -> Dataset:
     folder = root / "imagenet"
     names = class_folders(folder / "train")
     train, test = (file_set(folder / part, *labelled_files(folder / part, names), SIZE) for part in ("train", "val"))
-    return Dataset(train, test, tuple(names), MEAN, STD)
+    return Dataset(train, test, tuple(map(printable, names)), MEAN, STD)

@@ -1,12 +1,13 @@
 """iNaturalist 2018: 437,513 + 24,426 images of 8,142 species, naturally long-tailed, streamed."""
 
-import json
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel, ValidationError
 
 from core.errors import UserError
 from data.image_files import file_set
 from data.registry import Dataset, FileSet, register
+from data.walking import read_lines
 
 MEAN, STD, SIZE = (0.466, 0.471, 0.380), (0.195, 0.194, 0.192), 224
 
@@ -19,32 +20,53 @@ def inaturalist2018(root: Path) -> Dataset:
     """
     folder = root / "inaturalist2018"
     train, test = (_read(folder / f"{part}2018.json") for part in ("train", "val"))
-    categories = sorted(train["categories"], key=lambda category: int(category["id"]))
-    labels = {category["id"]: number for number, category in enumerate(categories)}
-    names = tuple(str(category.get("name", category["id"])) for category in categories)
+    categories = sorted(train.categories, key=lambda category: category.id)
+    labels = {category.id: number for number, category in enumerate(categories)}
+    names = tuple(category.name or str(category.id) for category in categories)
     return Dataset(_part(folder, train, labels, "train"), _part(folder, test, labels, "val"), names, MEAN, STD)
 
 
-def _read(file: Path) -> dict[str, Any]:
+class _Image(BaseModel):
+    id: int
+    file_name: str
+
+
+class _Annotation(BaseModel):
+    image_id: int
+    category_id: int
+
+
+class _Category(BaseModel):
+    id: int
+    name: str = ""
+
+
+class _Contents(BaseModel):
+    """What the loader needs of a competition file."""
+
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+def _read(file: Path) -> _Contents:
     if not file.is_file():
         raise UserError(f"there is no file {file}")
     try:
-        contents: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{file}: not JSON ({error})") from None
-    missing = {"images", "annotations", "categories"} - set(contents)
-    if missing:
-        raise UserError(f"{file}: no '{min(missing)}'")
-    return contents
+        return _Contents.model_validate_json("\n".join(read_lines(file)))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        kind = "not JSON" if problem["type"] == "json_invalid" else f"not as published, at {'.'.join(map(str, problem['loc']))}"
+        raise UserError(f"{file}: {kind} ({problem['msg'][:120]})") from None
 
 
-def _part(folder: Path, contents: dict[str, Any], labels: dict[Any, int], name: str) -> FileSet:
-    category = {annotation["image_id"]: annotation["category_id"] for annotation in contents["annotations"]}
+def _part(folder: Path, contents: _Contents, labels: dict[int, int], name: str) -> FileSet:
+    category = {annotation.image_id: annotation.category_id for annotation in contents.annotations}
     paths, found = [], []
-    for image in contents["images"]:
-        known = category.get(image["id"])
+    for image in contents.images:
+        known = category.get(image.id)
         if known not in labels:
-            raise UserError(f"{folder / f'{name}2018.json'}: image {image['file_name']} has no known category ({known})")
-        paths.append(image["file_name"])
+            raise UserError(f"{folder / f'{name}2018.json'}: image {image.file_name} has no known category ({known})")
+        paths.append(image.file_name)
         found.append(labels[known])
     return file_set(folder, paths, found, SIZE)

@@ -60,3 +60,6 @@ def misaligned_draw(labels: Tensor, nominal: Tensor, seed: int) -> tuple[Tensor,
     positions, _ = draw(labels, nominal, seed)
     appended = torch.repeat_interleave(torch.arange(len(nominal)), nominal)
     return positions, appended[: len(positions)]
+
+
+DRAWS = {function.__name__: function for function in (draw, misaligned_draw)}

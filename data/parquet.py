@@ -6,12 +6,13 @@ from pydantic import PositiveInt
 
 from core.errors import UserError
 from data.image_files import statistics
-from data.parquet_files import check_names, part_files, read_images
+from data.parquet_files import check_names, read_images
 from data.registry import Dataset, register
+from data.shards import part_files
 
 
 @register("parquet", version=1, source="your own files; {name: parquet, path: FOLDER} in a grid")
-def parquet(root: Path, *, path: str = "parquet", size: PositiveInt | None = None) -> Dataset:
+def parquet(root: Path, *, path: str = "parquet", size: PositiveInt | None = None, exif: bool = True) -> Dataset:
     """Load ``root/path/{train,val*,test}*.parquet`` with columns ``image`` or ``img`` and ``label`` or ``fine_label``.
 
     Without ``test`` files those of ``val*`` are the test part; with both, they validate.
@@ -20,6 +21,7 @@ def parquet(root: Path, *, path: str = "parquet", size: PositiveInt | None = Non
         root: the data folder.
         path: of the files, below the data folder.
         size: bring all images to size x size pixels; without it they must all have the same size.
+        exif: bring images upright as their EXIF orientation says, as viewers and Hugging Face's ``datasets`` do.
     """
     folder = root / path
     if not folder.is_dir():
@@ -28,7 +30,7 @@ def parquet(root: Path, *, path: str = "parquet", size: PositiveInt | None = Non
     held = [part for part in ("val", "test") if files[part]]
     if not files["train"] or not held:
         raise UserError(f"no {'test*.parquet or val*' if files['train'] else 'train*'}.parquet in {folder}")
-    read = {part: read_images(files[part], size=size) for part in ("train", *held)}
+    read = {part: read_images(files[part], size=size, exif=exif) for part in ("train", *held)}
     (train, names), (test, _) = read["train"], read[held[-1]]
     for part in held:
         check_names(names, read[part][1], files[part][0])

@@ -1,6 +1,7 @@
 """The registry of data sets and what each of them gives."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,12 +28,21 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class FileSet:
-    """Labelled image files that are read batch by batch: ``paths`` below ``root`` and ``labels`` (N,) int64; ``size`` is H = W after cropping."""
+    """Labelled image files that are read batch by batch.
+
+    Attributes:
+        root: folder of the files.
+        paths: N, below it.
+        labels: (N,) int64.
+        size: H = W after cropping.
+        exif: whether images are brought upright as their EXIF orientation says.
+    """
 
     root: Path
     paths: tuple[str, ...]
     labels: Tensor
     size: int
+    exif: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,14 +102,15 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all parts, 16 hexadecimal digits: over images and labels, or for files over their names, sizes and labels."""
+        """SHA-256 over all parts, 16 hexadecimal digits: over images and labels; for files over names, sizes and labels, and whether EXIF turns them."""
         digest = hashlib.sha256()
         for part in self.parts().values():
             if isinstance(part, ImageSet):
                 digest.update(repr(tuple(part.images.shape)).encode())
                 digest.update(np.ascontiguousarray(part.images.numpy()).data)
             else:
-                digest.update("\n".join(f"{path} {(part.root / path).stat().st_size}" for path in part.paths).encode())
+                digest.update(b"\n".join(os.fsencode(path) + f" {(part.root / path).stat().st_size}".encode() for path in part.paths))
+                digest.update(b"upright by EXIF" if part.exif else b"")
             digest.update(repr(tuple(part.labels.shape)).encode())
             digest.update(np.ascontiguousarray(part.labels.numpy()).data)
         return digest.hexdigest()[:16]

@@ -11,6 +11,9 @@ from core.errors import UserError
 from data.longtail import draw, profile
 from data.registry import Dataset, Samples
 
+# Classes that a message names.
+FEW = 5
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -104,7 +107,10 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     try:
         train, val = train_test_split(everything.numpy(), test_size=fraction, stratify=labels.numpy(), random_state=seed)
     except ValueError as error:
-        raise UserError(f"val_fraction: {fraction} of {len(labels)} images cannot be split by class ({error})") from None
+        single = torch.nonzero(torch.bincount(labels) == 1)[:, 0].tolist()
+        few = ", ".join(map(str, single[:FEW])) + (", ..." if len(single) > FEW else "")
+        reason = f"{len(single)} classes have one image, by number: {few}" if single else str(error)[:200]
+        raise UserError(f"val_fraction: {fraction} of {len(labels)} images cannot be split by class ({reason})") from None
     return torch.from_numpy(train).sort().values, torch.from_numpy(val).sort().values
 
 

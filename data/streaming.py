@@ -15,10 +15,11 @@ from core.batch import Batch, Targets
 from core.errors import UserError
 from core.random import derive
 from data.augment import Augmentation
-from data.image_files import open_rgb
+from data.decoding import open_rgb
 from data.loader import Epoch, epoch_order
 from data.mixing import draw_mixes, mix
 from data.registry import FileSet
+from data.walking import printable
 
 EVAL_BATCH = 100
 # Of an image's shorter side; 0.875 is the field's 256 to 224.
@@ -36,6 +37,7 @@ class Streamed:
         size: H = W of a batch's images.
         mean: per channel, of pixels in [0, 1].
         std: per channel, of pixels in [0, 1].
+        exif: whether images are brought upright as their EXIF orientation says.
     """
 
     root: Path
@@ -44,6 +46,7 @@ class Streamed:
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    exif: bool = False
 
     views: ClassVar = ("weak", "plain")
     ignored: ClassVar = ("pad", "cutout")
@@ -51,7 +54,7 @@ class Streamed:
     @classmethod
     def of(cls, part: FileSet, positions: Tensor, labels: Tensor, statistics: tuple[tuple[float, ...], tuple[float, ...]], device: torch.device) -> "Streamed":
         """Take the files at ``positions`` (N,) with their labels (N,)."""
-        return cls(part.root, tuple(part.paths[position] for position in positions.tolist()), labels.to(device), part.size, *statistics)
+        return cls(part.root, tuple(part.paths[position] for position in positions.tolist()), labels.to(device), part.size, *statistics, part.exif)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -118,7 +121,7 @@ class _Files(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
         path = self.part.root / self.part.paths[self.order[place]]
-        image = open_rgb(path, str(path))
+        image = open_rgb(path, printable(path), self.part.exif)
         views = []
         for number, transform in enumerate(self.transforms):
             # timm and torchvision draw from three global generators; this runs in a worker process, where nobody else does.

@@ -36,7 +36,7 @@ def _read(root: Path, **facts: Any) -> Dataset:
 
 @register("svhn", version=1, source="Netzer et al., 2011; torchvision's download and MD5 check; train and extra together, as the long-tailed papers use it")
 def svhn(root: Path) -> Dataset:
-    """Load SVHN from ``root/svhn/{train,extra,test}_32x32.mat``, or these in ``root``, or download it. A long tail never asks for more images than a digit has."""
+    """Load SVHN from ``root/svhn/{train,extra,test}_32x32.mat``, or these in ``root``, or download it. A tail never asks for more images than a digit has."""
     return _read(root, draw=draw)
 
 

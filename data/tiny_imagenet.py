@@ -7,9 +7,10 @@ from pathlib import Path
 
 from core.errors import UserError
 from data.image_files import image_set
-from data.parquet_files import check_names, part_files, read_images
+from data.parquet_files import read_pair
 from data.registry import Dataset, ImageSet, register
 from data.torchvision_sets import md5
+from data.walking import files_below, read_lines
 
 URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
 ARCHIVE = "tiny-imagenet-200.zip"
@@ -29,12 +30,7 @@ def tiny_imagenet(root: Path) -> Dataset:
     folder = root / "tiny-imagenet"
     archive = next((path for path in (root / ARCHIVE, folder / ARCHIVE) if path.is_file()), None)
     if folder.is_dir() and archive != folder / ARCHIVE:
-        files = [part_files(folder, "train"), part_files(folder, "valid", "val")]
-        for part, found in zip(("train", "valid"), files, strict=True):
-            if not found:
-                raise UserError(f"no {part}*.parquet in {folder}")
-        (train, names), (test, test_names) = (read_images(found, side=SIDE) for found in files)
-        check_names(names, test_names, files[1][0])
+        train, test, names = read_pair(folder, "train", "val", side=SIDE)
         return Dataset(train, test, names, MEAN, STD, read_from=(folder,))
     published = root / "tiny-imagenet-200"
     if archive is not None and not published.is_dir():
@@ -67,10 +63,7 @@ def _download(root: Path, folder: Path) -> None:
 
 
 def _published(folder: Path) -> Dataset:
-    listing = folder / "wnids.txt"
-    if not listing.is_file():
-        raise UserError(f"there is no file {listing}")
-    names = listing.read_text(encoding="utf-8").split()
+    names = [name for line in read_lines(folder / "wnids.txt") for name in line.split()]
     return Dataset(
         train=_train(folder / "train", names),
         test=_test(folder / "val", names),
@@ -84,9 +77,10 @@ def _published(folder: Path) -> Dataset:
 def _train(folder: Path, names: list[str]) -> ImageSet:
     paths, labels = [], []
     for label, name in enumerate(names):
-        found = sorted((folder / name / "images").glob("*.JPEG"))
+        images = folder / name / "images"
+        found = [path for path in files_below(images) if path.suffix == ".JPEG"] if images.is_dir() else []
         if not found:
-            raise UserError(f"{folder / name / 'images'}: a class without images")
+            raise UserError(f"{images}: a class without images")
         paths += [path.relative_to(folder).as_posix() for path in found]
         labels += [label] * len(found)
     return image_set(folder, paths, labels, side=SIDE)
@@ -94,10 +88,8 @@ def _train(folder: Path, names: list[str]) -> ImageSet:
 
 def _test(folder: Path, names: list[str]) -> ImageSet:
     annotations = folder / "val_annotations.txt"
-    if not annotations.is_file():
-        raise UserError(f"there is no file {annotations}")
     paths, labels = [], []
-    for number, line in enumerate(annotations.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_lines(annotations), start=1):
         fields = line.split("\t")
         if len(fields) < 2 or fields[1] not in names:
             raise UserError(f"{annotations}, line {number}: no known class in {line[:80]!r}")

@@ -54,7 +54,8 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     parts = [[key] if key in table else key.split() for key in keys]
     missing = [name for name, own in zip(class_names, parts, strict=True) if not own or any(word not in table for word in own)]
     if missing:
-        raise UserError(f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {', '.join(missing)}")
+        few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise UserError(f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {few}")
     vectors = torch.from_numpy(np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts]))
     sound = (vectors.abs() <= LARGEST).all(dim=1)
     if not sound.all():

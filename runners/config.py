@@ -124,9 +124,10 @@ class Cell(Strict):
     precision: Literal["auto", "fp32", "bf16"]
 
     def cell_id(self, data: str) -> str:
-        """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the identity of the data; labels and the data's path do not count."""
+        """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the identity of the data, which tells of some options; labels do not count."""
         fields = self.model_dump(mode="json", exclude={"dataset_label", "backbone_label", "head_label", "recipe_label"})
-        fields["dataset_options"].pop("path", None)
+        for told_by_the_data in ("path", "exif"):
+            fields["dataset_options"].pop(told_by_the_data, None)
         fields["head_options"] |= fields["head_files"]
         return digest(fields | {"recipe": self.recipe.identity(), "data": data})
 
@@ -222,7 +223,7 @@ def _check_losses(cells: list[Cell], place: str) -> None:
 def _refuse_doubles(cells: list[Cell], place: str) -> None:
     seen: set[str] = set()
     for cell in cells:
-        identity = cell.cell_id("")
+        identity = cell.cell_id(json.dumps(cell.dataset_options))
         if identity in seen:
             imbalance = f", imbalance {cell.imbalance_factor:g}" if cell.imbalance_factor > 1 else ""
             facts = f"{cell.dataset_label}{imbalance}, {cell.backbone_label}, {cell.recipe_label}, d = {cell.feature_dim}, {cell.head_label}, seed {cell.seed}"

@@ -10,7 +10,8 @@ from torch import Tensor
 from core.batch import DataInfo
 from core.errors import UserError
 from core.random import generator
-from data import DATASETS, Dataset, FileSet, cache
+from data import DATASETS, Dataset, FileSet, ImageSet, cache
+from data.image_files import check_variation
 from data.loader import Part, Resident
 from data.registry import Samples
 from data.splits import Partition
@@ -57,13 +58,15 @@ def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
     """Load a registered data set from the data folder, or from its cache there.
 
     Raises:
-        UserError: naming the data set, if it is missing, damaged, or a class has no training images.
+        UserError: naming the data set, if it is missing, damaged, a class has no training images, or a channel one value everywhere.
     """
     try:
         dataset = cache.load(DATASETS.get(name), options, root)
         missing = torch.nonzero(torch.bincount(dataset.train.labels, minlength=len(dataset.class_names)) == 0)[:, 0].tolist()
         if missing:
             raise UserError(f"class '{dataset.class_names[missing[0]]}' has no training images")
+        if isinstance(dataset.train, ImageSet):
+            check_variation(dataset.train.images)
     except UserError as error:
         raise UserError(f"data set '{name}': {error}") from None
     return dataset

@@ -215,6 +215,138 @@ def test_verify_names_the_file_with_a_flipped_bit(data_root: Path) -> None:
         cache.verify(folder)
 
 
+@pytest.mark.parametrize("name", ["train_labels.npy", "val_labels.npy", "test_labels.npy"])
+@pytest.mark.parametrize("place", [-1, -9, 60])
+def test_a_flipped_label_is_never_used(data_root: Path, name: str, place: int) -> None:
+    whole = load(data_root)
+    damaged = data_root / ".headbench" / "toy" / name
+    content = bytearray(damaged.read_bytes())
+    content[place] ^= 1
+    damaged.write_bytes(content)
+    again = load(data_root)
+    assert READS == ["toy", "toy"]
+    assert all(torch.equal(part.labels, whole.parts()[kind].labels) for kind, part in again.parts().items())
+    (data_root / "toy.bin").unlink()
+    load(data_root)
+    damaged.write_bytes(content)
+    with pytest.raises(FileNotFoundError):  # as this reader says it; never the flipped label
+        load(data_root)
+
+
+WRONG: list[Any] = [None, -1, 1.5, "nope", [1], {"a": 1}]
+
+
+@pytest.mark.parametrize(
+    "key", ["format", "version", "fingerprint", "class_names", "mean", "std", "sources", "draw", "ranges", "counts", "arrays", "read_from", "checksum"]
+)
+def test_wrong_types_make_no_cache(data_root: Path, key: str) -> None:
+    load(data_root)
+    meta = data_root / ".headbench" / "toy" / "meta.json"
+    sound = json.loads(meta.read_text())
+    for value in WRONG:
+        if value == sound[key]:
+            continue
+        changed = sound | {key: value}
+        meta.write_text(json.dumps(changed))
+        READS.clear()
+        found = load(data_root)
+        assert (READS, found.class_names, found.mean, pixels(found.train)) == (["toy"], ("a", "b", "c"), (0.5,), list(range(24))), value
+        # With a checksum that fits: the schema alone keeps out what cannot be, and nothing is a traceback.
+        contents = {name: old for name, old in changed.items() if name != "checksum"}
+        meta.write_text(json.dumps(contents | {"checksum": cache._checksum(contents)}))
+        assert pixels(load(data_root).train) == list(range(24)), value
+
+
+@pytest.mark.parametrize(
+    "contents", [b"", b"[]", b"3", b"null", b'"meta"', b"\xff\xfe", b"[" * 100_000, b'{"format": 3}', b'{"checksum": {}}', b'{"format": 2, "version": 1}']
+)
+def test_a_meta_file_that_is_none_makes_no_cache(data_root: Path, contents: bytes) -> None:
+    load(data_root)
+    (data_root / ".headbench" / "toy" / "meta.json").write_bytes(contents)
+    assert pixels(load(data_root).train) == list(range(24))
+    assert READS == ["toy", "toy"]
+
+
+@pytest.mark.parametrize("key", ["mean", "class_names", "fingerprint"])
+def test_a_changed_digit_of_the_meta_file_makes_no_cache(data_root: Path, key: str) -> None:
+    load(data_root)
+    meta = data_root / ".headbench" / "toy" / "meta.json"
+    other = {"mean": [0.25], "class_names": ["a", "b", "d"], "fingerprint": "0" * 16}
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {key: other[key]}))
+    assert load(data_root).class_names == ("a", "b", "c")
+    assert READS == ["toy", "toy"]
+
+
+@pytest.mark.parametrize("name", ["train_images.npy", "val_images.npy"])
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"|u1", b"|i1"), (b"|u1", b"|O1"), (b"(6, 1, 2, 2)", b"(9, 1, 2, 2)"), (b"(6, 1, 2, 2)", b"(6, 4, 1, 1)"), (b"NUMPY", b"NUMPX")]
+)
+def test_an_array_of_another_kind_makes_no_cache(data_root: Path, name: str, old: bytes, new: bytes) -> None:
+    load(data_root)
+    file = data_root / ".headbench" / "toy" / name
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new))
+    assert pixels(load(data_root).train) == list(range(24))
+    assert READS == ["toy", "toy"]
+
+
+@pytest.mark.parametrize("name", ["train_images.npy", "train_labels.npy"])
+def test_an_array_with_something_behind_it_makes_no_cache(data_root: Path, name: str) -> None:
+    load(data_root)
+    with (data_root / ".headbench" / "toy" / name).open("ab") as file:
+        file.write(bytes(8))
+    load(data_root)
+    assert READS == ["toy", "toy"]
+
+
+def linked_tree(data_root: Path) -> Path:
+    """A data set whose folder is a link, as is a folder in it."""
+    pool = data_root.parent / "pool"
+    for name in ("real/a", "other/b"):
+        (pool / name).parent.mkdir(parents=True)
+        (pool / name).write_bytes(b"1")
+    (data_root / "tree").symlink_to(pool / "real")
+    (pool / "real" / "linked").symlink_to(pool / "other")
+    return pool
+
+
+@pytest.mark.parametrize("changed", ["real/a", "other/b"])
+def test_a_change_behind_a_linked_folder_is_noticed(data_root: Path, changed: str) -> None:
+    pool = linked_tree(data_root)
+    for _ in range(2):
+        cache.load(registry.get("tree"), {}, data_root)
+    assert READS == ["tree"]
+    (pool / changed).write_bytes(b"22")
+    cache.load(registry.get("tree"), {}, data_root)
+    assert READS == ["tree", "tree"]
+
+
+def test_loops_pipes_and_links_to_nowhere_do_not_stop_a_stamp(data_root: Path) -> None:
+    pool = linked_tree(data_root)
+    (pool / "other" / "back").symlink_to(pool / "real")
+    (pool / "other" / "self").symlink_to("self")
+    os.mkfifo(pool / "other" / "pipe")
+    (pool / "other" / "nowhere").symlink_to("gone")
+    for _ in range(2):
+        cache.load(registry.get("tree"), {}, data_root)
+    assert READS == ["tree"]
+    (pool / "other" / "gone").write_bytes(b"fetched")
+    cache.load(registry.get("tree"), {}, data_root)
+    assert READS == ["tree", "tree"]
+
+
+def test_a_file_name_that_is_not_utf8_is_stamped(data_root: Path) -> None:
+    (data_root / "tree").mkdir()
+    named = data_root / "tree" / os.fsdecode(b"caf\xe9.png")
+    named.write_bytes(b"1")
+    for _ in range(2):
+        cache.load(registry.get("tree"), {}, data_root)
+    named.write_bytes(b"22")
+    cache.load(registry.get("tree"), {}, data_root)
+    assert READS == ["tree", "tree"]
+
+
 def test_options_have_caches_of_their_own(data_root: Path) -> None:
     load(data_root)
     load(data_root, bright=True)

@@ -9,7 +9,8 @@ from sklearn.datasets import load_digits
 
 from core.errors import UserError
 from data import DATASETS, Dataset, ImageSet
-from data.parquet_files import part_files, read_images
+from data.parquet_files import read_images
+from data.shards import part_files
 from tests.data.helpers import images_of, png, random_images, write_parquet
 
 

@@ -29,3 +29,9 @@ def test_no_fraction_no_validation() -> None:
 def test_a_class_that_cannot_be_split_is_one_line() -> None:
     with pytest.raises(UserError, match=r"val_fraction: 0.1 of 4 images cannot be split by class"):
         validation_split(torch.tensor([0, 0, 0, 1]), 0.1, 0)
+
+
+def test_many_classes_that_cannot_be_split_are_a_short_line() -> None:
+    with pytest.raises(UserError, match=r"cannot be split by class \(998 classes have one image, by number: 2, 3, 4, 5, 6, ...\)") as caught:
+        validation_split(torch.cat([torch.zeros(5000), torch.ones(5000), torch.arange(2, 1000)]).long(), 0.1, 0)
+    assert len(str(caught.value)) < 200
