@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from results import published
-from results.tables import COMPARISON, SELECTIONS, Table, over_seeds, summarise
+from results.tables import COMPARISON, SELECTIONS, Table, over_seeds, summarise, unmarked
 
 VARIED = ["imbalance_factor", "feature_dim", "backbone", "recipe", "projection"]
 TITLES = {"imbalance_factor": "IF {:g}", "feature_dim": "d = {}", "backbone": "{}", "recipe": "recipe {}", "projection": "projection {}"}
@@ -55,7 +55,6 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
     cells = pd.DataFrame("-", index=pd.Index(heads, name="head"), columns=columns)
     for _, row in tidy.iterrows():
         cells.loc[row["head_label"], row["column"]] = _text(row, letters)
-    means = tidy.pivot_table(index="head_label", columns="column", values="measured", sort=False).reindex(index=heads, columns=columns)
     shared = ", ".join(f"{key} {rows[key].iloc[0]}" for key in ("backbone", "recipe", "projection") if key not in varied)
     caption = (
         f"Top-1 test accuracy in %: measured ({SELECTIONS[selection]}, {over_seeds(tidy)}) / published (difference). {dataset}, protocol {protocol}"
@@ -66,7 +65,7 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
         + "".join(f" {letters[note]}: {note}." for note in notes)
     )
     name = f"{dataset}{'' if alone else f'-{protocol}'}-published-{selection}".replace(" ", "-")
-    return Table(name, caption, cells, means.eq(means.max()), tidy)
+    return Table(name, caption, cells, unmarked(cells), tidy)
 
 
 def _known(dataset: str, head: str, row: pd.Series, facts: dict[str, Any], options: dict[str, Any] | None) -> pd.Series | None:

@@ -3,124 +3,192 @@
 import math
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import numpy as np
 import pandas as pd
 import yaml
-from scipy import stats
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from results.statistics import Floats, paired
-from results.tables import COMPARISON, SELECTIONS, Table, interval
+from results import differences, inference
+from results.answers import Answers
+from results.differences import Found
+from results.inference import Difference
+from results.pairs import IDENTICAL
+from results.statistics import holm
+from results.tables import COMPARISON, SELECTIONS, Table, interval, unmarked
 
 FILE = Path(__file__).with_name("claims.yaml")
-# More seeds than this are not asked for.
-MOST_SEEDS = 1000
+
+
+class Side(BaseModel):
+    """A head at one dimension, or at every dimension where there is none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    head: str
+    feature_dim: int | None = None
+
+
+class Claim(BaseModel):
+    """A statement that a grid's rows can decide; ``claims.yaml`` says what the keys mean. Margin and threshold are in points."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: str
+    text: str
+    source: str
+    published: bool = True
+    dataset: list[str] | None = None
+    imbalance_factor: float | None = None
+    head: Side
+    against: Side | None = None
+    metric: Literal["top1", "ece_raw", "ece_native", "ece_temperature"] = "top1"
+    rule: Literal["above", "below", "within", "reaches"]
+    bound: Annotated[float, Field(ge=0)]
 
 
 @cache
-def load() -> list[dict[str, Any]]:
-    """Return the claims of ``claims.yaml``, whose head says what their keys mean."""
-    claims: list[dict[str, Any]] = yaml.safe_load(FILE.read_text())
-    return claims
+def load() -> tuple[Claim, ...]:
+    """Return the claims of ``claims.yaml``."""
+    return TypeAdapter(tuple[Claim, ...]).validate_python(yaml.safe_load(FILE.read_text(encoding="utf-8")))
 
 
-def decide(values: Floats, rule: str, bound: float) -> tuple[str, str]:
-    """Return verdict and reason for one claim.
+def p_value(found: Difference, rule: str, bound: float) -> tuple[float, str]:
+    """Return the p-value of a claim's verdict and the verdict that it speaks for: ``supported`` or ``contradicted``.
 
-    The verdict is ``supported`` where the whole 95 % confidence interval of the mean obeys the rule, ``contradicted`` where none of it does, else ``undecided``
-    with the number of seeds that would decide it, if mean and spread stay as they are.
+    For ``above`` and ``below`` it is that of "the true difference is the bound", two-sided. For ``within`` it is the larger of the two of its ends, as both
+    must be refuted to support it, or where the mean lies outside the one of the nearer end.
 
     Args:
-        values: (n,) differences by seed in points, or for ``reaches`` the head's own values.
+        found: the difference, or for ``reaches`` the accuracy less the threshold, as fractions.
         rule: ``above``, ``below``, ``within`` or ``reaches``.
-        bound: margin or threshold in points.
+        bound: margin as a fraction; 0 for ``reaches``.
     """
-    found = paired(values)
-    if found.n < 2:
-        return "undecided", "one seed has no interval; at least 2 are needed"
-    lows_and_highs = {"above": (bound, math.inf), "reaches": (bound, math.inf), "below": (-math.inf, -bound), "within": (-bound, bound)}
-    low, high = lows_and_highs[rule]
-    if low <= found.low and found.high <= high:
-        return "supported", ""
-    if found.high < low or found.low > high:
-        return "contradicted", ""
-    nearest = min(abs(found.mean - end) for end in (low, high) if math.isfinite(end))
-    return "undecided", _seeds_needed(float(values.std(ddof=1)), nearest)
+    if rule == "within":
+        inside = abs(found.mean) < bound
+        p = max(found.p(bound), found.p(-bound)) if inside else found.p(math.copysign(bound, found.mean))
+        return p, "supported" if inside else "contradicted"
+    end = -bound if rule == "below" else bound
+    return found.p(end), "supported" if (found.mean < end if rule == "below" else found.mean > end) else "contradicted"
 
 
-def _seeds_needed(spread: float, distance: float) -> str:
-    counts = np.arange(2, MOST_SEEDS + 1)
-    enough = counts[stats.t.ppf(0.975, counts - 1) * spread / np.sqrt(counts) < distance]
-    return f"about {enough[0]} seeds would decide it" if len(enough) else f"more than {MOST_SEEDS} seeds would be needed"
-
-
-def check(rows: pd.DataFrame, selection: str = "last") -> pd.DataFrame:
+def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.DataFrame:
     """Return every claim that the rows of a grid say something about.
 
     Args:
         rows: of a grid.
+        answers: of its cells.
         selection: whose rows are used.
 
     Returns:
-        Columns ``id, text, source, dataset, recipe, selection, head, against, metric, rule, bound, mean, low, high, n, p, smallest_p, verdict, reason``; the
-        interval and ``mean`` in points. One row for each comparison and dimension that a claim applies to.
+        Columns ``id, text, source, published, dataset, comparison, selection, head, against, feature_dim, metric, rule, bound, mean, low, high, df, n, p,
+        holm, verdict, reason``; ``mean`` and the interval in points. One row for each claim, comparison and dimension. ``holm`` is corrected over all rows.
     """
     done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
-    found = [row for _, part in done.groupby(COMPARISON, sort=False, dropna=False) for claim in load() if _about(claim, part) for row in _tested(claim, part)]
-    columns = "id text source dataset recipe selection head against metric rule bound mean low high n p smallest_p verdict reason".split()
-    return pd.DataFrame(found, columns=columns)
+    parts = [part for _, part in done.groupby(COMPARISON, sort=False, dropna=False)]
+    found = [row for number, part in enumerate(parts) for claim in load() if _about(claim, part) for row in _tested(claim, part, number, answers)]
+    columns = (
+        "id text source published dataset comparison selection head against feature_dim metric rule bound mean low high df n p holm verdict reason"
+    ).split()
+    tested = pd.DataFrame(found, columns=[*columns, "favours", "found"])
+    tested["holm"] = holm(tested["p"].to_numpy(dtype=float))
+    decided = [_decide(row) for _, row in tested.iterrows()]
+    return tested.assign(verdict=[verdict for verdict, _ in decided], reason=[reason for _, reason in decided])[columns]
 
 
-def _about(claim: dict[str, Any], part: pd.DataFrame) -> bool:
+def _about(claim: Claim, part: pd.DataFrame) -> bool:
     dataset, imbalance = part["dataset"].iloc[0], part["imbalance_factor"].iloc[0]
-    return dataset in claim.get("dataset", [dataset]) and imbalance == claim.get("imbalance_factor", 1 if "dataset" in claim else imbalance)
+    wanted = claim.imbalance_factor if claim.imbalance_factor is not None else 1 if claim.dataset is not None else imbalance
+    return (claim.dataset is None or dataset in claim.dataset) and imbalance == wanted
 
 
-def _tested(claim: dict[str, Any], part: pd.DataFrame) -> list[dict[str, Any]]:
-    first, second = claim["head"], claim.get("against")
+def _tested(claim: Claim, part: pd.DataFrame, comparison: int, answers: Answers) -> list[dict[str, Any]]:
+    """Return a row for each dimension at which the rows of one comparison have both sides of a claim."""
     found = []
-    for dim in [first["feature_dim"]] if "feature_dim" in first else sorted(set(part["feature_dim"])):
-        metric = claim.get("metric", "top1")
-        own = _by_seed(part, first["head"], dim, metric)
-        other = None if second is None else _by_seed(part, second["head"], second.get("feature_dim", dim), metric)
-        values = 100 * (own if other is None else own - other).dropna()
-        if values.empty:
+    for dim in [claim.head.feature_dim] if claim.head.feature_dim else sorted(set(part["feature_dim"])):
+        own = _rows(part, claim.head.head, dim)
+        if claim.against is None:
+            pair, other = differences.alone(own, answers, claim.bound / 100), ""
+            bound = 0.0
+        else:
+            there = claim.against.feature_dim or dim
+            pair, other = differences.between(own, _rows(part, claim.against.head, there), answers, claim.metric), f"{claim.against.head} d={there}"
+            bound = claim.bound / 100
+        if pair is None:
             continue
-        bound = claim["margin"] if "margin" in claim else claim["threshold"]
-        verdict, reason = decide(values.to_numpy(), claim["rule"], bound)
-        test = paired(values.to_numpy())
-        facts = {key: part[key].iloc[0] for key in ("dataset", "recipe")} | {"selection": SELECTIONS[part["selection"].iloc[0]]}
-        sides = {"head": f"{first['head']} d={dim}", "against": "" if second is None else f"{second['head']} d={second.get('feature_dim', dim)}"}
-        numbers = {"mean": test.mean, "low": test.low, "high": test.high, "n": test.n}
-        # A sign-flip test asks whether a difference is 0, so a value of one head has none.
-        tests = {"p": test.p, "smallest_p": test.smallest_p} if second is not None else {"p": math.nan, "smallest_p": math.nan}
-        about = {key: claim[key] for key in ("id", "text", "source", "rule")} | {"metric": metric, "bound": bound}
-        found.append(about | facts | sides | numbers | tests | {"verdict": verdict, "reason": reason})
+        measured, reason = pair.difference, _no_verdict(claim, pair, part, dim)
+        p, favours = (math.nan, "") if reason else p_value(measured, claim.rule, bound)
+        shift = claim.bound if claim.against is None else 0
+        numbers = {end: 100 * getattr(measured, end) + shift for end in ("mean", "low", "high")} | {"df": measured.df, "n": measured.seeds, "p": p}
+        about = {"id": claim.id, "text": claim.text, "source": claim.source, "published": claim.published, "rule": claim.rule, "metric": claim.metric}
+        facts = {"dataset": _data(part), "comparison": comparison, "selection": part["selection"].iloc[0], "feature_dim": dim, "bound": claim.bound}
+        found.append(
+            about | facts | {"head": f"{claim.head.head} d={dim}", "against": other} | numbers | {"favours": favours, "reason": reason, "found": measured}
+        )
     return found
 
 
-def _by_seed(part: pd.DataFrame, head: str, dim: int, metric: str) -> pd.Series:
-    """Return the metric by seed of a head in its default form, empty where it was not trained."""
-    return part[(part["head_label"] == head) & (part["feature_dim"] == dim)].set_index("seed")[metric].astype(float)
+def _data(part: pd.DataFrame) -> str:
+    imbalance = part["imbalance_factor"].iloc[0]
+    return str(part["dataset"].iloc[0]) + ("" if imbalance == 1 else f", IF {imbalance:g}")
 
 
-def as_table(found: pd.DataFrame) -> Table:
-    """Return the claims of :func:`check` as a table, one per row."""
-    index = pd.MultiIndex.from_frame(found[["text", "head"]].rename(columns={"text": "claim"}))
-    cells = pd.DataFrame(
-        {
-            "against": found["against"],
-            "data": found["dataset"],
-            "mean [95 % interval]": [interval(*numbers) for numbers in found[["mean", "low", "high"]].itertuples(index=False)],
-            "n": found["n"].astype(str),
-            "p (smallest)": ["-" if math.isnan(p) else f"{p:.3f} ({least:.3f})" for p, least in found[["p", "smallest_p"]].itertuples(index=False)],
-            "verdict": [f"{verdict}: {reason}" if reason else verdict for verdict, reason in found[["verdict", "reason"]].itertuples(index=False)],
-        }
-    ).set_index(index)
+def _rows(part: pd.DataFrame, head: str, dim: int) -> pd.DataFrame:
+    """Return the rows of a head in its default form, none where it was not trained."""
+    return part[(part["head_label"] == head) & (part["feature_dim"] == dim)]
+
+
+def _no_verdict(claim: Claim, pair: Found, part: pd.DataFrame, dim: int) -> str:
+    """Return why a claim gets no verdict whatever its p-value, or nothing."""
+    if pair.identical and claim.rule != "within":
+        return IDENTICAL
+    if pair.marks:
+        return f"no verdict on the heads ({pair.marks})"
+    if len(pair.seeds) < inference.SEEDS:
+        return f"no verdict from {len(pair.seeds)} seed" + ("s" if len(pair.seeds) > 1 else "")
+    sides = [side for side in (claim.head, claim.against) if side is not None]
+    if all(differences.below_floor(_rows(part, side.head, side.feature_dim or dim), claim.metric) for side in sides):
+        return "both within what a perfectly calibrated head would show"
+    return ""
+
+
+def _decide(row: pd.Series) -> tuple[str, str]:
+    """Return verdict and reason of a row of :func:`check`: ``supported``, ``contradicted``, ``unresolved`` or ``identical predictions``."""
+    if row["reason"]:
+        return (IDENTICAL, "") if row["reason"] == IDENTICAL else ("unresolved", row["reason"])
+    if row["holm"] < 1 - inference.CONFIDENCE:
+        return row["favours"], ""
+    found, bound = row["found"], 0.0 if row["rule"] == "reaches" else row["bound"] / 100
+    ends = {"within": (-bound, bound), "below": (-bound,)}.get(row["rule"], (bound,))
+    distance = min(abs(found.mean - end) for end in ends)
+    return "unresolved", inference.seeds_needed(found, distance) if distance and found.error else ""
+
+
+def as_tables(found: pd.DataFrame) -> list[Table]:
+    """Return the claims of :func:`check` as tables, a row per claim and comparison, dimensions across: those of papers, then those that no paper makes."""
+    made = []
+    for published, name, title in ((True, "claims", "Claims of the papers"), (False, "claims-expected", "Expected of the heads, though no paper claims it")):
+        own = found[found["published"] == published]
+        if not own.empty:
+            made.append(_table(own, name, title, int(found["holm"].notna().sum())))
+    return made
+
+
+def _table(found: pd.DataFrame, name: str, title: str, family: int) -> Table:
+    dims = sorted(set(found["feature_dim"]))
+    lines = []
+    for (_, _, data), own in found.groupby(["id", "comparison", "dataset"], sort=False):
+        texts = {row["feature_dim"]: _cell(row) for _, row in own.iterrows()}
+        lines.append({"claim": own["text"].iloc[0], "data": data} | {f"d = {dim}": texts.get(dim, "-") for dim in dims})
+    cells = pd.DataFrame(lines).set_index(["claim", "data"])
     sources = "; ".join(dict.fromkeys(found["source"]))
     caption = (
-        "Claims, in points (percent), last epoch, paired by seed. Supported: the whole interval obeys the rule; contradicted: none of it does. "
-        f"p: sign-flip test of no difference, in brackets the smallest p that so few seeds can reach. Sources: {sources}."
+        f"{title}: verdict and difference in points with its 95 % interval, {SELECTIONS[found['selection'].iloc[0]]}, on the same test images with the "
+        f"same seeds. A verdict needs {inference.SEEDS} seeds and p < 0.05 after Holm's correction over the {family} tests of all claims here. Supported: more "
+        "(less, inside) than the claim's bound; contradicted: the other side of it. Seeds: for 80 % power if the true difference is the one seen; a difference "
+        f"that is exactly at the bound is never decided. Sources: {sources}."
     )
-    return Table("claims", caption, cells, pd.DataFrame(False, index=cells.index, columns=cells.columns), found)
+    return Table(name, caption, cells, unmarked(cells), found)
+
+
+def _cell(row: pd.Series) -> str:
+    numbers = interval(row["mean"], row["low"], row["high"])
+    return f"{row['verdict']}{': ' + row['reason'] if row['reason'] else ''}" + ("" if row["verdict"] == IDENTICAL else f"; {numbers}")

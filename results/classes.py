@@ -5,11 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from results import store
-from results.tables import SELECTIONS, Table, at_largest_dim, over_seeds
+from results.tables import SELECTIONS, Table, at_largest_dim, over_seeds, unmarked
 
 
 def table(rows: pd.DataFrame, out: Path, description: str, name: str) -> Table:
-    """Return the table of accuracy by class: classes down, heads across, each at the largest dimension at which it was trained, the best of a class in bold.
+    """Return the table of accuracy by class: classes down, heads across, each at the largest dimension at which it was trained.
+
+    Nothing is bold: a class has too few images to tell heads apart.
 
     Args:
         rows: of one comparison, with cells of the selection ``last``.
@@ -30,9 +32,8 @@ def table(rows: pd.DataFrame, out: Path, description: str, name: str) -> Table:
     spread = [f" ± {100 * std:.2f}" if n > 1 else "" for std, n in zip(tidy["std"], tidy["n"], strict=True)]
     texts = [f"{100 * mean:.2f}{more}" if n else "-" for mean, more, n in zip(tidy["mean"], spread, tidy["n"], strict=True)]
     heads = list(dict.fromkeys(tidy["head"]))
-    means, cells = (tidy.assign(text=texts).pivot(index="number", columns="head", values=values)[heads] for values in ("mean", "text"))
-    bold = means.eq(means.max(axis=1), axis=0)
-    cells.columns.name = bold.columns.name = None
-    cells.index = bold.index = pd.Index(names, name="class")
+    cells = tidy.assign(text=texts).pivot(index="number", columns="head", values="text")[heads]
+    cells.columns.name = None
+    cells.index = pd.Index(names, name="class")
     caption = f"Accuracy by class in %, {SELECTIONS['last']}, {over_seeds(tidy)}. {description}."
-    return Table(f"{name}-classes", caption, cells, bold, tidy)
+    return Table(f"{name}-classes", caption, cells, unmarked(cells), tidy)

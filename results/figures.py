@@ -3,7 +3,7 @@
 import io
 import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import matplotlib as mpl
 import pandas as pd
@@ -45,14 +45,18 @@ def styles(head_labels: list[str]) -> dict[str, tuple[str, str]]:
     return {label: (PALETTE[pairs[label][0]], MARKERS[pairs[label][1]]) for label in head_labels}
 
 
-def accuracy(rows: pd.DataFrame, description: str) -> Figure:
+def accuracy(rows: pd.DataFrame, description: str, marks: dict[tuple[int, str], bool]) -> Figure:
     """Draw top-1 accuracy of the last epoch against the feature dimension, mean and standard deviation over seeds, one line per head.
 
     Args:
         rows: of one comparison.
         description: its title.
+        marks: of :func:`results.differences.not_separated`; where a dimension has a marked head, the others' markers are open.
     """
-    return _lines(rows, {"top1": "top-1 test accuracy (%)"}, "feature_dim", description)
+    marked = {dim for (dim, _), mark in marks.items() if mark}
+    apart = {(dim, head) for (dim, head), mark in marks.items() if dim in marked and not mark}
+    note = "; open marker: separated from the best of its dimension" if apart else ""
+    return _lines(rows, {"top1": "top-1 test accuracy (%)"}, "feature_dim", description, note, apart)
 
 
 def calibration_errors(rows: pd.DataFrame, description: str) -> Figure:
@@ -70,8 +74,10 @@ def imbalance(rows: pd.DataFrame, description: str) -> Figure:
     return _lines(rows, {"top1": "top-1 test accuracy (%)"} | ECES, "imbalance_factor", description)
 
 
-def _lines(rows: pd.DataFrame, metrics: dict[str, str], across: str, description: str) -> Figure:
-    """Draw a panel per metric that was measured: mean and standard deviation over seeds against one column, a line per head."""
+def _lines(
+    rows: pd.DataFrame, metrics: dict[str, str], across: str, description: str, note: str = "", apart: Collection[tuple[int, str]] = frozenset()
+) -> Figure:
+    """Draw a panel per metric that was measured: mean and standard deviation over seeds against one column, a line per head, open markers for ``apart``."""
     chosen = rows[(rows["selection"] == "last") | (rows["status"] != "done")]
     shown = {metric: title for metric, title in metrics.items() if chosen[metric].notna().any()} or dict(list(metrics.items())[:1])
     heads, places = list(dict.fromkeys(rows["head_label"])), sorted(set(chosen[across]))
@@ -88,13 +94,15 @@ def _lines(rows: pd.DataFrame, metrics: dict[str, str], across: str, description
                 # Heads stand 1.5 % apart, less where they are many, so that equal means and their error bars stay visible.
                 dodge = 1.015 ** ((number - (len(heads) - 1) / 2) * min(1, 10 / len(heads)))
                 axis.errorbar(own["place"] * dodge, 100 * own["mean"], spread, color=colour, marker=marker, capsize=3, linewidth=1.8, label=head)
+                open_ones = own[[(place, head) in apart for place in own["place"]]]
+                axis.plot(open_ones["place"] * dodge, 100 * open_ones["mean"], marker, color=colour, markerfacecolor="white", zorder=3)
             axis.set_xscale("log")
             axis.set_xlim(0.8 * min(places), 1.25 * max(places))
             axis.xaxis.set_major_locator(FixedLocator(places))
             axis.xaxis.set_minor_locator(NullLocator())
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set(xlabel=ACROSS[across], ylabel=title)
-        title = textwrap.fill(f"{description}; last epoch, {tables.over_seeds(summary)}", 90 * len(shown))
+        title = textwrap.fill(f"{description}; last epoch, {tables.over_seeds(summary)}{note}", 90 * len(shown))
         if len(shown) == 1 and len(heads) <= CROWD:
             panels[0].set_title(title, fontsize=9)
             panels[0].legend(title="head", frameon=True)

@@ -1,23 +1,24 @@
-"""Heads against the first head of the grid, paired by seed: differences, intervals, exact tests."""
+"""Heads against the first head of the grid: differences on the same test images, their intervals and verdicts."""
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from results import store
-from results.calibration import Ints
-from results.statistics import Bools, holm, mcnemar, paired
-from results.tables import SELECTIONS, Table, interval
+from results import differences, inference
+from results.answers import Answers
+from results.differences import Found
+from results.statistics import holm, mcnemar
+from results.tables import SELECTIONS, Table, interval, unmarked
+
+IDENTICAL = "identical predictions"
 
 
-def table(rows: pd.DataFrame, out: Path, selection: str, description: str, name: str) -> Table | None:
+def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table | None:
     """Return the table of paired differences of top-1 accuracy, or None where no head was trained beside the first one.
 
     Args:
         rows: of one comparison.
-        out: folder of the runs; where there is a single seed, the stored predictions decide by McNemar's test over the test images.
+        answers: of the grid's cells.
         selection: whose rows are compared.
         description: of the comparison, for the caption.
         name: of the comparison, for the file.
@@ -28,60 +29,80 @@ def table(rows: pd.DataFrame, out: Path, selection: str, description: str, name:
     reference = rows["head_label"].iloc[0]
     found = []
     for dim, part in done.groupby("feature_dim"):
-        base = part[part["head_label"] == reference].set_index("seed")
-        known: dict[int, tuple[Ints, Bools] | None] = {}
+        base = part[part["head_label"] == reference]
         for head in (label for label in dict.fromkeys(part["head_label"]) if label != reference):
-            other = part[part["head_label"] == head].set_index("seed")
-            both = base.index.intersection(other.index)
-            if both.empty:
-                continue
-            test = paired(100 * (other.loc[both, "top1"] - base.loc[both, "top1"]).to_numpy(dtype=float))
-            images = math.nan
-            if test.n == 1:
-                if both[0] not in known:
-                    known[both[0]] = _answers(out, base.loc[both[0], "cell_id"], selection)
-                images = _mcnemar(known[both[0]], _answers(out, other.loc[both[0], "cell_id"], selection))
-            found.append({"d": dim, "head": head} | vars(test) | {"mcnemar": images})
+            other = part[part["head_label"] == head]
+            pair = differences.between(other, base, answers)
+            if pair is not None:
+                found.append({"d": dim, "head": head, "p": _p(pair, other, base, answers)} | _numbers(pair) | {"pair": pair})
     if not found:
         return None
     tidy = pd.DataFrame(found)
-    # One seed has no test over seeds, whose p would be 1 and only weaken the correction of the others.
-    tested = tidy["p"].where(tidy["n"] > 1, tidy["mcnemar"])
-    tidy["holm"] = holm(tested.to_numpy(dtype=float))
-    cells = pd.DataFrame(
-        {
-            f"minus {reference} [95 % interval]": [interval(*numbers) for numbers in tidy[["mean", "low", "high"]].itertuples(index=False)],
-            "seeds": tidy["n"].astype(str),
-            "sign-flip p (smallest)": [f"{p:.3f} ({least:.3f})" if n > 1 else "-" for p, least, n in tidy[["p", "smallest_p", "n"]].itertuples(index=False)],
-            "McNemar p": [_number(p) for p in tidy["mcnemar"]],
-            "Holm p": [_number(p) for p in tidy["holm"]],
-        }
-    ).set_index(pd.MultiIndex.from_frame(tidy[["d", "head"]]))
-    seeds = int(tidy["n"].max())
-    short = f" With {seeds} seeds no sign-flip test can reach p < 0.05." if 1 < seeds < 6 else ""
-    caption = (
-        f"Top-1 test accuracy minus that of {reference} in points, {SELECTIONS[selection]}, paired by seed: mean and 95 % interval (Student's t), "
-        "exact sign-flip test with the smallest p that so many seeds can reach, for a single seed McNemar's exact test over the test images, "
-        f"Holm's correction over the table.{short} {description}."
-    )
-    return Table(f"{name}-pairs-{selection}", caption, cells, pd.DataFrame(False, index=cells.index, columns=cells.columns), tidy)
+    tidy["holm"] = holm(tidy["p"].to_numpy(dtype=float))
+    tidy["verdict"] = [_verdict(pair, p) for pair, p in zip(tidy["pair"], tidy["holm"], strict=True)]
+    columns = {
+        f"minus {reference} [95 % interval]": [IDENTICAL if pair.identical else interval(*numbers) for pair, *numbers in _shown(tidy)],
+        "seeds": tidy["n"].astype(str),
+    }
+    if tidy["holm"].notna().any():
+        columns["p (Holm)"] = [_number(p) for p in tidy["holm"]]
+    cells = pd.DataFrame(columns | {"verdict": tidy["verdict"]}).set_index(pd.MultiIndex.from_frame(tidy[["d", "head"]]))
+    return Table(f"{name}-pairs-{selection}", _caption(tidy, reference, selection, description), cells, unmarked(cells), tidy.drop(columns="pair"))
+
+
+def _numbers(pair: Found) -> dict[str, float]:
+    """Return the columns of a difference in points."""
+    found = pair.difference
+    return {"mean": 100 * found.mean, "low": 100 * found.low, "high": 100 * found.high, "df": found.df, "n": found.seeds, "images": found.images}
+
+
+def _shown(tidy: pd.DataFrame) -> list[tuple[Found, float, float, float]]:
+    return list(tidy[["pair", "mean", "low", "high"]].itertuples(index=False, name=None))
+
+
+def _p(pair: Found, other: pd.DataFrame, base: pd.DataFrame, answers: Answers) -> float:
+    """Return the p-value of no difference, for one seed that of McNemar's test; NaN where no verdict may follow from it."""
+    if pair.identical or pair.marks or pair.difference.seeds == 2:
+        return math.nan
+    if pair.difference.seeds > 2:
+        return pair.difference.p()
+    first, second = (answers.of_rows(rows[rows["seed"] == pair.seeds[0]]) for rows in (other, base))
+    assert first is not None
+    assert second is not None
+    return mcnemar(first[0].right, second[0].right)
+
+
+def _verdict(pair: Found, p: float) -> str:
+    """Return what a row says of its head against the first one."""
+    found = pair.difference
+    if pair.identical:
+        return IDENTICAL
+    if pair.marks:
+        return f"no verdict on the heads ({pair.marks})"
+    if found.seeds == 1:
+        return "these two networks differ" if p < 1 - inference.CONFIDENCE else "these two networks do not differ measurably"
+    if found.seeds < inference.SEEDS:
+        return f"no verdict from {found.seeds} seeds"
+    said = inference.verdict(found, p)
+    if said != "unresolved" or not found.mean:
+        return said
+    return f"unresolved; {inference.seeds_needed(found, abs(found.mean))} for a difference like this one"
+
+
+def _caption(tidy: pd.DataFrame, reference: str, selection: str, description: str) -> str:
+    several = bool((tidy["n"] > 1).any())
+    parts = [f"Top-1 test accuracy minus that of {reference} in points, {SELECTIONS[selection]}, on the same test images with the same seeds."]
+    if several:
+        parts.append("Interval: 95 %, for new trainings and new test images (seeds and images crossed, Student's t with Satterthwaite's degrees of freedom).")
+    if (tidy["n"] >= inference.SEEDS).any():
+        parts.append(
+            f"Better, worse: p below 0.05 after Holm's correction over the {tidy['holm'].notna().sum()} rows that have one. "
+            "Tied: the interval lies within ± 0.5 points. Seeds: for 80 % power if the true difference is the one seen; a true difference of 0 is never shown."
+        )
+    if (tidy["n"] == 1).any():
+        parts.append("One seed: McNemar's exact test over the test images tells two networks apart, and says nothing of their heads.")
+    return " ".join([*parts, f"{description}."])
 
 
 def _number(p: float) -> str:
     return "-" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"
-
-
-def _answers(out: Path, cell_id: str, selection: str) -> tuple[Ints, Bools] | None:
-    """Return the labels of a cell's test images and which it got right, None where its predictions cannot be used."""
-    try:
-        stored = store.read_predictions(store.cell_folder(out, cell_id), f"{selection}_test_logits", "test_labels")
-    except store.DamagedError:
-        return None
-    return stored["test_labels"], stored[f"{selection}_test_logits"].argmax(axis=1) == stored["test_labels"]
-
-
-def _mcnemar(first: tuple[Ints, Bools] | None, second: tuple[Ints, Bools] | None) -> float:
-    """Return McNemar's p of the answers of two cells, NaN where there are none or the test sets differ."""
-    if first is None or second is None or not np.array_equal(first[0], second[0]):
-        return math.nan
-    return mcnemar(first[1], second[1])

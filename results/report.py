@@ -18,7 +18,9 @@ from matplotlib.figure import Figure
 
 from core import escape
 from results import beside, claims, classes, collapse, cosines, derived, dynamics, figures, frame, pairs, rankings, recalibrate, reliability, store, tables
+from results.answers import Answers
 from results.derived import tried
+from results.differences import not_separated
 from results.tables import Table
 
 T = TypeVar("T")
@@ -64,17 +66,17 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
     """
     folder, rows = store.grid_folder(out, grid), frame.load(out, grid)
     rows, damaged = (rows, list[str]()) if bins is None else recalibrate.recalibrate(rows, out, bins)
-    made, pictures = tried("tables", lambda: tables.of(rows), damaged) or [], dict[str, Picture]()
+    answers = Answers(out)
+    made, pictures = tried("tables", lambda: tables.of(rows, answers), damaged) or [], dict[str, Picture]()
     jobs = [(part, out, description, name) for name, (description, part) in tables.named_comparisons(rows).items()]
     for more, drawn, lines in _each(jobs):
         made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
     pictures |= tried("imbalance", lambda: {name: _encode(figure) for name, figure in _against_imbalance(rows).items()}, damaged) or {}
     for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
         made += tried(f"published {selection}", partial(beside.tables, rows, selection), damaged) or []
-    ranks = tried("ranks", lambda: _ranks(rows), damaged)
-    made, pictures = (made, pictures) if ranks is None else ([*made, *ranks[0]], pictures | ranks[1])
-    found = tried("claims", lambda: claims.check(rows, "last"), damaged)
-    made += [] if found is None or found.empty else [claims.as_table(found)]
+    for more, drawn, lines in filter(None, [tried("ranks", lambda: _ranks(rows, answers), damaged)]):
+        made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
+    made += tried("claims", lambda: claims.as_tables(claims.check(rows, answers, "last")), damaged) or []
     missing = figures.without_glyphs([*rows["dataset"], *rows["head_label"]])
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
     files = _files(rows, made, pictures, damaged)
@@ -84,13 +86,13 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
     return Report(rows, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
 
 
-def _ranks(rows: pd.DataFrame) -> tuple[list[Table], dict[str, Picture]]:
-    ranked = rankings.rank(rows, "last")
+def _ranks(rows: pd.DataFrame, answers: Answers) -> tuple[list[Table], dict[str, Picture], list[str]]:
+    """Return table and figure of the average ranks, and a line that says why there are none."""
+    ranked, left_out = rankings.rank(rows, answers, "last")
     if ranked is None:
-        return [], {}
-    heads, averages, several = ranked
-    drawn = {"ranks": _encode(rankings.diagram(heads, averages))} if several and not math.isnan(averages.p) else {}
-    return [rankings.table(heads, averages, several, "last")], drawn
+        return [], {}, [f"no average ranks, since no condition has every head: {'; '.join(left_out)}"] if left_out else []
+    tested = ranked.several and not math.isnan(ranked.found.p)
+    return [rankings.table(ranked, "last")], {"ranks": _encode(rankings.diagram(ranked.heads, ranked.found))} if tested else {}, []
 
 
 def _files(rows: pd.DataFrame, made: list[Table], pictures: dict[str, Picture], lines: list[str]) -> dict[str, bytes]:
@@ -147,12 +149,13 @@ def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> t
     pooled = read("reliability", reliability.pool, dict[str, reliability.Pooled]())
     shapes = read("geometry", cosines.of, dict[str, Figure]())
     history = read("histories", dynamics.histories, pd.DataFrame())
+    answers = Answers(out)
     tabled = [
-        tried(f"{name}, pairs", lambda: pairs.table(part, out, "last", description, name), lines),
+        tried(f"{name}, pairs", lambda: pairs.table(part, answers, "last", description, name), lines),
         tried(f"{name}, collapse", lambda: collapse.table(part, description, name) if part["nc1"].notna().any() else None, lines),
         tried(f"{name}, classes", lambda: classes.table(part, out, description, name), lines),
     ]
-    draw("accuracy", lambda: {"accuracy": figures.accuracy(part, description)})
+    draw("accuracy", lambda: {"accuracy": figures.accuracy(part, description, not_separated(part[part["selection"] == "last"], answers))})
     draw("ece", lambda: {"ece": figures.calibration_errors(part, description)})
     draw("reliability", lambda: {"reliability": reliability.side_by_side(pooled, part, description)} if len(pooled) > 1 else {})
     draw("reliability", lambda: {f"reliability-{head}": figure for head, figure in reliability.diagrams(pooled, part).items()})

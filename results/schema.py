@@ -109,6 +109,7 @@ class Selection(_Checked):
     native_scale: Scale | None = None
     per_class_accuracy: list[Score] | None = None
     correct: Annotated[str, StringConstraints(max_length=10**7)] | None = None
+    predictions_digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")] | None = None
 
 
 class Description(_Checked):

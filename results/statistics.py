@@ -1,6 +1,5 @@
-"""Statistics of comparisons: paired differences, exact tests, corrections, ranks. Pure functions of arrays."""
+"""Statistics of comparisons: exact tests, corrections, resampling, ranks. Pure functions of arrays."""
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -13,52 +12,6 @@ Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
 RESAMPLES = 1000
-# Differences of more pairs than this are flipped at random instead of in all ways.
-EXACT = 16
-FLIPS = 100_000
-
-
-@dataclass(frozen=True)
-class Paired:
-    """A paired difference.
-
-    Attributes:
-        mean: of the differences.
-        low: lower end of the 95 % confidence interval by Student's t, NaN for one pair.
-        high: upper end.
-        p: two-sided p-value of the sign-flip test.
-        smallest_p: what p would be if all differences had one sign: no test of so few pairs can go below.
-        n: pairs.
-    """
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    smallest_p: float
-    n: int
-
-
-def paired(differences: Floats, confidence: float = 0.95) -> Paired:
-    """Return mean, confidence interval and sign-flip test of paired differences (n,), n >= 1."""
-    n = len(differences)
-    mean = float(differences.mean())
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
-    return Paired(mean, mean - half, mean + half, sign_flip(differences), 2.0 ** (1 - min(n, EXACT)) if n <= EXACT else 1 / (FLIPS + 1), n)
-
-
-def sign_flip(differences: Floats) -> float:
-    """Return the two-sided p-value of the sign-flip test: how often random signs give a mean as far from 0; exact for up to 16 pairs.
-
-    Source: Fisher's randomisation test for pairs.
-    """
-    n = len(differences)
-    observed = abs(differences.sum()) * (1 - 1e-12)
-    if n <= EXACT:
-        signs = np.array(list(itertools.product((1, -1), repeat=n)))
-        return float((np.abs(signs @ differences) >= observed).mean())
-    signs = np.random.default_rng(0).choice((1, -1), size=(FLIPS, n))
-    return float((1 + (np.abs(signs @ differences) >= observed).sum()) / (1 + FLIPS))
 
 
 def holm(p_values: Floats) -> Floats:

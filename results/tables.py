@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,8 @@ import rich.table
 from tabulate import tabulate
 
 from core import escape
+from results.answers import Answers
+from results.differences import not_separated
 
 # What distinguishes one comparison from another: within one, only head, feature dimension and seed vary.
 COMPARISON = ["dataset", "backbone", "recipe", "projection", "protocol", "imbalance_factor"]
@@ -38,7 +39,6 @@ GROUPS = {
 SENTENCE = 40
 # More columns than this do not stand beside each other on a telephone.
 NARROW = 6
-Best = Literal["min", "max"]
 PERCENT = {"ece_raw", "ece_native", "ece_temperature", *GROUPS}
 
 
@@ -50,7 +50,7 @@ class Table:
         name: of its files.
         caption: what is shown, with selection, protocol, recipe and backbone.
         cells: the printed text, heads (and dimensions) by column.
-        bold: of the same shape, which cells are the best of their group.
+        bold: of the same shape, which cells are not separated from the best of their group.
         tidy: the numbers behind it, one row per value with mean, std and n.
     """
 
@@ -134,79 +134,98 @@ def over_seeds(summary: pd.DataFrame) -> str:
     return f"mean ± std over n = {seeds} seeds" if seeds > 1 else f"n = {seeds} seed"
 
 
-def accuracy_by_dim(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
-    """Return the accuracy-by-dimension table: heads down, dimensions across, top-1 in percent, the best of each dimension in bold."""
+def accuracy_by_dim(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table:
+    """Return the accuracy-by-dimension table: heads down, dimensions across, top-1 in percent; bold as :func:`results.differences.not_separated` says."""
     chosen = rows[(rows["selection"] == selection) | (rows["status"] != "done")]
     summary = summarise(chosen, "top1")
     usual = _seeds(summary)
     heads, dims = list(dict.fromkeys(summary["head_label"])), sorted(set(summary["feature_dim"]))
     cells = pd.DataFrame("-", index=pd.Index(heads, name="head"), columns=[f"d = {dim}" for dim in dims])
-    means = pd.DataFrame(np.nan, index=cells.index, columns=cells.columns)
+    bold = unmarked(cells)
     for _, row in summary.iterrows():
         cells.loc[row["head_label"], f"d = {row['feature_dim']}"] = _text(row, usual)
-        means.loc[row["head_label"], f"d = {row['feature_dim']}"] = round(100 * row["mean"], 2)
-    caption = f"Top-1 test accuracy in %, {SELECTIONS[selection]}, {over_seeds(summary)}. {description}."
-    return Table(f"{name}-accuracy-{selection}", caption, cells, means.eq(means.max()), summary)
+    for (dim, head), mark in not_separated(chosen[chosen["status"] == "done"], answers).items():
+        bold.loc[head, f"d = {dim}"] = mark
+    caption = f"Top-1 test accuracy in %, {SELECTIONS[selection]}, {over_seeds(summary)}.{explained(bold)} {description}."
+    return Table(f"{name}-accuracy-{selection}", caption, cells, bold, summary)
 
 
-def by_dim_and_head(rows: pd.DataFrame, selection: str, titles: dict[str, str], best: dict[str, Best]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return printed cells, marks of the best and the tidy numbers of a table with dimension and head down and metrics across.
+def unmarked(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the ``bold`` of a table without bold values."""
+    return pd.DataFrame(False, index=cells.index, columns=cells.columns)
+
+
+def explained(bold: pd.DataFrame) -> str:
+    """Return what a caption says of the bold values of a table, nothing where there are none."""
+    return " Bold: not separated from the best of its dimension (p at least 0.05, Holm over the heads)." if bold.to_numpy().any() else ""
+
+
+def summaries(rows: pd.DataFrame, selection: str, titles: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return printed cells and the tidy numbers of a table with dimension and head down and metrics across.
 
     Args:
         rows: of one comparison.
         selection: whose rows are shown.
         titles: of the metrics, in order; the first says how many seeds are usual.
-        best: ``min`` or ``max`` for each metric in which the best of a dimension is marked.
     """
     chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
-    summaries = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in titles}
-    first = summaries[next(iter(titles))]
+    by_metric = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in titles}
+    first = by_metric[next(iter(titles))]
     usual = _seeds(first)
     index = first.sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
-    cells = pd.DataFrame({title: [_text(summaries[metric].loc[key], usual) for key in index] for metric, title in titles.items()}, index=index)
-    bold = pd.DataFrame(False, index=index, columns=cells.columns)
-    for metric, which in best.items():
-        means = pd.Series([summaries[metric].loc[key, "mean"] for key in index], index=index, dtype=float)
-        bold[titles[metric]] = means.eq(means.groupby(level="d").transform(which))
-    return cells, bold, pd.concat([summary.reset_index() for summary in summaries.values()], ignore_index=True)
+    cells = pd.DataFrame({title: [_text(by_metric[metric].loc[key], usual) for key in index] for metric, title in titles.items()}, index=index)
+    return cells, pd.concat([summary.reset_index() for summary in by_metric.values()], ignore_index=True)
 
 
-def calibration(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
+def marks(cells: pd.DataFrame, rows: pd.DataFrame, answers: Answers, selection: str, titles: dict[str, str]) -> pd.DataFrame:
+    """Return the ``bold`` of such a table: in these metrics the heads that are not separated from the best of their dimension."""
+    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    bold = unmarked(cells)
+    for metric, title in titles.items():
+        found = not_separated(chosen, answers, metric)
+        bold[title] = [found[key] for key in cells.index]
+    return bold
+
+
+def calibration(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table:
     """Return the calibration table: dimension and head down; accuracy, ECE in three views, temperature, NLL and Brier score across.
 
-    ECE in percent. NLL and Brier score are those of the temperature view, or of the native one where there is no validation part. The lowest
-    ECE temperature, NLL and Brier score of each dimension are bold; the other views are not comparable between heads.
+    ECE in percent. NLL and Brier score are those of the temperature view, or of the native one where there is no validation part. In bold
+    ECE temperature, NLL and Brier score that are not separated from the best of their dimension; the other views are not comparable between heads.
     """
     titles = {"top1": "top-1"} | CALIBRATION
-    cells, bold, tidy = by_dim_and_head(rows, selection, titles, {"ece_temperature": "min", "nll": "min", "brier": "min"})
+    cells, tidy = summaries(rows, selection, titles)
+    bold = marks(cells, rows, answers, selection, {metric: CALIBRATION[metric] for metric in ("ece_temperature", "nll", "brier")})
     bins = rows["calibration_bins"].dropna().iloc[0]
     brackets = ", in brackets the 95 % bootstrap interval over test images" if tidy["low"].notna().any() else ""
-    caption = f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}{brackets}. {description}."
+    caption = (
+        f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}{brackets}.{explained(bold)} {description}."
+    )
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
 
 
-def groups(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
+def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table:
     """Return the table of a long-tailed comparison: dimension and head down; top-1 and the accuracy of many, medium and few classes in both conventions across.
 
-    A group that no class belongs to is shown as ``-``; the best of each column and dimension is bold.
+    A group that no class belongs to is shown as ``-``. Only top-1 has bold values, since which images a head gets right is not kept by class.
     """
-    best: dict[str, Best] = dict.fromkeys(GROUPS, "max")
-    cells, bold, tidy = by_dim_and_head(rows, selection, GROUPS, best)
+    cells, tidy = summaries(rows, selection, GROUPS)
+    bold = marks(cells, rows, answers, selection, {"top1": GROUPS["top1"]})
     conventions = "groups by training images (Liu et al., 2019) and by fixed class ranges (Zhong et al., 2021)"
-    caption = f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}. {description}."
+    caption = f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}.{explained(bold)} {description}."
     return Table(f"{name}-groups-{selection}", caption, cells, bold, tidy)
 
 
-def of(frame: pd.DataFrame) -> list[Table]:
+def of(frame: pd.DataFrame, answers: Answers) -> list[Table]:
     """Return every table of a grid: for each comparison, accuracy under each recorded selection, and calibration under the primary one."""
     tables = []
     for name, (description, rows) in named_comparisons(frame).items():
         recorded = [selection for selection in SELECTIONS if (rows["selection"] == selection).any()]
-        tables += [accuracy_by_dim(rows, selection, description, name) for selection in recorded]
+        tables += [accuracy_by_dim(rows, answers, selection, description, name) for selection in recorded]
         if "last" in recorded:
-            tables.append(calibration(rows, "last", description, name))
+            tables.append(calibration(rows, answers, "last", description, name))
             if (rows["imbalance_factor"] != 1).any() or rows[["many_accuracy", "medium_accuracy", "few_accuracy"]].notna().any().sum() > 1:
-                tables.append(groups(rows, "last", description, name))
+                tables.append(groups(rows, answers, "last", description, name))
     return tables
 
 

@@ -12,7 +12,7 @@ import torch
 
 from core.errors import UserError, note
 from heads import Context
-from results import collapse, metrics, store
+from results import answers, collapse, metrics, store
 from runners import evaluate, provenance
 from runners.checkpoint import Checkpoints
 from runners.hardware import Hardware
@@ -94,7 +94,8 @@ def _selections(trained: Trained, planned: Planned) -> tuple[dict[str, dict[str,
         held_out = None if val is None else (val, arrays["val_labels"])
         measured = metrics.evaluate((test, arrays["test_labels"]), held_out, classifier.head.native_scale, parts.nominal.numpy(), parts.ranges)
         per_class = metrics.per_class_accuracy(test, arrays["test_labels"]).tolist()
-        rows[selection] = {"epoch": snapshot.row["epoch"], "train_loss": snapshot.row["train_loss"], **measured, "per_class_accuracy": per_class}
+        row = {"epoch": snapshot.row["epoch"], "train_loss": snapshot.row["train_loss"], **measured, "per_class_accuracy": per_class}
+        rows[selection] = row | answers.pack(answers.of(test, arrays["test_labels"]))
         arrays[f"{selection}_test_logits"] = _stored(test)
         if val is not None:
             arrays["val_logits" if selection == "last" else f"{selection}_val_logits"] = _stored(val)

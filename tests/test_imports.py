@@ -14,7 +14,7 @@ ALLOWED = {
     "data": {"core"},
     "results": {"core"},
     "bench": {"core", "runners", "results"},
-    "runners": {"core", "heads", "backbones", "data", "results.store", "results.metrics", "results.collapse", "results.health"},
+    "runners": {"core", "heads", "backbones", "data", "results.store", "results.metrics", "results.collapse", "results.health", "results.answers"},
 }
 
 

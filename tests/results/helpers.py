@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from results import collapse, metrics, store
+from results import answers, collapse, metrics, store
 
 FACTS = {
     "dataset": "toy",
@@ -48,7 +48,10 @@ def write_cell(out: Path, cell: dict[str, Any], right: int, marks: tuple[str, ..
     rng = np.random.default_rng(right)
     labels = np.arange(40) % 4
     logits = 3 * np.eye(4)[np.where(np.arange(40) < right, labels, (labels + 1) % 4)] + 0.1 * rng.standard_normal((40, 4))
-    measured = metrics.evaluate((logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, NOMINAL, (1, 3))
+    measured: dict[str, Any] = metrics.evaluate((logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, NOMINAL, (1, 3))
+    measured |= answers.pack(answers.of(logits, labels))
+        (logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, NOMINAL, (1, 3)
+    )
     arrays: dict[str, np.ndarray] = {
         "test_labels": labels,
         "val_labels": labels[::-1].copy(),

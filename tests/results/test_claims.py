@@ -1,4 +1,4 @@
-"""Claims: the verdicts by hand, and the rows they are drawn from."""
+"""Claims: verdicts on answers made by hand, and the rows they are drawn from."""
 
 import math
 
@@ -6,75 +6,138 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from results import claims
+from results import claims, inference
+from results.statistics import Bools, holm
+from tests.results import known
+
+
+def verdicts(heads: dict[tuple[str, int], Bools], **changes: object) -> dict[str, str]:
+    """Each claim's verdict at the dimension it is tested at."""
+    rows, answers = known.answered(heads, **changes)
+    found = claims.check(rows, answers)
+    return dict(zip(found["id"], found["verdict"], strict=True))
 
 
 @pytest.mark.parametrize(
-    ("values", "rule", "bound", "verdict"),
+    ("mean", "rule", "bound", "favours"),
     [
-        ([2.0, 2.1, 1.9], "above", 1, "supported"),
-        ([0.2, 0.1, 0.3], "above", 1, "contradicted"),
-        ([0.5, 2.5, 1.0], "above", 1, "undecided"),
-        ([-2.0, -2.1, -1.9], "below", 0, "supported"),
-        ([2.0, 2.1, 1.9], "below", 0, "contradicted"),
-        ([0.1, -0.1, 0.0], "within", 0.5, "supported"),
-        ([1.1, 0.9, 1.0], "within", 0.5, "contradicted"),
-        ([-1.1, -0.9, -1.0], "within", 0.5, "contradicted"),
-        ([0.9, -0.5, 0.2], "within", 0.5, "undecided"),
-        ([50.7, 50.8, 50.9], "reaches", 50, "supported"),
-        ([49.1, 49.2, 49.0], "reaches", 50, "contradicted"),
-        ([50.7], "reaches", 50, "undecided"),
+        (0.02, "above", 0.01, "supported"),
+        (0.005, "above", 0.01, "contradicted"),
+        (-0.02, "below", 0.0, "supported"),
+        (0.02, "below", 0.0, "contradicted"),
+        (0.001, "within", 0.005, "supported"),
+        (0.012, "within", 0.005, "contradicted"),
+        (-0.012, "within", 0.005, "contradicted"),
+        (0.01, "reaches", 0.0, "supported"),
+        (-0.01, "reaches", 0.0, "contradicted"),
     ],
 )
-def test_verdicts(values: list[float], rule: str, bound: float, verdict: str) -> None:
-    found, reason = claims.decide(np.array(values), rule, bound)
-    assert found == verdict
-    assert bool(reason) == (verdict == "undecided")
+def test_the_p_of_a_claim_is_that_of_its_nearest_bound(mean: float, rule: str, bound: float, favours: str) -> None:
+    """With standard error 0.001 each lies several errors from its bound; with 1 none does."""
+    sharp, blunt = (inference.Difference(mean, error, 1e6, 0, 0, 3, 9) for error in (0.001, 1.0))
+    assert claims.p_value(sharp, rule, bound)[1] == favours
+    assert claims.p_value(sharp, rule, bound)[0] < 1e-3
+    assert claims.p_value(blunt, rule, bound)[0] > 0.9
 
 
-def test_the_number_of_seeds_that_would_decide() -> None:
-    """Mean 1.3, standard deviation 0.3, margin 1: the half width t s / sqrt(n) is 0.315 at n = 6 and 0.277 at n = 7."""
-    values = np.array([1.0, 1.3, 1.6])
-    assert claims.decide(values, "above", 1) == ("undecided", "about 7 seeds would decide it")
-    assert claims.decide(np.array([1.0, 1.0002, 0.9999]), "above", 1)[1].startswith(("about", "more"))
-    assert "at least 2" in claims.decide(np.array([3.0]), "above", 1)[1]
+@pytest.mark.parametrize("rule", ["above", "below", "reaches"])
+def test_a_difference_of_exactly_the_bound_speaks_for_nothing(rule: str) -> None:
+    same = np.random.default_rng(0).random((3, 5000)) < 0.5
+    found = inference.compare(same, same)
+    assert claims.p_value(found, rule, 0)[0] == 1
 
 
-def rows(values: dict[tuple[str, int], list[float]], dataset: str = "cifar100", imbalance: float = 1.0, metric: str = "top1") -> pd.DataFrame:
-    facts = {"dataset": dataset, "backbone": "b", "recipe": "fast", "projection": "linear", "protocol": "p", "imbalance_factor": imbalance}
-    found = [
-        facts | {"status": "done", "selection": "last", "head_label": head, "feature_dim": dim, "seed": seed, "top1": 0.5, metric: value}
-        for (head, dim), own in values.items()
-        for seed, value in enumerate(own)
-    ]
-    return pd.DataFrame(found).assign(**{name: math.nan for name in ("ece_raw", "ece_native", "ece_temperature") if name != metric})
+def test_equal_heads_are_named_and_neither_above_nor_below() -> None:
+    """The claim "DL2PA is below HPN at d = C" where both are equal bit for bit."""
+    same = known.random(0.6, 1)
+    assert verdicts({("dl2pa", 100): same, ("hpn", 100): same})["dl2pa-below-hpn"] == "identical predictions"
+
+
+def test_equal_heads_are_within_a_margin_if_there_are_images_enough() -> None:
+    for images, verdict in ((300, "unresolved"), (5000, "supported")):
+        same = known.random(0.6, 1, images=images)
+        assert verdicts({("dl2pa", 50): same, ("etf", 100): same})["dl2pa-half-as-etf"] == verdict
 
 
 def test_claims_are_paired_by_seed_and_dimension() -> None:
-    found = claims.check(rows({("dl2pa", 50): [0.66, 0.67, 0.68], ("psc", 50): [0.60, 0.61, 0.62], ("hpn", 100): [0.65, 0.66, 0.70], ("psc", 10): [0.5]}))
-    by_id = found.set_index("id")
-    assert set(by_id.index) == {"dl2pa-above-psc", "dl2pa-half-dimension"}
-    assert by_id.loc["dl2pa-above-psc", "verdict"] == "supported"
-    assert by_id.loc["dl2pa-above-psc", "mean"] == pytest.approx(6)
-    assert list(by_id.loc["dl2pa-above-psc", ["head", "against", "n", "smallest_p"]]) == ["dl2pa d=50", "psc d=50", 3, 0.25]
-    assert by_id.loc["dl2pa-half-dimension", "mean"] == pytest.approx((1 + 1 - 2) / 3)
-    assert by_id.loc["dl2pa-half-dimension", "against"] == "hpn d=100"
+    heads = {("dl2pa", 50): known.random(0.67, 1), ("psc", 50): known.random(0.60, 2), ("hpn", 100): known.random(0.66, 3), ("psc", 10): known.random(0.5, 4)}
+    found = claims.check(*known.answered(heads)).set_index("id")
+    assert set(found.index) == {"dl2pa-above-psc", "dl2pa-half-dimension"}
+    own, other = heads["dl2pa", 50], heads["psc", 50]
+    expected = inference.compare(own, other)
+    row = found.loc["dl2pa-above-psc"].to_dict()
+    assert [row["mean"], row["low"], row["high"]] == pytest.approx([100 * expected.mean, 100 * expected.low, 100 * expected.high])
+    assert [row["head"], row["against"], row["n"]] == ["dl2pa d=50", "psc d=50", 3]
+    p_values = [expected.p(0.01), inference.compare(own, heads["hpn", 100]).p(0.0122)]
+    assert found["holm"].tolist() == pytest.approx(holm(np.array(p_values)).tolist())
+    assert row["verdict"] == ("supported" if row["holm"] < 0.05 else "unresolved")
+    assert found.loc["dl2pa-half-dimension", "against"] == "hpn d=100"
+
+
+def test_fewer_than_three_seeds_decide_nothing() -> None:
+    for n in (1, 2):
+        found = claims.check(*known.answered({("dl2pa", 50): known.random(0.9, 1, n), ("psc", 50): known.random(0.1, 2, n)}))
+        assert found["verdict"].tolist() == ["unresolved"]
+        assert found["reason"].tolist() == [f"no verdict from {n} seed{'s' if n > 1 else ''}"]
+
+
+def test_an_unhealthy_cell_decides_nothing() -> None:
+    rows, answers = known.answered({("dl2pa", 50): known.random(0.9, 1), ("psc", 50): known.random(0.1, 2)})
+    rows.loc[(rows["head_label"] == "psc") & (rows["seed"] == 2), "health"] = "diverged"
+    (row,) = claims.check(rows, answers).to_dict("records")
+    assert (row["verdict"], row["reason"]) == ("unresolved", "no verdict on the heads (psc, seed 2: diverged)")
+    assert math.isnan(row["p"])
+
+
+def test_a_threshold_is_for_one_head_alone() -> None:
+    heads = {("dl2pa", 128): known.random(0.56, 1, images=10_000)}
+    rows, answers = known.answered(heads, imbalance_factor=50.0)
+    (row,) = claims.check(rows, answers).to_dict("records")
+    assert (row["id"], row["verdict"]) == ("dl2pa-lt-fifty", "supported")
+    assert row["mean"] == pytest.approx(100 * heads["dl2pa", 128].mean())
+    assert row["low"] < row["mean"] < row["high"]
 
 
 def test_claims_of_other_data_are_left_out() -> None:
-    values = {("dl2pa", 128): [0.51, 0.52], ("etf", 128): [0.50, 0.51], ("psc", 128): [0.48, 0.48]}
-    assert set(claims.check(rows(values, imbalance=50))["id"]) == {"dl2pa-lt-fifty", "dl2pa-lt-above-etf", "dl2pa-lt-above-psc"}
-    assert claims.check(rows(values, imbalance=100)).empty
-    assert claims.check(rows(values, dataset="digits")).empty
-    ece = claims.check(rows({("dl2pa", 2): [0.1, 0.11], ("psc", 2): [0.2, 0.21]}, dataset="digits", metric="ece_temperature"))
-    assert ece[["id", "verdict"]].to_numpy().tolist() == [["dl2pa-ece-temperature", "supported"]]
-    assert claims.check(rows(values).iloc[:0]).empty
+    heads = {("dl2pa", 128): known.random(0.51, 1), ("etf", 128): known.random(0.50, 2), ("psc", 128): known.random(0.48, 3)}
+    assert set(verdicts(heads, imbalance_factor=50.0)) == {"dl2pa-lt-fifty", "dl2pa-lt-above-etf", "dl2pa-lt-above-psc"}
+    assert verdicts(heads, imbalance_factor=100.0) == {}
+    assert verdicts(heads, dataset="digits") == {}
+    rows, answers = known.answered(heads)
+    assert claims.check(rows.iloc[:0], answers).empty
+
+
+def ece(own: list[float], other: list[float], floor: float) -> pd.DataFrame:
+    """The claims on the ECE of the temperature view."""
+    rows, answers = known.answered({("dl2pa", 2): known.random(0.5, 1), ("psc", 2): known.random(0.5, 2)}, dataset="digits")
+    values = np.array([*own, *other])
+    rows = rows.assign(ece_temperature=values, ece_temperature_low=values - 0.004, ece_temperature_high=values + 0.004, ece_floor=floor)
+    return claims.check(rows.assign(ece_raw=math.nan, ece_native=math.nan), answers)
+
+
+def test_calibration_is_compared_by_seeds_and_intervals_and_never_below_the_floor() -> None:
+    assert ece([0.10, 0.11, 0.10], [0.20, 0.21, 0.20], 0.01)[["id", "verdict"]].to_numpy().tolist() == [["dl2pa-ece-temperature", "supported"]]
+    assert ece([0.20, 0.21, 0.20], [0.20, 0.21, 0.205], 0.01)["verdict"].tolist() == ["unresolved"]
+    noise = ece([0.10, 0.11, 0.10], [0.20, 0.21, 0.20], 0.3)
+    assert noise["verdict"].tolist() == ["unresolved"]
+    assert "perfectly calibrated" in noise["reason"].iloc[0]
+
+
+def test_the_tables_have_a_row_per_claim_and_keep_what_no_paper_claims_apart() -> None:
+    heads = {(head, dim): known.random(0.5, dim, images=500) for head in ("dl2pa", "psc") for dim in (10, 50)}
+    rows, answers = known.answered(heads)
+    values = dict.fromkeys(("ece_raw", "ece_native", "ece_temperature"), 0.1)
+    papers, expected = claims.as_tables(claims.check(rows.assign(**values), answers))
+    assert papers.cells.columns.tolist() == ["d = 10", "d = 50"]
+    assert papers.cells.index.tolist() == [("DL2PA is more than 1 point above the linear softmax.", "cifar100")]
+    assert len(expected.cells) == 3
+    assert "no paper claims" in expected.caption
+    assert not set(papers.tidy["id"]) & set(expected.tidy["id"])
 
 
 def test_the_file_of_claims_is_sound() -> None:
-    ids = [claim["id"] for claim in claims.load()]
-    assert len(set(ids)) == len(ids)
-    for claim in claims.load():
-        assert claim["rule"] in {"above", "below", "within", "reaches"}
-        assert ("threshold" in claim) == (claim["rule"] == "reaches") != ("margin" in claim)
-        assert {"text", "source", "head"} <= claim.keys()
+    loaded = claims.load()
+    assert len({claim.id for claim in loaded}) == len(loaded)
+    for claim in loaded:
+        assert (claim.against is None) == (claim.rule == "reaches")
+        assert claim.published != ("no paper" in claim.source)

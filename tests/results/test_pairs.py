@@ -1,51 +1,116 @@
 """The table of paired differences from a small store made by hand."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import results
-from results import pairs, statistics, store
+from results import inference, pairs, statistics, store
+from results.answers import Answers
+from results.tables import Table
 from tests.results import helpers
 
 
-def test_differences_are_paired_by_seed(tmp_path: Path) -> None:
+def table(out: Path, **changes: Any) -> Table:
+    """The pairs of the grid, after a change of columns."""
+    made = pairs.table(results.load(out, "toy-grid").assign(**changes), Answers(out), "last", "by hand", "toy")
+    assert made is not None
+    return made
+
+
+def right(out: Path, cell: dict[str, object]) -> np.ndarray:
+    """Which images a cell gets right, by its stored scores."""
+    stored = store.read_predictions(store.cell_folder(out, str(cell["cell_id"])))
+    answers: np.ndarray = stored["last_test_logits"].argmax(axis=1) == stored["test_labels"]
+    return answers
+
+
+def write(out: Path, rights: dict[str, list[int]]) -> list[dict[str, object]]:
+    """Write a grid at d = 5 with so many of 40 images right with each seed."""
+    cells = [helpers.write_cell(out, helpers.facts(head, 5, seed), count) for head, counts in rights.items() for seed, count in enumerate(counts)]
+    helpers.write_grid(out, cells)
+    return cells
+
+
+def test_three_seeds_have_interval_p_and_verdict(tmp_path: Path) -> None:
+    cells = write(tmp_path, {"psc": [20, 21, 20], "etf": [36, 38, 37], "hpn": [21, 20, 21]})
+    made = table(tmp_path)
+    answers = np.stack([right(tmp_path, cell) for cell in cells]).reshape(3, 3, 40)
+    expected = [inference.compare(answers[place], answers[0]) for place in (1, 2)]
+    assert made.tidy[["mean", "low", "high"]].to_numpy() == pytest.approx(np.array([[100 * x for x in (e.mean, e.low, e.high)] for e in expected]))
+    assert made.tidy["holm"].to_numpy() == pytest.approx(statistics.holm(np.array([e.p() for e in expected])))
+    assert made.tidy["verdict"][0] == "better"
+    assert made.tidy["verdict"][1].startswith("unresolved; ")
+    assert made.cells.columns.tolist() == ["minus psc [95 % interval]", "seeds", "p (Holm)", "verdict"]
+    assert made.cells.iloc[0, 2] == "< 0.001"
+
+
+def test_two_seeds_have_an_interval_and_no_verdict(tmp_path: Path) -> None:
     """At d = 5 psc has 90 % with each seed, etf 90 and 95 % with seeds 0 and 1; at d = 2 there is nothing beside psc."""
     helpers.toy(tmp_path)
-    table = pairs.table(results.load(tmp_path, "toy-grid"), tmp_path, "last", "by hand", "toy")
-    assert table is not None
-    (row,) = table.tidy.to_dict("records")
-    assert (row["d"], row["head"], row["n"]) == (5, "etf", 2)
-    expected = statistics.paired(np.array([0.0, 5.0]))
-    assert [row["mean"], row["low"], row["high"]] == pytest.approx([2.5, expected.low, expected.high])
-    # The signs of a difference of 0 do not matter, so all four patterns are as extreme.
-    assert row["p"] == 1
-    assert row["smallest_p"] == 0.5
-    assert list(table.cells.iloc[0]) == ["+2.50 [-29.27, +34.27]", "2", "1.000 (0.500)", "-", "1.000"]
-    assert "With 2 seeds no sign-flip test can reach p < 0.05." in table.caption
+    made = table(tmp_path)
+    (row,) = made.tidy.to_dict("records")
+    assert (row["d"], row["head"], row["n"], row["verdict"]) == (5, "etf", 2, "no verdict from 2 seeds")
+    assert row["mean"] == pytest.approx(2.5)
+    assert row["low"] < 0 < row["high"]
+    assert "p (Holm)" not in made.cells
 
 
-def test_a_single_seed_is_tested_over_the_images(tmp_path: Path) -> None:
-    cells = [helpers.write_cell(tmp_path, helpers.facts(head, 5, 0), right) for head, right in (("psc", 20), ("etf", 36))]
-    helpers.write_grid(tmp_path, cells)
+def test_one_seed_is_about_two_networks(tmp_path: Path) -> None:
+    cells = write(tmp_path, {"psc": [20], "etf": [36], "hpn": [21]})
+    made = table(tmp_path)
+    expected = [statistics.mcnemar(right(tmp_path, cell), right(tmp_path, cells[0])) for cell in cells[1:]]
+    assert made.tidy["p"].tolist() == pytest.approx(expected)
+    assert made.tidy["verdict"].tolist() == ["these two networks differ", "these two networks do not differ measurably"]
+    assert made.cells.iloc[0].tolist() == ["+40.00", "1", "< 0.001", "these two networks differ"]
+    assert "says nothing of their heads" in made.caption
+
+
+def test_equal_predictions_are_named(tmp_path: Path) -> None:
+    """The same answers with every seed: no interval of width zero, no p, no verdict on the heads."""
+    write(tmp_path, {"psc": [20, 21, 30], "etf": [20, 21, 30], "hpn": [39, 39, 40]})
+    made = table(tmp_path)
+    assert made.cells.iloc[0].tolist() == ["identical predictions", "3", "-", "identical predictions"]
+    assert made.tidy["low"][0] < 0 < made.tidy["high"][0]
+
+
+def test_an_unhealthy_cell_says_nothing_of_its_head(tmp_path: Path) -> None:
+    write(tmp_path, {"psc": [20, 21, 20], "etf": [36, 38, 37]})
     rows = results.load(tmp_path, "toy-grid")
-    table = pairs.table(rows, tmp_path, "last", "by hand", "toy")
-    assert table is not None
-    right = []
+    marked = pd.Series(["diverged" if (head, seed) == ("etf", 1) else "ok" for head, seed in zip(rows["head_label"], rows["seed"], strict=True)])
+    made = table(tmp_path, health=marked)
+    assert made.tidy["verdict"].tolist() == ["no verdict on the heads (etf, seed 1: diverged)"]
+    assert "p (Holm)" not in made.cells
+
+
+def test_results_of_an_earlier_harness_are_compared_by_their_scores(tmp_path: Path) -> None:
+    cells = write(tmp_path, {"psc": [20, 21, 20], "etf": [36, 38, 37]})
+    expected = table(tmp_path).tidy
     for cell in cells:
-        stored = store.read_predictions(store.cell_folder(tmp_path, cell["cell_id"]))
-        right.append(stored["last_test_logits"].argmax(axis=1) == stored["test_labels"])
-    assert table.tidy["mcnemar"].tolist() == table.tidy["holm"].tolist() == [pytest.approx(statistics.mcnemar(right[0], right[1]))]
-    assert list(table.cells.iloc[0])[:4] == ["+40.00", "1", "-", "< 0.001"]
-    (store.cell_folder(tmp_path, cells[0]["cell_id"]) / "predictions.npz").unlink()
-    again = pairs.table(rows, tmp_path, "last", "by hand", "toy")
-    assert again is not None
-    assert list(again.cells.iloc[0])[3:] == ["-", "-"]
+        folder = store.cell_folder(tmp_path, str(cell["cell_id"]))
+        result = store.read_result(folder)
+        assert result is not None
+        for measured in result["selections"].values():
+            del measured["correct"], measured["predictions_digest"]
+        result = {key: value for key, value in result.items() if key not in {"schema", "sha256"}}
+        store.write_result(folder, result, ["predictions.npz", "history.csv", "geometry.npz"])
+    pd.testing.assert_frame_equal(table(tmp_path).tidy, expected)
+    (store.cell_folder(tmp_path, str(cells[0]["cell_id"])) / "predictions.npz").unlink()
+    assert pairs.table(results.load(tmp_path, "toy-grid"), Answers(tmp_path), "last", "by hand", "toy") is None
+
+
+def test_other_test_images_are_not_compared(tmp_path: Path) -> None:
+    write(tmp_path, {"psc": [20, 21, 20], "etf": [36, 38, 37]})
+    rows = results.load(tmp_path, "toy-grid")
+    other = rows.assign(data_fingerprint=rows["head_label"])
+    assert pairs.table(other, Answers(tmp_path), "last", "by hand", "toy") is None
 
 
 def test_nothing_to_compare_is_no_table(tmp_path: Path) -> None:
-    helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0), 20)])
+    write(tmp_path, {"psc": [20]})
     rows = results.load(tmp_path, "toy-grid")
-    assert pairs.table(rows, tmp_path, "last", "alone", "toy") is None
-    assert pairs.table(rows.iloc[:0], tmp_path, "last", "empty", "toy") is None
+    assert pairs.table(rows, Answers(tmp_path), "last", "alone", "toy") is None
+    assert pairs.table(rows.iloc[:0], Answers(tmp_path), "last", "empty", "toy") is None

@@ -1,0 +1,83 @@
+"""Which test images each cell gets right: a bit per image, kept with its result, so that heads are compared without their scores."""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results import store
+from results.calibration import Floats, Ints
+from results.statistics import Bools
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one cell says of the test images under one selection.
+
+    Attributes:
+        right: (N,) whether the image is classified rightly.
+        digest: of the predicted classes; equal digests are equal predictions. None where it is not known.
+    """
+
+    right: Bools
+    digest: str | None
+
+
+def of(logits: Floats, labels: Ints) -> Answer:
+    """Return the answer of test logits (N, C) for labels (N,)."""
+    predicted = logits.argmax(axis=1).astype(np.int64)
+    return Answer(predicted == labels, hashlib.sha256(predicted.tobytes()).hexdigest()[:16])
+
+
+def pack(answer: Answer) -> dict[str, str | None]:
+    """Return an answer as fields of ``result.json``: ``correct``, the base64 of a bit per image, and ``predictions_digest``."""
+    return {"correct": base64.b64encode(np.packbits(answer.right).tobytes()).decode(), "predictions_digest": answer.digest}
+
+
+def unpack(measured: dict[str, Any], n_test: int) -> Answer:
+    """Return the answer in the fields of a selection in ``result.json``."""
+    bits = np.frombuffer(base64.b64decode(measured["correct"]), dtype=np.uint8)
+    return Answer(np.unpackbits(bits, count=n_test).astype(bool), measured.get("predictions_digest"))
+
+
+class Answers:
+    """The answers of finished cells, each read once: from ``result.json``, or from the stored scores where an earlier harness wrote the cell.
+
+    Args:
+        out: folder of the runs.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self._cells: dict[str, dict[str, Answer]] = {}
+
+    def of(self, cell_id: str, selection: str) -> Answer | None:
+        """Return a cell's answer, None where it cannot be had."""
+        if cell_id not in self._cells:
+            self._cells[cell_id] = _read(store.cell_folder(self.out, cell_id))
+        return self._cells[cell_id].get(selection)
+
+    def of_rows(self, rows: pd.DataFrame) -> list[Answer] | None:
+        """Return the answers of rows in their order, None where one of them cannot be had."""
+        found = [self.of(cell_id, selection) for cell_id, selection in rows[["cell_id", "selection"]].itertuples(index=False)]
+        known = [answer for answer in found if answer is not None]
+        return known if len(known) == len(found) else None
+
+
+def _read(folder: Path) -> dict[str, Answer]:
+    """Return a cell's answers by selection; none of a cell that is not done or damaged."""
+    try:
+        result = store.read_result(folder)
+        if result is None:
+            return {}
+        selections, n_test = result["selections"], int(result["facts"]["n_test"])
+        if all(measured.get("correct") for measured in selections.values()):
+            return {name: unpack(measured, n_test) for name, measured in selections.items()}
+        stored = store.read_predictions(folder)
+        return {name: of(stored[f"{name}_test_logits"], stored["test_labels"]) for name in selections}
+    except (store.DamagedError, store.NewerError, LookupError, ValueError):
+        return {}  # the last two for stored scores that are not those of the result

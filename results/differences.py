@@ -1,0 +1,124 @@
+"""Differences of heads from a grid's rows: what pair tables, claims, ranks, bold and figures all rest on."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from results import health, inference
+from results.answers import Answers
+from results.inference import Difference
+from results.statistics import holm
+
+# Metrics in which less is better.
+ERRORS = {"nll", "brier", "ece_raw", "ece_native", "ece_temperature"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A head's difference to another, or its value.
+
+    Attributes:
+        difference: head minus other, in the metric's unit (fractions).
+        seeds: the common seeds, by which it is paired.
+        marks: what is wrong with the training of a cell among them, so that it says nothing of its head; empty where nothing is.
+        identical: whether both heads predict the same class for every test image with every common seed.
+    """
+
+    difference: Difference
+    seeds: tuple[int, ...]
+    marks: str = ""
+    identical: bool = False
+
+
+def between(first: pd.DataFrame, second: pd.DataFrame, answers: Answers, metric: str = "top1") -> Found | None:
+    """Return the difference of two heads over their common seeds, or None where there is none or what it needs cannot be had.
+
+    Accuracy is compared image by image, since both heads saw the same test images. Of other metrics only the interval over images is known; the two heads'
+    are taken as independent, which makes the result rather too wide.
+
+    Args:
+        first: rows of one head, dimension, comparison and selection, one per seed.
+        second: the same of the other head.
+        answers: of the grid's cells.
+        metric: a column.
+    """
+    one, other = (rows.set_index("seed").sort_index() for rows in (first, second))
+    seeds = one.index.intersection(other.index)
+    one, other = one.loc[seeds], other.loc[seeds]
+    if seeds.empty or not (one["data_fingerprint"].to_numpy() == other["data_fingerprint"].to_numpy()).all():
+        return None
+    numbers, marks = tuple(int(seed) for seed in seeds), unhealthy(pd.concat([one, other]).reset_index())
+    if metric != "top1":
+        values = (one[metric] - other[metric]).to_numpy(dtype=float)
+        known = not np.isnan(values).any()
+        return Found(inference.of_values(values, image_variance(one, metric) + image_variance(other, metric)), numbers, marks) if known else None
+    own, theirs = answers.of_rows(one), answers.of_rows(other)
+    if own is None or theirs is None:
+        return None
+    found = inference.compare(np.stack([answer.right for answer in own]), np.stack([answer.right for answer in theirs]))
+    return Found(found, numbers, marks, all(a.digest == b.digest is not None for a, b in zip(own, theirs, strict=True)))
+
+
+def alone(rows: pd.DataFrame, answers: Answers, threshold: float = 0.0) -> Found | None:
+    """Return a head's own accuracy minus a threshold, or None where its answers cannot be had; arguments as for :func:`between`."""
+    own = answers.of_rows(rows)
+    if not own:
+        return None
+    found = inference.compare(np.stack([answer.right for answer in own]), threshold)
+    return Found(found, tuple(int(seed) for seed in rows["seed"]), unhealthy(rows))
+
+
+def unhealthy(rows: pd.DataFrame) -> str:
+    """Return the marked cells among rows with their marks, as ``psc, seed 0: diverged``; nothing where all are sound."""
+    marked = rows[~health.sound(rows)]
+    return "; ".join(f"{head}, seed {seed}: {words}" for head, seed, words in marked[["head_label", "seed", "health"]].itertuples(index=False))
+
+
+def image_variance(rows: pd.DataFrame, metric: str) -> float:
+    """Return the variance of a metric over test images, the mean over seeds, from the cells' 95 % intervals: the longer arm counts."""
+    if f"{metric}_low" not in rows:
+        return 0.0
+    arms = pd.concat([rows[metric] - rows[f"{metric}_low"], rows[f"{metric}_high"] - rows[metric]], axis=1).max(axis=1)
+    variance = float(((arms / stats.norm.ppf(0.975)) ** 2).mean())
+    return 0.0 if math.isnan(variance) else variance
+
+
+def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") -> dict[tuple[int, str], bool]:
+    """Return which heads are not separated from the best of their dimension: what a table prints in bold.
+
+    A head is separated from the best if the difference has a corrected p below 5 % (Holm over the heads of the dimension) from at least three common seeds.
+    Where no head is, nothing is marked; a head with an unhealthy cell is neither the best nor marked.
+
+    Args:
+        rows: finished rows of one comparison and selection.
+        answers: of the grid's cells.
+        metric: a column.
+
+    Returns:
+        Whether to mark, by ``feature_dim`` and ``head_label``.
+    """
+    sign = -1 if metric in ERRORS else 1
+    marks = dict[tuple[int, str], bool]()
+    for dim in sorted(set(rows["feature_dim"])):
+        part = rows[rows["feature_dim"] == dim]
+        marks |= {(dim, str(head)): False for head in part["head_label"]}
+        heads = {str(head): own for head, own in part.groupby("head_label", sort=False) if health.sound(own).all()}
+        means = pd.Series({head: sign * own[metric].mean() for head, own in heads.items()}, dtype=float)
+        if means.notna().sum() < 2 or below_floor(heads[str(means.idxmax())], metric):
+            continue
+        best = str(means.idxmax())
+        found = {head: between(heads[best], own, answers, metric) for head, own in heads.items() if head != best}
+        enough = {head: own for head, own in found.items() if own is not None and len(own.seeds) >= inference.SEEDS}
+        p_values = holm(np.array([own.difference.p() for own in enough.values()]))
+        apart = {head for head, p in zip(enough, p_values, strict=True) if p < 1 - inference.CONFIDENCE}
+        if apart:
+            marks |= {(dim, head): head not in apart for head in heads if not math.isnan(means[head])}
+    return marks
+
+
+def below_floor(rows: pd.DataFrame, metric: str) -> bool:
+    """Say whether a calibration error is one that a perfectly calibrated head would show too."""
+    return metric.startswith("ece") and "ece_floor" in rows and bool(rows[metric].mean() <= rows["ece_floor"].mean())

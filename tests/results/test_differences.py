@@ -1,0 +1,59 @@
+"""What is bold: the heads that are not separated from the best."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from results.differences import between, not_separated
+from tests.results import known
+
+
+def test_bold_are_all_that_are_not_separated_from_the_best() -> None:
+    heads = {("best", 5): known.random(0.80, 1), ("near", 5): known.random(0.80, 2), ("far", 5): known.random(0.40, 3)}
+    rows, answers = known.answered(heads)
+    assert not_separated(rows, answers) == {(5, "best"): True, (5, "near"): True, (5, "far"): False}
+
+
+def test_without_separation_nothing_is_bold() -> None:
+    rows, answers = known.answered({("a", 5): known.random(0.80, 1), ("b", 5): known.random(0.80, 2)})
+    assert not any(not_separated(rows, answers).values())
+    far, answers = known.answered({("a", 5): known.random(0.9, 1, n=2), ("b", 5): known.random(0.1, 2, n=2)})
+    assert not any(not_separated(far, answers).values())
+    alone, answers = known.answered({("a", 5): known.random(0.9, 1)})
+    assert not_separated(alone, answers) == {(5, "a"): False}
+
+
+def test_dimensions_are_separate() -> None:
+    rows, answers = known.answered({("a", 2): known.random(0.9, 1), ("b", 2): known.random(0.2, 2), ("a", 5): known.random(0.9, 3)})
+    assert not_separated(rows, answers) == {(2, "a"): True, (2, "b"): False, (5, "a"): False}
+
+
+def test_an_unhealthy_head_is_neither_the_best_nor_bold() -> None:
+    heads = {("lucky", 5): known.random(0.95, 1), ("best", 5): known.random(0.80, 2), ("far", 5): known.random(0.40, 3)}
+    rows, answers = known.answered(heads)
+    rows.loc[(rows["head_label"] == "lucky") & (rows["seed"] == 0), "health"] = "diverged"
+    assert not_separated(rows, answers) == {(5, "lucky"): False, (5, "best"): True, (5, "far"): False}
+
+
+def test_of_errors_the_least_is_the_best_and_nothing_is_bold_below_the_floor() -> None:
+    rows, answers = known.answered({(head, 5): known.random(0.8, 1) for head in ("low", "high")})
+    values = np.array([0.10, 0.11, 0.10, 0.30, 0.31, 0.30])
+    rows = rows.assign(ece_temperature=values, ece_temperature_low=values - 0.01, ece_temperature_high=values + 0.01, ece_floor=0.02)
+    assert not_separated(rows, answers, "ece_temperature") == {(5, "low"): True, (5, "high"): False}
+    assert not any(not_separated(rows.assign(ece_floor=0.2), answers, "ece_temperature").values())
+
+
+def test_the_variance_over_images_widens_a_difference_of_values() -> None:
+    rows, answers = known.answered({("a", 5): known.random(0.8, 1), ("b", 5): known.random(0.8, 2)})
+    rows["nll"] = [0.5, 0.51, 0.5, 0.4, 0.41, 0.4]
+
+    def error(table: pd.DataFrame) -> float:
+        found = between(table[table["head_label"] == "a"], table[table["head_label"] == "b"], answers, "nll")
+        assert found is not None
+        return found.difference.error
+
+    # Arms of 0.0196 are 1.96 standard errors of 0.01; of arms of unequal length the longer counts.
+    wide = rows.assign(nll_low=rows["nll"] - 0.0196, nll_high=rows["nll"] + 0.001)
+    assert math.isclose(error(wide), math.sqrt(2 * 0.01**2), rel_tol=1e-4)
+    assert between(rows[rows["head_label"] == "a"], rows[rows["head_label"] == "c"], answers) is None
