@@ -50,8 +50,6 @@ def write_cell(out: Path, cell: dict[str, Any], right: int, marks: tuple[str, ..
     logits = 3 * np.eye(4)[np.where(np.arange(40) < right, labels, (labels + 1) % 4)] + 0.1 * rng.standard_normal((40, 4))
     measured: dict[str, Any] = metrics.evaluate((logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, NOMINAL, (1, 3))
     measured |= answers.pack(answers.of(logits, labels))
-        (logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, NOMINAL, (1, 3)
-    )
     arrays: dict[str, np.ndarray] = {
         "test_labels": labels,
         "val_labels": labels[::-1].copy(),
