@@ -3,6 +3,7 @@
 import argparse
 import datetime
 import errno
+import io
 import sys
 import traceback
 from pathlib import Path
@@ -243,5 +244,12 @@ def main(words: list[str]) -> int:
         return 130
 
 
+def entry() -> int:
+    """Run the command line of this process; a terminal that cannot show a letter gets its code in its place."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return main(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(entry())

@@ -261,9 +261,9 @@ def test_a_failed_cell_gives_status_1_and_is_named(
 
 
 def test_a_plugin_brings_a_head(small_grid: Path, tmp_path: Path) -> None:
-    """The example of CONTRIBUTING.md, word for word."""
+    """The example of CONTRIBUTING.md, word for word, in two workers; its file is called like a standard module."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
-    plugin = tmp_path / "my_head.py"
+    plugin = tmp_path / "random.py"
     plugin.write_text(text.split("```python\n")[1].split("```")[0])
     out = tmp_path / "runs"
     command = [
@@ -279,6 +279,8 @@ def test_a_plugin_brings_a_head(small_grid: Path, tmp_path: Path) -> None:
         "axes.head=my-cosine",
         "--name",
         "mine",
+        "--workers",
+        "2",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,20 +1,16 @@
 """Files of the user's own: whatever they are called, they meet no other module, and a mistake in them is one line."""
 
 import random
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 import heads
 from core.errors import UserError
 from heads import HEADS
 from runners import plugins
-from tests.runners.helpers import QUICK, TINY
 
-ROOT = Path(__file__).parents[2]
 HEAD = """
 from heads import register
 from heads.psc import PSCHead
@@ -73,26 +69,3 @@ def test_what_is_no_python_file_is_one_line(tmp_path: Path) -> None:
     for name, message in (("mine", "must end in .py"), ("folder.py", "no Python file"), ("nowhere.py", "no Python file")):
         with pytest.raises(UserError, match=message):
             plugins.load(tmp_path / name)
-
-
-def test_workers_train_a_head_from_a_file_called_random(tmp_path: Path) -> None:
-    grid = {"name": "mine", "recipe": QUICK | {"epochs": 1}, "axes": {"dataset": ["digits"], "backbone": [TINY], "head": ["p-mine"], "feature_dim": [5, 6]}}
-    (tmp_path / "my.yaml").write_text(yaml.safe_dump(grid))
-    file = plugin(tmp_path / "random.py", "p-mine")
-    command = [
-        sys.executable,
-        "bench.py",
-        "--grid",
-        str(tmp_path / "my.yaml"),
-        "--out",
-        str(tmp_path / "runs"),
-        "--plugin",
-        str(file),
-        "--workers",
-        "2",
-        "--threads",
-        "1",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "runs" / "cells").glob("*/result.json"))) == 2
