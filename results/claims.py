@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from core import yaml_files
 from results import differences, inference
 from results.answers import Answers
 from results.differences import Found
@@ -48,7 +48,7 @@ class Claim(BaseModel):
 @cache
 def load() -> tuple[Claim, ...]:
     """Return the claims of ``claims.yaml``."""
-    return TypeAdapter(tuple[Claim, ...]).validate_python(yaml.safe_load(FILE.read_text(encoding="utf-8")))
+    return TypeAdapter(tuple[Claim, ...]).validate_python(yaml_files.read(FILE, FILE.name))
 
 
 def p_value(found: Difference, rule: str, bound: float) -> tuple[float, str]:
