@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 import results
-from core.errors import UserError, suggest
+from core.errors import StoppedError, UserError, suggest
 from results import figures, measured, report, sphere, store, tables
-from runners import certificates, config, datasets, grammar, launch, listing, plan, plugins, selection, status
+from runners import certificates, config, datasets, grammar, launch, listing, plan, plugins, schedule, selection, status, stops
 from runners.launch import data_folder
 
 
@@ -42,6 +42,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         plugins=arguments.plugin,
         keep_weights=arguments.keep_weights,
         retry_failed=arguments.retry_failed,
+        wait=not arguments.no_wait,
     )
     if arguments.dry_run:
         show_plan(prepared.wanted, prepared.todo, console)
@@ -50,7 +51,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             console.print(f"about {datetime.timedelta(seconds=round(seconds))} by the finished cells of the same kind")
         return 0
     launch.execute(prepared, console)
-    return show_report(arguments.out, prepared.grid.name, console)
+    if not arguments.no_report:
+        return show_report(arguments.out, prepared.grid.name, console)
+    return 1 if schedule.failures(prepared.plan, arguments.out) else 0
 
 
 def show_status(out: Path, grid: str, console: Console) -> int:
@@ -231,17 +234,18 @@ def dispatch(arguments: argparse.Namespace, console: Console) -> int:
 def main(words: list[str]) -> int:
     """Run the command line; return the exit status. A user's mistake is one line on stderr."""
     try:
-        return dispatch(grammar.parse(words), Console())
-    except (UserError, store.DamagedError, OSError) as error:
+        with stops.heeded():
+            return dispatch(grammar.parse(words), Console())
+    except (UserError, StoppedError, store.DamagedError, OSError) as error:
         if "--debug" in words:
             traceback.print_exc()
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         more = "; nothing that was finished is lost, and the same command goes on when there is space again" if full else ""
         print(f"bench.py: {' '.join(str(error).splitlines())}{more}", file=sys.stderr)
-        return 1 if full or isinstance(error, store.DamagedError) else 2
-    except KeyboardInterrupt:
+        return 1 if full or isinstance(error, store.DamagedError | StoppedError) else 2
+    except KeyboardInterrupt as stop:
         print("bench.py: stopped; finished cells are kept, and the same command goes on from here", file=sys.stderr)
-        return 130
+        return stops.status(stop)
 
 
 def entry() -> int:

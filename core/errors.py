@@ -11,6 +11,10 @@ class UserError(Exception):
     """A mistake in what the user asked for; its message is one line that names the value, the place and a valid choice."""
 
 
+class StoppedError(Exception):
+    """A run could not go on, by no mistake of the user; its message is one line that says why, and where it stopped."""
+
+
 def note(message: str) -> None:
     """Tell the user, in one line on stderr, of something that does not stop the run."""
     print(f"note: {message}", file=sys.stderr)

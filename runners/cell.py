@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from core.errors import UserError, note
@@ -16,6 +15,7 @@ from results import answers, collapse, metrics, store
 from runners import evaluate, provenance
 from runners.checkpoint import Checkpoints
 from runners.hardware import Hardware
+from runners.log import Log
 from runners.plan import Planned
 from runners.train import Trained, train
 
@@ -31,8 +31,11 @@ def run(
     *,
     keep_weights: bool,
     checkpoints: Checkpoints | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train one cell, or go on from its checkpoint, and write its folder; ``result.json`` is the last file.
+
+    ``check`` is called before each write, and raises an error where the cell is no longer this process's to write.
 
     Returns:
         What was written to ``result.json``.
@@ -40,15 +43,19 @@ def run(
     started, described = _now(), provenance.describe(hardware)
     store.write_yaml(folder / "cell.yaml", planned.cell.model_dump(mode="json"))
     provenance.reset_peak_memory(hardware)
-    history: list[dict[str, Any]] = []
-    try:
-        trained = train(planned.cell, planned.parts, hardware, on_epoch, checkpoints, history)
-    finally:
-        # Also of a training that failed: its epochs say how.
-        store.write_text(folder / "history.csv", pd.DataFrame(history).to_csv(index=False))
+    log = Log(folder)
+
+    def logged(row: dict[str, Any]) -> None:
+        check()
+        log.append()
+        on_epoch(row)
+
+    trained = train(planned.cell, planned.parts, hardware, logged, checkpoints, log.rows)
     rows, predictions = _selections(trained, planned)
-    store.write_arrays(folder / "predictions.npz", predictions)
     shape = evaluate.geometry(trained.classifier, planned.parts.train, planned.facts["num_classes"])
+    check()
+    log.write()
+    store.write_arrays(folder / "predictions.npz", predictions)
     store.write_arrays(folder / "geometry.npz", vars(shape))
     rows["last"] |= collapse.measure(vars(shape))
     if keep_weights:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,11 @@ class Checkpoints:
         folder: of the cell.
         cell_id: a checkpoint of another cell is not used.
         seconds: between two writes.
+        check: called before each write, and raises an error where the cell is no longer this process's to write.
     """
 
-    def __init__(self, folder: Path, cell_id: str, seconds: float = SECONDS) -> None:
-        self.path, self.cell_id, self.seconds = folder / NAME, cell_id, seconds
+    def __init__(self, folder: Path, cell_id: str, seconds: float = SECONDS, check: Callable[[], None] = lambda: None) -> None:
+        self.path, self.cell_id, self.seconds, self.check = folder / NAME, cell_id, seconds, check
         self.newest: dict[str, Any] | None = None
         self.last_write = time.monotonic()
 
@@ -59,6 +61,7 @@ class Checkpoints:
         """Write the newest state, if there is one that is not on disk."""
         if self.newest is None:
             return
+        self.check()
         buffer = io.BytesIO()
         torch.save(self.newest, buffer)
         content = buffer.getvalue()

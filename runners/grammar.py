@@ -44,7 +44,7 @@ def parser() -> Parser:
     report_command = commands.add_parser("report", help="rebuild a grid's tables, figures and report from its finished cells")
     report_command.add_argument("--bins", type=int, help="compute the calibration errors anew, from the stored predictions, with so many bins")
     status_command = commands.add_parser("status", help="say which cells of a grid are done, running, failed or damaged; reads all their files")
-    clean_command = commands.add_parser("clean", help="remove stale claims, checkpoints of finished cells and leftovers of killed processes; never a result")
+    clean_command = commands.add_parser("clean", help="remove stale locks, checkpoints of finished cells and leftovers of killed processes; never a result")
     record_command = commands.add_parser("record", help="add the rows of a grid's finished cells to results/measured/, the numbers that the docs show")
     for command in (run, report_command, status_command, clean_command, record_command):
         if command is not clean_command:
@@ -63,6 +63,8 @@ def parser() -> Parser:
     run.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
     run.add_argument("--dry-run", action="store_true", help="check everything and show the cells, train nothing")
     run.add_argument("--retry-failed", action="store_true", help="train cells again that failed before")
+    run.add_argument("--no-wait", action="store_true", help="end when no cell is free to take, though other processes still train some")
+    run.add_argument("--no-report", action="store_true", help="write no tables, figures and report; 'bench.py report' does it later")
     lists = commands.add_parser("list", help="list what can be named in a grid file")
     lists.add_argument("what", choices=sorted({*listing.REGISTRIES, *listing.NAMES}))
     lists.add_argument("--plugin", type=path, action="append", default=[], metavar="FILE.py")

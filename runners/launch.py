@@ -1,6 +1,6 @@
 """A grid from its arguments to its trained cells."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from runners.config import Grid
 from runners.display import Display
 from runners.hardware import Hardware
 from runners.plan import Planned
+from runners.schedule import Events, Way
 from runners.workers import Job
 
 
@@ -71,6 +72,7 @@ def prepare(
     plugins: list[Path],
     keep_weights: bool,
     retry_failed: bool,
+    wait: bool = True,
 ) -> Launch:
     """Read a grid, resolve and check all of its cells, and find what is left to train; the arguments are those of ``bench.py run``.
 
@@ -95,7 +97,7 @@ def prepare(
     wanted = [p for p in planned if id(p.cell) in chosen]
     todo = schedule.pending(wanted, out, retry_failed=retry_failed)
     ids = frozenset(p.cell_id for p in todo)
-    job = Job(contents, place, tuple(plugins), root, out, ids, machine.device.type, threads, precision, keep_weights)
+    job = Job(contents, place, tuple(plugins), root, out, ids, machine.device.type, threads, precision, keep_weights, wait)
     return Launch(parsed, planned, wanted, todo, min(team, max(len(todo), 1)), machine, job)
 
 
@@ -110,6 +112,11 @@ def execute(launch: Launch, console: Console) -> None:
     ended = sum(p.not_applicable is None for p in launch.wanted) - len(todo)
     with Display(console, len(todo), ended) as display:
         if launch.workers > 1:
-            workers.run(job, todo, launch.workers, display, display.stopped)
+            workers.run(job, todo, launch.workers, display)
         else:
-            schedule.run(todo, job.out, machine, display, keep_weights=job.keep_weights)
+            schedule.run(todo, Way(job.out, machine, display, job.keep_weights, job.wait, lambda planned: _apart(job, planned, display)))
+
+
+def _apart(job: Job, planned: Planned, events: Events) -> None:
+    """Train one cell in a process of its own, unless another process has it by then."""
+    workers.run(replace(job, cell_ids=frozenset({planned.cell_id}), wait=False), [planned], 1, events)

@@ -1,14 +1,15 @@
 """What is done of a grid, what it will still take, and what may be cleaned away."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from results import store
-from runners import checkpoint, claims
+from runners import attempts, checkpoint, locks
 from runners.plan import Planned
 
 
-def state_of(folder: Path) -> tuple[str, str]:
+def state_of(folder: Path, watch: locks.Watch) -> tuple[str, str]:
     """Return a cell's state, ``done``, ``failed``, ``damaged``, ``newer``, ``running`` or ``waiting``, and what more there is to say; its files are read."""
     try:
         result = store.read_result(folder)
@@ -22,9 +23,9 @@ def state_of(folder: Path) -> tuple[str, str]:
     error_text = store.read_error(folder)
     if error_text is not None:
         return "failed", store.first_line(error_text)
-    owner = claims.owner_of(folder)
-    if owner is not None and not claims.is_stale(folder):
-        return "running", f"process {owner.pid} on {owner.host}"
+    if watch.is_held(folder):
+        owner = locks.owner_of(folder)
+        return "running", f"process {owner.pid} on {owner.place.host}" if owner else ""
     return "waiting", "from a checkpoint" if (folder / checkpoint.NAME).is_file() else ""
 
 
@@ -35,9 +36,9 @@ def of_grid(out: Path, grid: str) -> list[dict[str, str]]:
         DamagedError: if the grid's own file is damaged.
         FileNotFoundError: if there is none.
     """
-    rows = []
+    rows, watch = [], locks.Watch()
     for cell in store.read_plan(store.grid_folder(out, grid))["cells"]:
-        state, text = ("n/a", cell["not_applicable"]) if cell["not_applicable"] else state_of(store.cell_folder(out, cell["cell_id"]))
+        state, text = ("n/a", cell["not_applicable"]) if cell["not_applicable"] else state_of(store.cell_folder(out, cell["cell_id"]), watch)
         columns = {"cell": cell["cell_id"], "data set": cell["dataset"], "head": cell["head_label"], "d": str(cell["feature_dim"]), "seed": str(cell["seed"])}
         rows.append(columns | {"state": state, "": text})
     return rows
@@ -69,15 +70,27 @@ def _kind(planned: Planned) -> tuple[Any, ...]:
 
 
 def clean(out: Path) -> list[Path]:
-    """Remove stale claims, checkpoints of cells that are done, and leftovers of writes that were cut off; return what was removed. Never a result."""
-    removed = []
+    """Remove stale locks, what only a running cell needs of cells that are done, and leftovers of writes that were cut off; return what was removed.
+
+    Never a result, and nothing of a cell that another process has: each cell is locked meanwhile.
+    """
+    removed, watch = [], locks.Watch()
     for folder in sorted(path for path in (out / "cells").glob("*") if path.is_dir()):
-        if (folder / claims.NAME).exists() and not claims.is_stale(folder):
+        lock = folder / locks.NAME
+        stale = [lock] if os.path.lexists(lock) else []
+        if not stale and not _unneeded(folder):
             continue
-        leftovers = [path for path in folder.glob(".*") if path.is_file()]
-        ended = (folder / "result.json").is_file()
-        for path in [folder / claims.NAME, *([folder / checkpoint.NAME] if ended else []), *leftovers]:
-            if path.exists():
-                path.unlink()
-                removed.append(path)
+        with locks.locked(folder, watch) as mine:
+            if mine is not None:
+                unneeded = _unneeded(folder)
+                for path in unneeded:
+                    path.unlink(missing_ok=True)
+                removed += stale + unneeded
     return removed
+
+
+def _unneeded(folder: Path) -> list[Path]:
+    """Return the files of a cell that nobody needs, unless a process has the cell."""
+    ended = (folder / "result.json").is_file()
+    named = [folder / name for name in ([locks.OLD_NAME, checkpoint.NAME, attempts.NAME] if ended else [locks.OLD_NAME])]
+    return [path for path in [*named, *folder.glob(".*")] if path.is_file()]

@@ -1,28 +1,29 @@
-"""Cells in parallel processes on one machine: each worker drains the grid like a ``bench.py`` of its own, and claims keep them apart."""
+"""Cells in parallel processes on one machine: each worker drains the grid like a ``bench.py`` of its own, and locks keep them apart."""
 
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from core.errors import UserError
+from core.errors import StoppedError, UserError, note
 from results import store
-from runners import claims, config, hardware, plan, plugins, schedule
+from runners import attempts, config, hardware, locks, plan, plugins, schedule, stops
 from runners.plan import Planned
 from runners.schedule import Events
 
-# Times that a cell may lose its worker (killed, out of memory) before it counts as failed.
+# Workers that may die while they have no cell, or be told to stop alone, before no other is started.
 DEATHS = 2
-# After Ctrl-C, until workers that have not ended are killed.
-PATIENCE = 5.0
+# After a stop, until workers that have not written their checkpoints are killed; less than the grace time of the usual clusters.
+PATIENCE = 20.0
+# Those that a worker heeds, and that wait until it can.
+SIGNALS = (*stops.SIGNALS, signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Job:
         threads: of each worker.
         precision: as requested.
         keep_weights: keep each cell's last weights.
+        wait: stay until the cells of other processes have ended too.
     """
 
     contents: dict[str, Any]
@@ -52,10 +54,11 @@ class Job:
     threads: int
     precision: str
     keep_weights: bool
+    wait: bool
 
 
 class _Sender:
-    """An ``Events`` that sends what happens to the parent process; ends this process where the parent is gone, so that no cell is blamed for it."""
+    """An ``Events`` that sends what happens to the parent process; stops this process where the parent is gone, so that no cell is blamed for it."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe
@@ -73,46 +76,53 @@ class _Sender:
     def failed(self, planned: Planned, message: str) -> None:
         self.send("failed", planned.cell_id, message)
 
+    def stopped(self, planned: Planned, message: str) -> None:
+        self.send("stopped", planned.cell_id, message)
+
     def send(self, *message: Any) -> None:
         try:
             self.pipe.send(message)
         except ConnectionError:
-            os._exit(1)
+            raise stops.Stopped(signal.SIGTERM) from None
 
 
 def _work(job: Job, number: int, pipe: Connection) -> None:
     """Run in a worker process: plan the grid, and train what no other process has."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is under nohup
-        signal.signal(signal.SIGINT, _interrupt_once)
-    _follow_parent()
-    sender = _Sender(pipe)
+    try:
+        stops.heed(SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        _follow_parent()
+        last = _drain(job, number, _Sender(pipe))
+        stops.ignore(SIGNALS)  # what is left is the interpreter's own end
+    except KeyboardInterrupt as stop:
+        os._exit(stops.status(stop))
+    with suppress(ConnectionError):
+        pipe.send(last)
+
+
+def _drain(job: Job, number: int, sender: _Sender) -> tuple[Any, ...]:
+    """Train what no other process has; return the last message to the parent."""
     try:
         for path in job.plugins:
             plugins.load(path)
         machine = hardware.set_up(job.device, job.threads, job.precision, number)
         cells = config.expand(config.parse_grid(job.contents, job.place), job.precision, job.place, derived=True)
         planned = [p for p in plan.make(cells, job.root, machine) if p.cell_id in job.cell_ids]
-        schedule.run(planned, job.out, machine, sender, keep_weights=job.keep_weights)
-        sender.send("ended")
-    except KeyboardInterrupt:
-        os._exit(130)
+        schedule.run(planned, schedule.Way(job.out, machine, sender, job.keep_weights, job.wait))
     except OSError as error:
-        sender.send("unwritable", error.errno, error.strerror, error.filename)
-
-
-def _interrupt_once(number: int, frame: FrameType | None) -> None:
-    """Interrupt the work for the first SIGINT; Ctrl-C reaches a worker from the terminal and from its parent, and the second must not spoil the checkpoint."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
+        return "unwritable", error.errno, error.strerror, error.filename
+    return ("ended",)
 
 
 def _follow_parent() -> None:
-    """End this process when its parent has ended, however that was."""
+    """Stop this process when its parent has ended, however that was; end it if it does not stop."""
     parent = os.getppid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -127,8 +137,8 @@ class _Worker:
     ended: bool = False
 
 
-def run(job: Job, cells: list[Planned], workers: int, events: Events, stopped: Callable[[Planned, str], None]) -> None:
-    """Train the cells in ``workers`` processes; return when all have ended.
+def run(job: Job, cells: list[Planned], workers: int, events: Events) -> None:
+    """Train the cells in ``workers`` processes; return when all workers have ended.
 
     A worker that dies is replaced; its cell is tried once more, then it counts as failed.
 
@@ -137,23 +147,15 @@ def run(job: Job, cells: list[Planned], workers: int, events: Events, stopped: C
         cells: the cells to train.
         workers: number of processes, at most one per cell.
         events: told what happens.
-        stopped: told of a cell that lost its worker.
 
     Raises:
         OSError: if a worker could not write, as on a full disk.
+        StoppedError: if so many workers died that none is left.
+        UserError: if no worker could start.
     """
     planned = {p.cell_id: p for p in cells}
-    deaths: dict[str, int] = {}
-    context = multiprocessing.get_context("spawn")
-
-    def start(number: int) -> _Worker:
-        receiver, sender = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(job, number, sender), daemon=True)
-        process.start()
-        sender.close()
-        return _Worker(process, receiver)
-
-    team = {number: start(number) for number in range(min(workers, len(cells)))}
+    team = {number: _start(job, number) for number in range(min(workers, len(cells)))}
+    worked, lost = False, 0
     try:
         while team:
             wait([worker.pipe for worker in team.values()], timeout=1.0)
@@ -161,12 +163,35 @@ def run(job: Job, cells: list[Planned], workers: int, events: Events, stopped: C
                 if _listen(worker, planned, events):
                     continue
                 worker.process.join()
+                worked = worked or any(other.worked for other in team.values())
                 del team[number]
-                if not worker.ended:
-                    _bury(worker, planned, job.out, deaths, events, stopped)
-                    team[number] = start(number)
+                if worker.ended:
+                    continue
+                if not worked:
+                    raise UserError(f"a worker could not start: it {_cause(worker)}; see above, or try --workers 1")
+                if not _bury(worker, planned, job.out, events):
+                    lost += 1
+                    note(f"a worker that had no cell to blame {_cause(worker)}; {_next(cells, job.out)}")
+                if lost < DEATHS:
+                    team[number] = _start(job, number)
+                elif not team:
+                    raise StoppedError(f"{lost} workers were lost without a cell to blame, and no other is started; {_next(cells, job.out)}")
     finally:
         _dismiss([worker.process for worker in team.values()])
+
+
+def _start(job: Job, number: int) -> _Worker:
+    """Start a worker, from which signals are kept until it can heed them."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(job, number, sender), daemon=True)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    sender.close()
+    return _Worker(process, receiver)
 
 
 def _listen(worker: _Worker, planned: dict[str, Planned], events: Events) -> bool:
@@ -187,31 +212,41 @@ def _listen(worker: _Worker, planned: dict[str, Planned], events: Events) -> boo
     return True
 
 
-def _bury(worker: _Worker, planned: dict[str, Planned], out: Path, deaths: dict[str, int], events: Events, stopped: Callable[[Planned, str], None]) -> None:
-    """Count the death of a worker against its cell; fail the cell that has lost too many."""
+def _cause(worker: _Worker) -> str:
     code = worker.process.exitcode
-    cause = f"its worker was ended by signal {-code}" if code and code < 0 else f"its worker ended with status {code}"
-    if worker.cell_id is None:
-        if not worker.worked:
-            raise UserError(f"a worker could not start: {cause}; see above, or try --workers 1")
-        return
-    cell, deaths[worker.cell_id] = planned[worker.cell_id], deaths.get(worker.cell_id, 0) + 1
-    if deaths[worker.cell_id] < DEATHS:
-        stopped(cell, f"{cause}; tried once more")
-        return
-    folder = store.cell_folder(out, worker.cell_id)
-    with claims.claimed(folder) as got:
-        if got:
-            store.write_text(folder / "error.txt", f"{cause}, {DEATHS} times (killed, or out of memory)\n")
-            events.failed(cell, f"{cause}, {DEATHS} times (killed, or out of memory)")
+    return f"was ended by signal {-code}" if code and code < 0 else f"ended with status {code}"
+
+
+def _bury(worker: _Worker, planned: dict[str, Planned], out: Path, events: Events) -> bool:
+    """Say whether a worker's death is its cell's doing; fail the cell that has lost too many."""
+    told_to_stop = worker.process.exitcode in {128 + number for number in SIGNALS}
+    if worker.cell_id is None or told_to_stop:
+        return False
+    cell, folder = planned[worker.cell_id], store.cell_folder(out, worker.cell_id)
+    with locks.locked(folder, locks.Watch()) as mine:
+        deaths = attempts.deaths(folder)
+        if mine and deaths >= attempts.DEATHS:
+            schedule.fail(cell, folder, f"its worker {_cause(worker)}, {deaths} times (killed, or out of memory)", events)
+        else:
+            events.stopped(cell, f"its worker {_cause(worker)}; tried once more")
+    return True
+
+
+def _next(cells: list[Planned], out: Path) -> str:
+    """Say which cell would have been next."""
+    watch = locks.Watch()
+    free = [p for p in schedule.pending(cells, out, retry_failed=False) if not watch.is_held(store.cell_folder(out, p.cell_id))]
+    return f"next is cell {free[0].cell_id}, {free[0].cell.head_label} on {free[0].cell.dataset_label}" if free else "no cell is left to take"
 
 
 def _dismiss(processes: list[BaseProcess]) -> None:
-    """Interrupt workers that still run, wait a little for their checkpoints, then kill them."""
+    """Tell workers that still run to stop, wait a little for their checkpoints, then kill them; a second Ctrl-C ends the wait."""
     for process in processes:
-        if process.is_alive() and process.pid is not None:
-            os.kill(process.pid, signal.SIGINT)
+        process.terminate()
     deadline = time.monotonic() + PATIENCE
-    for process in processes:
-        process.join(max(deadline - time.monotonic(), 0))
-        process.kill()
+    try:
+        for process in processes:
+            process.join(max(deadline - time.monotonic(), 0))
+    finally:
+        for process in processes:
+            process.kill()

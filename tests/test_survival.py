@@ -127,7 +127,7 @@ def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path,
     assert process.returncode == 130, printed
     assert "Traceback" not in printed
     assert "the same command goes on from here" in printed
-    assert "claim.json" not in leftovers(tmp_path)
+    assert "lock.json" not in leftovers(tmp_path)
     assert bench.main(command(grid, tmp_path, "--workers", "1")[2:]) == 0
     assert_same(tmp_path, undisturbed)
 
@@ -137,10 +137,10 @@ def test_a_worker_that_dies_gets_its_cell_one_more_try(grid: Path, undisturbed: 
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("cells/*/checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    from runners import claims
+    from runners import locks
 
     (folder, *_) = (path.parent for path in tmp_path.glob("cells/*/checkpoint.pt"))
-    owner = claims.owner_of(folder)
+    owner = locks.owner_of(folder)
     assert owner is not None
     os.kill(owner.pid, signal.SIGKILL)
     printed, _ = process.communicate(timeout=180)

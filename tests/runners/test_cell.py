@@ -1,5 +1,7 @@
 """A cell's files, the schedule, and what is skipped."""
 
+import math
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,14 @@ import yaml
 from rich.console import Console
 
 from core.errors import UserError
-from heads import Context
+from heads import HEADS, Context
 from heads.psc import PSCHead
 from results import metrics, store
 from runners import cell as cells
-from runners import schedule
+from runners import locks, schedule
+from runners.checkpoint import Checkpoints
 from runners.display import Display
+from runners.owner import this_process
 from runners.train import train
 from tests.runners.helpers import CPU, QUICK, cell, digits, planned
 
@@ -27,7 +31,7 @@ def run(plan: list[Any], out: Path) -> str:
     printed = StringIO()
     todo = schedule.pending(plan, out, retry_failed=False)
     with Display(Console(file=printed, width=200), len(todo), len(plan) - len(todo)) as display:
-        schedule.run(todo, out, CPU, display, keep_weights=False)
+        schedule.run(todo, schedule.Way(out, CPU, display, keep_weights=False))
     return printed.getvalue()
 
 
@@ -124,8 +128,6 @@ class Finalizing(PSCHead):
 
 
 def test_finalize_runs_on_the_weights_of_each_selection(tmp_path: Path) -> None:
-    from heads import HEADS
-
     HEADS.register("finalizing", version=1)(Finalizing)
     try:
         (one,) = planned(cell("finalizing"))
@@ -155,7 +157,78 @@ def test_a_result_of_a_newer_schema_is_refused_and_not_touched(tmp_path: Path, m
     assert file.read_bytes() == before
 
 
-def test_a_failed_training_keeps_its_history(tmp_path: Path) -> None:
-    (one,) = planned(cell("psc", recipe=QUICK | {"lr": 1e30}))
-    assert "failed: NonFiniteLossError: the training loss is nan in epoch" in run([one], tmp_path)
-    assert (store.cell_folder(tmp_path, one.cell_id) / "history.csv").is_file()
+def test_the_history_grows_by_a_line_per_epoch(tmp_path: Path) -> None:
+    """Also from a checkpoint, over what a killed attempt has left, and with columns that come late; the file is that of a cell nobody stopped."""
+
+    class Late(PSCHead):
+        def on_epoch_end(self, context: Context) -> dict[str, float]:
+            return {"late": 1.0} if context.epoch >= 2 else {}
+
+    class StoppedError(Exception):
+        pass
+
+    def watch(folder: Path, stop: int | None, seen: list[list[int]]) -> Any:
+        def on_epoch(row: dict[str, Any]) -> None:
+            seen.append(pd.read_csv(folder / "history.csv")["epoch"].tolist())
+            if row["epoch"] == stop:
+                raise StoppedError
+
+        return on_epoch
+
+    HEADS.register("late", version=1)(Late)
+    try:
+        (one,) = planned(cell("late", recipe=QUICK | {"epochs": 5}))
+        whole: list[list[int]] = []
+        cells.run(one, tmp_path / "whole", CPU, watch(tmp_path / "whole", None, whole), keep_weights=False)
+        pieces: list[list[int]] = []
+        for stop in (2, 4, None):
+            checkpoints = Checkpoints(tmp_path, one.cell_id, seconds=0 if stop == 2 else 3600)
+            with suppress(StoppedError):
+                cells.run(one, tmp_path, CPU, watch(tmp_path, stop, pieces), keep_weights=False, checkpoints=checkpoints)
+    finally:
+        del HEADS._entries["late"]
+    assert whole == [list(range(1, epoch + 1)) for epoch in range(1, 6)]
+    assert pieces == [list(range(1, epoch + 1)) for epoch in (1, 2, 3, 4, 3, 4, 5)]
+    timeless = [pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (tmp_path, tmp_path / "whole")]
+    pd.testing.assert_frame_equal(timeless[0], timeless[1], check_exact=True)
+    assert timeless[0]["late"].isna().tolist() == [True, True, False, False, False]
+
+
+def test_a_failed_training_keeps_its_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,) = planned(cell("psc"))
+    losses = iter([2.0, math.nan])
+    monkeypatch.setattr("runners.train._run_epoch", lambda *_: {"lr": 0.1, "train_loss": next(losses), "images": 1, "seconds": 1.0})
+    assert "failed: NonFiniteLossError: the training loss is nan in epoch 2" in run([one], tmp_path)
+    history = pd.read_csv(store.cell_folder(tmp_path, one.cell_id) / "history.csv")
+    assert history["train_loss"].tolist() == [2.0]
+
+
+def test_who_has_lost_its_lock_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither history nor checkpoint, result or error, whether it goes on, fails or is stopped; and the cell is left to its new owner."""
+    (one,) = planned(cell("psc"))
+    folder = store.cell_folder(tmp_path, one.cell_id)
+    lock = folder / locks.NAME
+    winners = {"history.csv": b"its", "attempts.json": b"its", "checkpoint.pt": b"its", "lock.json": b""}
+
+    def lose() -> None:
+        other = this_process().model_copy(update={"token": "another"})
+        winners["lock.json"] = other.model_dump_json().encode()
+        for name, content in winners.items():
+            (folder / name).write_bytes(content)
+
+    for end in (None, RuntimeError("no luck"), KeyboardInterrupt()):
+
+        def trained(*arguments: Any, end: BaseException | None = end) -> Any:
+            (folder / "checkpoint.pt").unlink(missing_ok=True)
+            done = train(*arguments)
+            lose()
+            if end:
+                raise end
+            return done
+
+        monkeypatch.setattr(cells, "train", trained)
+        way = schedule.Way(tmp_path, CPU, Display(Console(file=StringIO()), 1, 0), keep_weights=False, wait=False)
+        with suppress(KeyboardInterrupt):
+            schedule.run([one], way)
+        assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cell.yaml"} == winners
+        lock.unlink()
