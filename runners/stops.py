@@ -55,6 +55,6 @@ def heeded() -> Iterator[None]:
 
 
 def ignore(signals: tuple[signal.Signals, ...] = SIGNALS) -> None:
-    """Ignore these signals from now on."""
+    """Ignore these signals from now on; by a handler that does nothing, since Python complains of a signal that came before SIG_IGN and is handled after it."""
     for number in signals:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda number, frame: None)

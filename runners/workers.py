@@ -108,6 +108,7 @@ def _drain(job: Job, number: int, sender: _Sender) -> tuple[Any, ...]:
         machine = hardware.set_up(job.device, job.threads, job.precision, number)
         cells = config.expand(config.parse_grid(job.contents, job.place), job.precision, job.place, derived=True)
         planned = [p for p in plan.make(cells, job.root, machine) if p.cell_id in job.cell_ids]
+        sender.send("ready")
         schedule.run(planned, schedule.Way(job.out, machine, sender, job.keep_weights, job.wait))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename
@@ -133,7 +134,7 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     cell_id: str | None = None
-    worked: bool = False
+    ready: bool = False
     ended: bool = False
 
 
@@ -155,7 +156,7 @@ def run(job: Job, cells: list[Planned], workers: int, events: Events) -> None:
     """
     planned = {p.cell_id: p for p in cells}
     team = {number: _start(job, number) for number in range(min(workers, len(cells)))}
-    worked, lost = False, 0
+    could_start, lost = False, 0
     try:
         while team:
             wait([worker.pipe for worker in team.values()], timeout=1.0)
@@ -163,11 +164,11 @@ def run(job: Job, cells: list[Planned], workers: int, events: Events) -> None:
                 if _listen(worker, planned, events):
                     continue
                 worker.process.join()
-                worked = worked or any(other.worked for other in team.values())
+                could_start = could_start or any(other.ready for other in team.values())
                 del team[number]
                 if worker.ended:
                     continue
-                if not worked:
+                if not could_start:
                     raise UserError(f"a worker could not start: it {_cause(worker)}; see above, or try --workers 1")
                 if not _bury(worker, planned, job.out, events):
                     lost += 1
@@ -203,11 +204,13 @@ def _listen(worker: _Worker, planned: dict[str, Planned], events: Events) -> boo
             return False
         if kind == "unwritable":
             raise OSError(*content)
+        if kind == "ready":
+            worker.ready = True
+            continue
         if kind == "ended":
             worker.ended = True
             continue
         worker.cell_id = content[0] if kind in {"started", "epoch"} else None
-        worker.worked = True
         getattr(events, kind)(planned[content[0]], *content[1:])
     return True
 

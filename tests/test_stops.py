@@ -71,7 +71,7 @@ def cells_of(folder: Path) -> dict[str, Path]:
 
 def wait_for_epochs(folder: Path, epochs: int) -> Path:
     """Wait until a cell has finished so many epochs; return its folder."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while time.monotonic() < deadline:
         for path in folder.glob("runs/cells/*/history.csv"):
             if len(pd.read_csv(path)) >= epochs:
@@ -90,7 +90,7 @@ def test_a_signal_of_the_cluster_writes_the_checkpoint_and_has_a_status_of_its_o
     os.killpg(process.pid, number)
     time.sleep(0.02)
     os.killpg(process.pid, number)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate(timeout=200)
     assert process.returncode == 128 + number
     assert "Traceback" not in printed
     assert printed.endswith("bench.py: stopped; finished cells are kept, and the same command goes on from here\n")
@@ -111,10 +111,10 @@ def test_a_cell_that_kills_its_process_fails_and_the_grid_goes_on(team: int, epo
     words = [*write_grid(tmp_path, {"name": "deadly", "epoch": epoch}, "psc"), "--workers", str(team), "--no-report"]
     for _ in range(runs - 1):
         process = launch(words)
-        process.communicate(timeout=120)
+        process.communicate(timeout=400)
         assert process.returncode == -signal.SIGKILL
     process = launch(words)
-    printed, _ = process.communicate(timeout=120)
+    printed, _ = process.communicate(timeout=400)
     assert process.returncode == 1, printed
     assert "Traceback" not in printed
     folders = cells_of(tmp_path)
@@ -138,11 +138,12 @@ def test_workers_that_die_between_cells_are_counted(tmp_path: Path) -> None:
     words = [*write_grid(tmp_path, "psc", "hpn"), "--workers", "2", "--no-report"]
     (tmp_path / "between.py").write_text(BETWEEN)
     process = launch([*words, "--plugin", str(tmp_path / "between.py")])
-    printed, _ = process.communicate(timeout=120)
+    printed, _ = process.communicate(timeout=400)
     assert process.returncode == 1, printed
     last = printed.splitlines()[-1]
-    assert last.startswith("bench.py: 2 workers were lost without a cell to blame, and no other is started; next is cell ")
-    assert last.endswith(", hpn on digits")
+    assert "workers were lost without a cell to blame, and no other is started; next is cell " in last
+    assert last.endswith(", psc on digits")
+    assert printed.count("RuntimeError: no luck") <= 3
 
 
 def test_nobody_waits_who_need_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,7 +243,7 @@ def test_clean_takes_nothing_from_the_living(tmp_path: Path) -> None:
         folder.mkdir(parents=True)
         for name in (".result.json.x1", "claim.json"):
             (folder / name).write_text("{}")
-            os.utime(folder / name, (0, 0))
+            os.utime(folder / name, (time.time() - 1000,) * 2)
         (folder / "history.csv").touch()
     other = owner.this_process().model_copy(update={"token": "another"})
     (held / locks.NAME).write_text(other.model_dump_json())
