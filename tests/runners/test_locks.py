@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -294,13 +295,12 @@ def test_the_heart_beats_for_its_own_lock_only(tmp_path: Path, monkeypatch: pyte
     assert path.exists()
 
 
-def _contend(folder: str, start: float, won: "multiprocessing.Queue[int]") -> None:
-    while time.time() < start:
-        pass
+def _contend(folder: str, together: "Barrier", won: "multiprocessing.Queue[int]") -> None:
+    together.wait()
     with locked(Path(folder), Watch()) as mine:
         if mine:
             won.put(os.getpid())
-            time.sleep(0.5)
+        together.wait()
 
 
 @pytest.mark.parametrize("stale", [False, True])
@@ -312,8 +312,8 @@ def test_of_several_processes_one_gets_the_cell(tmp_path: Path, stale: bool) -> 
         if stale:
             leave(folder, ended)
         won: multiprocessing.Queue[int] = context.Queue()
-        start = time.time() + 0.2
-        team = [context.Process(target=_contend, args=(str(folder), start, won)) for _ in range(4)]
+        together = context.Barrier(4)
+        team = [context.Process(target=_contend, args=(str(folder), together, won)) for _ in range(4)]
         for process in team:
             process.start()
         for process in team:
