@@ -154,8 +154,12 @@ def _create(folder: Path, mine: Owner) -> bool:
         handle = os.open(folder / NAME, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
-    with os.fdopen(handle, "w") as file:
-        file.write(mine.model_dump_json())
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(mine.model_dump_json())
+    except BaseException:
+        (folder / NAME).unlink(missing_ok=True)
+        raise
     return True
 
 
