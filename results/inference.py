@@ -63,7 +63,7 @@ def compare(first: Bools, second: Bools | float) -> Difference:
 
     Seeds and images are crossed random effects: the variance of the mean is the spread of the seeds' means / n plus the spread of the images' means / N minus
     what both count twice, at least as large as either alone; Satterthwaite's degrees of freedom. Where all n x N differences are the same, the interval is the
-    exact binomial one of a share of images that was seen 0 times of N.
+    exact binomial one of a share of images that was seen 0 times of N. No interval reaches beyond what accuracies can be.
 
     Args:
         first: (n, N), which test images the head gets right with each seed.
@@ -89,7 +89,8 @@ def compare(first: Bools, second: Bools | float) -> Difference:
     squares = of_seeds / (n - 1), of_images / (images - 1), rest / ((n - 1) * (images - 1))
     error, df = _error(squares, n, images)
     half = _quantile(df) * error
-    return Difference(mean, error, df, mean - half, mean + half, n, images, squares)
+    shift = mean - shared
+    return Difference(mean, error, df, max(mean - half, shift - 1), min(mean + half, shift + 1), n, images, squares)
 
 
 def _quantile(df: float) -> float:

@@ -1,5 +1,6 @@
 """Heads against the first head of the grid: differences on the same test images, their intervals and verdicts."""
 
+import itertools
 import math
 
 import pandas as pd
@@ -37,6 +38,7 @@ def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str
                 found.append({"d": dim, "head": head, "p": _p(pair, other, base, answers)} | _numbers(pair) | {"pair": pair})
     if not found:
         return None
+    twins = _twins(done, answers)
     tidy = pd.DataFrame(found)
     tidy["holm"] = holm(tidy["p"].to_numpy(dtype=float))
     tidy["verdict"] = [_verdict(pair, p) for pair, p in zip(tidy["pair"], tidy["holm"], strict=True)]
@@ -47,7 +49,9 @@ def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str
     if tidy["holm"].notna().any():
         columns["p (Holm)"] = [_number(p) for p in tidy["holm"]]
     cells = pd.DataFrame(columns | {"verdict": tidy["verdict"]}).set_index(pd.MultiIndex.from_frame(tidy[["d", "head"]]))
-    return Table(f"{name}-pairs-{selection}", _caption(tidy, reference, selection, description), cells, unmarked(cells), tidy.drop(columns="pair"))
+    return Table(
+        f"{name}-pairs-{selection}", _caption(tidy, reference, selection) + f"{twins} {description}.", cells, unmarked(cells), tidy.drop(columns="pair")
+    )
 
 
 def _numbers(pair: Found) -> dict[str, float]:
@@ -86,10 +90,20 @@ def _verdict(pair: Found, p: float) -> str:
     said = inference.verdict(found, p)
     if said != "unresolved" or not found.mean:
         return said
-    return f"unresolved; {inference.seeds_needed(found, abs(found.mean))} for a difference like this one"
+    return f"unresolved; {inference.seeds_needed(found, abs(found.mean))}"
 
 
-def _caption(tidy: pd.DataFrame, reference: str, selection: str, description: str) -> str:
+def _twins(done: pd.DataFrame, answers: Answers) -> str:
+    """Return which heads beside each other predict the same class for every test image with every seed, as a sentence of the caption; nothing where none do."""
+    found = []
+    for dim, part in done.groupby("feature_dim"):
+        heads = [own for _, own in part.groupby("head_label", sort=False)]
+        pairs = [(a, b) for a, b in itertools.combinations(heads, 2) if (pair := differences.between(a, b, answers)) is not None and pair.identical]
+        found += [f"{a['head_label'].iloc[0]} and {b['head_label'].iloc[0]} at d = {dim}" for a, b in pairs]
+    return f" Identical predictions: {', '.join(found)}." if found else ""
+
+
+def _caption(tidy: pd.DataFrame, reference: str, selection: str) -> str:
     several = bool((tidy["n"] > 1).any())
     parts = [f"Top-1 test accuracy minus that of {reference} in points, {SELECTIONS[selection]}, on the same test images with the same seeds."]
     if several:
@@ -101,7 +115,7 @@ def _caption(tidy: pd.DataFrame, reference: str, selection: str, description: st
         )
     if (tidy["n"] == 1).any():
         parts.append("One seed: McNemar's exact test over the test images tells two networks apart, and says nothing of their heads.")
-    return " ".join([*parts, f"{description}."])
+    return " ".join(parts)
 
 
 def _number(p: float) -> str:

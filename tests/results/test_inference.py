@@ -136,6 +136,16 @@ def test_no_image_of_difference_is_bounded_by_the_number_of_images() -> None:
     assert (perfect.mean, perfect.p() < 1e-20, perfect.p(0.5)) == (0.5, True, 1)
 
 
+def test_no_interval_reaches_beyond_what_accuracies_can_be() -> None:
+    """With two seeds of 0 and 100 % Student's t alone would reach to 685 %."""
+    first = np.repeat([[True], [False]], 50, axis=1)
+    first[0, 0] = False
+    found = inference.compare(first, np.zeros((2, 50), dtype=bool))
+    assert (found.low, found.high) == (-1, 1)
+    alone = inference.compare(first, 0.3)
+    assert (alone.low, alone.high) == pytest.approx((-1.3, 0.7))
+
+
 def test_one_seed_has_neither_interval_nor_p() -> None:
     found = inference.compare(np.ones((1, 9), dtype=bool), np.zeros((1, 9), dtype=bool))
     assert (found.mean, found.seeds) == (1, 1)

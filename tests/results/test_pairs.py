@@ -75,6 +75,7 @@ def test_equal_predictions_are_named(tmp_path: Path) -> None:
     made = table(tmp_path)
     assert made.cells.iloc[0].tolist() == ["identical predictions", "3", "-", "identical predictions"]
     assert made.tidy["low"][0] < 0 < made.tidy["high"][0]
+    assert "Identical predictions: psc and etf at d = 5." in made.caption
 
 
 def test_an_unhealthy_cell_says_nothing_of_its_head(tmp_path: Path) -> None:
