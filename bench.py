@@ -13,6 +13,7 @@ from rich.table import Table
 
 import results
 from core.errors import StoppedError, UserError, suggest
+from core.escape import terminal
 from results import figures, measured, report, sphere, store, tables
 from runners import certificates, config, datasets, grammar, launch, listing, plan, plugins, schedule, selection, status, stops
 from runners.launch import data_folder
@@ -155,7 +156,7 @@ def run_data(arguments: argparse.Namespace, console: Console) -> int:
         rows = datasets.listed(root)
         table = Table(*rows[0])
         for row in rows:
-            table.add_row(*row.values())
+            table.add_row(*map(terminal, row.values()))
         console.print(table)
         return 0
     options = selection.assignments(arguments.options, "data")

@@ -15,7 +15,7 @@ from runners import parts, recipes
 
 
 def listed(root: Path) -> list[dict[str, str]]:
-    """Return a row for each registered data set: name, and what its cache (with default options) holds, where there is one."""
+    """Return a row for each registered data set: name, and what its cache (with default options) holds and was read from, where there is one."""
     rows = []
     for name in DATASETS.names():
         entry = DATASETS.get(name)
@@ -23,7 +23,9 @@ def listed(root: Path) -> list[dict[str, str]]:
         counts = {} if meta is None else meta["counts"]
         row = {"data set": name, "classes": "-" if meta is None else str(len(meta["class_names"]))}
         row |= {part: f"{counts[part]:,}" if part in counts else "-" for part in ("train", "val", "test")}
-        rows.append(row | {"cached as": "-" if meta is None else meta["fingerprint"]})
+        sources = [] if meta is None else list(meta["read_from"])
+        more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+        rows.append(row | {"cached as": "-" if meta is None else meta["fingerprint"], "read from": f"{sources[0]}{more}" if sources else "-"})
     return rows
 
 
@@ -54,7 +56,8 @@ def verify(root: Path, name: str | None, options: dict[str, Any]) -> list[str]:
 def _line(name: str, meta: dict[str, Any]) -> str:
     counts = " + ".join(f"{count:,} {part}" for part, count in meta["counts"].items())
     statistics = f"mean {_rounded(meta['mean'])}, std {_rounded(meta['std'])}"
-    return f"{name}: {counts}, {len(meta['class_names'])} classes, {statistics}, fingerprint {meta['fingerprint']}: whole"
+    sources = ", ".join(meta["read_from"])
+    return f"{name}: {counts}, {len(meta['class_names'])} classes, {statistics}, read from {sources}, fingerprint {meta['fingerprint']}: whole"
 
 
 def _rounded(values: list[float]) -> str:

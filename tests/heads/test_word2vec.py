@@ -144,3 +144,20 @@ def test_your_own_names_may_have_underscores_and_damaged_files_are_one_line(tmp_
     (tmp_path / "half.npz").write_bytes((tmp_path / "mine.npz").read_bytes()[:60])
     with pytest.raises(UserError, match="half.npz: not an .npz file"):
         class_vectors(("cat",), str(tmp_path / "half.npz"))
+
+
+def test_minilm_has_a_vector_of_its_own_for_every_class_of_the_sets_whose_names_are_known() -> None:
+    from timm.data.imagenet_info import ImageNetInfo
+    from torchvision.datasets import FashionMNIST
+
+    known = {
+        "imagenet": tuple(ImageNetInfo().label_names()),
+        "fashion-mnist": tuple(FashionMNIST.classes),
+        "stl10": ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"),
+        "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        "digits": tuple("0123456789"),
+    }
+    assert len(known["imagenet"]) == 1000
+    for names in known.values():
+        directions = torch.nn.functional.normalize(class_vectors(names, "minilm"))
+        assert (directions @ directions.T - torch.eye(len(names), dtype=torch.float64) * 2).max() < 0.95
