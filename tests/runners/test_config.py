@@ -334,3 +334,9 @@ def test_a_loss_that_an_option_reaches_may_have_a_factor() -> None:
             cells(axes={"head": ["psc", "two-losses"]}, recipe=recipe)
     finally:
         HEADS._entries.pop("two-losses")
+
+
+def test_folders_of_different_paths_are_different_cells_until_their_images_are_known() -> None:
+    found = cells(axes={"dataset": [{"name": "folder", "path": path, "exif": exif} for path in ("a", "b") for exif in (True, False)]})
+    assert len(found) == 4 * len(cells())
+    assert len({cell.cell_id("the same images") for cell in found}) == len(cells())
