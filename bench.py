@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 import results
+from core import escape
 from core.errors import StoppedError, UserError, suggest
-from core.escape import terminal
-from results import figures, measured, report, sphere, store, tables
+from results import derived, figures, measured, report, sphere, store, tables
 from runners import certificates, config, datasets, grammar, launch, listing, plan, plugins, schedule, selection, status, stops
 from runners.launch import data_folder
 
@@ -52,9 +52,28 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             console.print(f"about {datetime.timedelta(seconds=round(seconds))} by the finished cells of the same kind")
         return 0
     launch.execute(prepared, console)
-    if not arguments.no_report:
+    if arguments.no_report:
+        return 1 if schedule.failures(prepared.plan, arguments.out) else 0
+    try:
         return show_report(arguments.out, prepared.grid.name, console)
-    return 1 if schedule.failures(prepared.plan, arguments.out) else 0
+    except OSError as error:
+        if error.errno in derived.FULL:
+            raise
+        say(console, f"no report: {error}; the cells are kept, and bench.py report tries again")
+        return 1
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line that may hold text of others."""
+    console.print(escape.terminal(text), soft_wrap=True)
+
+
+def tabled(rows: list[dict[str, str]]) -> Table:
+    """Return rows of texts by title as a table for the terminal."""
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*map(escape.terminal, row.values()))
+    return table
 
 
 def show_status(out: Path, grid: str, console: Console) -> int:
@@ -64,18 +83,15 @@ def show_status(out: Path, grid: str, console: Console) -> int:
     counts = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)}
     others = [row for row in rows if row["state"] not in {"done", "n/a"}]
     if others:
-        table = Table(*others[0])
-        for row in others:
-            table.add_row(*row.values())
-        console.print(table)
-    console.print(f"{grid}: " + ", ".join(f"{count} {state}" for state, count in counts.items()), soft_wrap=True, highlight=False)
+        console.print(tabled(others))
+    say(console, f"{grid}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     return 0
 
 
 def clean(out: Path, console: Console) -> int:
     """Remove what no process needs any more, and say what."""
     for path in status.clean(out):
-        console.print(f"removed {path}", soft_wrap=True, markup=False, highlight=False)
+        say(console, f"removed {path}")
     return 0
 
 
@@ -87,7 +103,7 @@ def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Con
     columns = {key: [f"{p.facts[key]:g}" if isinstance(p.facts[key], float) else str(p.facts[key]) for p in wanted] for key in keys}
     varied = [key for key in keys if len(set(columns[key])) > 1 or key.startswith("n_")]
     shared = ", ".join(f"{titles.get(key, key)} {columns[key][0]}" for key in keys if key not in varied)
-    console.print(f"all cells: {shared}", markup=False, highlight=False)
+    console.print(escape.terminal(f"all cells: {shared}"))
     table = Table("cell", *(titles.get(key, key) for key in varied), "state")
     table.columns[0].no_wrap = True
     for key, column in zip(varied, table.columns[1:-1], strict=True):
@@ -96,7 +112,7 @@ def show_plan(wanted: list[plan.Planned], todo: list[plan.Planned], console: Con
     table.columns[-1].min_width = len("to do")
     for number, p in enumerate(wanted):
         state = p.not_applicable or ("to do" if p.cell_id in waiting else "ended")
-        table.add_row(p.cell_id, *(columns[key][number] for key in varied), state)
+        table.add_row(*map(escape.terminal, (p.cell_id, *(columns[key][number] for key in varied), state)))
     console.print(table)
     console.print(f"{len(todo)} of {len(wanted)} cells to train")
 
@@ -120,14 +136,15 @@ def show_report(out: Path, grid: str, console: Console, bins: int | None = None)
     built = report.build(out, grid, bins)
     for made in built.tables:
         if made.name.endswith("-accuracy-last"):
-            console.print(made.caption, markup=False, highlight=False)
+            console.print(escape.terminal(made.caption))
             console.print(tables.terminal(made))
     failed = built.rows[built.rows["status"] == "failed"]
     for _, row in failed.iterrows():
-        console.print(f"failed: {row['cell_id']} {row['head_label']} d={row['feature_dim']} seed={row['seed']}: {row['error']}", soft_wrap=True, markup=False)
+        say(console, f"failed: {row['cell_id']} {row['head_label']} d={row['feature_dim']} seed={row['seed']}: {row['error']}")
     for line in built.damaged:
-        console.print(line, soft_wrap=True, markup=False)
-    console.print(f"report: {built.page}", soft_wrap=True, markup=False, highlight=False)
+        say(console, line)
+    if built.written:
+        say(console, f"report: {built.page}")
     return 1 if len(failed) else 0
 
 
@@ -136,14 +153,14 @@ def record(out: Path, grid: str, console: Console) -> int:
     require_grid(out, grid)
     require_checkout("record")
     file = measured.record(out, grid, measured.FOLDER)
-    console.print(f"recorded: {file}", soft_wrap=True, markup=False, highlight=False)
+    say(console, f"recorded: {file}")
     return 0
 
 
 def show_list(what: str, console: Console) -> int:
     """Print the names of one kind with what is known of them."""
     for name, known in listing.lines(what):
-        console.print(f"[bold]{name}[/bold]")
+        console.print(escape.terminal(name, "bold"))
         if known:
             console.print(known, markup=False, highlight=False)
     return 0
@@ -153,20 +170,16 @@ def run_data(arguments: argparse.Namespace, console: Console) -> int:
     """List, verify or show data sets."""
     root = data_folder(arguments.data)
     if arguments.action == "list":
-        rows = datasets.listed(root)
-        table = Table(*rows[0])
-        for row in rows:
-            table.add_row(*map(terminal, row.values()))
-        console.print(table)
+        console.print(tabled(datasets.listed(root)))
         return 0
     options = selection.assignments(arguments.options, "data")
     if arguments.action == "verify":
         for line in datasets.verify(root, arguments.dataset, options):
-            console.print(line, soft_wrap=True, markup=False, highlight=False)
+            say(console, line)
         return 0
     file = arguments.png or Path(f"{arguments.dataset}.png")
     datasets.show(root, arguments.dataset, options, arguments.recipe, arguments.imbalance_factor, arguments.count, file)
-    console.print(f"written: {file}", soft_wrap=True, markup=False, highlight=False)
+    say(console, f"written: {file}")
     return 0
 
 
@@ -191,7 +204,7 @@ def show_prototypes(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.dim in (2, 3):
         file = arguments.png or Path(f"prototypes-{arguments.classes}x{arguments.dim}.png")
         store.write_bytes(file, figures.encode(sphere.prototypes(pictures), "png"))
-        console.print(f"written: {file}", soft_wrap=True, markup=False, highlight=False)
+        say(console, f"written: {file}")
     return 0
 
 
@@ -203,7 +216,7 @@ def run_toy(out: Path, console: Console) -> int:
         return status
     file = store.grid_folder(out, "toy") / "figures" / "circle.png"
     store.write_bytes(file, figures.encode(sphere.toy(rows[rows["selection"] == "last"], out), "png"))
-    console.print(f"picture: {file}", soft_wrap=True, markup=False, highlight=False)
+    say(console, f"picture: {file}")
     return status
 
 
@@ -242,7 +255,7 @@ def main(words: list[str]) -> int:
             traceback.print_exc()
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         more = "; nothing that was finished is lost, and the same command goes on when there is space again" if full else ""
-        print(f"bench.py: {' '.join(str(error).splitlines())}{more}", file=sys.stderr)
+        print(f"bench.py: {escape.plain(' '.join(str(error).splitlines()))}{more}", file=sys.stderr)
         return 1 if full or isinstance(error, store.DamagedError | StoppedError) else 2
     except KeyboardInterrupt as stop:
         print("bench.py: stopped; finished cells are kept, and the same command goes on from here", file=sys.stderr)

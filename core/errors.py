@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel, ValidationError
 
+from core import escape
+
 
 class UserError(Exception):
     """A mistake in what the user asked for; its message is one line that names the value, the place and a valid choice."""
@@ -17,7 +19,7 @@ class StoppedError(Exception):
 
 def note(message: str) -> None:
     """Tell the user, in one line on stderr, of something that does not stop the run."""
-    print(f"note: {message}", file=sys.stderr)
+    print(f"note: {escape.plain(message)}", file=sys.stderr)
 
 
 def suggest(value: str, choices: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from rich.text import Text
 # Control characters, surrogates, line and paragraph separators, and those that turn the direction of the text around them.
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 # What Markdown would take for emphasis, code, a table's bar, a formula, an entity, a tag or a link.
-_MARKDOWN = re.compile(r"[\\`*|~$]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|<(?=[A-Za-z/!?])|\](?=[(\[])")
+_MARKDOWN = re.compile(r"[\\`*|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|<(?=[A-Za-z/!?])|\](?=[(\[])")
 # What spreadsheets take for the start of a formula, also in full width; the apostrophe is what keeps them from it.
 _FORMULA = re.compile("^['=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _LATEX = {
@@ -99,4 +99,4 @@ def file_name(label: str) -> str:
         # The end says what is shown.
         slug = f"{slug[: LONGEST_FILE_NAME // 2 - 1]}--{slug[1 - LONGEST_FILE_NAME // 2 :]}"
     digest = hashlib.sha256(label.encode(errors="backslashreplace")).hexdigest()[:8]
-    return slug if slug == label else f"{slug}-{digest}".strip("-")
+    return slug if slug and slug == label else f"{slug}-{digest}".strip("-")

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -33,6 +34,17 @@ def _stays_inside(name: str) -> str:
     return name
 
 
+def _holds_options(text: str) -> str:
+    try:
+        options = json.loads(text)
+    except (ValueError, RecursionError):
+        options = None
+    if not isinstance(options, dict):
+        raise ValueError("no options")
+    return text
+
+
+Options = Annotated[Text, AfterValidator(_holds_options)]
 # A folder or file inside another one.
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_stays_inside)]
 
@@ -53,7 +65,7 @@ class Facts(_Checked):
     projection: Text
     head: Text
     head_label: Text
-    head_options: Text
+    head_options: Options
     feature_dim: Positive
     num_classes: Classes
     imbalance_factor: Annotated[Number, Field(ge=1)]

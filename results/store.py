@@ -72,9 +72,11 @@ def write_yaml(path: Path, content: Any) -> None:
 
 
 def write_plan(folder: Path, content: dict[str, Any]) -> None:
-    """Write ``grid.yaml``, with a last line that holds the SHA-256 of the others."""
+    """Write ``grid.yaml``, with a last line that holds the SHA-256 of the others, unless it is there: a finished grid on a read-only disk can be shown."""
     text = yaml.safe_dump(content, sort_keys=False, width=160)
-    write_text(folder / "grid.yaml", f"{text}# sha256 {_sha256(text.encode())}\n")
+    path, whole = folder / "grid.yaml", f"{text}# sha256 {_sha256(text.encode())}\n".encode()
+    if not path.is_file() or path.read_bytes() != whole:
+        write_bytes(path, whole)
 
 
 def read_plan(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from core import escape
 from runners.plan import Planned
 
 # Between two lines about epochs where the output is no terminal, so that a log of short cells has one line a cell.
@@ -89,14 +90,14 @@ class Display:
         return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d} left"
 
     def _show(self) -> None:
-        self.status.plain = "\n".join(text for _, text in self.running.values())
+        self.status.plain = "\n".join(escape.plain(text) for _, text in self.running.values())
         good = sum(self.ended.values())
         counts = f"{self.before + good} done, {len(self.running)} running, {len(self.ended) - good} failed; {self._left()}"
         self.progress.update(self.task, completed=len(self.ended), description=counts)
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
-        self.console.print(Text(text), soft_wrap=True)
+        self.console.print(escape.terminal(text), soft_wrap=True)
         self._show()
 
 

@@ -1,5 +1,6 @@
 """A small store made by hand: two heads and two dimensions, three seeds, an inapplicable and a failed cell."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ FACTS = {
     "n_val": 40,
     "n_test": 40,
 }
+CLASSES = ("ant", "bee", "cat", "dog")
 NOMINAL = np.array([200, 50, 50, 10])
 PROVENANCE = {"device": "cpu", "cells_per_device": 1, "threads": 2, "precision": "fp32", "git_commit": "0123456789ab", "torch_version": "2"}
 
@@ -42,9 +44,11 @@ def facts(head: str, dim: int, seed: int, **changes: Any) -> dict[str, Any]:
     return FACTS | {"head": head, "head_label": head, "feature_dim": dim, "seed": seed} | changes
 
 
-def write_cell(out: Path, cell: dict[str, Any], right: int, marks: tuple[str, ...] = ()) -> dict[str, Any]:
+def write_cell(
+    out: Path, cell: dict[str, Any], right: int, marks: tuple[str, ...] = (), cell_id: str | None = None, class_names: Sequence[str] = CLASSES
+) -> dict[str, Any]:
     """Write a finished cell with ``right`` of 40 test images right and these marks of its health; return its entry in ``grid.yaml``."""
-    cell_id = f"{cell['head_label']}-{cell['feature_dim']}-{cell['seed']}-{cell['dataset']}"
+    cell_id = cell_id or f"{cell['head_label']}-{cell['feature_dim']}-{cell['seed']}-{cell['dataset']}"
     rng = np.random.default_rng(right)
     labels = np.arange(40) % 4
     logits = 3 * np.eye(4)[np.where(np.arange(40) < right, labels, (labels + 1) % 4)] + 0.1 * rng.standard_normal((40, 4))
@@ -66,7 +70,7 @@ def write_cell(out: Path, cell: dict[str, Any], right: int, marks: tuple[str, ..
     result = {
         "cell_id": cell_id,
         "facts": cell,
-        "class_names": ["ant", "bee", "cat", "dog"],
+        "class_names": list(class_names),
         "native_scale": 1.0,
         "health": {"marks": list(marks)},
         "selections": {"last": {"epoch": 2, "train_loss": 0.5} | last, "best_test": {"epoch": 1, "train_loss": 0.7} | measured},

@@ -266,6 +266,8 @@ def test_a_plan_that_is_none_is_one_line(text: str, tmp_path: Path) -> None:
         ("cell_id", 3),
         ("dataset", None),
         ("head_label", ["psc"]),
+        ("head_options", "no JSON"),
+        ("head_options", "[" * 9000),
         ("feature_dim", "2"),
         ("feature_dim", 2.5),
         ("feature_dim", 10**30),
