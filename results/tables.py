@@ -281,9 +281,11 @@ def with_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFram
 
 
 def html(table: Table) -> str:
-    """Return the table as an HTML fragment. A column of sentences is ``text``, a table of many columns ``wide``."""
+    """Return the table as an HTML fragment. A sentence is ``text``, a table with many columns or a sentence ``wide``."""
     titles, rows = _flat(table)
-    kinds = f"names{table.cells.index.nlevels} {escape.file_name(table.name)}" + (" wide" if len(titles) > NARROW else "")
+    kinds = f"names{table.cells.index.nlevels} {escape.file_name(table.name)}" + (
+        " wide" if len(titles) > NARROW or any(len(text) > SENTENCE for row in rows for text, _ in row) else ""
+    )
     heads = "".join(f"<th>{escape.html(title)}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(_html_cell(title, *cell) for title, cell in zip(titles, row, strict=True))}</tr>\n" for row in rows)
     return f'<table class="{kinds}">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>'
