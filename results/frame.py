@@ -46,6 +46,7 @@ def load(out: Path, grid: str) -> pd.DataFrame:
     Returns:
         A row per cell and selection for finished cells, one row for a failed or inapplicable cell, none for a cell that has not run; heads in the grid's
         order. Metrics are fractions in [0, 1]; ``nll`` is in nats; ``nc1`` to ``nc4`` belong to the selection ``last``, ``health`` to the cell.
+        The ``error`` of a finished cell says which selection is absent, and why.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
@@ -72,7 +73,8 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
         return [common | {"status": "failed", "error": str(newer)}]
     if result is not None:
         run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {key: result["provenance"].get(key) for key in PROVENANCE}
-        run |= {"status": "done", "health": health.words(result.get("health"))}
+        absent = "; ".join(f"no row '{name}': {reason}" for name, reason in result.get("absent", {}).items())
+        run |= {"status": "done", "health": health.words(result.get("health")), "error": absent or None}
         return [common | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()]
     error = store.read_error(folder)
     return [] if error is None else [common | {"status": "failed", "error": store.first_line(error)}]

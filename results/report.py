@@ -17,7 +17,24 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from core import escape
-from results import beside, claims, classes, collapse, cosines, derived, dynamics, figures, frame, pairs, rankings, recalibrate, reliability, store, tables
+from results import (
+    beside,
+    claims,
+    classes,
+    collapse,
+    cosines,
+    derived,
+    dynamics,
+    figures,
+    frame,
+    pairs,
+    rankings,
+    recalibrate,
+    reliability,
+    store,
+    tables,
+    trust,
+)
 from results.answers import Answers
 from results.derived import tried
 from results.differences import not_separated
@@ -111,6 +128,7 @@ def _page(grid: str, rows: pd.DataFrame, planned: int, made: list[Table], pictur
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page: str = template.render(
         grid=escape.plain(grid),
+        trust=[escape.plain(line) for line in trust.lines(rows)],
         rows=shown,
         cells=shown[(rows["selection"] == "last") | (rows["status"] == "failed")],
         unfinished=planned - rows["cell_id"].nunique(),

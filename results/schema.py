@@ -163,6 +163,7 @@ class Result(_Checked):
     peak_memory_mb: Amount | None
     provenance: Provenance
     health: Health | None = None
+    absent: dict[Literal["last", "best_val", "best_test"], Text] = {}
     started_at: Text
     finished_at: Text
     sha256: dict[Name, Digest]

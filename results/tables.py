@@ -13,6 +13,7 @@ from tabulate import tabulate
 from core import escape
 from results.answers import Answers
 from results.differences import not_separated
+from results.health import sound
 
 # What distinguishes one comparison from another: within one, only head, feature dimension and seed vary.
 COMPARISON = ["dataset", "backbone", "recipe", "projection", "protocol", "imbalance_factor"]
@@ -39,6 +40,8 @@ GROUPS = {
 SENTENCE = 40
 # More columns than this do not stand beside each other on a telephone.
 NARROW = 6
+# Behind the number of a group with a marked cell.
+SIGN = "†"
 PERCENT = {"ece_raw", "ece_native", "ece_temperature", *GROUPS}
 
 
@@ -95,8 +98,9 @@ def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
         metric: a column.
 
     Returns:
-        Columns ``head_label, feature_dim, mean, std, n, low, high, state``; ``low`` and ``high`` are the metric's interval over test images where it has one
-        and there is one seed, else NaN; ``state`` is ``done``, or the status of cells without a value.
+        Columns ``head_label, feature_dim, mean, std, n, low, high, state, marked``;
+        ``low`` and ``high`` are the metric's interval over test images where it has one
+        and there is one seed, else NaN; ``state`` is ``done``, or the status of cells without a value; ``marked`` where a cell is marked.
     """
     groups = rows.groupby(["head_label", "feature_dim"], sort=False)
     summary = groups[metric].agg(mean="mean", std="std", n="count").reset_index()
@@ -105,7 +109,8 @@ def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
         summary[end] = groups[column].mean().to_numpy(dtype=float) if column in rows else np.nan
     summary.loc[summary["n"] != 1, ["low", "high"]] = np.nan
     done = groups["status"].agg(lambda status: "done" if (status == "done").any() else status.iloc[0]).reset_index(drop=True)
-    return summary.assign(metric=metric, state=done)
+    marked = (~sound(rows)).groupby([rows["head_label"], rows["feature_dim"]], sort=False).any().to_numpy()
+    return summary.assign(metric=metric, state=done, marked=marked)
 
 
 def _text(row: pd.Series, usual: int) -> str:
@@ -116,7 +121,12 @@ def _text(row: pd.Series, usual: int) -> str:
     spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 else ""
     if not math.isnan(row["low"]):
         spread = f" [{factor * row['low']:.{digits}f}, {factor * row['high']:.{digits}f}]"
-    return f"{factor * row['mean']:.{digits}f}{spread}" + ("" if row["n"] == usual else f" (n={row['n']})")
+    return f"{factor * row['mean']:.{digits}f}{spread}" + ("" if row["n"] == usual else f" (n={row['n']})") + (f" {SIGN}" if row["marked"] else "")
+
+
+def note_on_marks(summary: pd.DataFrame) -> str:
+    """Return what a caption says of the sign of marked cells, where it occurs."""
+    return f" {SIGN}: with a cell that trained unsoundly, named at the top of the report; no verdict rests on it." if summary["marked"].any() else ""
 
 
 def interval(mean: float, low: float, high: float) -> str:
@@ -146,7 +156,7 @@ def accuracy_by_dim(rows: pd.DataFrame, answers: Answers, selection: str, descri
         cells.loc[row["head_label"], f"d = {row['feature_dim']}"] = _text(row, usual)
     for (dim, head), mark in not_separated(chosen[chosen["status"] == "done"], answers).items():
         bold.loc[head, f"d = {dim}"] = mark
-    caption = f"Top-1 test accuracy in %, {SELECTIONS[selection]}, {over_seeds(summary)}.{explained(bold)} {description}."
+    caption = f"Top-1 test accuracy in %, {SELECTIONS[selection]}, {over_seeds(summary)}.{explained(bold)} {description}.{note_on_marks(summary)}"
     return Table(f"{name}-accuracy-{selection}", caption, cells, bold, summary)
 
 
@@ -201,6 +211,7 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
     caption = (
         f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}{brackets}.{explained(bold)} {description}."
     )
+    caption += note_on_marks(tidy)
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
 
 
@@ -212,7 +223,7 @@ def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: st
     cells, tidy = summaries(rows, selection, GROUPS)
     bold = marks(cells, rows, answers, selection, {"top1": GROUPS["top1"]})
     conventions = "groups by training images (Liu et al., 2019) and by fixed class ranges (Zhong et al., 2021)"
-    caption = f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}.{explained(bold)} {description}."
+    caption = f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}.{explained(bold)} {description}.{note_on_marks(tidy)}"
     return Table(f"{name}-groups-{selection}", caption, cells, bold, tidy)
 
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from core.errors import UserError, note
 from heads import Context
-from results import answers, collapse, metrics, store
+from results import answers, collapse, health, metrics, store
 from runners import evaluate, provenance
 from runners.checkpoint import Checkpoints
 from runners.hardware import Hardware
+from runners.health import dead_features
 from runners.log import Log
 from runners.plan import Planned
 from runners.train import Trained, train
@@ -51,13 +53,16 @@ def run(
         on_epoch(row)
 
     trained = train(planned.cell, planned.parts, hardware, logged, checkpoints, log.rows)
-    rows, predictions = _selections(trained, planned)
-    shape = evaluate.geometry(trained.classifier, planned.parts.train, planned.facts["num_classes"])
+    rows, absent, predictions = _selections(trained, planned)
+    labels, num_classes = planned.parts.train.labels, planned.facts["num_classes"]
+    predicted = evaluate.predictions(trained.classifier, trained.features)
+    shape = evaluate.geometry(trained.classifier, trained.features, labels, predicted, num_classes)
     check()
     log.write()
     store.write_arrays(folder / "predictions.npz", predictions)
     store.write_arrays(folder / "geometry.npz", vars(shape))
-    rows["last"] |= collapse.measure(vars(shape))
+    if "last" in rows:
+        rows["last"] |= collapse.measure(vars(shape))
     if keep_weights:
         buffer = io.BytesIO()
         torch.save(trained.classifier.state_dict(), buffer)
@@ -69,6 +74,8 @@ def run(
         "class_names": planned.parts.class_names,
         "native_scale": trained.classifier.head.native_scale,
         "selections": rows,
+        "absent": absent,
+        "health": health.assess(trained.history, _measured(trained, predicted, labels), num_classes, planned.cell.feature_dim),
         "train_seconds": seconds,
         "images_per_second": sum(row["images"] for row in trained.history) / seconds,
         "peak_memory_mb": provenance.peak_memory_mb(hardware),
@@ -82,9 +89,17 @@ def run(
     return result
 
 
-def _selections(trained: Trained, planned: Planned) -> tuple[dict[str, dict[str, Any]], dict[str, np.ndarray]]:
-    """Evaluate the weights of every selection; the classifier ends with those of ``last``."""
+def _selections(trained: Trained, planned: Planned) -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, np.ndarray]]:
+    """Evaluate the weights of every selection; the classifier ends with those of ``last``.
+
+    Returns:
+        The row of each selection, why others are absent, and the arrays of ``predictions.npz``.
+
+    Raises:
+        UserError: if the head can be finished on no selection.
+    """
     classifier, parts = trained.classifier, planned.parts
+    absent: dict[str, str] = {}
     rows: dict[str, dict[str, Any]] = {}
     arrays = {"test_labels": parts.test.labels.cpu().numpy(), "val_labels": parts.val.labels.cpu().numpy()}
     context = Context("finalize", 0, 1, 0, lambda split, view: evaluate.collect(classifier, {"train": parts.train, "val": parts.val}, split, view))
@@ -95,6 +110,8 @@ def _selections(trained: Trained, planned: Planned) -> tuple[dict[str, dict[str,
             classifier.head.finalize(context)
         except UserError as error:
             note(f"{planned.cell_id}: no '{selection}' row, since the head cannot be finished: {error}")
+            absent[selection] = str(error)
+            classifier.load_state_dict(snapshot.state)
             continue
         test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
         val = evaluate.scores(classifier, evaluate.embed(classifier, parts.val)) if len(parts.val) else None
@@ -106,7 +123,15 @@ def _selections(trained: Trained, planned: Planned) -> tuple[dict[str, dict[str,
         arrays[f"{selection}_test_logits"] = _stored(test)
         if val is not None:
             arrays["val_logits" if selection == "last" else f"{selection}_val_logits"] = _stored(val)
-    return rows, arrays
+    if not rows:
+        raise UserError(f"the head cannot be finished on any selection: {absent['last']}")
+    return rows, absent, arrays
+
+
+def _measured(trained: Trained, predicted: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return what :func:`results.health.assess` takes, from the predicted classes and the labels (N,) of the training images."""
+    accuracy, largest = (predicted == labels).double().mean().item(), torch.bincount(labels).max().item() / len(labels)
+    return trained.losses | {"train_top1": accuracy, "largest_class": largest, "dead_features": dead_features(trained.features)}
 
 
 def _stored(logits: np.ndarray) -> np.ndarray:

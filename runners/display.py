@@ -52,7 +52,7 @@ class Display:
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
         """Show a finished epoch."""
-        epochs = planned.cell.recipe.epochs
+        epochs = planned.facts["epochs"]
         accuracy = "" if math.isnan(row.get("val_top1", math.nan)) else f", val {100 * row['val_top1']:.1f} %"
         speed = f"{row['images'] / row['seconds']:.0f} images/s"
         text = f"{_name(planned)}: epoch {row['epoch']}/{epochs}, loss {row['train_loss']:.4f}{accuracy}, {speed}"
@@ -63,7 +63,9 @@ class Display:
 
     def finished(self, planned: Planned, result: dict[str, Any]) -> None:
         """Count and show a finished cell, once."""
-        accuracy = f"{100 * result['selections']['last']['top1']:.2f} % on test"
+        last, marks = result["selections"].get("last"), (result.get("health") or {}).get("marks")
+        accuracy = "no last epoch" if last is None else f"{100 * last['top1']:.2f} % on test"
+        accuracy += f" ({'; '.join(marks)})" if marks else ""
         self._end(planned, f"{accuracy}, {result['train_seconds']:.1f} s, {result['images_per_second']:.0f} images/s", good=True)
 
     def failed(self, planned: Planned, message: str) -> None:

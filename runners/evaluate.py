@@ -67,11 +67,15 @@ class Geometry:
 
 
 @torch.no_grad()
-def geometry(classifier: Classifier, part: Part, num_classes: int) -> Geometry:
-    """Return the geometry of the training part's features, summed in float64 a chunk at a time."""
-    embedded = embed(classifier, part)
-    predicted = torch.cat([classifier.head.logits(chunk).argmax(dim=1) for chunk in torch.split(embedded, CHUNK)]).cpu()
-    features, labels = embedded.cpu(), part.labels.cpu()
+def predictions(classifier: Classifier, features: Tensor) -> Tensor:
+    """Return the class (N,) that the head gives each of the features (N, d), a chunk at a time."""
+    return torch.cat([classifier.head.logits(chunk).argmax(dim=1) for chunk in torch.split(features, CHUNK)])
+
+
+@torch.no_grad()
+def geometry(classifier: Classifier, embedded: Tensor, labels: Tensor, predicted: Tensor, num_classes: int) -> Geometry:
+    """Return the geometry of embedded images (N, d) with their labels and predicted classes (N,), summed in float64 a chunk at a time."""
+    features, labels, predicted = embedded.cpu(), labels.cpu(), predicted.cpu()
     dim, total = features.shape[1], len(features)
     sums = torch.zeros(num_classes, dim, dtype=torch.float64)
     for chunk, own in _chunks(features, labels):

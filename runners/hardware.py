@@ -21,11 +21,13 @@ class Hardware:
         device: ``cpu`` or ``cuda``.
         threads: of torch on the CPU, one value for the whole grid.
         bf16: autocast to bfloat16.
+        cells_per_device: workers of this run that share the device, and with it the images per second.
     """
 
     device: torch.device
     threads: int
     bf16: bool
+    cells_per_device: int = 1
 
     @property
     def precision(self) -> str:
@@ -100,7 +102,7 @@ def share(workers: int | None, threads: int | None, cells: int, device: str) -> 
     return workers, threads or max(cores() // workers, 1)
 
 
-def set_up(device: str, threads: int, precision: str, worker: int = 0) -> Hardware:
+def set_up(device: str, threads: int, precision: str, worker: int = 0, workers: int = 1) -> Hardware:
     """Choose device and precision, and make torch deterministic.
 
     Args:
@@ -108,6 +110,7 @@ def set_up(device: str, threads: int, precision: str, worker: int = 0) -> Hardwa
         threads: CPU threads.
         precision: ``auto``, ``fp32`` or ``bf16``.
         worker: number of this worker; with several CUDA devices each worker has its own.
+        workers: how many there are.
 
     Raises:
         UserError: if CUDA is asked for and absent.
@@ -115,10 +118,11 @@ def set_up(device: str, threads: int, precision: str, worker: int = 0) -> Hardwa
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
     if device != "cpu" and torch.cuda.is_available():
-        chosen = torch.device("cuda", worker % torch.cuda.device_count())
+        devices = torch.cuda.device_count()
+        chosen = torch.device("cuda", worker % devices)
         torch.cuda.set_device(chosen)
     else:
-        chosen = torch.device("cpu")
+        chosen, devices = torch.device("cpu"), 1
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
@@ -127,4 +131,4 @@ def set_up(device: str, threads: int, precision: str, worker: int = 0) -> Hardwa
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
     bf16 = has_bf16(chosen) if precision == "auto" else precision == "bf16"
-    return Hardware(chosen, threads, bf16)
+    return Hardware(chosen, threads, bf16, len(range(worker % devices, workers, devices)))

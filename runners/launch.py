@@ -96,9 +96,23 @@ def prepare(
     planned = plan.make(cells, root, machine)
     wanted = [p for p in planned if id(p.cell) in chosen]
     todo = schedule.pending(wanted, out, retry_failed=retry_failed)
-    ids = frozenset(p.cell_id for p in todo)
-    job = Job(contents, place, tuple(plugins), root, out, ids, machine.device.type, threads, precision, keep_weights, wait)
-    return Launch(parsed, planned, wanted, todo, min(team, max(len(todo), 1)), machine, job)
+    if todo:
+        _refuse_mixture(parsed.name, planned, out, machine)
+    ids, team = frozenset(p.cell_id for p in todo), min(team, max(len(todo), 1))
+    job = Job(contents, place, tuple(plugins), root, out, ids, machine.device.type, threads, precision, keep_weights, wait, team)
+    return Launch(parsed, planned, wanted, todo, team, machine, job)
+
+
+def _refuse_mixture(grid: str, planned: list[Planned], out: Path, machine: Hardware) -> None:
+    """Raise UserError where ``--precision auto`` would add cells to a grid whose finished ones were trained in another precision, on another machine."""
+    for cell in planned:
+        result = schedule.result_of(cell, out)
+        if result is not None and result["provenance"]["precision"] != machine.precision:
+            other = result["provenance"]["precision"]
+            raise UserError(
+                f"grid '{grid}': cell {cell.cell_id} was trained in {other}, and --precision auto is {machine.precision} on this machine; go on where it is "
+                f"{other}, or give --precision {machine.precision}, which makes a grid of its own, '{grid}+{machine.precision}'"
+            )
 
 
 def execute(launch: Launch, console: Console) -> None:

@@ -52,9 +52,10 @@ def make(cells: list[Cell], root: Path, hardware: Hardware) -> list[Planned]:
         dataset, data = shared.dataset(cell), shared.parts(cell)
         check_augmentation(cell, data)
         reason = unsupported(cell, data.info(cell.seed))
-        if reason is None:
-            stage_plan(cell, HEADS.get(cell.head).target, data.train)
-        plan.append(Planned(cell, cell.cell_id(f"{dataset.fingerprint} {digest(dataset.class_names)}"), data, _facts(cell, dataset, data), reason))
+        stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, data.train)
+        epochs = sum(stage.epochs for stage, _ in stages) or cell.recipe.epochs
+        cell_id = cell.cell_id(f"{dataset.fingerprint} {digest(dataset.class_names)}")
+        plan.append(Planned(cell, cell_id, data, _facts(cell, dataset, data, epochs), reason))
     return plan
 
 
@@ -114,7 +115,7 @@ def check_augmentation(cell: Cell, data: Parts) -> None:
             raise UserError(f"recipe '{cell.recipe_label}': {name} is for {kind}, and '{cell.dataset_label}' has the others; set recipe.{name} to null or 0")
 
 
-def _facts(cell: Cell, dataset: Dataset, data: Parts) -> dict[str, Any]:
+def _facts(cell: Cell, dataset: Dataset, data: Parts, epochs: int) -> dict[str, Any]:
     return {
         "dataset": cell.dataset_label,
         "data_fingerprint": dataset.fingerprint,
@@ -130,7 +131,7 @@ def _facts(cell: Cell, dataset: Dataset, data: Parts) -> dict[str, Any]:
         "recipe": cell.recipe_label,
         "recipe_hash": digest(cell.recipe.identity(), 8),
         "seed": cell.seed,
-        "epochs": cell.recipe.epochs,
+        "epochs": epochs,
         "n_train": len(data.train),
         "n_val": len(data.val),
         "n_test": len(data.test),

@@ -37,6 +37,7 @@ def describe(hardware: Hardware) -> dict[str, object]:
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "torch_version": torch.__version__,
         "device": device,
+        "cells_per_device": hardware.cells_per_device,
         "threads": hardware.threads,
         "precision": hardware.precision,
     }

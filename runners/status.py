@@ -45,7 +45,7 @@ def of_grid(out: Path, grid: str) -> list[dict[str, str]]:
 
 
 def seconds_left(plan: list[Planned], todo: list[Planned], out: Path, workers: int) -> float | None:
-    """Estimate how long cells will take, from finished cells of the same kind (data set, backbone, recipe, imbalance factor), or None where there are none.
+    """Estimate how long cells will take, from the epochs of finished ones of the same kind (data set, backbone, recipe, imbalance factor); None without any.
 
     Args:
         plan: all cells of the grid.
@@ -60,8 +60,8 @@ def seconds_left(plan: list[Planned], todo: list[Planned], out: Path, workers: i
         except (store.DamagedError, store.NewerError):
             continue
         if result is not None:
-            kinds.setdefault(_kind(planned), []).append(result["train_seconds"])
-    known = [sum(kinds[_kind(p)]) / len(kinds[_kind(p)]) for p in todo if _kind(p) in kinds]
+            kinds.setdefault(_kind(planned), []).append(result["train_seconds"] / planned.facts["epochs"])
+    known = [p.facts["epochs"] * sum(kinds[_kind(p)]) / len(kinds[_kind(p)]) for p in todo if _kind(p) in kinds]
     return sum(known) / len(known) * len(todo) / workers if known else None
 
 

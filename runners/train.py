@@ -17,7 +17,7 @@ from core.errors import UserError, suggest
 from core.random import derive
 from data.loader import Epoch, Part
 from heads import Context, Stage
-from runners import evaluate, optimisation, recipes
+from runners import evaluate, health, optimisation, recipes
 from runners.checkpoint import Checkpoints, same_structure
 from runners.classifier import Classifier, build
 from runners.config import Cell
@@ -50,11 +50,15 @@ class Trained:
         classifier: with the weights of the last epoch.
         history: one row per epoch.
         selected: by selection's name, the epoch it chose; ``best_val`` only where there is a validation part.
+        features: (N, d) of the training part by the weights of the last epoch.
+        losses: the head's own loss of these, ``trained_loss``, and its chance level, ``chance_loss``.
     """
 
     classifier: Classifier
     history: list[dict[str, Any]] = field(default_factory=list)
     selected: dict[str, Snapshot] = field(default_factory=dict)
+    features: Tensor = field(default_factory=lambda: torch.empty(0))
+    losses: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,18 @@ def _train(
         _run_stage(run, number, before, stage, recipe, state, last_stage=number == len(plan) - 1)
         state = None
     classifier.set_trainable(())
+    run.trained.features = evaluate.embed(classifier, parts.train)
+    run.trained.losses = _final_losses(run, *plan[-1])
     return run.trained
+
+
+def _final_losses(run: Run, stage: Stage, recipe: Recipe) -> dict[str, float]:
+    """Return the loss of the trained features and the chance level of the last stage: the lower of what features of zero and their mean give."""
+    features, labels, head = run.trained.features, run.parts.train.labels, run.trained.classifier.head
+    context = Context(stage.name, stage.epochs - 1, stage.epochs, 0)
+    measure = partial(health.loss_of, head, labels=labels, views=len(stage.views or head.views), batch_size=recipe.batch_size, context=context)
+    without = [measure(features=constant) for constant in (features.mean(dim=0, keepdim=True), health.zero(labels, features.shape[1]))]
+    return {"trained_loss": measure(features=features), "chance_loss": min((loss for loss in without if not math.isnan(loss)), default=math.nan)}
 
 
 def _run_stage(run: Run, number: int, before: int, stage: Stage, recipe: Recipe, state: dict[str, Any] | None, *, last_stage: bool) -> None:
@@ -161,7 +176,7 @@ def _run_stage(run: Run, number: int, before: int, stage: Stage, recipe: Recipe,
         context = Context(stage.name, number_in_stage, stage.epochs, number_in_stage * steps, collect)
         logged = classifier.head.on_epoch_start(context)
         classifier.set_trainable(stage.trainable)
-        row: dict[str, Any] = {"epoch": len(history) + 1, "stage": stage.name}
+        row: dict[str, Any] = {"epoch": len(history) + 1, "stage": stage.name, "chance_loss": _chance(run, views, recipe, context)}
         row |= _run_epoch(classifier, parts.train, epoch, optimiser, schedule, context)
         if not math.isfinite(row["train_loss"]):
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
@@ -174,6 +189,12 @@ def _run_stage(run: Run, number: int, before: int, stage: Stage, recipe: Recipe,
         if run.checkpoints:
             run.checkpoints.offer(_state(run, number, number_in_stage + 1, optimiser, schedule))
         run.on_epoch(history[-1])
+
+
+def _chance(run: Run, views: tuple[str, ...], recipe: Recipe, context: Context) -> float:
+    """Return what the head's loss is without any information, before an epoch."""
+    head, labels = run.trained.classifier.head, run.parts.train.labels
+    return health.loss_of(head, health.zero(labels, run.cell.feature_dim), labels, len(views), recipe.batch_size, context)
 
 
 def _state(run: Run, stage: int, epochs: int, optimiser: Optimizer, schedule: LRScheduler) -> dict[str, Any]:
@@ -225,21 +246,26 @@ def _restore(run: Run, optimiser: Optimizer, schedule: LRScheduler, state: dict[
 
 
 def _run_epoch(classifier: Classifier, part: Part, epoch: Epoch, optimiser: Optimizer, schedule: LRScheduler, context: Context) -> dict[str, Any]:
-    """Train one epoch; return its mean loss, last learning rate, images and seconds. The device is waited for once, at the end."""
+    """Train one epoch; return its mean loss, last learning rate, images, seconds and record of health. The device is waited for at the end only."""
     start, images, steps = time.perf_counter(), 0, 0
     total = torch.zeros((), device=part.labels.device)
+    losses: list[Tensor] = []
+    norms: list[Tensor] = []
     for batch in part.batches(epoch):
         loss = classifier(batch, replace(context, step=context.step + steps))
         optimiser.zero_grad()
         loss.backward()
+        norms.append(health.gradient_norm(classifier))
         optimiser.step()
         schedule.step()
         classifier.head.after_step()
         total += loss.detach()
+        losses.append(loss.detach())
         images, steps = images + len(batch.targets.labels), steps + 1
     mean_loss = total.item() / steps
     seconds = time.perf_counter() - start
-    return {"lr": schedule.get_last_lr()[0], "train_loss": mean_loss, "images": images, "seconds": seconds}
+    row = {"lr": schedule.get_last_lr()[0], "train_loss": mean_loss, "images": images, "seconds": seconds}
+    return row | health.of_epoch(losses, norms)
 
 
 def _select(run: Trained, *, has_val: bool) -> None:

@@ -42,6 +42,7 @@ class Job:
         precision: as requested.
         keep_weights: keep each cell's last weights.
         wait: stay until the cells of other processes have ended too.
+        workers: how many share the cells.
     """
 
     contents: dict[str, Any]
@@ -55,6 +56,7 @@ class Job:
     precision: str
     keep_weights: bool
     wait: bool
+    workers: int
 
 
 class _Sender:
@@ -70,8 +72,8 @@ class _Sender:
         self.send("epoch", planned.cell_id, row)
 
     def finished(self, planned: Planned, result: dict[str, Any]) -> None:
-        shown = ("selections", "train_seconds", "images_per_second")
-        self.send("finished", planned.cell_id, {key: result[key] for key in shown})
+        shown = ("selections", "health", "train_seconds", "images_per_second")
+        self.send("finished", planned.cell_id, {key: result.get(key) for key in shown})
 
     def failed(self, planned: Planned, message: str) -> None:
         self.send("failed", planned.cell_id, message)
@@ -105,7 +107,7 @@ def _drain(job: Job, number: int, sender: _Sender) -> tuple[Any, ...]:
     try:
         for path in job.plugins:
             plugins.load(path)
-        machine = hardware.set_up(job.device, job.threads, job.precision, number)
+        machine = hardware.set_up(job.device, job.threads, job.precision, number, job.workers)
         cells = config.expand(config.parse_grid(job.contents, job.place), job.precision, job.place, derived=True)
         planned = [p for p in plan.make(cells, job.root, machine) if p.cell_id in job.cell_ids]
         sender.send("ready")

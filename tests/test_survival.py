@@ -23,7 +23,7 @@ from results import figures, store
 ROOT = Path(__file__).parents[1]
 TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
 # What differs between two runs of one cell.
-TIMES = ["train_seconds", "images_per_second", "peak_memory_mb", "started_at", "finished_at", "git_commit"]
+TIMES = ["train_seconds", "images_per_second", "peak_memory_mb", "cells_per_device", "started_at", "finished_at", "git_commit"]
 
 
 @pytest.fixture(scope="module")
