@@ -31,13 +31,13 @@ class Bins:
     accuracy: Floats
 
     def ece(self) -> float:
-        """Return the expected calibration error: |accuracy - confidence| averaged over samples."""
+        """Return the plug-in expected calibration error, |accuracy - confidence| averaged over samples; what is true of it: :mod:`results.ece`."""
         used = self.counts > 0
         gaps = np.abs(self.accuracy - self.confidence)[used]
         return float((gaps * self.counts[used]).sum() / self.counts.sum()) if used.any() else float("nan")
 
     def mce(self) -> float:
-        """Return the maximum calibration error: the largest gap of a bin that is not empty."""
+        """Return the maximum calibration error: the largest gap of a bin that is not empty, however few samples it has."""
         used = self.counts > 0
         return float(np.abs(self.accuracy - self.confidence)[used].max()) if used.any() else float("nan")
 
@@ -69,16 +69,17 @@ def top_label(probabilities: Floats, labels: Ints, bins: int = BINS) -> Bins:
     return reliability(confidence, correct, np.linspace(0, 1, bins + 1))
 
 
-def gaps(probabilities: Floats, labels: Ints, bins: int = BINS) -> Floats:
-    """Return (N, bins) of correct - confidence, each sample's in the column of its bin: the sum over columns of their |mean| is the ECE."""
+def smooth_ece(probabilities: Floats, labels: Ints) -> float:
+    """Return the SmoothECE of the predicted class by relplot, without bins but not debiased (Blasiok & Nakkiran, ICLR 2024); NaN without samples."""
+    # Takes a second to import, which only those pay who ask for it.
+    from relplot.metrics import smECE
+
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    spread = np.zeros((len(labels), bins))
-    spread[np.arange(len(labels)), bin_of(confidence, np.linspace(0, 1, bins + 1))] = correct - confidence
-    return spread
+    return float(smECE(confidence, correct.astype(np.float64))) if len(labels) else float("nan")
 
 
 def adaptive_ece(probabilities: Floats, labels: Ints, bins: int = BINS) -> float:
-    """Return the ECE of the predicted class in bins of equal numbers of samples (Nixon et al., 2019); NaN without samples."""
+    """Return the plug-in ECE of the predicted class in bins of equal numbers of samples (Nixon et al., 2019); NaN without samples."""
     order = np.argsort(probabilities.max(axis=1), kind="stable")
     confidence, correct = probabilities.max(axis=1)[order], (probabilities.argmax(axis=1) == labels)[order]
     groups = [group for group in np.array_split(np.arange(len(labels)), bins) if len(group)]
@@ -87,7 +88,7 @@ def adaptive_ece(probabilities: Floats, labels: Ints, bins: int = BINS) -> float
 
 
 def classwise_ece(probabilities: Floats, labels: Ints, bins: int = BINS) -> float:
-    """Return the mean over classes of the ECE of p_c against "is c" over all samples (Kull et al., NeurIPS 2019)."""
+    """Return the mean over classes of the plug-in ECE of p_c against "is c" over all samples (Kull et al., NeurIPS 2019)."""
     edges = np.linspace(0, 1, bins + 1)
     return float(np.mean([reliability(probabilities[:, c], labels == c, edges).ece() for c in range(probabilities.shape[1])]))
 

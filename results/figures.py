@@ -60,8 +60,14 @@ def accuracy(rows: pd.DataFrame, description: str, marks: dict[tuple[int, str], 
 
 
 def calibration_errors(rows: pd.DataFrame, description: str) -> Figure:
-    """Draw the ECE of the last epoch in its three views against the feature dimension, as :func:`accuracy` does."""
-    return _lines(rows, ECES, "feature_dim", description)
+    """Draw the debiased ECE of the last epoch in its three views against the feature dimension, as :func:`accuracy` does, and in the primary one its floor."""
+    figure, view, last = _lines(rows, ECES, "feature_dim", description), tables.primary(rows), rows[rows["selection"] == "last"]
+    floor = 100 * last.groupby("feature_dim")["ece_floor"].mean().dropna()
+    for axis in figure.axes:
+        if axis.get_ylabel() == ECES[f"ece_{view}"] and len(floor):
+            axis.plot(floor.index, floor, ":", color="0.3", zorder=1)
+            axis.annotate("plain ECE of calibrated heads", (floor.index[0], floor.iloc[0]), (0, 4), textcoords="offset points", fontsize=8, color="0.3")
+    return figure
 
 
 def imbalance(rows: pd.DataFrame, description: str) -> Figure:

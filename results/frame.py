@@ -13,8 +13,8 @@ FACTS = (
 ).split()
 METRICS = (
     "top1 top5 macro_accuracy many_accuracy medium_accuracy few_accuracy many_range_accuracy medium_range_accuracy few_range_accuracy"
-    " nll brier ece_raw ece_native ece_temperature adaptive_ece classwise_ece mce"
-    " temperature calibration_view calibration_bins"
+    " nll brier ece_raw ece_native ece_temperature ece_floor ece_raw_plugin ece_native_plugin ece_temperature_plugin"
+    " smooth_ece adaptive_ece classwise_ece mce temperature native_scale calibration_view calibration_bins"
 ).split()
 INTERVALS = [f"{metric}_{end}" for metric in metrics.INTERVALS for end in ("low", "high")]
 RUN = "train_seconds images_per_second peak_memory_mb".split()

@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from results import calibration
+from results import calibration, ece
 from results.calibration import Floats, Ints
 from results.statistics import basic_interval, resampled_means
 
 MANY, FEW = 100, 20
+ECES = ["ece_raw", "ece_native", "ece_temperature"]
 # Metrics that have an interval over test images.
-INTERVALS = ["ece_raw", "ece_native", "ece_temperature", "nll", "brier"]
+INTERVALS = [*ECES, "nll", "brier"]
 
 
 def mean_or_nan(values: Floats) -> float:
@@ -83,12 +84,13 @@ def evaluate(
         **groups(accuracy, nominal, ranges),
         **calibrated(logits, labels, native_scale, temperature),
         "temperature": temperature,
+        "native_scale": native_scale,
         "calibration_view": "temperature" if val else "native",
     }
 
 
 def calibrated(logits: Floats, labels: Ints, native_scale: float, temperature: float, bins: int = calibration.BINS) -> dict[str, float]:
-    """Return what depends on confidences: ECE in three views, and of the primary view the other calibration errors, NLL and Brier score.
+    """Return what depends on confidences: ECE in three views, and of the primary view its floor, the other calibration errors, NLL and Brier score.
 
     Args:
         logits: (N, C) with the head's own scale.
@@ -98,27 +100,27 @@ def calibrated(logits: Floats, labels: Ints, native_scale: float, temperature: f
         bins: of the calibration errors.
 
     Returns:
-        Metrics by column name, with the 95 % interval over test images as ``<metric>_low`` and ``<metric>_high`` for those of ``INTERVALS``: the bootstrap at
-        fixed weights and fixed temperature, NaN without samples.
+        Metrics by column name, NaN without samples. ``ece_<view>`` is debiased, ``ece_<view>_plugin`` is the plain ECE of the field (see
+        :mod:`results.ece`), and all other calibration errors are plug-in too. Those of ``INTERVALS`` have a 95 % interval over test images, at fixed weights
+        and temperature, as ``<metric>_low`` and ``<metric>_high``: of the true ECE, and by the bootstrap for NLL and Brier score.
     """
     temperatures = {"ece_raw": native_scale, "ece_native": 1.0, "ece_temperature": temperature}
     views = {name: calibration.probabilities(logits.astype(np.float64), t) for name, t in temperatures.items() if not np.isnan(t)}
     primary = "ece_native" if np.isnan(temperature) else "ece_temperature"
     shown, divisor = views[primary], temperatures[primary]
-    # By column name, (N, k) terms of each sample; the metric is the sum over columns of their |mean|.
-    terms = {name: calibration.gaps(view, labels, bins) for name, view in views.items()}
-    terms["nll"] = calibration.nll(logits.astype(np.float64) / divisor, labels)[:, None]
-    terms["brier"] = calibration.brier(shown, labels)[:, None]
-    found = dict.fromkeys([name for metric in INTERVALS for name in (metric, f"{metric}_low", f"{metric}_high")], float("nan"))
-    if len(labels):
-        edges = np.cumsum([values.shape[1] for values in terms.values()])[:-1]
-        resampled = np.split(resampled_means(np.hstack(list(terms.values()))), edges, axis=1)
-        for (metric, values), drawn in zip(terms.items(), resampled, strict=True):
-            found[metric] = float(np.abs(values.mean(axis=0)).sum())
-            found[f"{metric}_low"], found[f"{metric}_high"] = basic_interval(found[metric], np.abs(drawn).sum(axis=1))
+    sorted_in = {name: calibration.top_label(view, labels, bins) for name, view in views.items()}
+    found = {f"{name}{end}": float("nan") for name in ECES for end in ("", "_plugin", "_low", "_high")}
+    for name, sample in sorted_in.items():
+        about = ece.estimate(sample)
+        found |= {name: about.debiased, f"{name}_plugin": about.plugin, f"{name}_low": about.low, f"{name}_high": about.high}
+    for name, values in {"nll": calibration.nll(logits.astype(np.float64) / divisor, labels), "brier": calibration.brier(shown, labels)}.items():
+        found[name] = mean_or_nan(values)
+        found[f"{name}_low"], found[f"{name}_high"] = basic_interval(found[name], resampled_means(values)) if len(values) else (float("nan"),) * 2
     return found | {
+        "ece_floor": ece.floor(sorted_in[primary]),
+        "smooth_ece": calibration.smooth_ece(shown, labels),
         "adaptive_ece": calibration.adaptive_ece(shown, labels, bins),
         "classwise_ece": calibration.classwise_ece(shown, labels, bins),
-        "mce": calibration.top_label(shown, labels, bins).mce(),
+        "mce": sorted_in[primary].mce(),
         "calibration_bins": bins,
     }

@@ -8,7 +8,7 @@ from results import metrics, store
 
 
 def recalibrate(rows: pd.DataFrame, out: Path, bins: int) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows of a grid with ECE, adaptive and class-wise ECE, MCE, NLL, Brier score and their intervals computed anew.
+    """Return the rows of a grid with all calibration errors, NLL, Brier score and their intervals computed anew.
 
     Temperatures stay: they do not depend on bins. Where scores were stored in half precision, NLL and Brier score change in the fourth digit.
 
@@ -24,13 +24,12 @@ def recalibrate(rows: pd.DataFrame, out: Path, bins: int) -> tuple[pd.DataFrame,
     for cell_id, own in rows[rows["status"] == "done"].groupby("cell_id", sort=False):
         folder = store.cell_folder(out, str(cell_id))
         try:
-            stored, result = store.read_predictions(folder), store.read_result(folder)
+            stored = store.read_predictions(folder)
         except store.DamagedError as damage:
             damaged.append(f"{damage} and its calibration not computed anew; remove the cell's result.json to train it again")
             continue
-        assert result is not None
         for place, row in own.iterrows():
             logits = stored[f"{row['selection']}_test_logits"]
-            for name, value in metrics.calibrated(logits, stored["test_labels"], result["native_scale"], row["temperature"], bins).items():
+            for name, value in metrics.calibrated(logits, stored["test_labels"], row["native_scale"], row["temperature"], bins).items():
                 fresh.loc[place, name] = value
     return fresh, damaged

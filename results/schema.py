@@ -112,6 +112,11 @@ class Selection(_Checked):
     ece_raw: Score = None
     ece_native: Score = None
     ece_temperature: Score = None
+    ece_floor: Score = None
+    ece_raw_plugin: Score = None
+    ece_native_plugin: Score = None
+    ece_temperature_plugin: Score = None
+    smooth_ece: Score = None
     adaptive_ece: Score = None
     classwise_ece: Score = None
     mce: Score = None

@@ -30,7 +30,7 @@ def mcnemar(first: Bools, second: Bools) -> float:
 
 
 def resampled_means(values: Floats, resamples: int = RESAMPLES) -> Floats:
-    """Return (resamples, k) means of values (n, k), each over n samples drawn with replacement; the same draws for the same n."""
+    """Return (resamples,) means of values (n,), each over n samples drawn with replacement; the same draws for the same n."""
     n, rng = len(values), np.random.default_rng(0)
     return np.stack([np.bincount(rng.integers(n, size=n), minlength=n) @ values / n for _ in range(resamples)])
 
@@ -38,8 +38,7 @@ def resampled_means(values: Floats, resamples: int = RESAMPLES) -> Floats:
 def basic_interval(estimate: float, resampled: Floats, confidence: float = 0.95) -> tuple[float, float]:
     """Return the basic bootstrap interval of a quantity that is never negative.
 
-    Resampling adds to the bias of a statistic as sampling did, so this interval mirrors the resampled values at the estimate: for the ECE, which noise only
-    makes larger, the percentiles themselves would lie too high.
+    Resampling adds to the bias of a statistic as sampling did, so this interval mirrors the resampled values at the estimate.
 
     Args:
         estimate: from the samples.

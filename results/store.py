@@ -22,6 +22,7 @@ CELLS = "cells"
 LARGEST = 2**27
 # Of an error that is shown, in characters.
 LONGEST_ERROR = 2000
+ECES = ("ece_raw", "ece_native", "ece_temperature")
 # libyaml's, ten times as fast on the plan of a large grid, where PyYAML was built with it.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -151,7 +152,15 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         wrong = "it is the result of another cell"
     if wrong is not None:
         raise DamagedError(f"{path} is damaged ({wrong})")
-    return result
+    return result | {"selections": {name: _since_schema_3(measured, result["native_scale"]) for name, measured in result["selections"].items()}}
+
+
+def _since_schema_3(measured: dict[str, Any], native_scale: float) -> dict[str, Any]:
+    """Return a selection whose ECE is debiased: before the third schema it was plug-in, with intervals of little coverage and one native scale for a cell."""
+    if "ece_floor" in measured:
+        return measured
+    plugin = {f"{name}_plugin": measured[name] for name in ECES if name in measured}
+    return {"native_scale": native_scale} | {key: value for key, value in measured.items() if not key.startswith(ECES)} | plugin
 
 
 def _read_sound(folder: Path) -> dict[str, Any] | None:

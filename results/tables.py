@@ -22,6 +22,8 @@ CALIBRATION = {
     "ece_raw": "ECE raw",
     "ece_native": "ECE native",
     "ece_temperature": "ECE temperature",
+    "ece_floor": "floor",
+    "smooth_ece": "smooth ECE",
     "temperature": "T",
     "nll": "NLL",
     "brier": "Brier",
@@ -36,13 +38,15 @@ GROUPS = {
     "medium_range_accuracy": "medium (range)",
     "few_range_accuracy": "few (range)",
 }
+# A temperature from fewer validation images is flagged.
+ENOUGH = 1000
 # A cell with more characters is a sentence.
 SENTENCE = 40
 # More columns than this do not stand beside each other on a telephone.
 NARROW = 6
 # Behind the number of a group with a marked cell.
 SIGN = "†"
-PERCENT = {"ece_raw", "ece_native", "ece_temperature", *GROUPS}
+PERCENT = {*(name for name in CALIBRATION if "ece" in name), *GROUPS}
 
 
 @dataclass(frozen=True)
@@ -98,29 +102,27 @@ def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
         metric: a column.
 
     Returns:
-        Columns ``head_label, feature_dim, mean, std, n, low, high, state, marked``;
-        ``low`` and ``high`` are the metric's interval over test images where it has one
-        and there is one seed, else NaN; ``state`` is ``done``, or the status of cells without a value; ``marked`` where a cell is marked.
+        Columns ``head_label, feature_dim, mean, std, n, low, high, state, marked``; ``low`` and ``high`` are the metric's interval over test images, means of
+        the seeds' ends, NaN where it has none; ``state`` is ``done``, or the status of cells without a value; ``marked`` where a cell is marked.
     """
     groups = rows.groupby(["head_label", "feature_dim"], sort=False)
     summary = groups[metric].agg(mean="mean", std="std", n="count").reset_index()
     for end in ("low", "high"):
         column = f"{metric}_{end}"
         summary[end] = groups[column].mean().to_numpy(dtype=float) if column in rows else np.nan
-    summary.loc[summary["n"] != 1, ["low", "high"]] = np.nan
     done = groups["status"].agg(lambda status: "done" if (status == "done").any() else status.iloc[0]).reset_index(drop=True)
     marked = (~sound(rows)).groupby([rows["head_label"], rows["feature_dim"]], sort=False).any().to_numpy()
     return summary.assign(metric=metric, state=done, marked=marked)
 
 
-def _text(row: pd.Series, usual: int) -> str:
-    """Print one summary: mean, std over seeds or the interval of a single one, and n where it differs from the table's."""
+def printed(row: pd.Series, usual: int, both: bool = False) -> str:
+    """Print one summary: mean, std over seeds or the interval of a single one, or both, and n where it differs from the table's."""
     if row["n"] == 0:
         return {"not_applicable": "n/a", "failed": "failed"}.get(row["state"], "-")
     factor, digits = (100, 2) if row["metric"] in PERCENT else (1, 3)
     spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 else ""
-    if not math.isnan(row["low"]):
-        spread = f" [{factor * row['low']:.{digits}f}, {factor * row['high']:.{digits}f}]"
+    if not math.isnan(row["low"]) and (both or row["n"] == 1):
+        spread += f" [{factor * row['low']:.{digits}f}, {factor * row['high']:.{digits}f}]"
     return f"{factor * row['mean']:.{digits}f}{spread}" + ("" if row["n"] == usual else f" (n={row['n']})") + (f" {SIGN}" if row["marked"] else "")
 
 
@@ -153,7 +155,7 @@ def accuracy_by_dim(rows: pd.DataFrame, answers: Answers, selection: str, descri
     cells = pd.DataFrame("-", index=pd.Index(heads, name="head"), columns=[f"d = {dim}" for dim in dims])
     bold = unmarked(cells)
     for _, row in summary.iterrows():
-        cells.loc[row["head_label"], f"d = {row['feature_dim']}"] = _text(row, usual)
+        cells.loc[row["head_label"], f"d = {row['feature_dim']}"] = printed(row, usual)
     for (dim, head), mark in not_separated(chosen[chosen["status"] == "done"], answers).items():
         bold.loc[head, f"d = {dim}"] = mark
     caption = f"Top-1 test accuracy in %, {SELECTIONS[selection]}, {over_seeds(summary)}.{explained(bold)} {description}.{note_on_marks(summary)}"
@@ -170,20 +172,23 @@ def explained(bold: pd.DataFrame) -> str:
     return " Bold: not separated from the best of its dimension (p at least 0.05, Holm over the heads)." if bold.to_numpy().any() else ""
 
 
-def summaries(rows: pd.DataFrame, selection: str, titles: dict[str, str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def summaries(rows: pd.DataFrame, selection: str, titles: dict[str, str], bounded: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return printed cells and the tidy numbers of a table with dimension and head down and metrics across.
 
     Args:
         rows: of one comparison.
         selection: whose rows are shown.
         titles: of the metrics, in order; the first says how many seeds are usual.
+        bounded: a metric that is printed with both, its spread over seeds and its interval over test images.
     """
     chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
     by_metric = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in titles}
     first = by_metric[next(iter(titles))]
     usual = _seeds(first)
     index = first.sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
-    cells = pd.DataFrame({title: [_text(by_metric[metric].loc[key], usual) for key in index] for metric, title in titles.items()}, index=index)
+    cells = pd.DataFrame(
+        {title: [printed(by_metric[metric].loc[key], usual, metric == bounded) for key in index] for metric, title in titles.items()}, index=index
+    )
     return cells, pd.concat([summary.reset_index() for summary in by_metric.values()], ignore_index=True)
 
 
@@ -198,21 +203,38 @@ def marks(cells: pd.DataFrame, rows: pd.DataFrame, answers: Answers, selection: 
 
 
 def calibration(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table:
-    """Return the calibration table: dimension and head down; accuracy, ECE in three views, temperature, NLL and Brier score across.
+    """Return the calibration table: dimension and head down; accuracy, ECE in three views, its floor, smooth ECE, temperature, NLL and Brier score across.
 
-    ECE in percent. NLL and Brier score are those of the temperature view, or of the native one where there is no validation part. In bold
-    ECE temperature, NLL and Brier score that are not separated from the best of their dimension; the other views are not comparable between heads.
+    ECE in percent and debiased, in the primary view with its interval. Floor, smooth ECE, NLL and Brier score are those of the temperature view, or of the
+    native one where there is no validation part. In bold ECE temperature, NLL and Brier score that are not separated from the best of their dimension, no ECE
+    where the best is below its floor; the other views are not comparable between heads.
     """
-    titles = {"top1": "top-1"} | CALIBRATION
-    cells, tidy = summaries(rows, selection, titles)
+    titles, view = {"top1": "top-1"} | CALIBRATION, primary(rows)
+    cells, tidy = summaries(rows, selection, titles, f"ece_{view}")
     bold = marks(cells, rows, answers, selection, {metric: CALIBRATION[metric] for metric in ("ece_temperature", "nll", "brier")})
+    n_val = rows.loc[rows["temperature"].notna(), "n_val"].min()
+    few = view == "temperature" and n_val < ENOUGH
+    if few:
+        cells[CALIBRATION["temperature"]] += "*"
     bins = rows["calibration_bins"].dropna().iloc[0]
-    brackets = ", in brackets the 95 % bootstrap interval over test images" if tidy["low"].notna().any() else ""
     caption = (
-        f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}{brackets}.{explained(bold)} {description}."
+        f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}. ECE is debiased; in brackets the 95 % "
+        f"interval over test images, of the true ECE in the {view} view{_ends(tidy)}. Floor: the plain ECE that a perfectly calibrated head of the same "
+        f"confidences shows on as many images. Smooth ECE is not debiased.{explained(bold)} {description}."
     )
+    if few:
+        caption += f" * Temperature fitted on {n_val} validation images; fewer than {ENOUGH:,} fit it badly."
     caption += note_on_marks(tidy)
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
+
+
+def primary(rows: pd.DataFrame) -> str:
+    """Return the calibration view to compare the heads of one comparison by: ``temperature``, or ``native`` where none was fitted."""
+    return "temperature" if rows["temperature"].notna().any() else "native"
+
+
+def _ends(tidy: pd.DataFrame) -> str:
+    return ", means of the seeds' ends" if _seeds(tidy) > 1 else ", and of NLL and Brier score by the bootstrap"
 
 
 def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table:

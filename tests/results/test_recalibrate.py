@@ -30,7 +30,8 @@ def test_other_bins_equal_torchmetrics_and_the_rest_stays(tmp_path: Path) -> Non
         stored = store.read_predictions(store.cell_folder(tmp_path, new["cell_id"]))
         p = torch.from_numpy(stored["last_test_logits"] / new["temperature"]).double().softmax(dim=1)
         theirs = multiclass_calibration_error(p, torch.from_numpy(stored["test_labels"]), num_classes=4, n_bins=7)
-        assert new["ece_temperature"] == pytest.approx(theirs.item(), abs=1e-6)
+        assert new["ece_temperature_plugin"] == pytest.approx(theirs.item(), abs=1e-6)
+        assert new["ece_temperature_low"] <= new["ece_temperature"] <= new["ece_temperature_plugin"] <= new["ece_temperature_high"]
     same, _ = recalibrate(rows, tmp_path, 15)
     assert np.allclose(same["ece_temperature_high"], rows["ece_temperature_high"], equal_nan=True, rtol=1e-5)
 
@@ -50,3 +51,42 @@ def test_a_report_with_no_bins_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().err == "bench.py: --bins 0: at least 1 is needed; 15 is usual\n"
     assert bench.main([*command, "20"]) == 1
     assert "20 bins" in (tmp_path / "toy-grid" / "report.html").read_text()
+
+
+def test_each_selection_has_the_scale_that_its_scores_have(tmp_path: Path) -> None:
+    """A learned scale differs between the last and the best epoch; the raw view takes off each selection's own."""
+    helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0), 30)])
+    folder = tmp_path / "cells" / "psc-5-0-toy"
+    result = store.read_result(folder)
+    assert result is not None
+    result["selections"]["last"]["native_scale"], result["selections"]["best_test"]["native_scale"] = 2.0, 5.0
+    files = list(result.pop("sha256"))
+    store.write_result(folder, {key: value for key, value in result.items() if key != "schema"}, files)
+    rows, stored = results.load(tmp_path, "toy-grid"), store.read_predictions(folder)
+    assert rows["native_scale"].tolist() == [2.0, 5.0]
+    for _, row in recalibrate(rows, tmp_path, 10)[0].iterrows():
+        p = torch.from_numpy(stored[f"{row['selection']}_test_logits"] / row["native_scale"]).double().softmax(dim=1)
+        theirs = multiclass_calibration_error(p, torch.from_numpy(stored["test_labels"]), num_classes=4, n_bins=10)
+        assert row["ece_raw_plugin"] == pytest.approx(theirs.item(), abs=1e-6)
+
+
+def test_cells_of_an_older_schema_keep_their_plain_ece_and_get_the_rest_from_their_predictions(tmp_path: Path) -> None:
+    helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0), 30)])
+    new, folder = results.load(tmp_path, "toy-grid"), tmp_path / "cells" / "psc-5-0-toy"
+    result = store.read_result(folder)
+    assert result is not None
+    for measured in result["selections"].values():
+        for name in ("raw", "native", "temperature"):
+            measured[f"ece_{name}"] = measured.pop(f"ece_{name}_plugin")
+        for name in ("ece_floor", "smooth_ece", "native_scale"):
+            del measured[name]
+    files = list(result.pop("sha256"))
+    store.write_result(folder, {key: value for key, value in result.items() if key != "schema"}, files)
+    old = results.load(tmp_path, "toy-grid")
+    assert old["ece_raw_plugin"].tolist() == new["ece_raw_plugin"].tolist()
+    assert old[["ece_raw", "ece_native", "ece_temperature", "ece_raw_low", "ece_native_high", "ece_floor", "smooth_ece"]].isna().all(axis=None)
+    assert old["native_scale"].tolist() == [1.0, 1.0]
+    assert "-" in report.build(tmp_path, "toy-grid").page.read_text()
+    again = recalibrate(old, tmp_path, 15)[0]
+    names = ["ece_raw", "ece_native", "ece_temperature", "ece_temperature_low", "ece_temperature_high", "ece_floor", "smooth_ece"]
+    assert np.allclose(again[names].astype(float), new[names].astype(float), rtol=1e-5, atol=1e-7)

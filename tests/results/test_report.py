@@ -5,9 +5,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.container import ErrorbarContainer
 from matplotlib.patches import Rectangle
+from scipy.stats import binomtest
 
 import results
 from results import calibration, figures, frame, reliability, report
@@ -108,7 +111,7 @@ def test_no_two_heads_of_a_large_grid_look_alike() -> None:
 
 
 def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
-    """Bar heights, gaps and histogram equal the pooled predictions' bins."""
+    """Bar heights, gaps and histogram equal the pooled predictions' bins; each bar has the interval of one seed's images."""
     helpers.toy(tmp_path)
     rows = frame.load(tmp_path, "toy-grid")
     pooled, damaged = reliability.pool(rows, tmp_path)
@@ -118,7 +121,37 @@ def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
     heights = [patch.get_height() for patch in below.patches if isinstance(patch, Rectangle)]
     bars = sum(height > 0 for height in heights)
     assert sum(heights) == pytest.approx(1)
-    assert len(above.containers) == 2
-    assert len(above.containers[0]) == bars
+    drawn, gaps, intervals = above.containers
+    assert len(drawn) == len(gaps) == bars
     assert len(heights) == calibration.BINS
-    assert "d = 5, temperature view" in above.get_title()
+    assert "d = 5, temperature view, T of 40 images" in above.get_title()
+    assert isinstance(intervals, ErrorbarContainer)
+    used = pooled["psc"].bins.counts > 0
+    for segment, accuracy, count in zip(
+        intervals.lines[2][0].get_segments(), pooled["psc"].bins.accuracy[used], pooled["psc"].bins.counts[used] / 3, strict=True
+    ):
+        exact = binomtest(round(accuracy * count), round(count)).proportion_ci(method="wilson")
+        if count == round(count):
+            assert segment[:, 1] == pytest.approx([exact.low, exact.high], abs=1e-9)
+
+
+def test_a_bin_of_three_images_is_paler_than_one_of_three_thousand() -> None:
+    bins = calibration.Bins(np.linspace(0, 1, 3), np.array([3, 3000]), np.array([0.3, 0.9]), np.array([1 / 3, 0.9]))
+    curve = np.full((2, 5), np.nan)
+    pooled = {"psc": reliability.Pooled(bins, curve, 5, "native view", 1, "ECE 0.00 %")}
+    figure = reliability.diagrams(pooled, pd.DataFrame({"head_label": ["psc"], "dataset": ["toy"]}))["psc"]
+    few, many = figure.axes[0].containers[0]
+    assert few.get_alpha() < 0.3
+    assert many.get_alpha() > 0.95
+
+
+def test_one_ece_on_a_page(tmp_path: Path) -> None:
+    """The diagrams print what the calibration table prints, and no other number."""
+    helpers.toy(tmp_path)
+    built = report.build(tmp_path, "toy-grid")
+    made = next(table for table in built.tables if table.name == "toy-calibration-last").cells
+    pooled, _ = reliability.pool(built.rows, tmp_path)
+    for head, figure in reliability.diagrams(pooled, built.rows).items():
+        printed = [text.get_text() for text in figure.axes[0].texts]
+        number, floor = (str(made.loc[(5, head), title]).removesuffix(" (n=2)") for title in ("ECE temperature", "floor"))
+        assert printed == [f"ECE {number} %\nfloor {floor} %"]

@@ -92,13 +92,31 @@ def test_the_csv_holds_the_numbers(out: Path) -> None:
 
 def test_calibration_equals_the_rows(out: Path) -> None:
     made = table(out, "toy-calibration-last")
-    assert made.cells.columns.tolist() == ["top-1", "ECE raw", "ECE native", "ECE temperature", "T", "NLL", "Brier"]
+    assert made.cells.columns.tolist() == ["top-1", "ECE raw", "ECE native", "ECE temperature", "floor", "smooth ECE", "T", "NLL", "Brier"]
     assert made.cells.index.tolist() == [(2, "psc"), (5, "psc"), (5, "etf")]
     rows = frame.load(out, "toy-grid")
-    chosen = rows[(rows["head"] == "etf") & (rows["selection"] == "last")]["ece_native"]
+    chosen, ends = rows[(rows["head"] == "etf") & (rows["selection"] == "last")]["ece_native"], ["ece_temperature_low", "ece_temperature_high"]
     assert made.cells.loc[(5, "etf"), "ECE native"] == f"{100 * chosen.mean():.2f} ± {100 * chosen.std(ddof=1):.2f} (n=2)"
+    own = rows[(rows["head"] == "psc") & (rows["selection"] == "last") & (rows["feature_dim"] == 2)]
+    mean, spread, low, high = (100 * value for value in (own["ece_temperature"].mean(), own["ece_temperature"].std(), *own[ends].mean()))
+    assert made.cells.loc[(2, "psc"), "ECE temperature"] == f"{mean:.2f} ± {spread:.2f} [{low:.2f}, {high:.2f}]"
+    assert made.cells.loc[(2, "psc"), "floor"] == f"{100 * own['ece_floor'].mean():.2f} ± {100 * own['ece_floor'].std():.2f}"
     # Two common seeds separate nothing.
     assert not made.bold.to_numpy().any()
+
+
+def test_a_temperature_from_few_images_is_flagged(tmp_path: Path) -> None:
+    """Fewer than 1,000 in the cell, the caption and on the page; a native view has no temperature to flag."""
+    for n_val, flagged in ((40, True), (999, True), (1000, False)):
+        helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0, n_val=n_val), 30)])
+        made = table(tmp_path, "toy-calibration-last")
+        assert made.cells["T"].iloc[0].endswith("*") == flagged
+        assert (f"* Temperature fitted on {n_val} validation images" in made.caption) == flagged
+    rows = frame.load(tmp_path, "toy-grid").assign(temperature=np.nan, ece_temperature=np.nan, n_val=0)
+    made = tables.calibration(rows, Answers(tmp_path), "last", "by hand", "toy")
+    assert "native view" in made.caption
+    assert "*" not in made.caption
+    assert made.cells["T"].tolist() == ["-"]
 
 
 def test_variants_and_protocols_are_never_averaged(tmp_path: Path) -> None:
@@ -146,8 +164,8 @@ def test_every_number_is_in_the_predictions(out: Path) -> None:
         right = (logits.argmax(dim=1) == labels).double()
         numbers = {
             "top-1": 100 * right.mean(),
-            "ECE native": 100 * multiclass_calibration_error(logits.softmax(dim=1), labels, num_classes=4, n_bins=15),
-            "ECE temperature": 100 * multiclass_calibration_error(p, labels, num_classes=4, n_bins=15),
+            "ece_native_plugin": multiclass_calibration_error(logits.softmax(dim=1), labels, num_classes=4, n_bins=15),
+            "ece_temperature_plugin": multiclass_calibration_error(p, labels, num_classes=4, n_bins=15),
             "NLL": torch.nn.functional.cross_entropy(logits / temperature, labels),
             "Brier": ((p - torch.nn.functional.one_hot(labels, 4)) ** 2).sum(dim=1).mean(),
         }
@@ -156,10 +174,13 @@ def test_every_number_is_in_the_predictions(out: Path) -> None:
         classes.append([100 * right[labels == c].mean().item() for c in range(4)])
     made = table(out, "toy-calibration-last").cells
     shown = dict(zip(made.columns, made.iloc[-1], strict=True))
+    rows = frame.load(out, "toy-grid")
+    own = rows[(rows["head"] == "etf") & (rows["selection"] == "last") & (rows["status"] == "done")]
+    for name in ("ece_native_plugin", "ece_temperature_plugin"):
+        assert own[name].tolist() == pytest.approx(found.pop(name), abs=2e-4)
     for name, (first, second) in found.items():
         mean, spread = (float(part) for part in shown[name].removesuffix(" (n=2)").split(" ± "))
-        rounding = 0.02 if name.startswith("ECE") else 0.006
-        assert (mean, spread) == pytest.approx(((first + second) / 2, abs(first - second) / 2**0.5), abs=rounding)
+        assert (mean, spread) == pytest.approx(((first + second) / 2, abs(first - second) / 2**0.5), abs=0.006)
     assert table(out, "toy-accuracy-last").cells.loc["etf", "d = 5"] == shown["top-1"]
     by_class = class_accuracies.table(frame.load(out, "toy-grid"), out, "", "toy").cells["etf, d = 5"]
     assert [float(text.split(" ± ")[0]) for text in by_class] == pytest.approx([sum(values) / 2 for values in zip(*classes, strict=True)], abs=0.006)
