@@ -48,7 +48,7 @@ def test_a_report_with_no_bins_is_refused(tmp_path: Path, capsys: pytest.Capture
     helpers.toy(tmp_path)
     command = ["report", "--grid", "toy-grid", "--out", str(tmp_path), "--bins"]
     assert bench.main([*command, "0"]) == 2
-    assert capsys.readouterr().err == "bench.py: --bins 0: at least 1 is needed; 15 is usual\n"
+    assert capsys.readouterr().err == "bench.py: --bins: 0 is not at least 1\n"
     assert bench.main([*command, "20"]) == 1
     assert "20 bins" in (tmp_path / "toy-grid" / "report.html").read_text()
 

@@ -132,7 +132,7 @@ def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
     ):
         exact = binomtest(round(accuracy * count), round(count)).proportion_ci(method="wilson")
         if count == round(count):
-            assert segment[:, 1] == pytest.approx([exact.low, exact.high], abs=1e-9)
+            assert segment[:, 1] == pytest.approx([exact.low, exact.high], abs=1e-7)
 
 
 def test_a_bin_of_three_images_is_paler_than_one_of_three_thousand() -> None:
