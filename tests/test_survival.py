@@ -79,6 +79,8 @@ def assert_same(out: Path, undisturbed: Path) -> None:
     for cell_id in rows["cell_id"].unique():
         found, wanted = (store.read_predictions(store.cell_folder(folder, cell_id)) for folder in (out, undisturbed))
         assert found.keys() == wanted.keys()
+        records = [(store.read_result(store.cell_folder(folder, cell_id)) or {})["health"] for folder in (out, undisturbed)]
+        assert records[0] == records[1]
         assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
     for name in ("digits-accuracy-last.md", "digits-calibration-last.tex"):
         assert (out / "small" / "tables" / name).read_bytes() == (undisturbed / "small" / "tables" / name).read_bytes()

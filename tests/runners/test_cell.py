@@ -14,11 +14,11 @@ import yaml
 from rich.console import Console
 
 from core.errors import UserError
-from heads import HEADS, Context
+from heads import HEADS, Context, Stage
 from heads.psc import PSCHead
 from results import metrics, store
 from runners import cell as cells
-from runners import locks, schedule
+from runners import locks, schedule, status
 from runners.checkpoint import Checkpoints
 from runners.display import Display
 from runners.owner import this_process
@@ -135,6 +135,97 @@ def test_finalize_runs_on_the_weights_of_each_selection(tmp_path: Path) -> None:
     finally:
         del HEADS._entries["finalizing"]
     assert Finalizing.calls == len(result["selections"]) == 3
+
+
+class Unfinished(PSCHead):
+    """Cannot be finished without a validation part, or never on the last epoch."""
+
+    def finalize(self, context: Context) -> None:
+        context.collect("val", "plain")
+        if not self.linear.weight.isfinite().all():
+            raise UserError("the weights are not finite")
+
+
+@pytest.fixture
+def unfinished() -> Any:
+    HEADS.register("unfinished", version=1)(Unfinished)
+    yield
+    del HEADS._entries["unfinished"]
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_a_head_that_can_be_finished_on_no_selection_fails_and_says_why(tmp_path: Path) -> None:
+    printed = run(planned(cell("unfinished", val_fraction=0)), tmp_path)
+    assert "failed: UserError: the head cannot be finished on any selection: collect('val', 'plain')" in printed
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_a_row_that_cannot_be_finished_is_absent_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last weights are broken after the training; the other selections stay."""
+
+    def broken(*arguments: Any) -> Any:
+        trained = train(*arguments)
+        last = trained.selected["last"]
+        trained.selected["last"] = type(last)(last.row, last.state | {"head.linear.weight": torch.full_like(last.state["head.linear.weight"], torch.inf)})
+        return trained
+
+    monkeypatch.setattr(cells, "train", broken)
+    (one,) = planned(cell("unfinished"))
+    assert "no last epoch" in run([one], tmp_path)
+    result = store.read_result(store.cell_folder(tmp_path, one.cell_id))
+    assert result is not None
+    assert result["selections"].keys() == {"best_val", "best_test"}
+    assert result["absent"] == {"last": "the weights are not finite"}
+
+
+class Staged(PSCHead):
+    """Five epochs in two stages, whatever the recipe says."""
+
+    @classmethod
+    def stages(cls, recipe: Any, *_: Any) -> list[Stage]:
+        return [Stage("first", 3), Stage("second", 2)]
+
+
+def test_the_epochs_are_those_of_all_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runners.display.QUIET_SECONDS", 0)
+    HEADS.register("staged", version=1)(Staged)
+    try:
+        one, other, plain = planned(cell("staged"), cell("staged", axes={"seed": [1]}), cell("psc"))
+        assert one.facts["epochs"] == 5
+        printed = run([one], tmp_path)
+    finally:
+        del HEADS._entries["staged"]
+    assert "epoch 4/5" in printed
+    result = store.read_result(store.cell_folder(tmp_path, one.cell_id))
+    assert result is not None
+    each = result["train_seconds"] / 5
+    assert status.seconds_left([one, other, plain], [other, plain], tmp_path, 1) == pytest.approx(each * (5 + 2))
+
+
+class Wild(PSCHead):
+    """Loses its way after five steps."""
+
+    steps = 0
+
+    def after_step(self) -> None:
+        self.steps += 1
+        if self.steps == 5:
+            with torch.no_grad():
+                self.linear.weight *= 20
+
+
+def test_a_cell_that_diverged_is_marked_and_one_that_learned_is_not(tmp_path: Path) -> None:
+    HEADS.register("wild", version=1)(Wild)
+    try:
+        wild, calm = planned(cell("wild"), cell("psc", recipe=QUICK | {"epochs": 6}))
+        printed = run([wild, calm], tmp_path)
+    finally:
+        del HEADS._entries["wild"]
+    found = [store.read_result(store.cell_folder(tmp_path, one.cell_id)) for one in (wild, calm)]
+    marks = [[] if result is None else result["health"]["marks"] for result in found]
+    assert "diverged" in marks[0]
+    assert marks[1] == []
+    assert "(not learned; diverged)" in printed
 
 
 def test_running_out_of_device_memory_names_a_batch_size_to_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

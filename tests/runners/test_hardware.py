@@ -78,3 +78,15 @@ def test_a_share_of_a_slurm_job_counts(variables: dict[str, str], expected: int,
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert hardware.cores(tmp_path) == expected
+
+
+def test_workers_on_a_cpu_share_it() -> None:
+    assert hardware.set_up("cpu", 1, "fp32").cells_per_device == 1
+    assert hardware.set_up("cpu", 1, "fp32", worker=2, workers=3).cells_per_device == 3
+
+
+def test_workers_are_spread_over_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    assert [hardware.set_up("cuda", 1, "fp32", worker, 3).cells_per_device for worker in range(3)] == [2, 1, 2]
