@@ -74,7 +74,7 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
     if result is not None:
         run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {key: result["provenance"].get(key) for key in PROVENANCE}
         absent = "; ".join(f"no row '{name}': {reason}" for name, reason in result.get("absent", {}).items())
-        run |= {"status": "done", "health": health.words(result.get("health")), "error": absent or None}
+        run |= {"status": "done", "health": health.words(result.get("health"))} | ({"error": absent} if absent else {})
         return [common | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()]
     error = store.read_error(folder)
     return [] if error is None else [common | {"status": "failed", "error": store.first_line(error)}]

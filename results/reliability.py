@@ -165,9 +165,7 @@ def _draw(above: Axes, below: Axes, own: Pooled, colour: str) -> None:
     accuracy, confidence = bins.accuracy[used], bins.confidence[used]
     low, high = wilson(accuracy, bins.counts[used] / own.seeds)
     bars = above.bar(middle[used], accuracy, width[used], color=colour, edgecolor="white", label="accuracy")
-    for bar, certain in zip(bars, 1 - (high - low), strict=True):
-        bar.set_alpha(max(0.1, float(certain)))
-    above.bar(
+    shown = above.bar(
         middle[used],
         np.abs(confidence - accuracy),
         0.55 * width[used],
@@ -178,6 +176,9 @@ def _draw(above: Axes, below: Axes, own: Pooled, colour: str) -> None:
         linewidth=0.8,
         label="gap to mean confidence",
     )
+    for bar, gap, certain in zip(bars, shown, 1 - (high - low), strict=True):
+        bar.set_alpha(max(0.1, float(certain)))
+        gap.set_alpha(max(0.1, float(certain)))
     errors = np.maximum(0, [accuracy - low, high - accuracy])
     above.errorbar(middle[used], accuracy, errors, fmt="none", ecolor="black", elinewidth=1.2, capsize=2, label="95 % interval of a seed's images")
     above.plot(*own.curve, color="0.15", linewidth=1.6, label="smoothed (relplot)")

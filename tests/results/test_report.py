@@ -143,6 +143,7 @@ def test_a_bin_of_three_images_is_paler_than_one_of_three_thousand() -> None:
     few, many = figure.axes[0].containers[0]
     assert few.get_alpha() < 0.3
     assert many.get_alpha() > 0.95
+    assert [gap.get_alpha() for gap in figure.axes[0].containers[1]] == [few.get_alpha(), many.get_alpha()]
 
 
 def test_one_ece_on_a_page(tmp_path: Path) -> None:
