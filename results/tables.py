@@ -46,6 +46,8 @@ SENTENCE = 40
 NARROW = 6
 # Behind the number of a group with a marked cell.
 SIGN = "†"
+# Printed without their spread over seeds, so that the table stays narrow.
+ALONE = {"ece_floor", "smooth_ece"}
 PERCENT = {*(name for name in CALIBRATION if "ece" in name), *GROUPS}
 
 
@@ -120,7 +122,7 @@ def printed(row: pd.Series, usual: int, both: bool = False) -> str:
     if row["n"] == 0:
         return {"not_applicable": "n/a", "failed": "failed"}.get(row["state"], "-")
     factor, digits = (100, 2) if row["metric"] in PERCENT else (1, 3)
-    spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 else ""
+    spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 and row["metric"] not in ALONE else ""
     if not math.isnan(row["low"]) and (both or row["n"] == 1):
         spread += f" [{factor * row['low']:.{digits}f}, {factor * row['high']:.{digits}f}]"
     return f"{factor * row['mean']:.{digits}f}{spread}" + ("" if row["n"] == usual else f" (n={row['n']})") + (f" {SIGN}" if row["marked"] else "")
