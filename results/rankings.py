@@ -105,9 +105,10 @@ def table(ranking: Ranking, selection: str) -> Table:
     if ranking.several and not math.isnan(found.p):
         tested = f"Friedman test over {found.n} data sets: p = {found.p:.3f}; ranks further apart than {found.critical_difference:.2f} differ at 5 % (Nemenyi)"
     elif ranking.several:
-        tested = f"over {found.n} data sets; two heads have no Friedman test"
+        tested = f"Over {found.n} data sets; two heads have no Friedman test"
     else:
-        tested = f"descriptive, over {found.n} conditions of one data set, which share their images: no test"
+        conditions = f"{found.n} conditions" if found.n > 1 else "one condition"
+        tested = f"Descriptive, over {conditions} of one data set, with the same images: no test"
     without = f" Left out: {'; '.join(ranking.left_out)}." if ranking.left_out else ""
     caption = f"Average ranks by top-1 test accuracy (1 is best), {SELECTIONS[selection]}, where every head was trained. {tested}.{counted}{without}"
     return Table(f"ranks-{selection}", caption, cells, unmarked(cells), tidy)

@@ -174,7 +174,7 @@ def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> t
         tried(f"{name}, classes", lambda: classes.table(part, out, description, name), lines),
     ]
     draw("accuracy", lambda: {"accuracy": figures.accuracy(part, description, not_separated(part[part["selection"] == "last"], answers))})
-    draw("ece", lambda: {"ece": figures.calibration_errors(part, description)})
+    draw("ece", lambda: {"ece": figures.calibration_errors(part, description)} if part[list(figures.ECES)].notna().any(axis=None) else {})
     draw("reliability", lambda: {"reliability": reliability.side_by_side(pooled, part, description)} if len(pooled) > 1 else {})
     draw("reliability", lambda: {f"reliability-{head}": figure for head, figure in reliability.diagrams(pooled, part).items()})
     draw("collapse", lambda: {f"collapse-{head}": figure for head, figure in shapes.items()})

@@ -22,7 +22,7 @@ def lines(rows: pd.DataFrame) -> list[str]:
     elif len(done) > unknown:
         found.append("No cell that is done is marked as unsound.")
     if unknown:
-        found.append(f"Of {unknown} done cells health is unknown: they were trained before it was recorded.")
+        found.append(f"The health of {unknown} of {len(done)} done cells is unknown: they were trained before it was recorded.")
     absent = done[done["error"].notna()]
     if len(absent):
         found.append(f"Selections that are absent: {_named(absent, 'error')}.")

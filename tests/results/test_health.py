@@ -116,7 +116,7 @@ def test_the_page_says_what_is_absent_mixed_or_unknown(tmp_path: Path) -> None:
     rows = frame.load(tmp_path, "toy-grid")
     assert trust.lines(rows) == [
         "No cell that is done is marked as unsound.",
-        "Of 1 done cells health is unknown: they were trained before it was recorded.",
+        "The health of 1 of 3 done cells is unknown: they were trained before it was recorded.",
         "Selections that are absent: psc d = 2 seed 0 on toy (no row 'best_test': nothing to collect).",
         "toy: cells of bf16 and fp32 are mixed in one comparison, a difference that no seed shows.",
     ]
