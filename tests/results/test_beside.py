@@ -94,6 +94,7 @@ def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> p
         "protocol": "holdout-0.1",
         "selection": "last",
         "head_options": "{}",
+        "health": "ok",
     }
     base |= facts
     found = []
