@@ -68,3 +68,12 @@ def test_recorded_rows_are_of_the_current_versions(file: Path) -> None:
         assert row["head_version"] == HEADS.get(row["head"]).version or (same and same in row["head_label"]), row["head_label"]
         assert row["backbone_version"] == BACKBONES.get(row["backbone"].partition("(")[0]).version
         assert row["dataset_version"] == DATASETS.get(row["dataset"].partition("(")[0]).version
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_recorded_errors_of_calibration_are_named_for_what_they_are(file: Path) -> None:
+    """A row without a floor is of before it was debiased: its plain error stands under its own name."""
+    rows = measured.load(file)
+    plain = rows[rows["ece_floor"].isna()]
+    assert plain[["ece_raw", "ece_native", "ece_temperature"]].isna().all(axis=None)
+    assert rows["ece_native_plugin"].notna().all()
