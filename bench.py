@@ -4,8 +4,10 @@ import argparse
 import datetime
 import errno
 import io
+import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +19,17 @@ from core.errors import StoppedError, UserError, suggest
 from results import derived, figures, measured, report, sphere, store, tables
 from runners import certificates, config, datasets, grammar, launch, listing, plan, plugins, schedule, selection, status, stops
 from runners.launch import data_folder
+
+
+class Screen(Console):
+    """A console for which a closed pipe (``bench.py list heads | head -1``) is a wish to stop, not an error."""
+
+    def on_broken_pipe(self) -> None:
+        """Stop as at Ctrl-C: a cell in training keeps its checkpoint."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+        stops.ignore()
+        raise stops.Stopped(signal.SIGPIPE)
 
 
 def grid_name(name_or_file: str) -> str:
@@ -249,7 +262,7 @@ def main(words: list[str]) -> int:
     """Run the command line; return the exit status. A user's mistake is one line on stderr."""
     try:
         with stops.heeded():
-            return dispatch(grammar.parse(words), Console())
+            return dispatch(grammar.parse(words), Screen())
     except (UserError, StoppedError, store.DamagedError, OSError) as error:
         if "--debug" in words:
             traceback.print_exc()
@@ -258,7 +271,8 @@ def main(words: list[str]) -> int:
         print(f"bench.py: {escape.plain(' '.join(str(error).splitlines()))}{more}", file=sys.stderr)
         return 1 if full or isinstance(error, store.DamagedError | StoppedError) else 2
     except KeyboardInterrupt as stop:
-        print("bench.py: stopped; finished cells are kept, and the same command goes on from here", file=sys.stderr)
+        if stop.args != (signal.SIGPIPE,):
+            print("bench.py: stopped; finished cells are kept, and the same command goes on from here", file=sys.stderr)
         return stops.status(stop)
 
 

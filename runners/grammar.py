@@ -138,6 +138,9 @@ def parse(words: list[str]) -> argparse.Namespace:
         options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in POSITIONAL]
         raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
     check_numbers(arguments)
+    out = getattr(arguments, "out", None)
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} is a file; name a folder, which need not exist yet")
     png = getattr(arguments, "png", None)
     if png is not None and png.suffix != ".png":
         raise UserError(f"--png: '{png}' does not end in .png")

@@ -1,6 +1,8 @@
 """The command line, as a user meets it."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +82,8 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--set", "recipe.momentum=0"], "nesterov needs a momentum above 0"),
         (["--set", "recipe.policy=trivial"], "policy is for streamed images"),
         (["--set", "recipe.epochs=1", "recipe.batch_size=320"], "4 steps are too few for a warm-up"),
-        (["--out", "/dev/null"], "Not a directory"),
+        (["--out", "/dev/null"], "--out: /dev/null is a file; name a folder"),
+        (["--dry-run", "--out", "/dev/null"], "--out: /dev/null is a file; name a folder"),
         (["data", "show", "digits", "--recipe", "lt"], "normalisation is for 3 channels, the images have 1"),
         (["data", "verify", "folder", "size=-1"], "data set 'folder': size: "),
         (["data", "verify", "folder", "path=nowhere"], "data set 'folder': there is no folder"),
@@ -393,3 +396,11 @@ def test_every_option_of_a_head_is_described(name: str) -> None:
     options = [line for line in known.splitlines() if line.startswith("  option ")]
     assert len(options) == len(HEADS.get(name).options_model.model_fields)
     assert all(len(line.partition(": ")[2]) > 2 for line in options), options
+
+
+def test_a_closed_pipe_ends_quietly() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, str(ROOT / "bench.py"), "list", "heads"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")

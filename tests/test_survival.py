@@ -104,7 +104,7 @@ def test_kills_at_random_times_change_nothing(grid: Path, undisturbed: Path, tmp
         kills += 1
     assert kills >= min(wanted, 3)
     last = launch(grid, tmp_path, "--workers", "2")
-    printed, _ = last.communicate(timeout=120)
+    printed, _ = last.communicate(timeout=400)
     assert last.returncode == 0, printed
     assert_same(tmp_path, undisturbed)
     assert bench.main(["clean", "--out", str(tmp_path)]) == 0
@@ -229,7 +229,7 @@ def test_a_full_disk_stops_the_grid_and_loses_nothing(grid: Path, undisturbed: P
     try:
         for team in ("1", "2"):
             process = launch(grid, out, "--workers", team)
-            printed, _ = process.communicate(timeout=120)
+            printed, _ = process.communicate(timeout=400)
             assert process.returncode == 1, printed
             assert "No space left on device" in printed
             assert "Traceback" not in printed
