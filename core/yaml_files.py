@@ -104,7 +104,7 @@ def value(text: str, place: str) -> Any:
         UserError: naming place and key of what cannot be read.
     """
     try:
-        return _parse(text)
+        return _without_lines(_parse(text))
     except _RefusedError as error:
         raise UserError(f"{place}: {error}") from None
 
@@ -119,6 +119,12 @@ def line_of(contents: Any, path: Iterable[Any]) -> int | None:
         except (KeyError, IndexError, TypeError):
             break
     return line
+
+
+def _without_lines(contents: Any) -> Any:
+    if isinstance(contents, Mapping):
+        return {key: _without_lines(item) for key, item in contents.items()}
+    return [_without_lines(item) for item in contents] if isinstance(contents, Sequence) else contents
 
 
 def _parse(text: str) -> Any:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorH
 
 from core import yaml_files
 from core.errors import UserError
-from core.registry import Entry
+from core.registry import Entry, Registry
 
 
 def _named(value: Any) -> Any:
@@ -27,6 +27,10 @@ class Placed(BaseModel):
         if isinstance(value, yaml_files.Mapping):
             made._line = min(value.lines.values(), default=None)
         return made
+
+    def set_line(self, line: int | None) -> None:
+        """Set the line in the file."""
+        self._line = line
 
     @contextmanager
     def placed(self) -> Iterator[None]:
@@ -53,6 +57,18 @@ class Choice(Placed):
         made = Choice.model_validate({"name": self.name} | self.options | options)
         made._line = self._line
         return made
+
+    def entry(self, registry: Registry[Any], place: str) -> Entry[Any]:
+        """Return what a registry has under this name.
+
+        Raises:
+            UserError: if there is none, naming the place, the line and the nearest.
+        """
+        with self.placed():
+            try:
+                return registry.get(self.name)
+            except UserError as error:
+                raise UserError(f"{place}: {error}") from None
 
     def resolve(self, entry: Entry[Any], place: str, given: dict[str, Any] | None = None, named: Collection[str] = ()) -> tuple[dict[str, Any], str]:
         """Return all options and the label.

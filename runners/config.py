@@ -18,7 +18,7 @@ from data import DATASETS
 from heads import HEADS
 from runners import recipes
 from runners.choices import Based, Choice, Named, Placed, based, label
-from runners.matching import matching
+from runners.matching import OUTER, matching
 from runners.recipes import Recipe, Strict
 
 FOLDER = Path(__file__).parent / "grids"
@@ -175,10 +175,17 @@ def parse_grid(contents: dict[str, Any], place: str) -> Grid:
         UserError: naming the wrong key or value, and its line where it came from a file.
     """
     try:
-        return Grid.model_validate(contents)
+        grid = Grid.model_validate(contents)
     except ValidationError as error:
         line = yaml_files.line_of(contents, error.errors()[0]["loc"])
         raise UserError(one_line(error, Grid, place) + (f" (line {line})" if line else "")) from None
+    # A mere name does not know its line.
+    if "recipe" in contents:
+        grid.recipe.set_line(yaml_files.line_of(contents, ("recipe",)))
+    for axis in OUTER:
+        for number, choice in enumerate(getattr(grid.axes, axis) if axis in contents["axes"] else ()):
+            choice.set_line(yaml_files.line_of(contents, ("axes", axis, number)))
+    return grid
 
 
 def expand(grid: Grid, precision: str, place: str | None = None, *, derived: bool = False) -> list[Cell]:
@@ -259,8 +266,9 @@ def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cel
     chosen: Choice = raw["recipe"]
     with chosen.placed():
         recipe = recipes.load(chosen.name, chosen.options, place)
-    unchanged = recipes.load(chosen.name, {}, place)
-    dataset, backbone, head = DATASETS.get(raw["dataset"].name), BACKBONES.get(raw["backbone"].name), HEADS.get(raw["head"].name)
+        unchanged = recipes.load(chosen.name, {}, place)
+    registries = {"dataset": DATASETS, "backbone": BACKBONES, "head": HEADS}
+    dataset, backbone, head = (raw[field].entry(registry, place) for field, registry in registries.items())
     dataset_options, dataset_label = raw["dataset"].resolve(dataset, f"{place}, data set '{dataset.name}'")
     backbone_options, backbone_label = raw["backbone"].resolve(backbone, f"{place}, backbone '{backbone.name}'")
     head_place = f"{place}, head '{head.name}'"

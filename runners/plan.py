@@ -47,7 +47,8 @@ def make(cells: list[Cell], root: Path, hardware: Hardware) -> list[Planned]:
         UserError: if a data set is missing or damaged, or a cell cannot be set up.
     """
     shared = _Shared(root, hardware)
-    plan = []
+    plan: list[Planned] = []
+    known: dict[str, Cell] = {}
     for cell in cells:
         dataset, data = shared.dataset(cell), shared.parts(cell)
         check_augmentation(cell, data)
@@ -55,6 +56,12 @@ def make(cells: list[Cell], root: Path, hardware: Hardware) -> list[Planned]:
         stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, data.train)
         epochs = sum(stage.epochs for stage, _ in stages) or cell.recipe.epochs
         cell_id = cell.cell_id(f"{dataset.fingerprint} {digest(dataset.class_names)}")
+        other = known.setdefault(cell_id, cell)
+        if other is not cell:
+            raise UserError(
+                f"the data sets {other.dataset_label} and {cell.dataset_label} have the same images, labels and class names, so that their cells are the same; "
+                "leave one of them out of the grid"
+            )
         plan.append(Planned(cell, cell_id, data, _facts(cell, dataset, data, epochs), reason))
     return plan
 

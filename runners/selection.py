@@ -43,7 +43,7 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
     Raises:
         UserError: for a path that does not exist.
     """
-    derived = dict(contents)
+    derived = dict(contents) if changes or name is not None else contents
     for path, value in changes.items():
         outer, _, inner = path.partition(".")
         if outer == "axes" and inner in Axes.model_fields:

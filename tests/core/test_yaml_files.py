@@ -122,6 +122,10 @@ def test_the_encoding_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
         yaml_files.read(file, "here")
 
 
+def test_a_value_from_the_command_line_has_no_line() -> None:
+    assert yaml_files.line_of(yaml_files.value("[{name: hpn, scale: 2}]", "--set"), (0, "scale")) is None
+
+
 def test_lines_are_those_of_what_came_from_the_file(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     file.write_text("a: 1\nb:\n  - x\n  - {k: 1,\n     j: 2}\n")

@@ -10,10 +10,11 @@ from pydantic import PositiveFloat
 from core.batch import DataInfo
 from core.errors import UserError
 from heads import HEADS
-from runners import config, recipes
+from runners import config, plan, recipes
 from runners.config import expand, parse_grid
+from tests.data.helpers import png, random_images
 from tests.heads.throwaway import ThrowawayHead
-from tests.runners.helpers import QUICK, cell, cells, grid
+from tests.runners.helpers import CPU, QUICK, cell, cells, grid
 
 
 @pytest.mark.parametrize("name", config.grid_names())
@@ -340,3 +341,12 @@ def test_folders_of_different_paths_are_different_cells_until_their_images_are_k
     found = cells(axes={"dataset": [{"name": "folder", "path": path, "exif": exif} for path in ("a", "b") for exif in (True, False)]})
     assert len(found) == 4 * len(cells())
     assert len({cell.cell_id("the same images") for cell in found}) == len(cells())
+
+
+def test_two_data_sets_with_the_same_images_are_refused(tmp_path: Path) -> None:
+    for number, file in enumerate(f"{part}/{name}/{image}.png" for part in ("train", "test") for name in "ab" for image in range(10)):
+        (tmp_path / "same" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "same" / file).write_bytes(png(random_images(1, number)[0]))
+    twice = [{"name": "folder", "path": "same"}, {"name": "folder", "path": "same", "exif": False}]
+    with pytest.raises(UserError, match=r"the data sets folder\(path=same\) and folder\(exif=False, path=same\) have the same images"):
+        plan.make(cells(axes={"dataset": twice}, recipe=QUICK | {"batch_size": 4}), tmp_path, CPU)

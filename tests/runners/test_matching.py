@@ -117,8 +117,13 @@ def test_messages_name_the_line_of_the_file(tmp_path: Path) -> None:
         (begin.replace("SCALE", "true"), "grid my.yaml, head 'hpn': loss_scale: Input should be a valid number (got True) (line 7)"),
         (begin.replace("SCALE", "2") + overrides, "grid my.yaml, overrides.where: no cell has head 'hpnn'; did you mean 'hpn'? known: hpn, psc (line 11)"),
         (begin.replace("SCALE", "2") + "recpie: fast\n", "(line 9)"),
+        (begin.replace("psc", "psk"), "word2vec (line 6)"),
+        (begin.replace("digits", "digit"), "tiny-imagenet (line 3)"),
+        (begin.replace("SCALE", "2") + "recipe: fats\n", "paper (line 9)"),
+        (begin.replace("SCALE", "2") + "overrides:\n- where: {head: psc}\n  set: {head: etff}\n", "word2vec (line 10)"),
     ):
         file.write_text(text)
         with pytest.raises(UserError) as caught:
             expand(parse_grid(*config.read_grid(str(file))), "auto", "grid my.yaml")
+        assert str(caught.value).startswith("grid my.yaml")
         assert str(caught.value).endswith(message)
