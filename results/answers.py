@@ -78,6 +78,6 @@ def _read(folder: Path) -> dict[str, Answer]:
         if all(measured.get("correct") for measured in selections.values()):
             return {name: unpack(measured, n_test) for name, measured in selections.items()}
         stored = store.read_predictions(folder)
-        return {name: of(stored[f"{name}_test_logits"], stored["test_labels"]) for name in selections}
+        return {name: of(stored[f"{name}_test_logits"], stored["test_labels"]) for name in selections if len(stored["test_labels"]) == n_test}
     except (store.DamagedError, store.NewerError, LookupError, ValueError):
         return {}  # the last two for stored scores that are not those of the result

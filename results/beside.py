@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from results import published
-from results.tables import COMPARISON, SELECTIONS, Table, over_seeds, summarise, unmarked
+from results.tables import COMPARISON, SELECTIONS, SIGN, Table, note_on_marks, over_seeds, summarise, unmarked
 
 VARIED = ["imbalance_factor", "feature_dim", "backbone", "recipe", "projection"]
 TITLES = {"imbalance_factor": "IF {:g}", "feature_dim": "d = {}", "backbone": "{}", "recipe": "recipe {}", "projection": "projection {}"}
@@ -63,6 +63,7 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
         + "; ".join(sorted(set(tidy["published_from"].dropna())))
         + "."
         + "".join(f" {letters[note]}: {note}." for note in notes)
+        + note_on_marks(tidy)
     )
     name = f"{dataset}{'' if alone else f'-{protocol}'}-published-{selection}".replace(" ", "-")
     return Table(name, caption, cells, unmarked(cells), tidy)
@@ -77,7 +78,7 @@ def _number(row: pd.Series, known: pd.Series | None, facts: dict[str, Any], vari
     """Return one cell of the table: what was measured, and what is published for it."""
     values = facts | {"feature_dim": row["feature_dim"]}
     number = {key: values[key] for key in VARIED} | {"head_label": row["head_label"], "column": ", ".join(TITLES[key].format(values[key]) for key in varied)}
-    number |= {"state": row["state"], "measured": 100 * row["mean"], "std": 100 * row["std"], "n": row["n"], "mean": row["mean"]}
+    number |= {"state": row["state"], "measured": 100 * row["mean"], "std": 100 * row["std"], "n": row["n"], "mean": row["mean"], "marked": row["marked"]}
     if known is None:
         return number | {"published": np.nan, "published_std": np.nan, "difference": np.nan, "flag": None, "footnote": None, "published_from": None}
     backbone = f"{known['backbone']}, " if known["backbone"] != facts["backbone"] else ""
@@ -95,7 +96,7 @@ def _number(row: pd.Series, known: pd.Series | None, facts: dict[str, Any], vari
 def _text(row: pd.Series, letters: dict[str, str]) -> str:
     missing = {"not_applicable": "n/a", "failed": "failed"}.get(row["state"], "-")
     spread = f" ± {row['std']:.2f}" if row["n"] > 1 else ""
-    measured = f"{row['measured']:.2f}{spread}" if row["n"] else missing
+    measured = f"{row['measured']:.2f}{spread}{f' {SIGN}' if row['marked'] else ''}" if row["n"] else missing
     if np.isnan(row["published"]):
         return measured
     mark = f" {letters[row['footnote']]}" if isinstance(row["footnote"], str) else ""

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from results import store
-from results.tables import SELECTIONS, Table, at_largest_dim, over_seeds, unmarked
+from results.health import sound
+from results.tables import SELECTIONS, SIGN, Table, at_largest_dim, note_on_marks, over_seeds, unmarked
 
 
 def table(rows: pd.DataFrame, out: Path, description: str, name: str) -> Table:
@@ -19,13 +20,14 @@ def table(rows: pd.DataFrame, out: Path, description: str, name: str) -> Table:
         description: of the comparison.
         name: of the comparison, for the file.
     """
-    found, names = [], []
-    for _, row in at_largest_dim(rows).iterrows():
+    found, names, shown = [], [], at_largest_dim(rows)
+    marked = set(shown.loc[~sound(shown), "head_label"])
+    for _, row in shown.iterrows():
         result = store.read_result(store.cell_folder(out, row["cell_id"]))
         assert result is not None
         names, accuracies = result["class_names"], result["selections"]["last"]["per_class_accuracy"]
         # By number, since ImageNet has two classes of one name. None, as JSON has no NaN, is a class without test images.
-        column = f"{row['head_label']}, d = {row['feature_dim']}"
+        column = f"{row['head_label']}, d = {row['feature_dim']}" + (f" {SIGN}" if row["head_label"] in marked else "")
         found += [{"number": number, "class": known, "head": column, "top1": top1} for number, (known, top1) in enumerate(zip(names, accuracies, strict=True))]
     keys = ["number", "class", "head"]
     tidy = pd.DataFrame(found).astype({"top1": float}).groupby(keys, sort=False)["top1"].agg(mean="mean", std="std", n="count").reset_index()
@@ -35,5 +37,5 @@ def table(rows: pd.DataFrame, out: Path, description: str, name: str) -> Table:
     cells = tidy.assign(text=texts).pivot(index="number", columns="head", values="text")[heads]
     cells.columns.name = None
     cells.index = pd.Index(names, name="class")
-    caption = f"Accuracy by class in %, {SELECTIONS['last']}, {over_seeds(tidy)}. {description}."
+    caption = f"Accuracy by class in %, {SELECTIONS['last']}, {over_seeds(tidy)}. {description}.{note_on_marks(shown.assign(marked=~sound(shown)))}"
     return Table(f"{name}-classes", caption, cells, unmarked(cells), tidy)

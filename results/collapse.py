@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from results.statistics import Floats
-from results.tables import SELECTIONS, Table, over_seeds, summaries, unmarked
+from results.tables import SELECTIONS, Table, note_on_marks, over_seeds, summaries, unmarked
 
 TITLES = {
     "nc1": "NC1 within/between",
@@ -69,6 +69,6 @@ def table(rows: pd.DataFrame, description: str, name: str) -> Table:
     caption = (
         f"Neural collapse of the training features, {SELECTIONS['last']}, {over_seeds(tidy)}: NC1 variation within over between classes, NC2 deviation of "
         "angles and of lengths of class means from a simplex (all 0 at collapse), NC3 cosine of class means and class vectors, NC4 part of the images whose "
-        f"prediction is the nearest class mean (both 1 at collapse). {description}."
+        f"prediction is the nearest class mean (both 1 at collapse). {description}.{note_on_marks(tidy)}"
     )
     return Table(f"{name}-collapse", caption, cells, unmarked(cells), tidy)

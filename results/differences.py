@@ -90,7 +90,7 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
     """Return which heads are not separated from the best of their dimension: what a table prints in bold.
 
     A head is separated from the best if the difference has a corrected p below 5 % (Holm over the heads of the dimension) from at least three common seeds.
-    Where no head is, nothing is marked; a head with an unhealthy cell is neither the best nor marked.
+    Nothing is said of a head that has fewer or an unhealthy cell, nor of a dimension where no head is separated.
 
     Args:
         rows: finished rows of one comparison and selection.
@@ -98,13 +98,12 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         metric: a column.
 
     Returns:
-        Whether to mark, by ``feature_dim`` and ``head_label``.
+        By ``feature_dim`` and ``head_label`` of the heads of which something is said: whether they are not separated, as the best is.
     """
     sign = -1 if metric in ERRORS else 1
     marks = dict[tuple[int, str], bool]()
     for dim in sorted(set(rows["feature_dim"])):
         part = rows[rows["feature_dim"] == dim]
-        marks |= {(dim, str(head)): False for head in part["head_label"]}
         heads = {str(head): own for head, own in part.groupby("head_label", sort=False) if health.sound(own).all()}
         means = pd.Series({head: sign * own[metric].mean() for head, own in heads.items()}, dtype=float)
         if means.notna().sum() < 2 or below_floor(heads[str(means.idxmax())], metric):
@@ -113,9 +112,9 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         found = {head: between(heads[best], own, answers, metric) for head, own in heads.items() if head != best}
         enough = {head: own for head, own in found.items() if own is not None and len(own.seeds) >= inference.SEEDS}
         p_values = holm(np.array([own.difference.p() for own in enough.values()]))
-        apart = {head for head, p in zip(enough, p_values, strict=True) if p < 1 - inference.CONFIDENCE}
-        if apart:
-            marks |= {(dim, head): head not in apart for head in heads if not math.isnan(means[head])}
+        apart = {head: p < 1 - inference.CONFIDENCE for head, p in zip(enough, p_values, strict=True)}
+        if any(apart.values()):
+            marks |= {(dim, best): True} | {(dim, head): not separated for head, separated in apart.items()}
     return marks
 
 

@@ -51,10 +51,9 @@ def accuracy(rows: pd.DataFrame, description: str, marks: dict[tuple[int, str], 
     Args:
         rows: of one comparison.
         description: its title.
-        marks: of :func:`results.differences.not_separated`; where a dimension has a marked head, the others' markers are open.
+        marks: of :func:`results.differences.not_separated`; the markers of separated heads are open.
     """
-    marked = {dim for (dim, _), mark in marks.items() if mark}
-    apart = {(dim, head) for (dim, head), mark in marks.items() if dim in marked and not mark}
+    apart = {key for key, mark in marks.items() if not mark}
     note = "; open marker: separated from the best of its dimension" if apart else ""
     return _lines(rows, {"top1": "top-1 test accuracy (%)"}, "feature_dim", description, note, apart)
 

@@ -31,6 +31,8 @@ COLUMNS = [
     *PROVENANCE,
     *("started_at", "finished_at"),
 ]
+# A result with others of these is that of another cell, and cannot stand beside those of its comparison.
+SIZES = "data_fingerprint num_classes n_test feature_dim seed".split()
 # Types that cells without a result, whose fields are empty, would otherwise change.
 INTEGERS = "feature_dim num_classes seed epochs epoch n_train n_val n_test cells_per_device threads calibration_bins".split()
 FLOATS = [*(name for name in METRICS if name not in {"calibration_view", "calibration_bins"}), *INTERVALS, *collapse.TITLES, "train_loss", *RUN]
@@ -72,6 +74,10 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
     except store.NewerError as newer:
         return [common | {"status": "failed", "error": str(newer)}]
     if result is not None:
+        other = [key for key in SIZES if result["facts"][key] != cell[key]]
+        if other:
+            wrong = f"{folder / 'result.json'} is not of the grid's cell ({', '.join(other)}); remove it and run the grid again"
+            return [common | {"status": "failed", "error": wrong}]
         run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {key: result["provenance"].get(key) for key in PROVENANCE}
         absent = "; ".join(f"no row '{name}': {reason}" for name, reason in result.get("absent", {}).items())
         run |= {"status": "done", "health": health.words(result.get("health"))} | ({"error": absent} if absent else {})

@@ -27,9 +27,9 @@ class Difference:
 
     Attributes:
         mean: over seeds and images.
-        error: standard error of the mean, for new seeds and new images; 0 where all differences are the same.
+        error: standard error of the mean, for new seeds and new images; 0 where all differences are the same, NaN for one seed or one image.
         df: degrees of freedom of Student's t.
-        low: lower end of the 95 % confidence interval, NaN for one seed.
+        low: lower end of the 95 % confidence interval, NaN for one seed or one image.
         high: upper end.
         seeds: n.
         images: N, 0 where the images are known by their variance alone.
@@ -46,7 +46,7 @@ class Difference:
     squares: tuple[float, float, float] = (math.nan, math.nan, math.nan)
 
     def p(self, bound: float = 0.0) -> float:
-        """Return the two-sided p-value of "the true difference is ``bound``"; NaN for one seed.
+        """Return the two-sided p-value of "the true difference is ``bound``"; NaN for one seed or one image.
 
         Where all N images show the same difference, images that show another one have a share of at least |mean - bound| if the bound is true, and all N miss
         them with probability (1 - |mean - bound|)^N.
@@ -62,8 +62,8 @@ def compare(first: Bools, second: Bools | float) -> Difference:
     """Return the difference of accuracy of two heads on the same test images, trained with the same seeds.
 
     Seeds and images are crossed random effects: the variance of the mean is the spread of the seeds' means / n plus the spread of the images' means / N minus
-    what both count twice, at least as large as either alone; Satterthwaite's degrees of freedom. Where all n x N differences are the same, the interval is the
-    exact binomial one of a share of images that was seen 0 times of N. No interval reaches beyond what accuracies can be.
+    what both count twice, at least as large as either alone and as what neither explains; Satterthwaite's degrees of freedom. Where all n x N differences are
+    the same, the interval is the exact binomial one of a share of images that was seen 0 times of N. No interval reaches beyond what accuracies can be.
 
     Args:
         first: (n, N), which test images the head gets right with each seed.
@@ -78,19 +78,19 @@ def compare(first: Bools, second: Bools | float) -> Difference:
     by_seed, by_image, discordant = differences.sum(axis=1, dtype=np.int64), differences.sum(axis=0, dtype=np.int64), np.count_nonzero(differences)
     shared = float(by_seed.sum()) / (n * images)
     mean = shared - second if against else shared
-    if n == 1:
-        return Difference(mean, math.nan, math.nan, math.nan, math.nan, 1, images)
+    if n == 1 or images == 1:
+        return Difference(mean, math.nan, math.nan, math.nan, math.nan, n, images)
+    lowest, highest = mean - shared - 1, mean - shared + 1
     if discordant == 0 or abs(shared) == 1:
         half = 1 - ((1 - CONFIDENCE) / 2) ** (1 / images)
-        return Difference(mean, 0.0, math.inf, mean - half, mean + half, n, images, (0.0, 0.0, 0.0))
+        return Difference(mean, 0.0, math.inf, max(mean - half, lowest), min(mean + half, highest), n, images, (0.0, 0.0, 0.0))
     of_seeds = images * float(((by_seed / images - shared) ** 2).sum())
     of_images = n * float(((by_image / n - shared) ** 2).sum())
     rest = max(0.0, discordant - n * images * shared**2 - of_seeds - of_images)
     squares = of_seeds / (n - 1), of_images / (images - 1), rest / ((n - 1) * (images - 1))
     error, df = _error(squares, n, images)
     half = _quantile(df) * error
-    shift = mean - shared
-    return Difference(mean, error, df, max(mean - half, shift - 1), min(mean + half, shift + 1), n, images, squares)
+    return Difference(mean, error, df, max(mean - half, lowest), min(mean + half, highest), n, images, squares)
 
 
 def _quantile(df: float) -> float:
@@ -101,7 +101,7 @@ def _quantile(df: float) -> float:
 def _error(squares: tuple[float, float, float], n: int, images: int) -> tuple[float, float]:
     """Return the standard error of the mean of (n, N) differences and its degrees of freedom."""
     seeds, columns, rest = squares
-    total = max(seeds + columns - rest, seeds, columns)
+    total = max(seeds + columns - rest, seeds, columns, rest)
     parts = (seeds, n - 1), (columns, images - 1), (rest, (n - 1) * (images - 1))
     df = total**2 / sum(square**2 / freedom for square, freedom in parts)
     return math.sqrt(total / (n * images)), max(df, n - 1.0)
@@ -145,8 +145,9 @@ def verdict(found: Difference, p: float) -> str:
 def seeds_needed(found: Difference, distance: float) -> str:
     """Return how many seeds would show a true difference of ``distance`` with 80 % power, as ``at least N seeds``.
 
-    The spread over seeds is its upper 80 % confidence bound, since few seeds know it badly. The test images stay the same ones: their part of the error does
-    not shrink with more seeds, and may be too large for any number of them. A true difference of 0 is never shown, however many.
+    The spread over seeds is its upper 80 % confidence bound, since few seeds know it badly, or what neither seeds nor images explain if that is more. The test
+    images stay the same ones: their part of the error does not shrink with more seeds, and may be too large for any number of them. A true difference of 0 is
+    never shown, however many.
 
     Args:
         found: at least two seeds.
@@ -155,7 +156,7 @@ def seeds_needed(found: Difference, distance: float) -> str:
     counts = np.arange(SEEDS, MOST_SEEDS + 1)
     if found.images:
         seeds, columns, rest = found.squares
-        seeds *= (found.seeds - 1) / stats.chi2.ppf(1 - POWER, found.seeds - 1)
+        seeds = max(seeds * (found.seeds - 1) / stats.chi2.ppf(1 - POWER, found.seeds - 1), rest)
         fixed = max(columns - rest, 0) / (found.seeds * found.images)
         between = seeds / found.images
     else:

@@ -87,6 +87,8 @@ def _verdict(pair: Found, p: float) -> str:
         return "these two networks differ" if p < 1 - inference.CONFIDENCE else "these two networks do not differ measurably"
     if found.seeds < inference.SEEDS:
         return f"no verdict from {found.seeds} seeds"
+    if found.images == 1:
+        return "no verdict from one test image"
     said = inference.verdict(found, p)
     if said != "unresolved" or not found.mean:
         return said
@@ -108,9 +110,10 @@ def _caption(tidy: pd.DataFrame, reference: str, selection: str) -> str:
     parts = [f"Top-1 test accuracy minus that of {reference} in points, {SELECTIONS[selection]}, on the same test images with the same seeds."]
     if several:
         parts.append("Interval: 95 %, for new trainings and new test images (seeds and images crossed, Student's t with Satterthwaite's degrees of freedom).")
-    if (tidy["n"] >= inference.SEEDS).any():
+    tests = tidy["holm"].notna().sum()
+    if tests and (tidy["n"] >= inference.SEEDS).any():
         parts.append(
-            f"Better, worse: p below 0.05 after Holm's correction over the {tidy['holm'].notna().sum()} rows that have one. "
+            f"Better, worse: p below 0.05 after Holm's correction over the {f'{tests} rows that have' if tests > 1 else 'one row that has'} one. "
             "Tied: the interval lies within ± 0.5 points. Seeds: for 80 % power if the true difference is the one seen; a true difference of 0 is never shown."
         )
     if (tidy["n"] == 1).any():

@@ -55,13 +55,15 @@ def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking 
     if len(heads) < 2:
         return None, []
     scores, blocks, verdicts, left_out = [], [], list[tuple[str, str, Found]](), []
+    varied = [column for column in COMPARISON[1:] if done[column].nunique() > 1]
     for key, part in done.groupby([*COMPARISON, "feature_dim"], sort=False, dropna=False):
         shared = set.intersection(*(set(part.loc[part["head_label"] == head, "seed"]) for head in heads))
         missing = [head for head in heads if head not in set(part["head_label"])]
         marks = unhealthy(part[part["seed"].isin(shared)])
         if not shared or marks:
             reason = f"{', '.join(missing)} not trained" if missing else marks or "no seed that all heads have"
-            left_out.append(f"{key[0]} d = {key[-1]} ({reason})")
+            where = "".join(f", {column.replace('_', ' ')} {value}" for column, value in zip(COMPARISON, key, strict=False) if column in varied)
+            left_out.append(f"{key[0]}{where} d = {key[-1]} ({reason})")
             continue
         own = {head: part[(part["head_label"] == head) & part["seed"].isin(shared)] for head in heads}
         scores.append([own[head]["top1"].mean() for head in heads])

@@ -24,12 +24,12 @@ def recalibrate(rows: pd.DataFrame, out: Path, bins: int) -> tuple[pd.DataFrame,
     for cell_id, own in rows[rows["status"] == "done"].groupby("cell_id", sort=False):
         folder = store.cell_folder(out, str(cell_id))
         try:
-            stored = store.read_predictions(folder)
+            names = [f"{selection}_test_logits" for selection in own["selection"]]
+            stored = store.read_predictions(folder, *names, "test_labels")
         except store.DamagedError as damage:
             damaged.append(f"{damage} and its calibration not computed anew; remove the cell's result.json to train it again")
             continue
-        for place, row in own.iterrows():
-            logits = stored[f"{row['selection']}_test_logits"]
-            for name, value in metrics.calibrated(logits, stored["test_labels"], row["native_scale"], row["temperature"], bins).items():
+        for (place, row), scores in zip(own.iterrows(), names, strict=True):
+            for name, value in metrics.calibrated(stored[scores], stored["test_labels"], row["native_scale"], row["temperature"], bins).items():
                 fresh.loc[place, name] = value
     return fresh, damaged

@@ -107,7 +107,7 @@ def _ranks(rows: pd.DataFrame, answers: Answers) -> tuple[list[Table], dict[str,
     """Return table and figure of the average ranks, and a line that says why there are none."""
     ranked, left_out = rankings.rank(rows, answers, "last")
     if ranked is None:
-        return [], {}, [f"no average ranks, since no condition has every head: {'; '.join(left_out)}"] if left_out else []
+        return [], {}, [f"no average ranks, since no condition has every head soundly trained: {'; '.join(left_out)}"] if left_out else []
     tested = ranked.several and not math.isnan(ranked.found.p)
     return [rankings.table(ranked, "last")], {"ranks": _encode(rankings.diagram(ranked.heads, ranked.found))} if tested else {}, []
 

@@ -200,7 +200,7 @@ def marks(cells: pd.DataFrame, rows: pd.DataFrame, answers: Answers, selection: 
     bold = unmarked(cells)
     for metric, title in titles.items():
         found = not_separated(chosen, answers, metric)
-        bold[title] = [found[key] for key in cells.index]
+        bold[title] = [found.get(key, False) for key in cells.index]
     return bold
 
 
@@ -217,7 +217,8 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
     n_val = rows.loc[rows["temperature"].notna(), "n_val"].min()
     few = view == "temperature" and n_val < ENOUGH
     if few:
-        cells[CALIBRATION["temperature"]] += "*"
+        title = CALIBRATION["temperature"]
+        cells[title] = cells[title].where(cells[title] == "-", cells[title] + "*")
     bins = rows["calibration_bins"].dropna().iloc[0]
     caption = (
         f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}. ECE is debiased; in brackets the 95 % "

@@ -21,19 +21,27 @@ def test_without_separation_nothing_is_bold() -> None:
     far, answers = known.answered({("a", 5): known.random(0.9, 1, n=2), ("b", 5): known.random(0.1, 2, n=2)})
     assert not any(not_separated(far, answers).values())
     alone, answers = known.answered({("a", 5): known.random(0.9, 1)})
-    assert not_separated(alone, answers) == {(5, "a"): False}
+    assert not_separated(alone, answers) == {}
 
 
 def test_dimensions_are_separate() -> None:
     rows, answers = known.answered({("a", 2): known.random(0.9, 1), ("b", 2): known.random(0.2, 2), ("a", 5): known.random(0.9, 3)})
-    assert not_separated(rows, answers) == {(2, "a"): True, (2, "b"): False, (5, "a"): False}
+    assert not_separated(rows, answers) == {(2, "a"): True, (2, "b"): False}
+
+
+def test_of_a_head_with_too_few_common_seeds_nothing_is_said() -> None:
+    """It was never compared, however far below the best it is: neither bold nor separated."""
+    heads = {("best", 5): known.random(0.9, 1), ("far", 5): known.random(0.4, 2), ("few", 5): known.random(0.1, 3, n=2), ("other", 5): known.random(0.1, 4)}
+    rows, answers = known.answered(heads)
+    rows.loc[rows["head_label"] == "other", "seed"] += 7
+    assert not_separated(rows, answers) == {(5, "best"): True, (5, "far"): False}
 
 
 def test_an_unhealthy_head_is_neither_the_best_nor_bold() -> None:
     heads = {("lucky", 5): known.random(0.95, 1), ("best", 5): known.random(0.80, 2), ("far", 5): known.random(0.40, 3)}
     rows, answers = known.answered(heads)
     rows.loc[(rows["head_label"] == "lucky") & (rows["seed"] == 0), "health"] = "diverged"
-    assert not_separated(rows, answers) == {(5, "lucky"): False, (5, "best"): True, (5, "far"): False}
+    assert not_separated(rows, answers) == {(5, "best"): True, (5, "far"): False}
 
 
 def test_of_errors_the_least_is_the_best_and_nothing_is_bold_below_the_floor() -> None:

@@ -93,7 +93,10 @@ def test_the_page_names_marked_cells_and_the_tables_sign_them(tmp_path: Path) ->
     built = report.build(tmp_path, "toy-grid")
     page = built.page.read_text()
     assert "1 of 4 done cells are marked and give no verdict on their heads: psc d = 2 seed 1 on toy (diverged)." in page
-    for name in ("toy-accuracy-last", "toy-calibration-last"):
+    (classes,) = [table for table in built.tables if table.name == "toy-classes"]
+    assert classes.cells.columns.tolist() == ["psc, d = 2 †", "hpn, d = 2"]
+    assert "trained unsoundly" in classes.caption
+    for name in ("toy-accuracy-last", "toy-calibration-last", "toy-collapse"):
         (table,) = [table for table in built.tables if table.name == name]
         signed = table.cells.map(lambda text: "†" in text).any(axis=1)
         assert signed.groupby(level="head").any().to_dict() == {"psc": True, "hpn": False}

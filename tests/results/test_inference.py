@@ -1,5 +1,6 @@
 """Inference about two heads: against closed forms, and by simulation that the intervals cover and the verdicts do not over-claim."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ def slow(first: Bools, second: Bools) -> tuple[float, float]:
     both = sum((d[i, j] - of_seeds[i] - of_images[j] + mean) ** 2 for i in range(n) for j in range(images)) / (n - 1) / (images - 1) / n / images
     seeds = sum((m - mean) ** 2 for m in of_seeds) / (n - 1) / n
     pictures = sum((m - mean) ** 2 for m in of_images) / (images - 1) / images
-    total = max(seeds + pictures - both, seeds, pictures)
+    total = max(seeds + pictures - both, seeds, pictures, both)
     return total, max(n - 1, total**2 / (seeds**2 / (n - 1) + pictures**2 / (images - 1) + both**2 / (n - 1) / (images - 1)))
 
 
@@ -136,6 +137,24 @@ def test_no_image_of_difference_is_bounded_by_the_number_of_images() -> None:
     assert (perfect.mean, perfect.p() < 1e-20, perfect.p(0.5)) == (0.5, True, 1)
 
 
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
+def test_no_interval_has_width_zero_whatever_is_predicted(shape: tuple[int, int]) -> None:
+    """Also where differences cancel in every seed and in every image, as with ((1, -1), (-1, 1)); none reaches beyond 100 points."""
+    for values in itertools.product([-1, 0, 1], repeat=6):
+        signs = np.array(values).reshape(shape)
+        found = inference.compare(signs == 1, signs == -1)
+        assert found.low < found.high, signs
+        assert -1 <= found.low <= found.mean <= found.high <= 1, signs
+
+
+def test_one_image_has_neither_interval_nor_p() -> None:
+    found = inference.compare(np.array([[True], [False], [True]]), np.zeros((3, 1), dtype=bool))
+    assert (found.mean, found.seeds, found.images) == (2 / 3, 3, 1)
+    assert math.isnan(found.low)
+    assert math.isnan(found.p())
+    assert inference.verdict(found, found.p()) == ""
+
+
 def test_no_interval_reaches_beyond_what_accuracies_can_be() -> None:
     """With two seeds of 0 and 100 % Student's t alone would reach to 685 %."""
     first = np.repeat([[True], [False]], 50, axis=1)
@@ -177,6 +196,19 @@ def test_the_seeds_that_are_asked_for_have_the_power() -> None:
         runs = 0.01 + 0.006 * rng.standard_normal((200, n))
         enough.append((stats.ttest_1samp(runs, 0, axis=1).pvalue < 0.05).mean() >= 0.75)
     assert np.mean(enough) >= 0.75
+
+
+def test_seeds_that_agree_by_chance_are_not_asked_for_too_few() -> None:
+    """Every seed has one error more, at other images each: the means do not spread, but the errors do, and four seeds would not show it."""
+    rng = np.random.default_rng(0)
+    first, second = np.ones((3, 400), dtype=bool), np.ones((3, 400), dtype=bool)
+    for seed in range(3):
+        images = rng.permutation(400)
+        first[seed, images[:6]], second[seed, images[6:11]] = False, False
+    found = inference.compare(second, first)
+    deviation = math.sqrt(11 / 400)
+    needed = ((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * deviation / found.mean) ** 2 / 400
+    assert int(inference.seeds_needed(found, found.mean).split()[2]) >= 0.9 * needed > 10
 
 
 def test_no_number_of_seeds_makes_up_for_few_images() -> None:

@@ -37,6 +37,14 @@ def ranked(rows: pd.DataFrame, answers: Given) -> Ranking:
     return found
 
 
+def test_what_is_left_out_is_told_apart() -> None:
+    """Two comparisons of one data set differ in their backbone alone."""
+    rows, answers = grid({"a": {"x": [360, 320], "y": [320, None]}}, [2, 5])
+    wide = rows.assign(backbone="wide")
+    _, left_out = rankings.rank(pd.concat([rows, wide], ignore_index=True), answers, "last")
+    assert left_out == [f"a, backbone {name} d = 5 (y not trained)" for name in (rows["backbone"].iloc[0], "wide")]
+
+
 def test_ranks_are_averaged_within_a_data_set_and_tested_over_data_sets() -> None:
     """In a: ranks (1, 2, 3) and (2, 1, 3); in b: (1, 2, 3) twice; in c the second dimension lacks a head and does not count."""
     scores: dict[str, dict[str, list[int | None]]] = {

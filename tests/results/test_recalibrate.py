@@ -90,3 +90,15 @@ def test_cells_of_an_older_schema_keep_their_plain_ece_and_get_the_rest_from_the
     again = recalibrate(old, tmp_path, 15)[0]
     names = ["ece_raw", "ece_native", "ece_temperature", "ece_temperature_low", "ece_temperature_high", "ece_floor", "smooth_ece"]
     assert np.allclose(again[names].astype(float), new[names].astype(float), rtol=1e-5, atol=1e-7)
+
+
+def test_predictions_without_the_scores_of_a_selection_are_one_line(tmp_path: Path) -> None:
+    helpers.toy(tmp_path)
+    folder = tmp_path / "cells" / "psc-2-0-toy"
+    result = store.read_result(folder)
+    assert result is not None
+    store.write_arrays(folder / "predictions.npz", {"test_labels": np.zeros(40, dtype=int)})
+    store.write_result(folder, {key: value for key, value in result.items() if key not in {"schema", "sha256"}}, ["predictions.npz"])
+    fresh, damaged = recalibrate(results.load(tmp_path, "toy-grid"), tmp_path, 7)
+    assert [line.partition(" is damaged")[0] for line in damaged] == [str(folder / "predictions.npz")]
+    assert (fresh["calibration_bins"] == 7).sum() == 14

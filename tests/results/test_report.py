@@ -156,3 +156,14 @@ def test_one_ece_on_a_page(tmp_path: Path) -> None:
         printed = [text.get_text() for text in figure.axes[0].texts]
         number, floor = (str(made.loc[(5, head), title]).removesuffix(" (n=2)") for title in ("ECE temperature", "floor"))
         assert printed == [f"ECE {number} %\nfloor {floor} %"]
+
+
+def test_a_result_of_other_images_than_the_grids_takes_no_table_away(tmp_path: Path) -> None:
+    """Its checksum and schema are right, but its answers cannot stand beside those of the other seeds."""
+    helpers.toy(tmp_path)
+    names = [table.name for table in report.build(tmp_path, "toy-grid").tables]
+    helpers.write_cell(tmp_path, helpers.facts("psc", 5, 1, n_test=39), 36)
+    again = report.build(tmp_path, "toy-grid")
+    assert [table.name for table in again.tables] == names
+    assert "psc-5-1-toy/result.json is not of the grid&#39;s cell (n_test); remove it" in again.page.read_text()
+    assert again.damaged == []
