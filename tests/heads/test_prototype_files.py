@@ -80,7 +80,8 @@ def test_an_archive_that_unfolds_is_refused(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda points: points[::-1], lambda points: -points, lambda points: points + 0j])
-def test_other_unit_rows_in_the_cache_are_noticed(change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_unit_rows_in_the_cache_are_noticed(change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADBENCH_CACHE", str(tmp_path))
     monkeypatch.setattr(prototypes, "PROJECTED_STEPS", 50)
     first = prototypes.projected_gradient(6, 3, 0)
     (file,) = prototype_cache.cache_folder().iterdir()
