@@ -20,12 +20,12 @@ def table(rows: pd.DataFrame, out: Path, description: str, name: str) -> Table:
         description: of the comparison.
         name: of the comparison, for the file.
     """
-    found, names, shown = [], [], at_largest_dim(rows)
+    found, names, shown = [], list[str](), at_largest_dim(rows)
     marked = set(shown.loc[~sound(shown), "head_label"])
     for _, row in shown.iterrows():
         result = store.read_result(store.cell_folder(out, row["cell_id"]))
         assert result is not None
-        names, accuracies = result["class_names"], result["selections"]["last"]["per_class_accuracy"]
+        names, accuracies = names or result["class_names"], result["selections"]["last"]["per_class_accuracy"]
         # By number, since ImageNet has two classes of one name. None, as JSON has no NaN, is a class without test images.
         column = f"{row['head_label']}, d = {row['feature_dim']}" + (f" {SIGN}" if row["head_label"] in marked else "")
         found += [{"number": number, "class": known, "head": column, "top1": top1} for number, (known, top1) in enumerate(zip(names, accuracies, strict=True))]

@@ -123,7 +123,7 @@ def of_values(values: Floats, image_variance: float) -> Difference:
     variance = between + image_variance
     if variance == 0:
         return Difference(mean, math.nan, math.nan, math.nan, math.nan, n, 0)
-    df = (n - 1) * (variance / between) ** 2 if between else math.inf
+    df = (n - 1) * min(variance / between, MANY) ** 2 if between else math.inf
     half = _quantile(df) * math.sqrt(variance)
     return Difference(mean, math.sqrt(variance), df, mean - half, mean + half, n, 0)
 

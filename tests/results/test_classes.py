@@ -20,3 +20,12 @@ def test_the_text_of_the_table(tmp_path: Path) -> None:
         "| cat     | 90.00 ± 0.00 | 90.00 ± 0.00 |\n"
         "| dog     | 90.00 ± 0.00 | 90.00 ± 0.00 |\n"
     )
+
+
+def test_cells_that_name_the_classes_differently_stand_in_one_table(tmp_path: Path) -> None:
+    """Results of the first schema know the classes by their numbers; the names are those of the first cell."""
+    cells = [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0), 20), helpers.write_cell(tmp_path, helpers.facts("psc", 2, 1), 22, class_names="0123")]
+    helpers.write_grid(tmp_path, cells)
+    table = classes.table(results.load(tmp_path, "toy-grid"), tmp_path, "By hand", "toy")
+    assert table.cells.index.tolist() == list(helpers.CLASSES)
+    assert table.tidy["n"].tolist() == [2, 2, 2, 2]

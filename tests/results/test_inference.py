@@ -218,3 +218,9 @@ def test_no_number_of_seeds_makes_up_for_few_images() -> None:
     first[:, :10], second[:, 5:14] = True, True
     found = inference.compare(first, second)
     assert inference.seeds_needed(found, found.mean) == "more than 1000 seeds, or more test images"
+
+
+def test_values_far_apart_have_a_wide_interval_and_no_overflow() -> None:
+    found = inference.of_values(np.array([1e-50, 2e-50, 3e-50]), 1e180)
+    assert found.low < 0 < found.high
+    assert inference.verdict(found, found.p()) == "unresolved"
