@@ -44,6 +44,11 @@ def record(out: Path, grid: str, folder: Path) -> Path:
 
 
 def load(file: Path) -> pd.DataFrame:
-    """Return the rows of one file, with the columns and types of :func:`results.load` and the versions; a column that the file is too old for is NaN."""
-    rows = pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str)).reindex(columns=[*frame.COLUMNS, *VERSIONS])
+    """Return the rows of one file, with the columns and types of :func:`results.load` and the versions.
+
+    A column that the file is too old for is NaN; one that only an earlier harness had comes last.
+    """
+    rows = pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str))
+    known = [*frame.COLUMNS, *VERSIONS]
+    rows = rows.reindex(columns=[*known, *(column for column in rows if column not in known)])
     return rows.astype(dict.fromkeys(frame.INTEGERS, "Int64") | dict.fromkeys(frame.FLOATS, "float64"))

@@ -64,7 +64,7 @@ class Override(Placed, Strict):
     """Cells that match ``where``, as :mod:`runners.matching` says, get the values of ``set``; options are dotted (``head.loss_scale``, ``recipe.lr``)."""
 
     where: dict[str, Any]
-    set: dict[str, Any]
+    set: Annotated[dict[str, Any], Field(min_length=1)]
 
 
 class Grid(Strict):

@@ -50,6 +50,16 @@ def test_rows_are_added_and_those_of_the_same_experiment_replaced(tmp_path: Path
     pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
 
 
+def test_a_column_of_an_earlier_harness_is_kept(tmp_path: Path) -> None:
+    helpers.write_grid(tmp_path, [write(tmp_path, "psc", 0, 20, 1)])
+    file = measured.record(tmp_path, "toy-grid", tmp_path / "measured")
+    measured.load(file).assign(bygone=0.25).to_csv(file, index=False)
+    helpers.write_grid(tmp_path, [write(tmp_path, "etf", 0, 36, 1)])
+    rows = measured.load(measured.record(tmp_path, "toy-grid", tmp_path / "measured"))
+    assert rows.loc[rows["head_label"] == "psc", "bygone"].eq(0.25).all()
+    assert rows.columns[-1] == "bygone"
+
+
 def test_the_command_says_where_the_rows_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(measured, "FOLDER", tmp_path / "measured")
     helpers.write_grid(tmp_path, [write(tmp_path, "psc", 0, 20, 1)])

@@ -108,7 +108,7 @@ def test_a_recipe_may_be_an_axis() -> None:
         ({"axes": {"head": [{"name": "hpn", "loss_scle": 2}]}}, "head 'hpn': unknown key 'loss_scle'; did you mean 'loss_scale'"),
         ({"axes": {"head": [{"nmae": "hpn"}]}}, r"grid tiny: axes.head.0.name: required, but missing"),
         ({"axes": {"seed": [0, 0]}}, "the same cell occurs twice"),
-        ({"overrides": [{"where": {"haed": "hpn"}, "set": {}}]}, "overrides.where: unknown key 'haed'; did you mean 'head'"),
+        ({"overrides": [{"where": {"haed": "hpn"}, "set": {"seed": 1}}]}, "overrides.where: unknown key 'haed'; did you mean 'head'"),
         ({"overrides": [{"where": {}, "set": {"had.x": 1}}]}, "overrides.set: unknown key 'had.x'"),
         ({"name": "a/b"}, "grid tiny: name: "),
         ({"axes": {"imbalance_factor": [0.01]}}, r"grid tiny: axes.imbalance_factor.0: .*greater than or equal to 1 \(got 0.01\)"),

@@ -81,6 +81,7 @@ def test_what_matches_nothing_is_refused_with_the_nearest(where: dict[str, Any],
         ({"head.loss_scale": True}, r"loss_scale: .*valid number \(got True\)"),
         ({"head.name": 3}, "overrides.set: head.name: name: "),
         ({"feature_dim": "7"}, r"feature_dim: .*valid integer \(got '7'\)"),
+        ({}, "overrides.0.set: .*at least 1 item"),
     ],
 )
 def test_what_an_override_sets_is_checked(setting: dict[str, Any], message: str) -> None:
