@@ -89,8 +89,9 @@ def image_variance(rows: pd.DataFrame, metric: str) -> float:
 def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") -> dict[tuple[int, str], bool]:
     """Return which heads are not separated from the best of their dimension: what a table prints in bold.
 
-    A head is separated from the best if the difference has a corrected p below 5 % (Holm over the heads of the dimension) from at least three common seeds.
-    Nothing is said of a head that has fewer or an unhealthy cell, nor of a dimension where no head is separated.
+    A head is separated from the best if the difference has a corrected p below 5 % from at least three common seeds; Holm's correction is over
+    the heads of all dimensions, the family that a table shows. Nothing is said of a head that has fewer or an unhealthy cell, nor of a dimension where no
+    head is separated.
 
     Args:
         rows: finished rows of one comparison and selection.
@@ -101,21 +102,20 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         By ``feature_dim`` and ``head_label`` of the heads of which something is said: whether they are not separated, as the best is.
     """
     sign = -1 if metric in ERRORS else 1
-    marks = dict[tuple[int, str], bool]()
+    best, p_values = dict[int, str](), dict[tuple[int, str], float]()
     for dim in sorted(set(rows["feature_dim"])):
         part = rows[rows["feature_dim"] == dim]
         heads = {str(head): own for head, own in part.groupby("head_label", sort=False) if health.sound(own).all()}
         means = pd.Series({head: sign * own[metric].mean() for head, own in heads.items()}, dtype=float)
         if means.notna().sum() < 2 or below_floor(heads[str(means.idxmax())], metric):
             continue
-        best = str(means.idxmax())
-        found = {head: between(heads[best], own, answers, metric) for head, own in heads.items() if head != best}
-        enough = {head: own for head, own in found.items() if own is not None and len(own.seeds) >= inference.SEEDS}
-        p_values = holm(np.array([own.difference.p() for own in enough.values()]))
-        apart = {head: p < 1 - inference.CONFIDENCE for head, p in zip(enough, p_values, strict=True)}
-        if any(apart.values()):
-            marks |= {(dim, best): True} | {(dim, head): not separated for head, separated in apart.items()}
-    return marks
+        best[dim] = str(means.idxmax())
+        found = {head: between(heads[best[dim]], own, answers, metric) for head, own in heads.items() if head != best[dim]}
+        p_values |= {(dim, head): own.difference.p() for head, own in found.items() if own is not None and len(own.seeds) >= inference.SEEDS}
+    corrected = dict(zip(p_values, holm(np.array(list(p_values.values()))), strict=True))
+    apart = {key for key, p in corrected.items() if p < 1 - inference.CONFIDENCE}
+    shown = {dim for dim, _ in apart}
+    return {(dim, best[dim]): True for dim in shown} | {key: key not in apart for key in corrected if key[0] in shown}
 
 
 def below_floor(rows: pd.DataFrame, metric: str) -> bool:

@@ -171,7 +171,7 @@ def unmarked(cells: pd.DataFrame) -> pd.DataFrame:
 
 def explained(bold: pd.DataFrame) -> str:
     """Return what a caption says of the bold values of a table, nothing where there are none."""
-    return " Bold: not separated from the best of its dimension (p at least 0.05, Holm over the heads)." if bold.to_numpy().any() else ""
+    return " Bold: not separated from the best of its dimension (p at least 0.05, Holm over all heads and dimensions)." if bold.to_numpy().any() else ""
 
 
 def summaries(rows: pd.DataFrame, selection: str, titles: dict[str, str], bounded: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from results import inference
 from results.differences import between, not_separated
 from tests.results import known
 
@@ -35,6 +36,19 @@ def test_of_a_head_with_too_few_common_seeds_nothing_is_said() -> None:
     rows, answers = known.answered(heads)
     rows.loc[rows["head_label"] == "other", "seed"] += 7
     assert not_separated(rows, answers) == {(5, "best"): True, (5, "far"): False}
+
+
+def test_the_family_is_the_whole_table() -> None:
+    """A head that is separated alone (p about 0.03) is not, once the table has two more dimensions in which nothing differs."""
+    rng = np.random.default_rng(5)
+    base = rng.random((3, 2000)) < 0.8
+    less = base.copy()
+    less[:, :5] = False
+    heads = {("a", 5): base, ("b", 5): less}
+    assert 0.05 / 3 < inference.compare(base, less).p() < 0.05
+    assert not_separated(*known.answered(heads)) == {(5, "a"): True, (5, "b"): False}
+    others = {(head, dim): known.random(0.7, seed) for dim in (2, 3) for seed, head in enumerate(("a", "b"))}
+    assert not any(not_separated(*known.answered(heads | others)).values())
 
 
 def test_an_unhealthy_head_is_neither_the_best_nor_bold() -> None:
