@@ -317,16 +317,21 @@ def with_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFram
 
 
 def html(table: Table) -> str:
-    """Return the table as an HTML fragment. A sentence is ``text``, a table with many columns or a sentence ``wide``."""
+    """Return the table as an HTML fragment. The cells of a column with a sentence are ``text``, a table with many columns or a sentence is ``wide``."""
     titles, rows = _flat(table)
-    kinds = f"names{table.cells.index.nlevels} {escape.file_name(table.name)}" + (
-        " wide" if len(titles) > NARROW or any(len(text) > SENTENCE for row in rows for text, _ in row) else ""
-    )
-    heads = "".join(f"<th>{escape.html(title)}</th>" for title in titles)
-    body = "".join(f"<tr>{''.join(_html_cell(title, *cell) for title, cell in zip(titles, row, strict=True))}</tr>\n" for row in rows)
+    sentences = [any(len(row[place][0]) > SENTENCE for row in rows) for place in range(len(titles))]
+    wide = " wide" if len(titles) > NARROW or any(sentences) else ""
+    heads = "".join(f"<th{_kind(sentence)}>{escape.html(title)}</th>" for title, sentence in zip(titles, sentences, strict=True))
+    cells = [[_html_cell(title, sentence, *cell) for title, sentence, cell in zip(titles, sentences, row, strict=True)] for row in rows]
+    body = "".join(f"<tr>{''.join(row)}</tr>\n" for row in cells)
+    kinds = f"names{table.cells.index.nlevels} {escape.file_name(table.name)}{wide}"
     return f'<table class="{kinds}">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>'
 
 
-def _html_cell(title: str, text: str, best: bool) -> str:
-    shown, kind = escape.html(text), ' class="text"' if len(text) > SENTENCE else ""
-    return f'<td data-title="{escape.html(title)}"{kind}>{f"<b>{shown}</b>" if best else shown}</td>'
+def _kind(sentence: bool) -> str:
+    return ' class="text"' if sentence else ""
+
+
+def _html_cell(title: str, sentence: bool, text: str, best: bool) -> str:
+    shown = escape.html(text)
+    return f'<td data-title="{escape.html(title)}"{_kind(sentence)}>{f"<b>{shown}</b>" if best else shown}</td>'
