@@ -14,6 +14,15 @@ settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 
 
+# Files of whole programs, minutes each: they start first, so that no process ends the suite with them alone.
+LONG = ("test_survival.py", "test_stops.py", "test_bench.py", "test_wheel.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, in this order; all others keep theirs."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep computed prototypes out of the user's cache."""
