@@ -63,7 +63,7 @@ class Answers:
 
     def of_rows(self, rows: pd.DataFrame) -> list[Answer] | None:
         """Return the answers of rows in their order, None where one of them cannot be had."""
-        found = [self.of(cell_id, selection) for cell_id, selection in rows[["cell_id", "selection"]].itertuples(index=False)]
+        found = [self.of(cell_id, selection) for cell_id, selection in zip(rows["cell_id"], rows["selection"], strict=True)]
         known = [answer for answer in found if answer is not None]
         return known if len(known) == len(found) else None
 

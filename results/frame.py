@@ -59,7 +59,8 @@ def load(out: Path, grid: str) -> pd.DataFrame:
     cells = sorted(plan["cells"], key=lambda cell: heads.index(cell["head_label"]))
     rows = [row for cell in cells for row in _rows(out, plan["name"], cell)]
     frame = pd.DataFrame(rows, columns=COLUMNS)
-    return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(FLOATS, "float64"))
+    # A copy, since it lays columns of one type together: rows are then taken from all of them at once.
+    return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(FLOATS, "float64")).copy()
 
 
 def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:

@@ -33,6 +33,12 @@ def _files() -> list[Path]:
     return sorted(FOLDER.glob("*.csv"))
 
 
+@cache
+def _accuracies(dataset: str, imbalance_factor: float) -> pd.DataFrame:
+    rows = load()
+    return rows[(rows["dataset"] == dataset) & (rows["metric"] == "top1") & (rows["imbalance_factor"] == imbalance_factor)]
+
+
 def find(dataset: str, head: str, feature_dim: int, imbalance_factor: float, backbone: str, options: dict[str, Any] | None = None) -> pd.Series | None:
     """Return the published top-1 accuracy that a measured one stands beside, or None.
 
@@ -46,10 +52,8 @@ def find(dataset: str, head: str, feature_dim: int, imbalance_factor: float, bac
         backbone: label of the measured backbone.
         options: of the measured head, for numbers that are of this form of it only; without them, numbers of the head as such.
     """
-    rows = load()
-    rows = rows[rows["head"].map(lambda name: _stands_for(name, head, options))]
-    rows = rows[(rows["dataset"] == dataset) & (rows["metric"] == "top1") & (rows["imbalance_factor"] == imbalance_factor)]
-    rows = rows[(rows["d"] == feature_dim) | rows["d"].isna()]
+    rows = _accuracies(dataset, imbalance_factor)
+    rows = rows[rows["head"].map(lambda name: _stands_for(name, head, options)).astype(bool) & ((rows["d"] == feature_dim) | rows["d"].isna())]
     model = re.search(r"model=(\w+)", backbone)
     if model:
         rows = rows[rows["backbone"] == TIMM.get(model.group(1), "")]

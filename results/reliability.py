@@ -74,7 +74,7 @@ def pool(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Pooled], list[str]]:
         if sum(map(len, correct)):
             first, seeds, confidence, right = own.iloc[0], len(correct), np.concatenate(confidences), np.concatenate(correct)
             bins = calibration.reliability(confidence, right, np.linspace(0, 1, int(first["calibration_bins"]) + 1))
-            number, floor = (summarise(own, metric).iloc[0] for metric in (f"ece_{view}", "ece_floor"))
+            number, floor = (summarise(own, metric).to_dict("records")[0] for metric in (f"ece_{view}", "ece_floor"))
             ece = f"ECE {printed(number, number['n'], both=True)} %\nfloor {printed(floor, floor['n'])} %"
             few = f", T of {first['n_val']} images" if view == "temperature" and first["n_val"] < ENOUGH else ""
             pooled[str(head)] = Pooled(bins, _smoothed(confidence, right, seeds), first["feature_dim"], f"{view} view{few}", seeds, ece)

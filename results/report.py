@@ -4,8 +4,9 @@ import base64
 import math
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,6 +44,8 @@ from results.tables import Table
 T = TypeVar("T")
 # A figure as the content of its files, by suffix.
 Picture = dict[str, bytes]
+# Tables, figures by name, and lines that say what could not be made.
+Part = tuple[list[Table], dict[str, Picture], list[str]]
 # With so many comparisons they are drawn in parallel.
 MANY = 4
 TEMPLATE = Path(__file__).parent / "report.html.j2"
@@ -83,17 +86,14 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
     """
     folder, rows = store.grid_folder(out, grid), frame.load(out, grid)
     rows, damaged = (rows, list[str]()) if bins is None else recalibrate.recalibrate(rows, out, bins)
-    answers = Answers(out)
-    made, pictures = tried("tables", lambda: tables.of(rows, answers), damaged) or [], dict[str, Picture]()
-    jobs = [(part, out, description, name) for name, (description, part) in tables.named_comparisons(rows).items()]
-    for more, drawn, lines in _each(jobs):
+    answers, comparisons = Answers(out), tables.named_comparisons(rows)
+    with _begun([(part, out, description, name) for name, (description, part) in comparisons.items()]) as pending:
+        made = tried("tables", lambda: tables.of(rows, answers), damaged) or []
+        whole = _whole(rows, answers)
+        parts = [tried(f"comparison {name}", done, damaged) for name, done in zip(comparisons, pending, strict=True)]
+    pictures = dict[str, Picture]()
+    for more, drawn, lines in [*filter(None, parts), whole]:
         made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
-    pictures |= tried("imbalance", lambda: {name: _encode(figure) for name, figure in _against_imbalance(rows).items()}, damaged) or {}
-    for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
-        made += tried(f"published {selection}", partial(beside.tables, rows, selection), damaged) or []
-    for more, drawn, lines in filter(None, [tried("ranks", lambda: _ranks(rows, answers), damaged)]):
-        made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
-    made += tried("claims", lambda: claims.as_tables(claims.check(rows, answers, "last")), damaged) or []
     missing = figures.without_glyphs([*rows["dataset"], *rows["head_label"]])
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
     files = _files(rows, made, pictures, damaged)
@@ -103,7 +103,20 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
     return Report(rows, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
 
 
-def _ranks(rows: pd.DataFrame, answers: Answers) -> tuple[list[Table], dict[str, Picture], list[str]]:
+def _whole(rows: pd.DataFrame, answers: Answers) -> Part:
+    """Return what is of the grid as a whole: figures against the imbalance factor, tables beside the published numbers, average ranks and claims."""
+    lines = list[str]()
+    pictures = tried("imbalance", lambda: {name: _encode(figure) for name, figure in _against_imbalance(rows).items()}, lines) or {}
+    made = list[Table]()
+    for selection in (name for name in tables.SELECTIONS if (rows["selection"] == name).any()):
+        made += tried(f"published {selection}", partial(beside.tables, rows, selection), lines) or []
+    for more, drawn, why in filter(None, [tried("ranks", lambda: _ranks(rows, answers), lines)]):
+        made, pictures, lines = [*made, *more], pictures | drawn, [*lines, *why]
+    made += tried("claims", lambda: claims.as_tables(claims.check(rows, answers, "last")), lines) or []
+    return made, pictures, lines
+
+
+def _ranks(rows: pd.DataFrame, answers: Answers) -> Part:
     """Return table and figure of the average ranks, and a line that says why there are none."""
     ranked, left_out = rankings.rank(rows, answers, "last")
     if ranked is None:
@@ -139,18 +152,20 @@ def _page(grid: str, rows: pd.DataFrame, planned: int, made: list[Table], pictur
     return page
 
 
-def _each(jobs: list[tuple[pd.DataFrame, Path, str, str]]) -> list[tuple[list[Table], dict[str, Picture], list[str]]]:
-    """Do :func:`_comparison` of each job, on all cores where there are many: a comparison takes seconds to draw, a process as long to start."""
+@contextmanager
+def _begun(jobs: list[tuple[pd.DataFrame, Path, str, str]]) -> Iterator[list[Callable[[], Part]]]:
+    """Begin :func:`_comparison` of each job, and yield what waits for its end: on all cores where there are many, beside whatever the block does meanwhile.
+
+    A comparison takes seconds to draw, a process as long to start.
+    """
     if len(jobs) < MANY:
-        return [_comparison(*job) for job in jobs]
-    lines: list[str] = []
+        yield [partial(_comparison, *job) for job in jobs]
+        return
     with ProcessPoolExecutor(min(os.cpu_count() or 1, len(jobs)), multiprocessing.get_context("spawn")) as pool:
-        pending = {f"comparison {name}": pool.submit(_comparison, part, out, description, name) for part, out, description, name in jobs}
-        done = [tried(what, future.result, lines) for what, future in pending.items()]
-    return [found for found in done if found is not None] + [([], {}, lines)]
+        yield [pool.submit(_comparison, *job).result for job in jobs]
 
 
-def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> tuple[list[Table], dict[str, Picture], list[str]]:
+def _comparison(part: pd.DataFrame, out: Path, description: str, name: str) -> Part:
     """Return what only finished cells have: tables and figures of one comparison, and a line for each file that is damaged or part that cannot be made."""
     if not (part["selection"] == "last").any():
         return [], {}, []

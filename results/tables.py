@@ -1,8 +1,9 @@
 """Comparison tables: accuracy by dimension and calibration, as text in Markdown, CSV and LaTeX."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,8 +118,8 @@ def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return summary.assign(metric=metric, state=done, marked=marked)
 
 
-def printed(row: pd.Series, usual: int, both: bool = False) -> str:
-    """Print one summary: mean, std over seeds or the interval of a single one, or both, and n where it differs from the table's."""
+def printed(row: Mapping[Hashable, Any], usual: int, both: bool = False) -> str:
+    """Print one record of :func:`summarise`: mean, std over seeds or the interval of a single one, or both, and n where it differs from the table's."""
     if row["n"] == 0:
         return {"not_applicable": "n/a", "failed": "failed"}.get(row["state"], "-")
     factor, digits = (100, 2) if row["metric"] in PERCENT else (1, 3)
@@ -156,7 +157,7 @@ def accuracy_by_dim(rows: pd.DataFrame, answers: Answers, selection: str, descri
     heads, dims = list(dict.fromkeys(summary["head_label"])), sorted(set(summary["feature_dim"]))
     cells = pd.DataFrame("-", index=pd.Index(heads, name="head"), columns=[f"d = {dim}" for dim in dims])
     bold = unmarked(cells)
-    for _, row in summary.iterrows():
+    for row in summary.to_dict("records"):
         cells.loc[row["head_label"], f"d = {row['feature_dim']}"] = printed(row, usual)
     for (dim, head), mark in not_separated(chosen[chosen["status"] == "done"], answers).items():
         bold.loc[head, f"d = {dim}"] = mark
@@ -188,9 +189,8 @@ def summaries(rows: pd.DataFrame, selection: str, titles: dict[str, str], bounde
     first = by_metric[next(iter(titles))]
     usual = _seeds(first)
     index = first.sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
-    cells = pd.DataFrame(
-        {title: [printed(by_metric[metric].loc[key], usual, metric == bounded) for key in index] for metric, title in titles.items()}, index=index
-    )
+    records = {metric: summary.loc[index].to_dict("records") for metric, summary in by_metric.items()}
+    cells = pd.DataFrame({title: [printed(row, usual, metric == bounded) for row in records[metric]] for metric, title in titles.items()}, index=index)
     return cells, pd.concat([summary.reset_index() for summary in by_metric.values()], ignore_index=True)
 
 
