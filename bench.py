@@ -280,7 +280,10 @@ def entry() -> int:
     """Run the command line of this process; a terminal that cannot show a letter gets its code in its place."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    return main(sys.argv[1:])
+    status = main(sys.argv[1:])
+    if status > 128:
+        stops.end()
+    return status
 
 
 if __name__ == "__main__":

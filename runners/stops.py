@@ -58,3 +58,9 @@ def ignore(signals: tuple[signal.Signals, ...] = SIGNALS) -> None:
     """Ignore these signals from now on; by a handler that does nothing, since Python complains of a signal that came before SIG_IGN and is handled after it."""
     for number in signals:
         signal.signal(number, lambda number, frame: None)
+
+
+def end() -> None:
+    """Let no signal change the exit status of this process, which is at its end; the interpreter then puts back the default of every handler but SIG_IGN."""
+    for number in (*SIGNALS, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

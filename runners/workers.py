@@ -180,7 +180,7 @@ def run(job: Job, cells: list[Planned], workers: int, events: Events) -> None:
                 elif not team:
                     raise StoppedError(f"{lost} workers were lost without a cell to blame, and no other is started; {_next(cells, job.out)}")
     finally:
-        _dismiss([worker.process for worker in team.values()])
+        _dismiss(list(team.values()))
 
 
 def _start(job: Job, number: int) -> _Worker:
@@ -244,14 +244,18 @@ def _next(cells: list[Planned], out: Path) -> str:
     return f"next is cell {free[0].cell_id}, {free[0].cell.head_label} on {free[0].cell.dataset_label}" if free else "no cell is left to take"
 
 
-def _dismiss(processes: list[BaseProcess]) -> None:
-    """Tell workers that still run to stop, wait a little for their checkpoints, then kill them; a second Ctrl-C ends the wait."""
-    for process in processes:
-        process.terminate()
+def _dismiss(team: list[_Worker]) -> None:
+    """Tell workers that still run to stop, wait a little for their checkpoints, then kill them; a second Ctrl-C ends the wait.
+
+    One that is still starting has nothing to write, and hears nothing before its imports are done: it is killed at once.
+    """
+    for worker in team:
+        starting = not worker.ready and not worker.pipe.poll()
+        worker.process.kill() if starting else worker.process.terminate()
     deadline = time.monotonic() + PATIENCE
     try:
-        for process in processes:
-            process.join(max(deadline - time.monotonic(), 0))
+        for worker in team:
+            worker.process.join(max(deadline - time.monotonic(), 0))
     finally:
-        for process in processes:
-            process.kill()
+        for worker in team:
+            worker.process.kill()

@@ -105,6 +105,37 @@ def test_a_signal_of_the_cluster_writes_the_checkpoint_and_has_a_status_of_its_o
         assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
+STARTING = """
+import multiprocessing, os, pathlib, signal, time
+from runners import workers
+workers.PATIENCE = 10_000
+if multiprocessing.parent_process():
+    signal.pthread_sigmask(signal.SIG_BLOCK, workers.SIGNALS)
+    pathlib.Path(__file__).with_name(f"{os.getpid()}.started").touch()
+    time.sleep(10_000)
+"""
+
+
+def test_nobody_waits_for_a_worker_that_is_still_starting(tmp_path: Path) -> None:
+    words = [*write_grid(tmp_path, "psc", "hpn"), "--workers", "2", "--no-report"]
+    (tmp_path / "starting.py").write_text(STARTING)
+    process = launch([*words, "--plugin", str(tmp_path / "starting.py")])
+    deadline = time.monotonic() + 200
+    while len(list(tmp_path.glob("*.started"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=200)
+    assert process.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in printed
+
+
+def test_a_signal_at_the_very_end_does_not_change_the_status(tmp_path: Path) -> None:
+    """After its last message the interpreter takes a while to end, and puts the usual handlers back before it has."""
+    late = "import atexit, os, signal, sys; atexit.register(os.kill, os.getpid(), signal.SIGTERM)"
+    code = f"{late}; import bench; bench.main = lambda words: 143; sys.exit(bench.entry())"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 143
+
+
 def test_a_cell_that_kills_its_process_fails_and_the_grid_goes_on(tmp_path: Path) -> None:
     """The next start of a run with one process knows: a process of its own dies in its place. Several workers: ``test_survival.py``."""
     words = [*write_grid(tmp_path, "deadly", "psc"), "--workers", "1", "--no-report"]
