@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from core.registry import Registry
+from headbench.core.registry import Registry
 
 
 class Backbone(nn.Module):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from backbones.registry import Backbone, register
+from headbench.backbones.registry import Backbone, register
 
 
 class _Subsample(nn.Module):
@@ -48,7 +48,8 @@ class _Block(nn.Module):
 @register(
     "resnet32",
     version=1,
-    source="He et al., CVPR 2016, section 4.2, n = 5; shortcut conv3x3 as in the code of HPN and DL2PA, A as in LDAM-DRW and ETF",
+    source="He et al., CVPR 2016, section 4.2, n = 5; shortcut conv3x3 as in the code of HPN and DL2PA, A as in "
+    "LDAM-DRW and ETF",
     deviations="convolutions start at N(0, 2/(9 outputs)) as in HPN; LDAM-DRW and ETF start at N(0, 2/(9 inputs))",
 )
 class ResNet32(Backbone):
@@ -56,18 +57,31 @@ class ResNet32(Backbone):
 
     Args:
         image_shape: (channels, height, width); any size.
-        shortcut: where the width changes, ``conv3x3`` (3x3 convolution of stride 2 and batch norm) or ``A`` (subsampling and zero channels, no parameters).
+        shortcut: where the width changes, ``conv3x3`` (3x3 convolution of stride 2 and batch norm) or ``A``
+            (subsampling and zero channels, no parameters).
         width: w; 16 gives 64 features, 32 the double-width form of the long-tailed CIFAR-100 tables with 128.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], *, shortcut: Literal["conv3x3", "A"] = "conv3x3", width: PositiveInt = 16) -> None:
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        shortcut: Literal["conv3x3", "A"] = "conv3x3",
+        width: PositiveInt = 16,
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(image_shape[0], width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(image_shape[0], width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
         widths = [width] * 5 + [2 * width] * 5 + [4 * width] * 5
         blocks = []
         for inputs, outputs in zip([width, *widths[:-1]], widths, strict=True):
             grows = inputs != outputs
-            blocks.append(_Block(inputs, outputs, 2 if grows else 1, SHORTCUTS[shortcut](inputs, outputs) if grows else nn.Identity()))
+            blocks.append(
+                _Block(
+                    inputs, outputs, 2 if grows else 1, SHORTCUTS[shortcut](inputs, outputs) if grows else nn.Identity()
+                )
+            )
         self.blocks = nn.Sequential(*blocks)
         self.num_features = 4 * width
         for module in self.modules():

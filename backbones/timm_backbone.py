@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from torch import Tensor
 
-from backbones.registry import Backbone, register
-from core.errors import suggest
+from headbench.backbones.registry import Backbone, register
+from headbench.core.errors import suggest
 
 
 def _known(model: str) -> str:
@@ -19,7 +19,11 @@ def _known(model: str) -> str:
     return model
 
 
-@register("timm", version=1, source="Wightman, PyTorch Image Models; timm.create_model(model, pretrained=False, num_classes=0)")
+@register(
+    "timm",
+    version=1,
+    source="Wightman, PyTorch Image Models; timm.create_model(model, pretrained=False, num_classes=0)",
+)
 class TimmBackbone(Backbone):
     """A timm model without its classifier, pooled as the model does.
 
@@ -28,7 +32,9 @@ class TimmBackbone(Backbone):
         model: timm's name of the architecture, such as ``resnet50``, ``resnet101`` or ``swin_tiny_patch4_window7_224``.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], *, model: Annotated[str, AfterValidator(_known)] = "resnet50") -> None:
+    def __init__(
+        self, image_shape: tuple[int, int, int], *, model: Annotated[str, AfterValidator(_known)] = "resnet50"
+    ) -> None:
         import timm
 
         super().__init__()

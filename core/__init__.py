@@ -1,1 +1,1 @@
-"""What heads, backbones and data share without knowing each other: the registry, the batch types, named random streams."""
+"""What heads, backbones and data share without knowing each other: registry, batch types, named random streams."""

@@ -1,4 +1,6 @@
-"""Numpy files from elsewhere: the header is read first, so that a file neither claims nor unfolds to more than is allowed."""
+"""Numpy files from elsewhere: the header is read first, so that a file neither claims nor unfolds to more than is
+allowed.
+"""
 
 import io
 import math
@@ -11,7 +13,8 @@ from typing import IO
 
 import numpy as np
 
-# What an archive unfolds to: at most this many times its size, which scores and prototypes stay far below, or bytes that no machine minds.
+# What an archive unfolds to: at most this many times its size, which scores and prototypes stay far below, or bytes
+# that no machine minds.
 RATIO, HARMLESS = 64, 2**28
 # What numpy, zipfile and zlib raise for files that are not what their names say.
 BROKEN = (
@@ -66,7 +69,8 @@ def read_npz(source: Source, names: Iterable[str] = ()) -> dict[str, np.ndarray]
 
 
 def headers(path: Path) -> dict[str, tuple[Shape, np.dtype]]:
-    """Return shape and type that the headers of a ``.npz`` file claim, by name, or those of a ``.npy`` file under ``""``; the arrays are not read.
+    """Return shape and type that the headers of a ``.npz`` file claim, by name, or those of a ``.npy`` file under
+    ``""``; the arrays are not read.
 
     Raises:
         BadArrayError: if it is no such file.
@@ -88,7 +92,10 @@ def headers(path: Path) -> dict[str, tuple[Shape, np.dtype]]:
 
 
 def check_archive(source: Source) -> None:
-    """Raise BadArrayError if a zip archive, such as a ``.pt`` file, unfolds to far more than its size; other files are not looked at."""
+    """Raise BadArrayError if a zip archive, such as a ``.pt`` file, unfolds to far more than its size.
+
+    Other files are not looked at.
+    """
     try:
         if zipfile.is_zipfile(source):
             with zipfile.ZipFile(source) as archive:
@@ -131,7 +138,9 @@ def _read(stream: IO[bytes], most: int) -> np.ndarray:
     while count < size and (got := stream.readinto(room[count:])):  # type: ignore[attr-defined]
         count += got
     if count < size or stream.read(1):
-        raise ValueError(f"an array of shape {shape} claims {size:,} bytes, and {'fewer' if count < size else 'more'} are there")
+        raise ValueError(
+            f"an array of shape {shape} claims {size:,} bytes, and {'fewer' if count < size else 'more'} are there"
+        )
     return np.ndarray(shape, dtype, content, order="F" if by_columns else "C")
 
 

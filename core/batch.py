@@ -34,7 +34,8 @@ class Targets:
     Attributes:
         labels: (B,) int64, unmixed.
         indices: (B,) int64, position of each sample in the training part.
-        pairs: ``(labels, weight)`` pairs whose weights (0-dim tensors, one lambda per batch) sum to 1; without mixup, one pair of weight 1.
+        pairs: ``(labels, weight)`` pairs whose weights (0-dim tensors, one lambda per batch) sum to 1; without mixup,
+            one pair of weight 1.
     """
 
     labels: Tensor

@@ -1,4 +1,7 @@
-"""Text that others wrote, for each place where it is shown: nothing of it is run, hides, or is taken for markup. Names stay readable."""
+"""Text that others wrote, for each place where it is shown: nothing of it is run, hides, or is taken for markup.
+
+Names stay readable.
+"""
 
 import hashlib
 import html as standard
@@ -7,7 +10,8 @@ import unicodedata
 
 from rich.text import Text
 
-# Control characters, surrogates, line and paragraph separators, and those that turn the direction of the text around them.
+# Control characters, surrogates, line and paragraph separators, and those that turn the direction of the text around
+# them.
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 # What Markdown would take for emphasis, code, a table's bar, a formula, an entity, a tag or a link.
 _MARKDOWN = re.compile(r"[\\`*|~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|<(?=[A-Za-z/!?])|\](?=[(\[])")
@@ -37,7 +41,9 @@ _LATEX = {
     "ł": r"\l{}",
     "Ł": r"\L{}",
 }
-_ACCENTS = dict(zip("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327", "`'^~=u.\"rHvc", strict=True))
+_ACCENTS = dict(
+    zip("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327", "`'^~=u.\"rHvc", strict=True)
+)
 LONGEST_FILE_NAME = 80
 LONGEST_IN_FIGURE = 300
 
@@ -63,7 +69,10 @@ def markdown(text: object) -> str:
 
 
 def latex(text: object) -> str:
-    """Return text for LaTeX's body, cells and captions; what pdflatex has no letter for is its number there, and itself under XeLaTeX and LuaLaTeX."""
+    """Return text for LaTeX's body, cells and captions.
+
+    What pdflatex has no letter for is its number there, and itself under XeLaTeX and LuaLaTeX.
+    """
     return re.sub(r"-\{\}(?!-)", "-", "".join(map(_latex, unicodedata.normalize("NFC", plain(text)))))
 
 
@@ -77,7 +86,9 @@ def _latex(character: str) -> str:
 
 
 def csv(text: str) -> str:
-    """Return text for a cell of CSV: what a spreadsheet would run, and what begins with an apostrophe, begins with one more; numbers stay as they are."""
+    """Return text for a cell of CSV: what a spreadsheet would run, and what begins with an apostrophe, begins with one
+    more; numbers stay as they are.
+    """
     shown = plain(text)
     return f"'{shown}" if (_FORMULA.match(text) or _FORMULA.match(shown)) and not _is_number(shown) else shown
 
@@ -93,7 +104,9 @@ def figure(text: str) -> str:
 
 
 def file_name(label: str) -> str:
-    """Return a name for a file: the label where that is one, else at most 80 letters and digits of it and a hash, so that two labels never share a file."""
+    """Return a name for a file: the label where that is one, else at most 80 letters and digits of it and a hash, so
+    that two labels never share a file.
+    """
     slug = re.sub(r"[^a-z0-9._=+-]+", "-", unicodedata.normalize("NFKD", label).lower()).strip("-.")
     if len(slug) > LONGEST_FILE_NAME:
         # The end says what is shown.

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from core.errors import UserError
+from headbench.core.errors import UserError
 
 # Below the home: of data sets and computed prototypes, where nothing else is named.
 DEFAULT = "~/.cache/headbench"
@@ -23,7 +23,10 @@ def expanded(path: str | Path) -> Path:
         found = Path()
     # An empty $HOME would make it a folder of the root.
     if not found.is_absolute() or os.environ.get("HOME") == "":
-        raise UserError(f"there is no home folder for {path}; name a folder with --data (or $HEADBENCH_DATA) and in $HEADBENCH_CACHE")
+        raise UserError(
+            f"there is no home folder for {path}; name a folder with --data (or $HEADBENCH_DATA) and in "
+            f"$HEADBENCH_CACHE"
+        )
     return found
 
 

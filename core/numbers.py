@@ -1,4 +1,6 @@
-"""Numbers as a user may write them: finite, whole ones with an upper bound, and never a boolean or a text in their place."""
+"""Numbers as a user may write them: finite, whole ones with an upper bound, and never a boolean or a text in their
+place.
+"""
 
 from typing import Annotated
 

@@ -11,7 +11,8 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_json
 
-from core.errors import UserError, one_line, suggest
+from headbench.core.errors import UserError, suggest
+from headbench.core.validation import one_line
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -41,7 +42,9 @@ class Entry(Generic[T]):
             for p in parameters
             if p.kind is p.KEYWORD_ONLY
         }
-        return create_model(f"{self.name} options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+        return create_model(
+            f"{self.name} options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields
+        )
 
     def resolve(self, options: dict[str, Any], place: str) -> dict[str, Any]:
         """Check options and fill in the defaults.
@@ -57,8 +60,11 @@ class Entry(Generic[T]):
             UserError: for an unknown option or a value of the wrong type.
         """
         try:
-            # As JSON, where strict means: no text or boolean for a number, but a list for a tuple and a text for a path.
-            return self.options_model.model_validate_json(to_json(options, inf_nan_mode="constants", fallback=str), strict=True).model_dump(mode="json")
+            # As JSON, where strict means: no text or boolean for a number, but a list for a tuple and a text for a
+            # path.
+            return self.options_model.model_validate_json(
+                to_json(options, inf_nan_mode="constants", fallback=str), strict=True
+            ).model_dump(mode="json")
         except ValidationError as error:
             raise UserError(one_line(error, self.options_model, place)) from None
 

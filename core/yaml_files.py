@@ -1,7 +1,9 @@
-"""YAML as people write it, read so that nothing is dropped or misread: one document of texts, decimal numbers, booleans, lists and mappings.
+"""YAML as people write it, read so that nothing is dropped or misread: one document of texts, decimal numbers,
+booleans, lists and mappings.
 
-Source: YAML 1.1 as PyYAML reads it, but a key given twice, a key that is no text, a number that is not plainly decimal (``010``, ``0x1F``, ``1:30``),
-an infinite number and an unknown tag are errors; dates are texts, and ``1e-3`` is a number.
+Source: YAML 1.1 as PyYAML reads it, but a key given twice, a key that is no text, a number that is not plainly decimal
+(``010``, ``0x1F``, ``1:30``), an infinite number and an unknown tag are errors; dates are texts, and ``1e-3`` is a
+number.
 """
 
 import itertools
@@ -19,7 +21,7 @@ from yaml.reader import Reader
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from core.errors import UserError
+from headbench.core.errors import UserError
 
 Keys = tuple[str | int, ...]
 DEEPEST, MOST, LARGEST = 30, 100_000, 2**63 - 1
@@ -31,7 +33,8 @@ FORMS = {
     "int": r"[-+]?(0|[1-9][0-9]*)",
     "float": r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
     # What one YAML or another reads as a number that is not the one it seems to be.
-    "odd": r"[-+]?(0[0-9_]+|0[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0[oO]_*[0-7][0-7_]*|0[bB]_*[01][01_]*|[0-9][0-9_]*_[0-9_]*|[0-9][0-9_]*(:[0-9]+)+)(\.[0-9_]*)?",
+    "odd": r"[-+]?(0[0-9_]+|0[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0[oO]_*[0-7][0-7_]*|0[bB]_*[01][01_]*"
+    r"|[0-9][0-9_]*_[0-9_]*|[0-9][0-9_]*(:[0-9]+)+)(\.[0-9_]*)?",
     "merge": r"<<",
 }
 PATTERNS = {kind: re.compile(rf"(?:{form})\Z") for kind, form in FORMS.items()}
@@ -110,7 +113,9 @@ def value(text: str, place: str) -> Any:
 
 
 def line_of(contents: Any, path: Iterable[Any]) -> int | None:
-    """Return the line of the innermost part of ``path`` that came from a file, or None: what replaced it from elsewhere has none."""
+    """Return the line of the innermost part of ``path`` that came from a file, or None: what replaced it from elsewhere
+    has none.
+    """
     line = None
     for part in path:
         lines = contents.lines if isinstance(contents, Mapping | Sequence) else None
@@ -197,7 +202,11 @@ def _key(node: Node, path: Keys) -> str:
     if isinstance(node, ScalarNode) and kind in {"str", "merge"}:
         return str(node.value)
     written = node.value if isinstance(node, ScalarNode) else "?"
-    raise _refused(node, (*path, written), f"this key is read as {KINDS.get(kind, 'no text')}, but a key is a text; put it in quotes if it is meant so")
+    raise _refused(
+        node,
+        (*path, written),
+        f"this key is read as {KINDS.get(kind, 'no text')}, but a key is a text; put it in quotes if it is meant so",
+    )
 
 
 def _scalar(node: ScalarNode, path: Keys) -> Any:
@@ -208,7 +217,12 @@ def _scalar(node: ScalarNode, path: Keys) -> Any:
     if kind not in KINDS:
         raise _refused(node, path, f"unknown tag {node.tag}")
     if PATTERNS["odd"].match(text):
-        raise _refused(node, path, f"'{text}' is not read as a number, since numbers are decimal; did you mean {_decimal(text)}? A text stands in quotes")
+        raise _refused(
+            node,
+            path,
+            f"'{text}' is not read as a number, since numbers are decimal; did you mean {_decimal(text)}? A text "
+            f"stands in quotes",
+        )
     if not (PATTERNS[kind].match(text) or (kind == "float" and PATTERNS["int"].match(text))):
         raise _refused(node, path, f"'{text}' is not {KINDS[kind]}")
     if kind == "null":

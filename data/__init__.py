@@ -1,7 +1,7 @@
 """Data sets (one file each), their cache, splits and long tails, batched augmentation and the loader."""
 
-from core.registry import discover
-from data.registry import DATASETS, Dataset, FileSet, ImageSet, register
+from headbench.core.registry import discover
+from headbench.data.registry import DATASETS, Dataset, FileSet, ImageSet, register
 
 discover(__name__, list(__path__))
 

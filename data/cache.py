@@ -1,8 +1,9 @@
 """The cache of decoded images: ``DATA/.headbench/<name>/``, memory-mapped, so that all processes share its pages.
 
-A cache is a folder with one ``.npy`` file per array and ``meta.json``. It is written under another name and renamed when it is whole, so a folder of the right
-name is a whole cache. ``meta.json`` holds a checksum of itself, sizes and a stamp of what was read, and SHA-256 of the files. At every start all of these are
-checked but the SHA-256 of the images, which are large: :func:`verify` does so. A cache that is damaged, or of another format, counts as absent.
+A cache is a folder with one ``.npy`` file per array and ``meta.json``. It is written under another name and renamed
+when it is whole, so a folder of the right name is a whole cache. ``meta.json`` holds a checksum of itself, sizes and a
+stamp of what was read, and SHA-256 of the files. At every start all of these are checked but the SHA-256 of the images,
+which are large: :func:`verify` does so. A cache that is damaged, or of another format, counts as absent.
 """
 
 import hashlib
@@ -21,12 +22,12 @@ import torch
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
-from core.arrays import BROKEN
-from core.errors import UserError, note
-from core.registry import Entry
-from data.longtail import DRAWS
-from data.registry import Dataset, ImageSet
-from data.walking import stamps_below
+from headbench.core.arrays import BROKEN
+from headbench.core.errors import UserError, note
+from headbench.core.registry import Entry
+from headbench.data.formats.walking import stamps_below
+from headbench.data.longtail import DRAWS
+from headbench.data.registry import Dataset, ImageSet
 
 FORMAT = 3
 FOLDER = ".headbench"
@@ -58,15 +59,23 @@ class _Meta(BaseModel):
     @model_validator(mode="after")
     def _fits(self) -> "_Meta":
         expected = {f"{part}_{kind}.npy" for part in self.counts for kind in ("images", "labels")}
-        if self.draw not in DRAWS or set(self.arrays) != expected or not {"train", "test"} <= set(self.counts) or len(self.mean) != len(self.std):
+        if (
+            self.draw not in DRAWS
+            or set(self.arrays) != expected
+            or not {"train", "test"} <= set(self.counts)
+            or len(self.mean) != len(self.std)
+        ):
             raise ValueError("parts, arrays and draw do not fit")
         return self
 
 
 def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
-    """Return a data set from its cache; where there is none, or what is behind it has changed, read it and write the cache.
+    """Return a data set from its cache.
 
-    Data sets of image files, or without files of their own, are not cached. Where the cache cannot be written, a note says so and the images are used as read.
+    Where there is none, or what is behind it has changed, read it and write the cache.
+
+    Data sets of image files, or without files of their own, are not cached. Where the cache cannot be written, a note
+    says so and the images are used as read.
 
     Raises:
         UserError: if the data set is missing or damaged.
@@ -84,15 +93,22 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
             folder.parent.mkdir(exist_ok=True)
             _write(folder, dataset, entry.version, root)
         except OSError as error:
-            note(f"cannot write the image cache {folder} ({error.strerror or error}); the images are decoded at every start")
+            note(
+                f"cannot write the image cache {folder} ({error.strerror or error}); the images are decoded at every "
+                f"start"
+            )
             return dataset
         return _open(folder, entry.version, root) or dataset
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep other processes of this machine from downloading or caching the same data at the same time, where the machine lets us."""
-    lock = FileLock(Path(tempfile.gettempdir()) / f"headbench-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.lock")
+    """Keep other processes of this machine from downloading or caching the same data at the same time, where the
+    machine lets us.
+    """
+    lock = FileLock(
+        Path(tempfile.gettempdir()) / f"headbench-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.lock"
+    )
     try:
         lock.acquire()
     except OSError:
@@ -143,11 +159,16 @@ def _checksum(contents: dict[str, Any]) -> str:
 
 
 def _open(folder: Path, version: int, root: Path) -> Dataset | None:
-    """Return the cached data set, or None where the cache is absent, damaged, of another version, or of files that have changed since."""
+    """Return the cached data set, or None where the cache is absent, damaged, of another version, or of files that have
+    changed since.
+    """
     meta = read_meta(folder)
     if meta is None or meta["version"] != version:
         return None
-    if any(not (folder / name).is_file() or (folder / name).stat().st_size != facts["bytes"] for name, facts in meta["arrays"].items()):
+    if any(
+        not (folder / name).is_file() or (folder / name).stat().st_size != facts["bytes"]
+        for name, facts in meta["arrays"].items()
+    ):
         return None
     # A source that is gone altogether was put away after it was cached.
     if any((root / source).exists() and _stamp(root / source) != stamp for source, stamp in meta["read_from"].items()):
@@ -188,13 +209,22 @@ def _part(folder: Path, name: str, meta: dict[str, Any]) -> ImageSet:
     # Copy-on-write mapping: pages are shared by all processes, and torch may have a tensor that it could write to.
     images = np.load(folder / f"{name}_images.npy", mmap_mode="c")
     count, channels = meta["counts"][name], len(meta["mean"])
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[:2] != (count, channels) or labels.dtype != np.int64 or labels.shape != (count,):
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[:2] != (count, channels)
+        or labels.dtype != np.int64
+        or labels.shape != (count,)
+    ):
         raise ValueError(name)
     return ImageSet(torch.from_numpy(images), torch.from_numpy(labels))
 
 
 def _write(folder: Path, dataset: Dataset, version: int, root: Path) -> None:
-    """Write a cache under a temporary name and rename it; leftovers of writers that were killed go. The caller holds the lock."""
+    """Write a cache under a temporary name and rename it; leftovers of writers that were killed go.
+
+    The caller holds the lock.
+    """
     for leftover in folder.parent.glob(f".{folder.name}.*"):
         shutil.rmtree(leftover, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -224,7 +254,9 @@ def _write(folder: Path, dataset: Dataset, version: int, root: Path) -> None:
             "read_from": {_place(source, root): _stamp(source) for source in dataset.read_from},
         }
         written = json.loads(json.dumps(meta))
-        (unfinished / "meta.json").write_text(json.dumps(written | {"checksum": _checksum(written)}, indent=1), encoding="utf-8")
+        (unfinished / "meta.json").write_text(
+            json.dumps(written | {"checksum": _checksum(written)}, indent=1), encoding="utf-8"
+        )
         unfinished.chmod(0o755)
         if folder.exists():
             folder.rename(Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.")) / "old")
@@ -242,7 +274,9 @@ def _place(source: Path, root: Path) -> str:
 
 
 def _stamp(source: Path) -> str:
-    """Return SHA-256 over name, size and modification time of a file, or of every file below a folder, 16 hexadecimal digits."""
+    """Return SHA-256 over name, size and modification time of a file, or of every file below a folder, 16 hexadecimal
+    digits.
+    """
     facts = source.stat()
     stamps = list(stamps_below(source)) if source.is_dir() else []
     own = f". {facts.st_size} {facts.st_mtime_ns}\n".encode()

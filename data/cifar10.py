@@ -3,13 +3,17 @@
 from pathlib import Path
 from typing import Any
 
-from data.parquet_files import read_pair
-from data.registry import Dataset, register
-from data.shards import part_files
-from data.torchvision_sets import fetch, image_set
+from headbench.data.formats.parquet_files import read_pair
+from headbench.data.formats.shards import part_files
+from headbench.data.formats.torchvision_sets import fetch, image_set
+from headbench.data.registry import Dataset, register
 
 
-@register("cifar10", version=1, source="Krizhevsky, 2009; torchvision's download and MD5 check, or parquet files in the Hugging Face layout")
+@register(
+    "cifar10",
+    version=1,
+    source="Krizhevsky, 2009; torchvision's download and MD5 check, or parquet files in the Hugging Face layout",
+)
 def cifar10(root: Path) -> Dataset:
     """Load CIFAR-10 from ``root/cifar10/{train,test}*.parquet``, or as published, or download it.
 
@@ -22,5 +26,7 @@ def cifar10(root: Path) -> Dataset:
     if part_files(folder, "train"):
         first, second, names = read_pair(folder, "train", "test", side=32)
         return Dataset(first, second, names, read_from=(folder,), **facts)
-    (train, test), source = fetch(CIFAR10, root, lambda load: [load(train=train) for train in (True, False)], folders=("", "cifar10"))
+    (train, test), source = fetch(
+        CIFAR10, root, lambda load: [load(train=train) for train in (True, False)], folders=("", "cifar10")
+    )
     return Dataset(image_set(train), image_set(test), tuple(train.classes), read_from=source, **facts)

@@ -6,14 +6,18 @@ from typing import Any, Literal
 
 import torch
 
-from data.parquet_files import read_pair
-from data.registry import Dataset, ImageSet, register
-from data.torchvision_sets import Load, fetch, image_set
+from headbench.data.formats.parquet_files import read_pair
+from headbench.data.formats.torchvision_sets import Load, fetch, image_set
+from headbench.data.registry import Dataset, ImageSet, register
 
 STATISTICS: Any = {"mean": (0.5071, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2762)}
 
 
-@register("cifar100", version=1, source="Krizhevsky, 2009; torchvision's download and MD5 check, or parquet files in the Hugging Face layout")
+@register(
+    "cifar100",
+    version=1,
+    source="Krizhevsky, 2009; torchvision's download and MD5 check, or parquet files in the Hugging Face layout",
+)
 def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Dataset:
     """Load CIFAR-100 from ``root/cifar100/{train,test}*.parquet``, or as published, or download it.
 

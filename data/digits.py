@@ -1,4 +1,7 @@
-"""digits: 1,797 real handwritten digits of 8x8 grey levels, bundled with scikit-learn; and three of the ten classes for a picture in the plane."""
+"""digits: 1,797 real handwritten digits of 8x8 grey levels, bundled with scikit-learn.
+
+And three of the ten classes for a picture in the plane.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +11,21 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from data.registry import Dataset, ImageSet, Samples, register
+from headbench.data.registry import Dataset, ImageSet, Samples, register
 
 TEST_SIZE = 360
 
 
-@register("digits", version=1, source="scikit-learn's load_digits, from UCI's optical recognition of handwritten digits; 8x8 grey, 10 classes, bundled")
+@register(
+    "digits",
+    version=1,
+    source="scikit-learn's load_digits, from UCI's optical recognition of handwritten digits; 8x8 grey, 10 classes, "
+    "bundled",
+)
 def digits(root: Path) -> Dataset:
-    """Load the digits; they need no folder. The test part is a fixed stratified 360 of the 1,797 images, since the source has no split.
+    """Load the digits; they need no folder.
+
+    The test part is a fixed stratified 360 of the 1,797 images, since the source has no split.
 
     The 17 grey levels 0...16 become 0...255.
     """

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from data.image_files import statistics
-from data.registry import Dataset, ImageSet, register
-from data.torchvision_sets import fetch
+from headbench.data.formats.image_files import statistics
+from headbench.data.formats.torchvision_sets import fetch
+from headbench.data.registry import Dataset, ImageSet, register
 
 # Debian's package dataset-fashion-mnist.
 PACKAGED = Path("/usr/share/datasets/fashion-mnist")
@@ -17,9 +17,15 @@ UNPACKED_MD5 = {
 }
 
 
-@register("fashion-mnist", version=1, source="Xiao et al., 2017; torchvision's download and MD5 check, or Debian's package dataset-fashion-mnist")
+@register(
+    "fashion-mnist",
+    version=1,
+    source="Xiao et al., 2017; torchvision's download and MD5 check, or Debian's package dataset-fashion-mnist",
+)
 def fashion_mnist(root: Path) -> Dataset:
-    """Load Fashion-MNIST from ``root/FashionMNIST/raw``, or its ``.gz`` files there, in ``root``, ``root/fashion-mnist`` or Debian's folder, or download it."""
+    """Load Fashion-MNIST from ``root/FashionMNIST/raw``, or its ``.gz`` files there, in ``root``,
+    ``root/fashion-mnist`` or Debian's folder, or download it.
+    """
     from torchvision.datasets import FashionMNIST
 
     (train, test), source = fetch(

@@ -4,22 +4,27 @@ from pathlib import Path
 
 from pydantic import PositiveInt
 
-from core.errors import UserError
-from data.image_files import class_folders, file_set, image_set, labelled_files, statistics
-from data.imagenet import MEAN, STD
-from data.registry import Dataset, ImageSet, Samples, register
-from data.walking import points_nowhere, printable
+from headbench.core.errors import UserError
+from headbench.data.formats.image_files import class_folders, file_set, image_set, labelled_files, statistics
+from headbench.data.formats.walking import points_nowhere, printable
+from headbench.data.imagenet import MEAN, STD
+from headbench.data.registry import Dataset, ImageSet, Samples, register
 
 
 @register("folder", version=1, source="your own images; {name: folder, path: FOLDER} in a grid")
-def folder(root: Path, *, path: str = "folder", size: PositiveInt | None = None, stream: bool = False, exif: bool = True) -> Dataset:
-    """Load ``root/path/{train,val,test}/<class>/*``. Without ``test`` the images in ``val`` are the test part; with both, ``val`` validates.
+def folder(
+    root: Path, *, path: str = "folder", size: PositiveInt | None = None, stream: bool = False, exif: bool = True
+) -> Dataset:
+    """Load ``root/path/{train,val,test}/<class>/*``.
+
+    Without ``test`` the images in ``val`` are the test part; with both, ``val`` validates.
 
     Args:
         root: the data folder.
         path: of the tree, below the data folder.
         size: bring all images to size x size pixels; without it they must all have the same size.
-        stream: read the images batch by batch, cropped to ``size`` (default 224) by the recipe's augmentation, instead of keeping them all in memory.
+        stream: read the images batch by batch, cropped to ``size`` (default 224) by the recipe's augmentation, instead
+            of keeping them all in memory.
         exif: bring images upright as their EXIF orientation says, as viewers show them.
     """
     tree = root / path
@@ -33,7 +38,11 @@ def folder(root: Path, *, path: str = "folder", size: PositiveInt | None = None,
 
     def part(name: str) -> Samples:
         paths, labels = labelled_files(tree / name, names)
-        return file_set(tree / name, paths, labels, size or 224, exif=exif) if stream else image_set(tree / name, paths, labels, size=size, exif=exif)
+        return (
+            file_set(tree / name, paths, labels, size or 224, exif=exif)
+            if stream
+            else image_set(tree / name, paths, labels, size=size, exif=exif)
+        )
 
     train, test = part("train"), part(held[-1])
     val = part("val") if held == ["val", "test"] else None

@@ -2,14 +2,19 @@
 
 from pathlib import Path
 
-from data.image_files import class_folders, file_set, labelled_files
-from data.registry import Dataset, register
-from data.walking import printable
+from headbench.data.formats.image_files import class_folders, file_set, labelled_files
+from headbench.data.formats.walking import printable
+from headbench.data.registry import Dataset, register
 
 MEAN, STD, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
 
 
-@register("imagenet", version=1, source="Russakovsky et al., 2015; the user's own folder tree; the validation set is the test part, as in every paper")
+@register(
+    "imagenet",
+    version=1,
+    source="Russakovsky et al., 2015; the user's own folder tree; the validation set is the test part, as in every "
+    "paper",
+)
 def imagenet(root: Path) -> Dataset:
     """Find ``root/imagenet/{train,val}/<WordNet id>/*.JPEG``; images are read batch by batch and never all kept."""
     folder = root / "imagenet"

@@ -1,19 +1,27 @@
-"""ImageNet-LT: list files over ImageNet's images, streamed; 20 validation images a class, and ILSVRC's validation set as test."""
+"""ImageNet-LT: list files over ImageNet's images, streamed.
+
+20 validation images a class, and ILSVRC's validation set as test.
+"""
 
 from pathlib import Path
 
-from data.image_files import file_set, listed_files
-from data.imagenet import MEAN, SIZE, STD
-from data.registry import Dataset, FileSet, register
+from headbench.data.formats.image_files import file_set, listed_files
+from headbench.data.imagenet import MEAN, SIZE, STD
+from headbench.data.registry import Dataset, FileSet, register
 
 CLASSES = 1000
 
 
-@register("imagenet-lt", version=1, source="Liu et al., CVPR 2019 (OLTR); the user's own list files and ImageNet tree; its own validation set")
+@register(
+    "imagenet-lt",
+    version=1,
+    source="Liu et al., CVPR 2019 (OLTR); the user's own list files and ImageNet tree; its own validation set",
+)
 def imagenet_lt(root: Path) -> Dataset:
     """Find ``root/imagenet-lt/ImageNet_LT_{train,val,test}.txt``, whose paths are relative to ``root/imagenet``.
 
-    ILSVRC's validation images may lie in ``val/`` or in class folders below it. Classes are named by WordNet id. Index ranges count classes by descending size.
+    ILSVRC's validation images may lie in ``val/`` or in class folders below it. Classes are named by WordNet id. Index
+    ranges count classes by descending size.
     """
 
     def listed(part: str, classes: int) -> tuple[list[str], list[int]]:

@@ -4,15 +4,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from core.errors import UserError
-from data.image_files import file_set
-from data.registry import Dataset, FileSet, register
-from data.walking import read_lines
+from headbench.core.errors import UserError
+from headbench.data.formats.image_files import file_set
+from headbench.data.formats.walking import read_lines
+from headbench.data.registry import Dataset, FileSet, register
 
 MEAN, STD, SIZE = (0.466, 0.471, 0.380), (0.195, 0.194, 0.192), 224
 
 
-@register("inaturalist2018", version=1, source="Van Horn et al., CVPR 2018; the competition's JSON files and images; its validation set is the test part")
+@register(
+    "inaturalist2018",
+    version=1,
+    source="Van Horn et al., CVPR 2018; the competition's JSON files and images; its validation set is the test part",
+)
 def inaturalist2018(root: Path) -> Dataset:
     """Find ``root/inaturalist2018/{train,val}2018.json``, and the images that they name below the same folder.
 
@@ -56,7 +60,11 @@ def _read(file: Path) -> _Contents:
         return _Contents.model_validate_json("\n".join(read_lines(file)))
     except ValidationError as error:
         problem = error.errors()[0]
-        kind = "not JSON" if problem["type"] == "json_invalid" else f"not as published, at {'.'.join(map(str, problem['loc']))}"
+        kind = (
+            "not JSON"
+            if problem["type"] == "json_invalid"
+            else f"not as published, at {'.'.join(map(str, problem['loc']))}"
+        )
         raise UserError(f"{file}: {kind} ({problem['msg'][:120]})") from None
 
 

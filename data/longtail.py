@@ -36,9 +36,11 @@ def draw(labels: Tensor, nominal: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     Args:
         labels: (N,) of one source.
         nominal: (C,) wanted images of each class.
-        seed: ``imbalance_seed`` of numpy's legacy generator; 0 everywhere in the field, so that all papers train on the same subset.
+        seed: ``imbalance_seed`` of numpy's legacy generator; 0 everywhere in the field, so that all papers train on the
+            same subset.
 
-    Source: the subset of LDAM-DRW's code: per class in ascending order, the ascending positions are shuffled and the first n_c taken.
+    Source: the subset of LDAM-DRW's code: per class in ascending order, the ascending positions are shuffled and the
+    first n_c taken.
     """
     random = np.random.RandomState(seed)
     drawn = []
@@ -53,7 +55,8 @@ def draw(labels: Tensor, nominal: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 def misaligned_draw(labels: Tensor, nominal: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Draw like :func:`draw`, but label the images as the published SVHN-LT loaders do: wrongly.
 
-    They append the *wanted* number of labels of each class beside the images that are there; where a class has too few, every later label is shifted.
+    They append the *wanted* number of labels of each class beside the images that are there; where a class has too few,
+    every later label is shifted.
 
     Source: the long-tailed SVHN of the released code of Yang et al., NeurIPS 2022, and Saadabadi et al., CVPR 2024.
     """

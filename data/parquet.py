@@ -4,11 +4,11 @@ from pathlib import Path
 
 from pydantic import PositiveInt
 
-from core.errors import UserError
-from data.image_files import statistics
-from data.parquet_files import check_names, read_images
-from data.registry import Dataset, register
-from data.shards import part_files
+from headbench.core.errors import UserError
+from headbench.data.formats.image_files import statistics
+from headbench.data.formats.parquet_files import check_names, read_images
+from headbench.data.formats.shards import part_files
+from headbench.data.registry import Dataset, register
 
 
 @register("parquet", version=1, source="your own files; {name: parquet, path: FOLDER} in a grid")

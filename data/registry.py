@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from core.errors import UserError
-from core.registry import Registry
-from data.longtail import Draw, draw
+from headbench.core.errors import UserError
+from headbench.core.registry import Registry
+from headbench.data.longtail import Draw, draw
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images that fit into memory: ``images`` (N, channels, H, W) uint8 and ``labels`` (N,) int64, on the CPU."""
+    """Labelled images that fit into memory: uint8 ``images`` (N, channels, H, W), int64 ``labels`` (N,), on the CPU."""
 
     images: Tensor
     labels: Tensor
@@ -63,9 +63,11 @@ class Dataset:
         std: per channel, of pixels in [0, 1].
         val: the official validation images, where there are some.
         read_from: the files or folders that were read; as long as nothing in them has changed, a cache of them is good.
-        sources: lengths of the parts that ``train`` is put together from; a long tail is drawn from each of them separately.
+        sources: lengths of the parts that ``train`` is put together from; a long tail is drawn from each of them
+            separately.
         draw: how a long tail is drawn from one source.
-        ranges: first class of the medium and of the few group in the convention of index ranges, where the papers define one.
+        ranges: first class of the medium and of the few group in the convention of index ranges, where the papers
+            define one.
     """
 
     train: Samples
@@ -83,15 +85,23 @@ class Dataset:
         """Check the parts against each other.
 
         Raises:
-            UserError: if a part has not one label per image, a label that is no class, or images of another size than the training part's.
+            UserError: if a part has not one label per image, a label that is no class, or images of another size than
+                the training part's.
         """
         for name, part in self.parts().items():
             count = len(part.images) if isinstance(part, ImageSet) else len(part.paths)
             if count != len(part.labels):
                 raise UserError(f"the {name} part has {count} images, but {len(part.labels)} labels")
             if len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < len(self.class_names):
-                raise UserError(f"the {name} part has labels from {part.labels.min()} to {part.labels.max()}, but there are {len(self.class_names)} classes")
-            if isinstance(part, ImageSet) and isinstance(self.train, ImageSet) and part.images.shape[1:] != self.train.images.shape[1:]:
+                raise UserError(
+                    f"the {name} part has labels from {part.labels.min()} to {part.labels.max()}, but there are "
+                    f"{len(self.class_names)} classes"
+                )
+            if (
+                isinstance(part, ImageSet)
+                and isinstance(self.train, ImageSet)
+                and part.images.shape[1:] != self.train.images.shape[1:]
+            ):
                 sizes = ["x".join(map(str, images.shape[1:])) for images in (part.images, self.train.images)]
                 raise UserError(f"the images of the {name} part are {sizes[0]}, those of the training part {sizes[1]}")
 
@@ -102,14 +112,21 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all parts, 16 hexadecimal digits: over images and labels; for files over names, sizes and labels, and whether EXIF turns them."""
+        """SHA-256 over all parts, 16 hexadecimal digits: over images and labels.
+
+        For files over names, sizes and labels, and whether EXIF turns them.
+        """
         digest = hashlib.sha256()
         for part in self.parts().values():
             if isinstance(part, ImageSet):
                 digest.update(repr(tuple(part.images.shape)).encode())
                 digest.update(np.ascontiguousarray(part.images.numpy()).data)
             else:
-                digest.update(b"\n".join(os.fsencode(path) + f" {(part.root / path).stat().st_size}".encode() for path in part.paths))
+                digest.update(
+                    b"\n".join(
+                        os.fsencode(path) + f" {(part.root / path).stat().st_size}".encode() for path in part.paths
+                    )
+                )
                 digest.update(b"upright by EXIF" if part.exif else b"")
             digest.update(repr(tuple(part.labels.shape)).encode())
             digest.update(np.ascontiguousarray(part.labels.numpy()).data)

@@ -7,9 +7,9 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from core.errors import UserError
-from data.longtail import draw, profile
-from data.registry import Dataset, Samples
+from headbench.core.errors import UserError
+from headbench.data.longtail import draw, profile
+from headbench.data.registry import Dataset, Samples
 
 # Classes that a message names.
 FEW = 5
@@ -56,15 +56,18 @@ class Partition:
 def partition(dataset: Dataset, protocol: Protocol) -> Partition:
     """Hold out a validation part and draw the long tail from what is left.
 
-    Without imbalance the hold-out is stratified; with it, every class gives the same number of images. Where the data set has a validation set of its own, that
-    one is used instead. A ``val_fraction`` of 0 means no validation at all.
+    Without imbalance the hold-out is stratified; with it, every class gives the same number of images. Where the data
+    set has a validation set of its own, that one is used instead. A ``val_fraction`` of 0 means no validation at all.
 
     Raises:
         UserError: if a class is too small for the split, or the long tail leaves a class without images.
     """
     labels, num_classes = dataset.train.labels, len(dataset.class_names)
     if protocol.imbalance_factor == 1 and dataset.draw is not draw:
-        raise UserError("imbalance_factor: 1 means the whole set, but this data set replicates a long-tailed protocol; give one above 1")
+        raise UserError(
+            "imbalance_factor: 1 means the whole set, but this data set replicates a long-tailed protocol; give one "
+            "above 1"
+        )
     official = dataset.val if protocol.val_fraction else None
     fraction = protocol.val_fraction if official is None else 0.0
     if protocol.imbalance_factor == 1:
@@ -84,7 +87,10 @@ def partition(dataset: Dataset, protocol: Protocol) -> Partition:
         start += length
     empty = [dataset.class_names[c] for c in torch.nonzero(nominal == 0)[:, 0]]
     if empty:
-        raise UserError(f"imbalance_factor: {protocol.imbalance_factor:g} leaves {len(empty)} of {num_classes} classes without images, first '{empty[0]}'")
+        raise UserError(
+            f"imbalance_factor: {protocol.imbalance_factor:g} leaves {len(empty)} of {num_classes} classes without "
+            f"images, first '{empty[0]}'"
+        )
     return Partition(torch.cat(positions), torch.cat(given), val, official, nominal)
 
 
@@ -105,12 +111,16 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     if fraction == 0:
         return everything, everything[:0]
     try:
-        train, val = train_test_split(everything.numpy(), test_size=fraction, stratify=labels.numpy(), random_state=seed)
+        train, val = train_test_split(
+            everything.numpy(), test_size=fraction, stratify=labels.numpy(), random_state=seed
+        )
     except ValueError as error:
         single = torch.nonzero(torch.bincount(labels) == 1)[:, 0].tolist()
         few = ", ".join(map(str, single[:FEW])) + (", ..." if len(single) > FEW else "")
         reason = f"{len(single)} classes have one image, by number: {few}" if single else str(error)[:200]
-        raise UserError(f"val_fraction: {fraction} of {len(labels)} images cannot be split by class ({reason})") from None
+        raise UserError(
+            f"val_fraction: {fraction} of {len(labels)} images cannot be split by class ({reason})"
+        ) from None
     return torch.from_numpy(train).sort().values, torch.from_numpy(val).sort().values
 
 
@@ -123,7 +133,10 @@ def balanced_split(labels: Tensor, fraction: float, seed: int, num_classes: int)
     each = int(fraction * len(labels) / num_classes)
     smallest = int(torch.bincount(labels, minlength=num_classes).min())
     if fraction and not 0 < each < smallest:
-        raise UserError(f"val_fraction: {fraction} of {len(labels)} images is {each} of each class, and the smallest class has {smallest}")
+        raise UserError(
+            f"val_fraction: {fraction} of {len(labels)} images is {each} of each class, and the smallest class has "
+            f"{smallest}"
+        )
     random = np.random.default_rng(seed)
     chosen = [random.choice(np.flatnonzero(labels.numpy() == c), each, replace=False) for c in range(num_classes)]
     return torch.from_numpy(np.concatenate(chosen)).sort().values

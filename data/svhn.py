@@ -1,4 +1,7 @@
-"""SVHN: 73,257 + 531,131 (extra) + 26,032 images of house-number digits, 32x32, in 10 classes; and the replica of the faulty SVHN-LT."""
+"""SVHN: 73,257 + 531,131 (extra) + 26,032 images of house-number digits, 32x32, in 10 classes.
+
+And the replica of the faulty SVHN-LT.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -6,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.image_files import statistics
-from data.longtail import draw, misaligned_draw
-from data.registry import Dataset, ImageSet, register
-from data.torchvision_sets import fetch
+from headbench.data.formats.image_files import statistics
+from headbench.data.formats.torchvision_sets import fetch
+from headbench.data.longtail import draw, misaligned_draw
+from headbench.data.registry import Dataset, ImageSet, register
 
 SPLITS = ("train", "extra", "test")
 
@@ -18,7 +21,9 @@ def _read(root: Path, **facts: Any) -> Dataset:
     from torchvision.datasets import SVHN
 
     parts, source = fetch(SVHN, root, lambda load: [load(split=split) for split in SPLITS], folders=("svhn", ""))
-    train, extra, test = (ImageSet(torch.from_numpy(part.data), torch.from_numpy(part.labels.astype(np.int64))) for part in parts)
+    train, extra, test = (
+        ImageSet(torch.from_numpy(part.data), torch.from_numpy(part.labels.astype(np.int64))) for part in parts
+    )
     images, labels = torch.cat([train.images, extra.images]), torch.cat([train.labels, extra.labels])
     mean, std = statistics(images)
     return Dataset(
@@ -34,17 +39,27 @@ def _read(root: Path, **facts: Any) -> Dataset:
     )
 
 
-@register("svhn", version=1, source="Netzer et al., 2011; torchvision's download and MD5 check; train and extra together, as the long-tailed papers use it")
+@register(
+    "svhn",
+    version=1,
+    source="Netzer et al., 2011; torchvision's download and MD5 check; train and extra together, as the long-tailed "
+    "papers use it",
+)
 def svhn(root: Path) -> Dataset:
-    """Load SVHN from ``root/svhn/{train,extra,test}_32x32.mat``, or these in ``root``, or download it. A tail never asks for more images than a digit has."""
+    """Load SVHN from ``root/svhn/{train,extra,test}_32x32.mat``, or these in ``root``, or download it.
+
+    A tail never asks for more images than a digit has.
+    """
     return _read(root, draw=draw)
 
 
 @register(
     "svhn-lt-refbug",
     version=1,
-    source="SVHN with the label error of the released long-tailed loaders of Yang et al., NeurIPS 2022, and Saadabadi et al., CVPR 2024",
-    deviations="about a third of the training labels are wrong, as in the published SVHN-LT numbers; only to replicate those",
+    source="SVHN with the label error of the released long-tailed loaders of Yang et al., NeurIPS 2022, and Saadabadi "
+    "et al., CVPR 2024",
+    deviations="about a third of the training labels are wrong, as in the published SVHN-LT numbers; only to "
+    "replicate those",
 )
 def svhn_lt_refbug(root: Path) -> Dataset:
     """Load SVHN for the corrupted published protocol; only with an imbalance factor above 1."""

@@ -5,12 +5,12 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from core.errors import UserError
-from data.image_files import image_set
-from data.parquet_files import read_pair
-from data.registry import Dataset, ImageSet, register
-from data.torchvision_sets import md5
-from data.walking import files_below, read_lines
+from headbench.core.errors import UserError
+from headbench.data.formats.image_files import image_set
+from headbench.data.formats.parquet_files import read_pair
+from headbench.data.formats.torchvision_sets import md5
+from headbench.data.formats.walking import files_below, read_lines
+from headbench.data.registry import Dataset, ImageSet, register
 
 URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
 ARCHIVE = "tiny-imagenet-200.zip"
@@ -20,10 +20,12 @@ MEAN, STD, SIDE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 64
 @register(
     "tiny-imagenet",
     version=1,
-    source="Stanford CS231n's Tiny-ImageNet-200, downloaded with its MD5, or parquet files in the Hugging Face layout; its validation set is the test part",
+    source="Stanford CS231n's Tiny-ImageNet-200, downloaded with its MD5, or parquet files in the Hugging Face "
+    "layout; its validation set is the test part",
 )
 def tiny_imagenet(root: Path) -> Dataset:
-    """Load ``root/tiny-imagenet/{train,valid}*.parquet``, or the folder ``root/tiny-imagenet-200``, or its archive in either, or download that.
+    """Load ``root/tiny-imagenet/{train,valid}*.parquet``, or the folder ``root/tiny-imagenet-200``, or its archive in
+    either, or download that.
 
     Its classes are named by WordNet id; mean and deviation per channel are those of ImageNet.
     """
@@ -59,7 +61,10 @@ def _download(root: Path, folder: Path) -> None:
             (Path(scratch) / folder.name).rename(folder)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"tiny-imagenet: {folder} is not there and could not be downloaded ({reason}); name the folder that holds it with --data") from None
+        raise UserError(
+            f"tiny-imagenet: {folder} is not there and could not be downloaded ({reason}); name the folder that holds "
+            f"it with --data"
+        ) from None
 
 
 def _published(folder: Path) -> Dataset:

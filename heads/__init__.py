@@ -1,8 +1,8 @@
 """Classifier heads: from features (B, d) to class scores (B, C), each with its loss, one file a method."""
 
-from core.registry import discover
-from heads.base import Context, Head, Stage
-from heads.registry import HEADS, register
+from headbench.core.registry import discover
+from headbench.heads.base import Context, Head, Stage
+from headbench.heads.registry import HEADS, register
 
 discover(__name__, list(__path__))
 

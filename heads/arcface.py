@@ -7,9 +7,9 @@ import torch
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
-from core.batch import DataInfo
-from heads.cosine import CosineHead
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.heads.families.cosine_softmax import CosineHead
+from headbench.heads.registry import register
 
 Angle = Annotated[float, Field(ge=0, lt=math.pi / 2)]
 
@@ -20,7 +20,8 @@ def penalised(own: Tensor, margin: float, easy: bool) -> Tensor:
     Args:
         own: cos(theta), any shape.
         margin: m in radians.
-        easy: no margin where theta is above a right angle; else cos(theta) - 1 - cos(pi - m) where theta is above pi - m, which joins without a step.
+        easy: no margin where theta is above a right angle; else cos(theta) - 1 - cos(pi - m) where theta is above pi -
+            m, which joins without a step.
     """
     turn = math.cos(math.pi - margin)
     # At theta = 0 the root has no gradient; the clamp gives it none.
@@ -34,27 +35,32 @@ def penalised(own: Tensor, margin: float, easy: bool) -> Tensor:
     version=2,
     paper="Deng et al., CVPR 2019",
     source=(
-        "additive angular margin loss (equation 3) with the paper's m = 0.5; the gradient is that of the authors' present code (insightface), which adds m to "
+        "additive angular margin loss (equation 3) with the paper's m = 0.5; the gradient is that of the authors' "
+        "present code (insightface), which adds m to "
         "the angle without differentiating it; 'exact' is that of the equation and of earlier versions of the code"
     ),
     deviations=(
-        "s = 30 instead of the 64 of face recognition; past pi - m the cosine goes on as cos(theta) - 1 - cos(pi - m), continuous and falling, where the "
-        "authors' code has cos(theta) - m sin(m), with a step, or cos(theta + m), which rises again; easy_margin is in earlier versions of their code, "
+        "s = 30 instead of the 64 of face recognition; past pi - m the cosine goes on as cos(theta) - 1 - cos(pi - "
+        "m), continuous and falling, where the "
+        "authors' code has cos(theta) - m sin(m), with a step, or cos(theta + m), which rises again; easy_margin is "
+        "in earlier versions of their code, "
         "switched off"
     ),
 )
 class ArcFaceHead(CosineHead):
     """Softmax of s cos(h, w_c); the loss adds m to the angle between a feature and its own class.
 
-    With the exact gradient the own class pulls sin(theta + m) / sin(theta) as hard as without m while the others push as before, so that a training from
-    scratch drifts to theta = pi - m; with the released one both keep their strength. See ``docs/heads-cifar100.md``.
+    With the exact gradient the own class pulls sin(theta + m) / sin(theta) as hard as without m while the others push
+    as before, so that a training from scratch drifts to theta = pi - m; with the released one both keep their strength.
+    See ``docs/heads-cifar100.md``.
 
     Args:
         info: facts of the data.
         feature_dim: d.
         scale: s, on all cosines.
         margin: m, on the angle, in radians.
-        gradient: ``released``, the derivative of the own score by its cosine is s, or ``exact``, it is that of s cos(theta + m).
+        gradient: ``released``, the derivative of the own score by its cosine is s, or ``exact``, it is that of s
+            cos(theta + m).
         easy_margin: add m to angles below 90 degrees only.
         loss_scale: factor on the mean cross-entropy.
     """

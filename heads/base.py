@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
-from core.batch import DataInfo, Targets
+from headbench.core.batch import DataInfo, Targets
 
 
 class RecipeView(Protocol):
@@ -28,7 +28,8 @@ class Stage:
         name: shown in the history.
         epochs: length of the stage.
         overrides: recipe fields that differ in this stage (``{"lr": 0.01}``).
-        sampler: ``instance`` visits every image once an epoch; ``class_balanced`` draws as many images, class first, with replacement.
+        sampler: ``instance`` visits every image once an epoch; ``class_balanced`` draws as many images, class first,
+            with replacement.
         trainable: parts of the classifier that learn; the others are frozen and in eval mode.
         views: named views per sample, or None for the head's own.
     """
@@ -54,7 +55,8 @@ class Context:
         epoch: epoch within the stage, from 0.
         epochs: length of the stage.
         step: optimiser step within the stage, from 0.
-        collect: ``collect(split, view)`` makes one eval-mode pass over ``"train"`` or ``"val"`` and returns features (N, d), labels (N,) and indices (N,).
+        collect: ``collect(split, view)`` makes one eval-mode pass over ``"train"`` or ``"val"`` and returns features
+            (N, d), labels (N,) and indices (N,).
     """
 
     stage: str
@@ -64,15 +66,19 @@ class Context:
     collect: Callable[[str, str], tuple[Tensor, Tensor, Tensor]] = _no_collect
 
     def gather(self, x: Tensor, differentiable: bool = False) -> Tensor:
-        """Return ``x`` of all devices concatenated along the first axis; the identity, since training runs on one device."""
+        """Return ``x`` of all devices concatenated along the first axis.
+
+        The identity, since training runs on one device.
+        """
         return x
 
 
 class Head(nn.Module):
     """A classifier head: a submodule of the classifier, whole in its ``state_dict``.
 
-    Subclasses take ``(info, feature_dim, *, options...)``, implement :meth:`logits` and :meth:`loss`, and override what else they need. In ``logits``, ``loss``
-    and ``observe`` nothing may wait for the device: no ``.item()``, no ``.cpu()``, no boolean-mask indexing, no Python branch on a tensor's value.
+    Subclasses take ``(info, feature_dim, *, options...)``, implement :meth:`logits` and :meth:`loss`, and override what
+    else they need. In ``logits``, ``loss`` and ``observe`` nothing may wait for the device: no ``.item()``, no
+    ``.cpu()``, no boolean-mask indexing, no Python branch on a tensor's value.
 
     Attributes:
         views: class level, the named views that this head wants of each sample.
@@ -84,12 +90,16 @@ class Head(nn.Module):
 
     @property
     def native_scale(self) -> float:
-        """The scale s inside :meth:`logits`; ``logits / native_scale`` are the unscaled scores of the ``raw`` calibration view."""
+        """The scale s inside :meth:`logits`; ``logits / native_scale`` are the unscaled scores of the ``raw``
+        calibration view.
+        """
         return 1.0
 
     @classmethod
     def options(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Return every option: as given, or else with its default in the signature of ``__init__``, the one place of defaults."""
+        """Return every option: as given, or else with its default in the signature of ``__init__``, the one place of
+        defaults.
+        """
         parameters = inspect.signature(cls.__init__).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty} | given
 
@@ -118,11 +128,16 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
-        """Map features (V, B, d) to a scalar: the batch mean times the head's documented ``loss_scale``. Pure: writes no state."""
+        """Map features (V, B, d) to a scalar: the batch mean times the head's documented ``loss_scale``.
+
+        Pure: writes no state.
+        """
         raise NotImplementedError
 
     def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
-        """See the features (V, B, d) once a step, before :meth:`loss`, without gradient: the only place where running statistics move."""
+        """See the features (V, B, d) once a step, before :meth:`loss`, without gradient: the only place where running
+        statistics move.
+        """
 
     def after_step(self) -> None:
         """Run after each optimiser step (retractions)."""
@@ -136,7 +151,9 @@ class Head(nn.Module):
         return {}
 
     def finalize(self, context: Context) -> None:
-        """Fit what is fitted after training (on train or validation, never test), on the weights of each recorded selection."""
+        """Fit what is fitted after training (on train or validation, never test), on the weights of each recorded
+        selection.
+        """
 
     def parameter_groups(self, recipe: RecipeView) -> Iterable[dict[str, Any]]:
         """Return the head's parameters as optimiser groups."""

@@ -3,9 +3,9 @@
 from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
-from core.batch import DataInfo
-from heads.cosine import CosineHead
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.heads.families.cosine_softmax import CosineHead
+from headbench.heads.registry import register
 
 
 @register(
@@ -27,7 +27,13 @@ class CosFaceHead(CosineHead):
     """
 
     def __init__(
-        self, info: DataInfo, feature_dim: int, *, scale: PositiveFloat = 30.0, margin: NonNegativeFloat = 0.35, loss_scale: PositiveFloat = 1.0
+        self,
+        info: DataInfo,
+        feature_dim: int,
+        *,
+        scale: PositiveFloat = 30.0,
+        margin: NonNegativeFloat = 0.35,
+        loss_scale: PositiveFloat = 1.0,
     ) -> None:
         super().__init__(info, feature_dim, scale=scale, learnable_scale=False, loss_scale=loss_scale)
         self.margin = margin

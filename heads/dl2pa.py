@@ -7,12 +7,12 @@ import torch.nn.functional as F
 from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
-from core.batch import DataInfo, Targets
-from heads import prototypes as geometry
-from heads.assignment import assign
-from heads.base import Context
-from heads.fixed import FixedPrototypeHead, Objective
-from heads.registry import register
+from headbench.core.batch import DataInfo, Targets
+from headbench.heads.base import Context
+from headbench.heads.families.fixed_prototypes import FixedPrototypeHead, Objective
+from headbench.heads.geometry import methods as geometry
+from headbench.heads.geometry.assignment import assign
+from headbench.heads.registry import register
 
 MOMENTUM = 0.9
 
@@ -21,29 +21,34 @@ MOMENTUM = 0.9
     "dl2pa",
     version=2,
     paper="Saadabadi et al., CVPR 2024",
-    source="balanced loss, class-mean momentum 0.9 and one Hungarian assignment an epoch, as the paper means them; queue 'reference' is the released code's",
+    source="balanced loss, class-mean momentum 0.9 and one Hungarian assignment an epoch, as the paper means them; "
+    "queue 'reference' is the released code's",
     deviations=(
-        "a class's momentum takes the mean of its samples in the batch and starts at zero (queue 'reference': 1.9 q + 0.1 of its last sample, from noise); "
+        "a class's momentum takes the mean of its samples in the batch and starts at zero (queue 'reference': 1.9 q + "
+        "0.1 of its last sample, from noise); "
         "re-assignment happens before an epoch, so that evaluation and weights agree; the loss is a batch mean "
         "(loss_scale 128 gives the sum over 128, but a smaller last batch then weighs more than in a sum); "
         "for long tails set loss, batch_norm and batch_weights as the paper does"
     ),
 )
 class DL2PAHead(FixedPrototypeHead):
-    """Fixed uniform prototypes P, a running mean direction Q of each class, and the matching A of both that is most similar in total.
+    """Fixed uniform prototypes P, a running mean direction Q of each class, and the matching A of both that is most
+    similar in total.
 
     Args:
         info: facts of the data.
         feature_dim: d.
         loss_scale: factor on the batch mean of the loss.
-        prototypes: how P is made: ``separated``, ``uniform``, ``simplex``, ``orthoplex``, ``hpn-pgd``, ``ebv`` or ``random``, or a file of your own.
+        prototypes: how P is made: ``separated``, ``uniform``, ``simplex``, ``orthoplex``, ``hpn-pgd``, ``ebv`` or
+            ``random``, or a file of your own.
         prototype_seed: seed of the prototypes.
-        loss: ``squared-cosine`` as on balanced data, ``dot-regression`` as on long tails, or ``cross-entropy`` on the scaled cosines.
+        loss: ``squared-cosine`` as on balanced data, ``dot-regression`` as on long tails, or ``cross-entropy`` on the
+            scaled cosines.
         batch_weights: E_c = sqrt((B/K)/n_c), the class weights of each batch, in the dot regression; without them 1.
         batch_norm: batch normalisation of the features before they are brought to unit length, as on long tails.
-        queue: ``mean``, q_c <- normalise(0.9 q_c + 0.1 mean of the class in the batch), or ``reference``, as the released code does:
-            q_c <- normalise(1.9 q_c + 0.1 z) with the class's last sample z, which depends on the order of the batch. Under mixup both take mixed features
-            for the unmixed label, as the released code does.
+        queue: ``mean``, q_c <- normalise(0.9 q_c + 0.1 mean of the class in the batch), or ``reference``, as the
+            released code does: q_c <- normalise(1.9 q_c + 0.1 z) with the class's last sample z, which depends on the
+            order of the batch. Under mixup both take mixed features for the unmixed label, as the released code does.
         assignment_period: epochs from one assignment to the next; 0 for none, the static head.
         freeze_epoch: the first epoch without a new assignment, or None.
     """
@@ -78,7 +83,9 @@ class DL2PAHead(FixedPrototypeHead):
         super().__init__(bank, loss_scale, objective=loss, batch_weights=batch_weights, batch_norm=batch_norm)
         self.queue, self.assignment_period, self.freeze_epoch = queue, assignment_period, freeze_epoch
         shape = (info.num_classes, feature_dim)
-        self.register_buffer("class_means", torch.zeros(shape) if queue == "mean" else torch.randn(shape, generator=info.generator))
+        self.register_buffer(
+            "class_means", torch.zeros(shape) if queue == "mean" else torch.randn(shape, generator=info.generator)
+        )
         self.register_buffer("assignment", torch.arange(info.num_classes))
 
     def prototypes(self) -> Tensor:
@@ -103,12 +110,20 @@ class DL2PAHead(FixedPrototypeHead):
             self.class_means.copy_(F.normalize(torch.where(counts > 0, moved, self.class_means), dim=1))
 
     def on_epoch_start(self, context: Context) -> dict[str, float]:
-        """Re-assign classes to prototypes by the class means so far; log how many classes moved and the total similarity."""
+        """Re-assign classes to prototypes by the class means so far.
+
+        Log how many classes moved and the total similarity.
+        """
         if not self.assignment_period:
             return {}
-        due = context.epoch % self.assignment_period == 0 and (self.freeze_epoch is None or context.epoch < self.freeze_epoch)
+        due = context.epoch % self.assignment_period == 0 and (
+            self.freeze_epoch is None or context.epoch < self.freeze_epoch
+        )
         similarity = (self.class_means @ self.bank.T).cpu()
         old = self.assignment.cpu().clone()
         new = assign(similarity) if due else old
         self.assignment.copy_(new)
-        return {"assignment_changes": float((new != old).sum()), "assignment_similarity": float(similarity.double().gather(1, new[:, None]).sum())}
+        return {
+            "assignment_changes": float((new != old).sum()),
+            "assignment_similarity": float(similarity.double().gather(1, new[:, None]).sum()),
+        }

@@ -1,14 +1,16 @@
-"""EBV, equiangular basis vectors: fixed prototypes whose absolute cosines are small, and softmax of cosines at a low temperature."""
+"""EBV, equiangular basis vectors: fixed prototypes whose absolute cosines are small, and softmax of cosines at a low
+temperature.
+"""
 
 from typing import Any
 
 from pydantic import NonNegativeInt, PositiveFloat
 
-from core.batch import DataInfo
-from heads import prototypes as geometry
-from heads.fixed import FixedPrototypeHead
-from heads.psc import Smoothing
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
+from headbench.heads.geometry import methods as geometry
+from headbench.heads.psc import Smoothing
+from headbench.heads.registry import register
 
 
 @register(
@@ -16,7 +18,8 @@ from heads.registry import register
     version=1,
     paper="Shen et al., CVPR 2023",
     source="cross-entropy with label smoothing 0.1 on cos / 0.07, as the released code",
-    deviations="prototypes of the least threshold alpha that annealing finds, instead of a hand-chosen alpha per d; orthonormal where C <= d",
+    deviations="prototypes of the least threshold alpha that annealing finds, instead of a hand-chosen alpha per d; "
+    "orthonormal where C <= d",
 )
 class EBVHead(FixedPrototypeHead):
     """Softmax of cos(z, p_c) / tau with fixed prototypes p_c of small absolute cosines.
@@ -51,4 +54,6 @@ class EBVHead(FixedPrototypeHead):
         loss_scale: PositiveFloat = 1.0,
     ) -> None:
         bank = geometry.make("ebv", info.num_classes, feature_dim, prototype_seed)
-        super().__init__(bank, loss_scale, objective="cross-entropy", scale=1 / temperature, label_smoothing=label_smoothing)
+        super().__init__(
+            bank, loss_scale, objective="cross-entropy", scale=1 / temperature, label_smoothing=label_smoothing
+        )

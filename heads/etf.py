@@ -5,19 +5,21 @@ from typing import Any, Literal
 import torch
 from pydantic import NonNegativeInt, PositiveFloat
 
-from core.batch import DataInfo
-from core.random import generator
-from heads.codes import simplex
-from heads.fixed import FixedPrototypeHead
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.core.streams import generator
+from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
+from headbench.heads.geometry.codes import simplex
+from headbench.heads.registry import register
 
 
 @register(
     "etf",
     version=2,
     paper="Yang et al., NeurIPS 2022",
-    source="simplex ETF (its definition) and the dot-regression loss; batch_norm and batch_weights are those of the released code for long tails",
-    deviations="both are off by default, since the balanced loss has neither; batch_weights come from the unmixed labels, as in the code",
+    source="simplex ETF (its definition) and the dot-regression loss; batch_norm and batch_weights are those of the "
+    "released code for long tails",
+    deviations="both are off by default, since the balanced loss has neither; batch_weights come from the unmixed "
+    "labels, as in the code",
 )
 class ETFHead(FixedPrototypeHead):
     """A randomly rotated simplex M; loss E_y^2 (m_y . z - 1)^2 / 2 on unit features z; predicts the nearest vertex.
@@ -51,6 +53,8 @@ class ETFHead(FixedPrototypeHead):
         batch_norm: bool = False,
         prototype_seed: NonNegativeInt = 0,
     ) -> None:
-        gaussian = torch.randn(feature_dim, feature_dim, generator=generator(prototype_seed, "etf rotation"), dtype=torch.float64)
+        gaussian = torch.randn(
+            feature_dim, feature_dim, generator=generator(prototype_seed, "etf rotation"), dtype=torch.float64
+        )
         frame = torch.from_numpy(simplex(info.num_classes, feature_dim)) @ torch.linalg.qr(gaussian).Q
         super().__init__(frame, loss_scale, objective=loss, batch_weights=batch_weights, batch_norm=batch_norm)

@@ -4,16 +4,17 @@ import torch
 from pydantic import PositiveFloat
 from torch import nn
 
-from core.batch import DataInfo
-from heads.fixed_linear import FixedLinearHead
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.heads.families.fixed_linear import FixedLinearHead
+from headbench.heads.registry import register
 
 
 @register(
     "frozen-linear",
     version=1,
     paper="the CE baseline of Yang et al., NeurIPS 2022, as released",
-    source="a linear layer, weights N(0, 2/d), default bias, both without gradient: what the released code's baseline for ResNet is",
+    source="a linear layer, weights N(0, 2/d), default bias, both without gradient: what the released code's baseline "
+    "for ResNet is",
 )
 class FrozenLinearHead(FixedLinearHead):
     """Logits W h + b with random W ~ N(0, 2/d) and b that never learn; mean cross-entropy.

@@ -2,19 +2,21 @@
 
 from pydantic import NonNegativeInt, PositiveFloat
 
-from core.batch import DataInfo
-from heads import prototypes as geometry
-from heads.fixed import FixedPrototypeHead
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
+from headbench.heads.geometry import methods as geometry
+from headbench.heads.registry import register
 
 
 @register(
     "hpn",
     version=4,
     paper="Mettes et al., NeurIPS 2019",
-    source="squared cosine loss and maximally separated prototypes, as the paper means them; prototypes 'hpn-pgd' are those of the released code",
+    source="squared cosine loss and maximally separated prototypes, as the paper means them; prototypes 'hpn-pgd' are "
+    "those of the released code",
     deviations=(
-        "the loss is a batch mean (loss_scale 128 gives the sum over 128, but a smaller last batch then weighs more than in a sum); "
+        "the loss is a batch mean (loss_scale 128 gives the sum over 128, but a smaller last batch then weighs more "
+        "than in a sum); "
         "prototypes in closed form or by L-BFGS, not projected gradient descent"
     ),
 )
@@ -25,10 +27,11 @@ class HPNHead(FixedPrototypeHead):
         info: facts of the data.
         feature_dim: d.
         loss_scale: factor on the batch mean of the loss.
-        prototypes: how P is made: ``separated``, ``uniform``, ``simplex``, ``orthoplex``, ``hpn-pgd``, ``ebv`` or ``random``, or a file of your own.
+        prototypes: how P is made: ``separated``, ``uniform``, ``simplex``, ``orthoplex``, ``hpn-pgd``, ``ebv`` or
+            ``random``, or a file of your own.
         prototype_seed: seed of the prototypes.
-        batch_norm: batch normalisation of the features before they are brought to unit length, for features that cannot take every direction: without a
-            projection they come out of a ReLU.
+        batch_norm: batch normalisation of the features before they are brought to unit length, for features that cannot
+            take every direction: without a projection they come out of a ReLU.
     """
 
     def __init__(
@@ -41,4 +44,6 @@ class HPNHead(FixedPrototypeHead):
         prototype_seed: NonNegativeInt = 0,
         batch_norm: bool = False,
     ) -> None:
-        super().__init__(geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed), loss_scale, batch_norm=batch_norm)
+        super().__init__(
+            geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed), loss_scale, batch_norm=batch_norm
+        )

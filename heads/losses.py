@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.batch import Targets
+from headbench.core.batch import Targets
 
 
 def mixed(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, targets: Targets) -> Tensor:
@@ -23,7 +23,9 @@ def mixed(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, targets: Tar
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-    """Return the mean cross-entropy of logits (B, C) and labels (B,), whose one-hot targets give up ``label_smoothing`` to all classes."""
+    """Return the mean cross-entropy of logits (B, C) and labels (B,), whose one-hot targets give up ``label_smoothing``
+    to all classes.
+    """
     return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
@@ -36,7 +38,9 @@ def squared_cosine(cosines: Tensor, labels: Tensor) -> Tensor:
     return (1 - own).square().mean()
 
 
-def dot_regression(features: Tensor, labels: Tensor, *, classifier: Tensor, class_weights: Tensor | None = None) -> Tensor:
+def dot_regression(
+    features: Tensor, labels: Tensor, *, classifier: Tensor, class_weights: Tensor | None = None
+) -> Tensor:
     """Return the mean over the batch of E_y^2 (w_y . h - 1)^2 / 2 for unit features and prototypes.
 
     Args:
@@ -45,14 +49,17 @@ def dot_regression(features: Tensor, labels: Tensor, *, classifier: Tensor, clas
         classifier: w (C, d), unit rows.
         class_weights: E^2 (C,), see :func:`batch_class_weights`; without them 1.
 
-    Source: Yang et al., NeurIPS 2022: (w_y . h - sqrt(E_W E_H))^2 / (2 sqrt(E_W E_H)) with E_H = 1 and w_y of length E_y, as in their code.
+    Source: Yang et al., NeurIPS 2022: (w_y . h - sqrt(E_W E_H))^2 / (2 sqrt(E_W E_H)) with E_H = 1 and w_y of length
+    E_y, as in their code.
     """
     terms = ((features * classifier[labels]).sum(dim=1) - 1).square() / 2
     return terms.mean() if class_weights is None else (class_weights[labels] * terms).mean()
 
 
 def batch_class_weights(labels: Tensor, num_classes: int) -> Tensor:
-    """Return E_c^2 = (B/K)/n_c (C,) of a batch of B labels of K different classes, n_c of them c; 1 for a class that does not occur.
+    """Return E_c^2 = (B/K)/n_c (C,) of a batch of B labels of K different classes, n_c of them c.
+
+    1 for a class that does not occur.
 
     Source: the released code of Yang et al., NeurIPS 2022, which scales the prototype of a class by E_c.
     """

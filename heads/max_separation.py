@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from pydantic import PositiveFloat
 
-from core.batch import DataInfo
-from heads.codes import simplex
-from heads.fixed_linear import FixedLinearHead
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.heads.families.fixed_linear import FixedLinearHead
+from headbench.heads.geometry.codes import simplex
+from headbench.heads.registry import register
 
 
 @register(
@@ -31,8 +31,14 @@ class MaxSeparationHead(FixedLinearHead):
     def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
         """Return that d is not C - 1."""
         needed = info.num_classes - 1
-        return None if feature_dim == needed else f"the matrix of {info.num_classes} classes has exactly {needed} dimensions"
+        return (
+            None
+            if feature_dim == needed
+            else f"the matrix of {info.num_classes} classes has exactly {needed} dimensions"
+        )
 
-    def __init__(self, info: DataInfo, feature_dim: int, *, rho: PositiveFloat = 0.1, loss_scale: PositiveFloat = 1.0) -> None:
+    def __init__(
+        self, info: DataInfo, feature_dim: int, *, rho: PositiveFloat = 0.1, loss_scale: PositiveFloat = 1.0
+    ) -> None:
         vertices = torch.from_numpy(simplex(info.num_classes, feature_dim))
         super().__init__(rho * vertices, None, loss_scale)

@@ -8,7 +8,9 @@ SHORTEST = 1e-6
 
 
 def unit(x: Tensor) -> Tensor:
-    """Return x (..., d) with unit rows; a row shorter than 1e-6 has no direction: it is divided by 1e-6 and gets no gradient.
+    """Return x (..., d) with unit rows.
+
+    A row shorter than 1e-6 has no direction: it is divided by 1e-6 and gets no gradient.
 
     Such a gradient would be a million times the one that comes in, and a single row of zeros would end a training.
     """
@@ -17,7 +19,8 @@ def unit(x: Tensor) -> Tensor:
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation with a learnable scale and shift, whose running statistics move in :meth:`observe` only, so that a loss writes no state.
+    """Batch normalisation with a learnable scale and shift, whose running statistics move in :meth:`observe` only, so
+    that a loss writes no state.
 
     Args:
         dim: d.
@@ -35,7 +38,9 @@ class BatchNorm(nn.Module):
         self.register_buffer("variance", torch.ones(dim))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalise features (..., d) by the statistics of this batch in training mode, by the running ones in eval mode or for one sample."""
+        """Normalise features (..., d) by the statistics of this batch in training mode, by the running ones in eval
+        mode or for one sample.
+        """
         flat = features.flatten(0, -2)
         mean, variance = self.mean, self.variance
         # One sample is its own mean: normalised by its own statistics it would lose all that it says.
@@ -44,7 +49,10 @@ class BatchNorm(nn.Module):
         return (features - mean) * torch.rsqrt(variance + 1e-5) * self.weight + self.bias
 
     def observe(self, features: Tensor) -> None:
-        """Move the running statistics a tenth of the way to those of features (..., d); a single sample, which has no variance, moves nothing."""
+        """Move the running statistics a tenth of the way to those of features (..., d).
+
+        A single sample, which has no variance, moves nothing.
+        """
         flat = features.flatten(0, -2)
         if len(flat) > 1:
             self.mean.lerp_(flat.mean(dim=0), 0.1)

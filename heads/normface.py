@@ -2,9 +2,9 @@
 
 from pydantic import PositiveFloat
 
-from core.batch import DataInfo
-from heads.cosine import CosineHead
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.heads.families.cosine_softmax import CosineHead
+from headbench.heads.registry import register
 
 
 @register(
@@ -24,5 +24,7 @@ class NormFaceHead(CosineHead):
         loss_scale: factor on the mean cross-entropy.
     """
 
-    def __init__(self, info: DataInfo, feature_dim: int, *, scale: PositiveFloat = 16.0, loss_scale: PositiveFloat = 1.0) -> None:
+    def __init__(
+        self, info: DataInfo, feature_dim: int, *, scale: PositiveFloat = 16.0, loss_scale: PositiveFloat = 1.0
+    ) -> None:
         super().__init__(info, feature_dim, scale=scale, learnable_scale=True, loss_scale=loss_scale)

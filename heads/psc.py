@@ -6,15 +6,20 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat
 from torch import Tensor, nn
 
-from core.batch import DataInfo, Targets
-from heads.base import Context, Head
-from heads.losses import cross_entropy, mixed
-from heads.registry import register
+from headbench.core.batch import DataInfo, Targets
+from headbench.heads.base import Context, Head
+from headbench.heads.losses import cross_entropy, mixed
+from headbench.heads.registry import register
 
 Smoothing = Annotated[float, Field(ge=0, lt=1)]
 
 
-@register("psc", version=1, paper="the softmax baseline of Mettes et al., NeurIPS 2019", source="linear form: logits W h + b, no normalisation, no scale")
+@register(
+    "psc",
+    version=1,
+    paper="the softmax baseline of Mettes et al., NeurIPS 2019",
+    source="linear form: logits W h + b, no normalisation, no scale",
+)
 class PSCHead(Head):
     """Linear softmax: logits W h + b with learnable W (C, d) and b (C,), mean cross-entropy.
 
@@ -25,7 +30,9 @@ class PSCHead(Head):
         loss_scale: factor on the mean cross-entropy.
     """
 
-    def __init__(self, info: DataInfo, feature_dim: int, *, label_smoothing: Smoothing = 0.0, loss_scale: PositiveFloat = 1.0) -> None:
+    def __init__(
+        self, info: DataInfo, feature_dim: int, *, label_smoothing: Smoothing = 0.0, loss_scale: PositiveFloat = 1.0
+    ) -> None:
         super().__init__()
         self.linear = nn.Linear(feature_dim, info.num_classes)
         self.label_smoothing, self.loss_scale = label_smoothing, loss_scale
@@ -41,4 +48,6 @@ class PSCHead(Head):
 
     def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
         """Return loss_scale x mean cross-entropy over views and samples of features (V, B, d)."""
-        return self.loss_scale * mixed(partial(cross_entropy, label_smoothing=self.label_smoothing), self.logits(features), targets)
+        return self.loss_scale * mixed(
+            partial(cross_entropy, label_smoothing=self.label_smoothing), self.logits(features), targets
+        )

@@ -2,16 +2,17 @@
 
 from pydantic import PositiveFloat
 
-from core.batch import DataInfo
-from heads.cosine import CosineHead
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.heads.families.cosine_softmax import CosineHead
+from headbench.heads.registry import register
 
 
 @register(
     "psc-cosine",
     version=1,
     paper="the learnable baseline of Saadabadi et al., CVPR 2024",
-    source="cross-entropy on cosines; scale 1 as in the released code, where the loss cannot fall below log(1 + (C-1) exp(-C/(C-1)))",
+    source="cross-entropy on cosines; scale 1 as in the released code, where the loss cannot fall below log(1 + (C-1) "
+    "exp(-C/(C-1)))",
 )
 class PSCCosineHead(CosineHead):
     """Softmax of s cos(h, w_c) with learnable w (C, d).
@@ -24,5 +25,13 @@ class PSCCosineHead(CosineHead):
         loss_scale: factor on the mean cross-entropy.
     """
 
-    def __init__(self, info: DataInfo, feature_dim: int, *, scale: PositiveFloat = 1.0, learnable_scale: bool = False, loss_scale: PositiveFloat = 1.0) -> None:
+    def __init__(
+        self,
+        info: DataInfo,
+        feature_dim: int,
+        *,
+        scale: PositiveFloat = 1.0,
+        learnable_scale: bool = False,
+        loss_scale: PositiveFloat = 1.0,
+    ) -> None:
         super().__init__(info, feature_dim, scale=scale, learnable_scale=learnable_scale, loss_scale=loss_scale)

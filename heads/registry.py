@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-from core.registry import Registry
-from heads.base import Head
+from headbench.core.registry import Registry
+from headbench.heads.base import Head
 
 HEADS: Registry[type[Head]] = Registry("head")
 
 
-def register(name: str, *, version: int, paper: str, source: str, deviations: str = "none known") -> Callable[[Any], Any]:
+def register(
+    name: str, *, version: int, paper: str, source: str, deviations: str = "none known"
+) -> Callable[[Any], Any]:
     """Return a class decorator that registers a head.
 
     Args:

@@ -5,15 +5,20 @@ from typing import Any
 import torch
 from pydantic import PositiveFloat
 
-from core.batch import DataInfo
-from heads.codes import orthoplex, simplex
-from heads.fixed_linear import FixedLinearHead
-from heads.registry import register
+from headbench.core.batch import DataInfo
+from headbench.heads.families.fixed_linear import FixedLinearHead
+from headbench.heads.geometry.codes import orthoplex, simplex
+from headbench.heads.registry import register
 
 PAPER = "Pernici et al., TNNLS 2021"
 
 
-@register("reponet-simplex", version=1, paper=PAPER, source="the d-simplex classifier: fixed unit weights, features that are not normalised")
+@register(
+    "reponet-simplex",
+    version=1,
+    paper=PAPER,
+    source="the d-simplex classifier: fixed unit weights, features that are not normalised",
+)
 class RePoNetSimplexHead(FixedLinearHead):
     """Logits w_c . h with the C vertices w_c of a simplex in R^(C-1); mean cross-entropy.
 
@@ -27,13 +32,22 @@ class RePoNetSimplexHead(FixedLinearHead):
     def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
         """Return that d is not C - 1."""
         needed = info.num_classes - 1
-        return None if feature_dim == needed else f"a simplex of {info.num_classes} classes has exactly {needed} dimensions"
+        return (
+            None
+            if feature_dim == needed
+            else f"a simplex of {info.num_classes} classes has exactly {needed} dimensions"
+        )
 
     def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0) -> None:
         super().__init__(torch.from_numpy(simplex(info.num_classes, feature_dim)), None, loss_scale)
 
 
-@register("reponet-orthoplex", version=1, paper=PAPER, source="the d-orthoplex classifier: fixed weights +-e_i, features that are not normalised")
+@register(
+    "reponet-orthoplex",
+    version=1,
+    paper=PAPER,
+    source="the d-orthoplex classifier: fixed weights +-e_i, features that are not normalised",
+)
 class RePoNetOrthoplexHead(FixedLinearHead):
     """Logits w_c . h with w_c = e_1, -e_1, e_2, ...; mean cross-entropy.
 
@@ -47,7 +61,11 @@ class RePoNetOrthoplexHead(FixedLinearHead):
     def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
         """Return that d is not C / 2, rounded up."""
         needed = (info.num_classes + 1) // 2
-        return None if feature_dim == needed else f"an orthoplex of {info.num_classes} classes has exactly {needed} dimensions"
+        return (
+            None
+            if feature_dim == needed
+            else f"an orthoplex of {info.num_classes} classes has exactly {needed} dimensions"
+        )
 
     def __init__(self, info: DataInfo, feature_dim: int, *, loss_scale: PositiveFloat = 1.0) -> None:
         super().__init__(torch.from_numpy(orthoplex(info.num_classes, feature_dim)), None, loss_scale)

@@ -8,15 +8,16 @@ from pydantic import PositiveFloat
 from torch import Tensor
 from torch.nn import functional
 
-from core.batch import DataInfo
-from heads.fixed import FixedPrototypeHead
-from heads.normalisation import unit
-from heads.registry import register
-from heads.vectors import class_vectors, file_of
+from headbench.core.batch import DataInfo
+from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
+from headbench.heads.geometry.word_vectors import class_vectors, file_of
+from headbench.heads.normalisation import unit
+from headbench.heads.registry import register
 
 
 def principal_directions(vectors: Tensor, dim: int, whiten: bool = False) -> Tensor:
-    """Return unit rows (C, dim): the vectors (C, n) centred and expressed in their first ``dim`` principal axes, zero-padded past their rank.
+    """Return unit rows (C, dim): the vectors (C, n) centred and expressed in their first ``dim`` principal axes,
+    zero-padded past their rank.
 
     Args:
         vectors: one per class.
@@ -37,12 +38,15 @@ def principal_directions(vectors: Tensor, dim: int, whiten: bool = False) -> Ten
     version=2,
     paper="the word-vector baseline of Mettes et al., NeurIPS 2019",
     source=(
-        "all-MiniLM-L6-v2 384-d, or GloVe 6B 50-d, instead of the paper's word2vec 300-d; PCA to d is our construction, since no released code says how the "
+        "all-MiniLM-L6-v2 384-d, or GloVe 6B 50-d, instead of the paper's word2vec 300-d; PCA to d is our "
+        "construction, since no released code says how the "
         "vectors come to d dimensions"
     ),
     deviations=(
-        "other vectors than the paper's: a table of 50 dimensions cannot stand for its 300, since PCA to d = 50 only turns it and leaves classes crowded; "
-        "the loss is a batch mean (loss_scale 128 gives the sum over 128, but a smaller last batch then weighs more than in a sum)"
+        "other vectors than the paper's: a table of 50 dimensions cannot stand for its 300, since PCA to d = 50 only "
+        "turns it and leaves classes crowded; "
+        "the loss is a batch mean (loss_scale 128 gives the sum over 128, but a smaller last batch then weighs more "
+        "than in a sum)"
     ),
 )
 class Word2VecHead(FixedPrototypeHead):
@@ -51,11 +55,12 @@ class Word2VecHead(FixedPrototypeHead):
     Args:
         info: facts of the data; ``class_names`` are looked up.
         feature_dim: d, at most the size of the vectors.
-        vectors: ``minilm`` (384 dimensions), ``glove`` (50), or a file of your own, see :func:`heads.vectors.class_vectors`.
-        whiten: give all d principal axes the same variance, which moves crowded classes apart. At d = C - 1 nothing is left of the words: the prototypes are
-            a regular simplex.
-        batch_norm: batch normalisation of the features before they are brought to unit length, for features that cannot take every direction: without a
-            projection they come out of a ReLU.
+        vectors: ``minilm`` (384 dimensions), ``glove`` (50), or a file of your own, see
+            :func:`headbench.heads.geometry.word_vectors.class_vectors`.
+        whiten: give all d principal axes the same variance, which moves crowded classes apart. At d = C - 1 nothing is
+            left of the words: the prototypes are a regular simplex.
+        batch_norm: batch normalisation of the features before they are brought to unit length, for features that cannot
+            take every direction: without a projection they come out of a ReLU.
         loss_scale: factor on the batch mean of the loss.
     """
 

@@ -1,4 +1,6 @@
-"""Which test images each cell gets right: a bit per image, kept with its result, so that heads are compared without their scores."""
+"""Which test images each cell gets right: a bit per image, kept with its result, so that heads are compared without
+their scores.
+"""
 
 import base64
 import hashlib
@@ -9,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results import store
-from results.calibration import Floats, Ints
-from results.statistics import Bools
+from headbench.core.errors import DamagedError, NewerError
+from headbench.results import store
+from headbench.results.numbers.calibration import Floats, Ints
+from headbench.results.numbers.statistics import Bools
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,13 @@ def of(logits: Floats, labels: Ints) -> Answer:
 
 
 def pack(answer: Answer) -> dict[str, str | None]:
-    """Return an answer as fields of ``result.json``: ``correct``, the base64 of a bit per image, and ``predictions_digest``."""
-    return {"correct": base64.b64encode(np.packbits(answer.right).tobytes()).decode(), "predictions_digest": answer.digest}
+    """Return an answer as fields of ``result.json``: ``correct``, the base64 of a bit per image, and
+    ``predictions_digest``.
+    """
+    return {
+        "correct": base64.b64encode(np.packbits(answer.right).tobytes()).decode(),
+        "predictions_digest": answer.digest,
+    }
 
 
 def unpack(measured: dict[str, Any], n_test: int) -> Answer:
@@ -45,7 +53,8 @@ def unpack(measured: dict[str, Any], n_test: int) -> Answer:
 
 
 class Answers:
-    """The answers of finished cells, each read once: from ``result.json``, or from the stored scores where an earlier harness wrote the cell.
+    """The answers of finished cells, each read once: from ``result.json``, or from the stored scores where an earlier
+    harness wrote the cell.
 
     Args:
         out: folder of the runs.
@@ -63,7 +72,9 @@ class Answers:
 
     def of_rows(self, rows: pd.DataFrame) -> list[Answer] | None:
         """Return the answers of rows in their order, None where one of them cannot be had."""
-        found = [self.of(cell_id, selection) for cell_id, selection in zip(rows["cell_id"], rows["selection"], strict=True)]
+        found = [
+            self.of(cell_id, selection) for cell_id, selection in zip(rows["cell_id"], rows["selection"], strict=True)
+        ]
         known = [answer for answer in found if answer is not None]
         return known if len(known) == len(found) else None
 
@@ -78,6 +89,10 @@ def _read(folder: Path) -> dict[str, Answer]:
         if all(measured.get("correct") for measured in selections.values()):
             return {name: unpack(measured, n_test) for name, measured in selections.items()}
         stored = store.read_predictions(folder)
-        return {name: of(stored[f"{name}_test_logits"], stored["test_labels"]) for name in selections if len(stored["test_labels"]) == n_test}
-    except (store.DamagedError, store.NewerError, LookupError, ValueError):
+        return {
+            name: of(stored[f"{name}_test_logits"], stored["test_labels"])
+            for name in selections
+            if len(stored["test_labels"]) == n_test
+        }
+    except (DamagedError, NewerError, LookupError, ValueError):
         return {}  # the last two for stored scores that are not those of the result

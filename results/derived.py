@@ -1,11 +1,14 @@
-"""Files derived from a grid's cells: each is made and written, or becomes one line; none is written outside the grid's folder."""
+"""Files derived from a grid's cells: each is made and written, or becomes one line.
+
+None is written outside the grid's folder.
+"""
 
 import errno
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from results import store
+from headbench.results import store
 
 T = TypeVar("T")
 # A file system that is full stops the command, which then says so.
@@ -24,7 +27,9 @@ def tried(what: str, make: Callable[[], T], lines: list[str]) -> T | None:
 
 
 def write(folder: Path, files: dict[str, bytes]) -> list[str]:
-    """Write files by their names within a folder, atomically; return a line for each reason for which some could not be written.
+    """Write files by their names within a folder, atomically.
+
+    Return a line for each reason for which some could not be written.
 
     Raises:
         OSError: if the file system is full.

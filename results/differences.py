@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from results import health, inference
-from results.answers import Answers
-from results.inference import Difference
-from results.statistics import holm
+from headbench.results.answers import Answers
+from headbench.results.numbers import health, inference
+from headbench.results.numbers.inference import Difference
+from headbench.results.numbers.statistics import holm
 
 # Metrics in which less is better.
 ERRORS = {"nll", "brier", "ece_raw", "ece_native", "ece_temperature"}
@@ -23,7 +23,8 @@ class Found:
     Attributes:
         difference: head minus other, in the metric's unit (fractions).
         seeds: the common seeds, by which it is paired.
-        marks: what is wrong with the training of a cell among them, so that it says nothing of its head; empty where nothing is.
+        marks: what is wrong with the training of a cell among them, so that it says nothing of its head; empty where
+            nothing is.
         identical: whether both heads predict the same class for every test image with every common seed.
     """
 
@@ -34,10 +35,11 @@ class Found:
 
 
 def between(first: pd.DataFrame, second: pd.DataFrame, answers: Answers, metric: str = "top1") -> Found | None:
-    """Return the difference of two heads over their common seeds, or None where there is none or what it needs cannot be had.
+    """Return the difference of two heads over their common seeds, or None where there is none or what it needs cannot
+    be had.
 
-    Accuracy is compared image by image, since both heads saw the same test images. Of other metrics only the interval over images is known; the two heads'
-    are taken as independent, which makes the result rather too wide.
+    Accuracy is compared image by image, since both heads saw the same test images. Of other metrics only the interval
+    over images is known; the two heads' are taken as independent, which makes the result rather too wide.
 
     Args:
         first: rows of one head, dimension, comparison and selection, one per seed.
@@ -47,14 +49,22 @@ def between(first: pd.DataFrame, second: pd.DataFrame, answers: Answers, metric:
     """
     # Only the columns that are needed: pandas takes rows column by column, and of all columns ten times as long.
     one, other = (_narrow(rows, metric) for rows in (first, second))
-    one, other = (rows[rows["seed"].isin(others["seed"])].sort_values("seed") for rows, others in ((one, other), (other, one)))
+    one, other = (
+        rows[rows["seed"].isin(others["seed"])].sort_values("seed") for rows, others in ((one, other), (other, one))
+    )
     if one.empty or one["data_fingerprint"].tolist() != other["data_fingerprint"].tolist():
         return None
     numbers, marks = tuple(map(int, one["seed"])), "; ".join(filter(None, map(unhealthy, (one, other))))
     if metric != "top1":
         values = one[metric].to_numpy(dtype=float) - other[metric].to_numpy(dtype=float)
         known = not np.isnan(values).any()
-        return Found(inference.of_values(values, image_variance(one, metric) + image_variance(other, metric)), numbers, marks) if known else None
+        return (
+            Found(
+                inference.of_values(values, image_variance(one, metric) + image_variance(other, metric)), numbers, marks
+            )
+            if known
+            else None
+        )
     own, theirs = answers.of_rows(one), answers.of_rows(other)
     if own is None or theirs is None:
         return None
@@ -64,12 +74,27 @@ def between(first: pd.DataFrame, second: pd.DataFrame, answers: Answers, metric:
 
 def _narrow(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return rows with the columns that a difference needs."""
-    needed = {"cell_id", "selection", "head_label", "feature_dim", "seed", "data_fingerprint", "health", "ece_floor", metric, f"{metric}_low", f"{metric}_high"}
+    needed = {
+        "cell_id",
+        "selection",
+        "head_label",
+        "feature_dim",
+        "seed",
+        "data_fingerprint",
+        "health",
+        "ece_floor",
+        metric,
+        f"{metric}_low",
+        f"{metric}_high",
+    }
     return rows[[column for column in rows if column in needed]]
 
 
 def alone(rows: pd.DataFrame, answers: Answers, threshold: float = 0.0) -> Found | None:
-    """Return a head's own accuracy minus a threshold, or None where its answers cannot be had; arguments as for :func:`between`."""
+    """Return a head's own accuracy minus a threshold, or None where its answers cannot be had.
+
+    Arguments as for :func:`between`.
+    """
     own = answers.of_rows(rows)
     if not own:
         return None
@@ -78,16 +103,24 @@ def alone(rows: pd.DataFrame, answers: Answers, threshold: float = 0.0) -> Found
 
 
 def unhealthy(rows: pd.DataFrame) -> str:
-    """Return the marked cells among rows with their marks, as ``psc, seed 0: diverged``; nothing where all are sound."""
+    """Return the marked cells among rows with their marks, as ``psc, seed 0: diverged``.
+
+    Nothing where all are sound.
+    """
     sound = health.sound(rows)
     if sound.all():
         return ""
     marked = rows[~sound]
-    return "; ".join(f"{head}, seed {seed}: {words}" for head, seed, words in marked[["head_label", "seed", "health"]].itertuples(index=False))
+    return "; ".join(
+        f"{head}, seed {seed}: {words}"
+        for head, seed, words in marked[["head_label", "seed", "health"]].itertuples(index=False)
+    )
 
 
 def image_variance(rows: pd.DataFrame, metric: str) -> float:
-    """Return the variance of a metric over test images, the mean over seeds, from the cells' 95 % intervals: the longer arm counts."""
+    """Return the variance of a metric over test images, the mean over seeds, from the cells' 95 % intervals: the longer
+    arm counts.
+    """
     if f"{metric}_low" not in rows:
         return 0.0
     arms = pd.concat([rows[metric] - rows[f"{metric}_low"], rows[f"{metric}_high"] - rows[metric]], axis=1).max(axis=1)
@@ -98,9 +131,9 @@ def image_variance(rows: pd.DataFrame, metric: str) -> float:
 def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") -> dict[tuple[int, str], bool]:
     """Return which heads are not separated from the best of their dimension: what a table prints in bold.
 
-    A head is separated from the best if the difference has a corrected p below 5 % from at least three common seeds; Holm's correction is over
-    the heads of all dimensions, the family that a table shows. Nothing is said of a head that has fewer or an unhealthy cell, nor of a dimension where no
-    head is separated.
+    A head is separated from the best if the difference has a corrected p below 5 % from at least three common seeds;
+    Holm's correction is over the heads of all dimensions, the family that a table shows. Nothing is said of a head that
+    has fewer or an unhealthy cell, nor of a dimension where no head is separated.
 
     Args:
         rows: finished rows of one comparison and selection.
@@ -108,7 +141,8 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         metric: a column.
 
     Returns:
-        By ``feature_dim`` and ``head_label`` of the heads of which something is said: whether they are not separated, as the best is.
+        By ``feature_dim`` and ``head_label`` of the heads of which something is said: whether they are not separated,
+            as the best is.
     """
     sign, rows = -1 if metric in ERRORS else 1, _narrow(rows, metric)
     best, p_values = dict[int, str](), dict[tuple[int, str], float]()
@@ -119,8 +153,14 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         if means.notna().sum() < 2 or below_floor(heads[str(means.idxmax())], metric):
             continue
         best[dim] = str(means.idxmax())
-        found = {head: between(heads[best[dim]], own, answers, metric) for head, own in heads.items() if head != best[dim]}
-        p_values |= {(dim, head): own.difference.p() for head, own in found.items() if own is not None and len(own.seeds) >= inference.SEEDS}
+        found = {
+            head: between(heads[best[dim]], own, answers, metric) for head, own in heads.items() if head != best[dim]
+        }
+        p_values |= {
+            (dim, head): own.difference.p()
+            for head, own in found.items()
+            if own is not None and len(own.seeds) >= inference.SEEDS
+        }
     corrected = dict(zip(p_values, holm(np.array(list(p_values.values()))), strict=True))
     apart = {key for key, p in corrected.items() if p < 1 - inference.CONFIDENCE}
     shown = {dim for dim, _ in apart}

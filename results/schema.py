@@ -1,4 +1,7 @@
-"""What ``result.json`` and ``grid.yaml`` hold: types, ranges and sizes. A file that does not fit is a damaged one, whoever wrote it."""
+"""What ``result.json`` and ``grid.yaml`` hold: types, ranges and sizes.
+
+A file that does not fit is a damaged one, whoever wrote it.
+"""
 
 import base64
 import binascii
@@ -6,7 +9,16 @@ import json
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 # Bins of a calibration error; 15 is usual.
 MOST_BINS = 1000
@@ -149,7 +161,7 @@ class Provenance(_Checked):
 
 
 class Health(_Checked):
-    """How the training went; the numbers behind the marks are in :mod:`results.health`."""
+    """How the training went; the numbers behind the marks are in :mod:`headbench.results.numbers.health`."""
 
     __pydantic_extra__: dict[str, Number | None] = Field(init=False)
     marks: list[Text]

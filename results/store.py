@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from core import arrays
-from core.arrays import BadArrayError
-from results import schema
+from headbench.core import arrays
+from headbench.core.arrays import BadArrayError
+from headbench.core.errors import DamagedError, NewerError
+from headbench.results import schema
 
 SCHEMA = 3
 CELLS = "cells"
@@ -25,14 +26,6 @@ LONGEST_ERROR = 2000
 ECES = ("ece_raw", "ece_native", "ece_temperature")
 # libyaml's, ten times as fast on the plan of a large grid, where PyYAML was built with it.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class DamagedError(Exception):
-    """A file of the store is not what was written; the message names it."""
-
-
-class NewerError(Exception):
-    """A file of the store was written by a newer harness."""
 
 
 def cell_folder(out: Path, cell_id: str) -> Path:
@@ -46,7 +39,10 @@ def grid_folder(out: Path, grid: str) -> Path:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically: a temporary file beside it, flushed to disk, then renamed over it; missing folders are made."""
+    """Write a file atomically: a temporary file beside it, flushed to disk, then renamed over it.
+
+    Missing folders are made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -73,7 +69,9 @@ def write_yaml(path: Path, content: Any) -> None:
 
 
 def write_plan(folder: Path, content: dict[str, Any]) -> None:
-    """Write ``grid.yaml``, with a last line that holds the SHA-256 of the others, unless it is there: a finished grid on a read-only disk can be shown."""
+    """Write ``grid.yaml``, with a last line that holds the SHA-256 of the others, unless it is there: a finished grid
+    on a read-only disk can be shown.
+    """
     text = yaml.safe_dump(content, sort_keys=False, width=160)
     path, whole = folder / "grid.yaml", f"{text}# sha256 {_sha256(text.encode())}\n".encode()
     if not path.is_file() or path.read_bytes() != whole:
@@ -81,7 +79,7 @@ def write_plan(folder: Path, content: dict[str, Any]) -> None:
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """Return the contents of ``grid.yaml``, see :class:`results.schema.Plan`.
+    """Return the contents of ``grid.yaml``, see :class:`headbench.results.schema.Plan`.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -129,13 +127,23 @@ def check_result(result: dict[str, Any]) -> None:
 
 
 def write_result(folder: Path, result: dict[str, Any], files: list[str]) -> None:
-    """Write ``result.json``, the last file of a cell, with the SHA-256 of itself and of the cell's other files; NaN becomes null."""
-    content = {"schema": SCHEMA} | _without_nan(result) | {"sha256": {name: _sha256((folder / name).read_bytes()) for name in files}}
-    write_text(folder / "result.json", json.dumps(content | {"checksum": _checksum(content)}, indent=1, allow_nan=False))
+    """Write ``result.json``, the last file of a cell, with the SHA-256 of itself and of the cell's other files.
+
+    NaN becomes null.
+    """
+    content = (
+        {"schema": SCHEMA}
+        | _without_nan(result)
+        | {"sha256": {name: _sha256((folder / name).read_bytes()) for name in files}}
+    )
+    write_text(
+        folder / "result.json", json.dumps(content | {"checksum": _checksum(content)}, indent=1, allow_nan=False)
+    )
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return a finished cell's ``result.json``, see :class:`results.schema.Result`, or None where the cell is not done.
+    """Return a finished cell's ``result.json``, see :class:`headbench.results.schema.Result`, or None where the cell is
+    not done.
 
     Raises:
         DamagedError: if it is not what was written, no result, or that of another cell.
@@ -152,19 +160,31 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         wrong = "it is the result of another cell"
     if wrong is not None:
         raise DamagedError(f"{path} is damaged ({wrong})")
-    return result | {"selections": {name: _since_schema_3(measured, result["native_scale"]) for name, measured in result["selections"].items()}}
+    return result | {
+        "selections": {
+            name: _since_schema_3(measured, result["native_scale"]) for name, measured in result["selections"].items()
+        }
+    }
 
 
 def _since_schema_3(measured: dict[str, Any], native_scale: float) -> dict[str, Any]:
-    """Return a selection whose ECE is debiased: before the third schema it was plug-in, with intervals of little coverage and one native scale for a cell."""
+    """Return a selection whose ECE is debiased: before the third schema it was plug-in, with intervals of little
+    coverage and one native scale for a cell.
+    """
     if "ece_floor" in measured:
         return measured
     plugin = {f"{name}_plugin": measured[name] for name in ECES if name in measured}
-    return {"native_scale": native_scale} | {key: value for key, value in measured.items() if not key.startswith(ECES)} | plugin
+    return (
+        {"native_scale": native_scale}
+        | {key: value for key, value in measured.items() if not key.startswith(ECES)}
+        | plugin
+    )
 
 
 def _read_sound(folder: Path) -> dict[str, Any] | None:
-    """Return the content of ``result.json``, whose checksum and schema number are right, or None where there is no such file."""
+    """Return the content of ``result.json``, whose checksum and schema number are right, or None where there is no such
+    file.
+    """
     path = folder / "result.json"
     if not path.is_file():
         if path.exists() or path.is_symlink():
@@ -172,22 +192,36 @@ def _read_sound(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         content: dict[str, Any] = json.loads(_content(path))
-        sound = content.pop("checksum") == _checksum(content) and type(content["schema"]) is int and content["schema"] >= 1
+        sound = (
+            content.pop("checksum") == _checksum(content) and type(content["schema"]) is int and content["schema"] >= 1
+        )
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
         sound = False
     if not sound:
         raise DamagedError(f"{path} is damaged")
     if content["schema"] > SCHEMA:
-        raise NewerError(f"{path} has schema {content['schema']}, written by a newer headbench; this one knows {SCHEMA}: update it, or give another --out")
+        raise NewerError(
+            f"{path} has schema {content['schema']}, written by a newer headbench; this one knows {SCHEMA}: update "
+            f"it, or give another --out"
+        )
     return content
 
 
 def _from_schema_1(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result of the first schema as one of the second: it named no classes and always had 15 bins; intervals and neural collapse stay unknown."""
+    """Return a result of the first schema as one of the second: it named no classes and always had 15 bins.
+
+    Intervals and neural collapse stay unknown.
+    """
     recorded = result.get("selections")
     if isinstance(recorded, dict):
-        recorded = {name: measured | {"calibration_bins": 15} if isinstance(measured, dict) else measured for name, measured in recorded.items()}
-    return result | {"selections": recorded, "class_names": [str(number) for number in range(result["facts"]["num_classes"])]}
+        recorded = {
+            name: measured | {"calibration_bins": 15} if isinstance(measured, dict) else measured
+            for name, measured in recorded.items()
+        }
+    return result | {
+        "selections": recorded,
+        "class_names": [str(number) for number in range(result["facts"]["num_classes"])],
+    }
 
 
 def read_file(folder: Path, name: str) -> io.BytesIO:
@@ -206,7 +240,10 @@ def read_file(folder: Path, name: str) -> io.BytesIO:
 
 
 def read_arrays(folder: Path, name: str, *names: str) -> dict[str, np.ndarray]:
-    """Return arrays of a finished cell's ``.npz`` file, all of them where none is named; raises as :func:`read_file` does."""
+    """Return arrays of a finished cell's ``.npz`` file, all of them where none is named.
+
+    Raises as :func:`read_file` does.
+    """
     try:
         return arrays.read_npz(read_file(folder, name), names)
     except BadArrayError as error:
@@ -214,7 +251,8 @@ def read_arrays(folder: Path, name: str, *names: str) -> dict[str, np.ndarray]:
 
 
 def read_predictions(folder: Path, *names: str) -> dict[str, np.ndarray]:
-    """Return arrays of a finished cell's ``predictions.npz``, as :func:`read_arrays` does: scores (N, C), and labels (N,) of C classes.
+    """Return arrays of a finished cell's ``predictions.npz``, as :func:`read_arrays` does: scores (N, C), and labels
+    (N,) of C classes.
 
     Raises:
         DamagedError: also if they are not of these shapes and finite.
@@ -231,10 +269,17 @@ def _agree(found: list[np.ndarray]) -> bool:
     scores, labels = ([array for array in found if array.ndim == dims] for dims in (2, 1))
     classes = {array.shape[1] for array in scores}
     kinds = all(array.dtype.kind == "f" for array in scores) and all(array.dtype.kind in "iu" for array in labels)
-    sizes = len(scores) + len(labels) == len(found) and len({len(array) for array in found}) <= 1 and len(classes) <= 1 and 0 not in classes
+    sizes = (
+        len(scores) + len(labels) == len(found)
+        and len({len(array) for array in found}) <= 1
+        and len(classes) <= 1
+        and 0 not in classes
+    )
     if not (kinds and sizes):
         return False
-    return all(np.isfinite(array).all() for array in scores) and all(((array >= 0) & (array < max(classes, default=math.inf))).all() for array in labels)
+    return all(np.isfinite(array).all() for array in scores) and all(
+        ((array >= 0) & (array < max(classes, default=math.inf))).all() for array in labels
+    )
 
 
 def read_description(folder: Path) -> dict[str, Any]:

@@ -14,13 +14,16 @@ import torch
 import yaml
 from PIL import Image
 
-import bench
-import results
-from data import DATASETS
-from heads import HEADS, prototypes
-from heads.certificate import max_cosine
-from results import report, sphere, store
-from runners import certificates, listing
+from headbench import results
+from headbench.data import DATASETS
+from headbench.heads import HEADS
+from headbench.heads.geometry import methods
+from headbench.heads.geometry.certificate import max_cosine
+from headbench.results import report, store
+from headbench.results.figures import sphere
+from headbench.runners.commands import arguments
+from headbench.runners.commands.main import main
+from headbench.runners.inspection import certificates, listing
 from tests.data.helpers import random_images, save
 from tests.runners.helpers import QUICK, TINY
 
@@ -40,7 +43,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
     """Run a command that must be refused: status 2, one line on stderr, nothing trained or written."""
     for module in ("schedule", "workers"):
         monkeypatch.setattr(f"runners.{module}.run", lambda *_, **__: pytest.fail("trained"))
-    assert bench.main(words) == 2
+    assert main(words) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.count("\n") == 1
@@ -62,7 +65,11 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--where", "heads=psc"], "unknown key 'heads'; did you mean 'head'"),
         (["--gird", "x"], "unknown argument '--gird'; did you mean '--grid'"),
         (["report", "--thread", "2"], "unknown argument '--thread'"),
-        (["digits-dims"], "unknown command 'digits-dims'; known: clean, data, list, prototypes, record, report, run, status, toy; a grid is named with --grid"),
+        (
+            ["digits-dims"],
+            "unknown command 'digits-dims'; known: clean, data, list, prototypes, record, report, run, status, toy; a "
+            "grid is named with --grid",
+        ),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'"),
         (["--threads", "0"], "--threads: 0 is not at least 1"),
         (["--threads", "many"], "argument --threads: invalid int value: 'many'"),
@@ -99,7 +106,10 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["prototypes", "ten", "3"], "invalid int value: 'ten'"),
         (["prototypes", "10", "3", "--method", "simplx"], "unknown method 'simplx'; did you mean 'simplex'"),
         (["prototypes", "10", "3", "--method", "simplex"], "simplex prototypes of 10 classes need d >= 9"),
-        (["--set", "axes.head=[{name: hpn, prototypes: seperated}]"], "unknown method 'seperated'; did you mean 'separated'"),
+        (
+            ["--set", "axes.head=[{name: hpn, prototypes: seperated}]"],
+            "unknown method 'seperated'; did you mean 'separated'",
+        ),
         (["--set", "axes.head=[{name: dl2pa, queue: last}]"], "queue: "),
         (["report", "--out", "/nowhere"], "no results of any grid in /nowhere"),
         (["--workers", "-1"], "--workers: -1 is not at least 1"),
@@ -131,7 +141,9 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--plugin", "README.md"], "there is no Python file README.md (its name must end in .py)"),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistake_is_one_line_and_status_2(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert message in refused(words, capsys, monkeypatch)
 
 
@@ -143,7 +155,11 @@ def test_a_mistake_is_one_line_and_status_2(words: list[str], message: str, caps
     ],
 )
 def test_a_wrong_key_in_a_grid_file(
-    change: dict[str, object], message: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    change: dict[str, object],
+    message: str,
+    small_grid: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     contents = yaml.safe_load(small_grid.read_text())
     for key, value in change.items():
@@ -159,85 +175,127 @@ def test_a_wrong_key_in_a_grid_file(
         ({"axes": [1]}, "small.yaml: axes: "),
         ({"recipe": 5}, "small.yaml: recipe: "),
         ({"overrides": [{"where": {}, "set": {"dataset": 5}}]}, "overrides.set: dataset: "),
-        ({"overrides": [{"where": {}, "set": {"head": {"nmae": "hpn"}}}]}, "overrides.set: head: name: required, but missing"),
-        ({"overrides": [{"where": {"seed": 0}, "set": {"imbalance_factor": 0.5}}]}, "greater than or equal to 1 (got 0.5)"),
+        (
+            {"overrides": [{"where": {}, "set": {"head": {"nmae": "hpn"}}}]},
+            "overrides.set: head: name: required, but missing",
+        ),
+        (
+            {"overrides": [{"where": {"seed": 0}, "set": {"imbalance_factor": 0.5}}]},
+            "greater than or equal to 1 (got 0.5)",
+        ),
         ({"overrides": [{"where": {1: 0}, "set": {}}]}, "overrides.0.where.1"),
     ],
 )
 def test_odd_grid_files_are_one_line_with_and_without_changes(
-    change: dict[object, object], message: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    change: dict[object, object],
+    message: str,
+    small_grid: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     small_grid.write_text(yaml.safe_dump(yaml.safe_load(small_grid.read_text()) | change))
     assert message in refused(["--grid", str(small_grid)], capsys, monkeypatch)
-    assert message in refused(["--grid", str(small_grid), "--set", "recipe.epochs=3", "axes.seed=0"], capsys, monkeypatch)
+    assert message in refused(
+        ["--grid", str(small_grid), "--set", "recipe.epochs=3", "axes.seed=0"], capsys, monkeypatch
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("name: again\n", "grid small.yaml: the key 'name' is given twice, first in line 7 (line 9)"),
-        ("val_fraction: 0_1\n", "grid small.yaml: val_fraction: '0_1' is not read as a number, since numbers are decimal; did you mean 1? "),
+        (
+            "val_fraction: 0_1\n",
+            "grid small.yaml: val_fraction: '0_1' is not read as a number, since numbers are decimal; did you mean 1? ",
+        ),
         ("split_seed: yes\n", "grid small.yaml: split_seed: Input should be a valid integer (got True) (line 9)"),
-        ("overrides: [{where: {head: hpnn}, set: {recipe.lr: 0.5}}]\n", "grid small.yaml, overrides.where: no cell has head 'hpnn'; known: etf, psc (line 9)"),
+        (
+            "overrides: [{where: {head: hpnn}, set: {recipe.lr: 0.5}}]\n",
+            "grid small.yaml, overrides.where: no cell has head 'hpnn'; known: etf, psc (line 9)",
+        ),
         ("description: [[[" + "[" * 5000 + "\n", "grid small.yaml: nested more than 30 levels deep"),
     ],
 )
 def test_a_grid_file_loses_nothing_in_silence(
     text: str, message: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = ["axes:", "  dataset: [digits]", "  backbone:", "  - {name: fast_convnet, widths: [4, 6, 8]}", "  head: [psc, etf]", "  feature_dim: [5, 9]"]
+    lines = [
+        "axes:",
+        "  dataset: [digits]",
+        "  backbone:",
+        "  - {name: fast_convnet, widths: [4, 6, 8]}",
+        "  head: [psc, etf]",
+        "  feature_dim: [5, 9]",
+    ]
     small_grid.write_text("\n".join([*lines, "name: small", "recipe: fast", text]))
     assert message in refused(["--grid", str(small_grid)], capsys, monkeypatch)
 
 
-def test_an_installed_package_is_not_written_to(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_package_is_not_written_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "runs" / "small").mkdir(parents=True)
     (tmp_path / "runs" / "small" / "grid.yaml").touch()
-    monkeypatch.setattr(bench, "__file__", str(tmp_path / "bench.py"))
+    monkeypatch.setattr(arguments, "__file__", str(tmp_path / "headbench" / "runners" / "commands" / "arguments.py"))
     for words in (["record", "--grid", "small", "--out", str(tmp_path / "runs")], ["prototypes", "--rebuild-table"]):
         assert "this is an installed package" in refused(words, capsys, monkeypatch)
 
 
-def test_another_precision_is_another_grid(small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_precision_is_another_grid(
+    small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--where", "head=psc", "feature_dim=5"]
-    assert bench.main([*words, "--precision", "fp32"]) == 0
+    assert main([*words, "--precision", "fp32"]) == 0
     assert sorted(path.name for path in (tmp_path / "runs").iterdir() if path.name != "cells") == ["small+fp32"]
 
 
 @pytest.mark.parametrize("text", ["[1, 2", "just words", "- a list", "\x00"])
-def test_a_grid_file_that_is_none(text: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grid_file_that_is_none(
+    text: str, small_grid: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     small_grid.write_text(text)
     assert "small.yaml: not a " in refused(["--grid", str(small_grid)], capsys, monkeypatch)
 
 
-def test_a_data_folder_without_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_folder_without_the_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("no network")
 
     monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", refuse)
     error = refused(["--grid", "cifar10-dims", "--data", str(tmp_path)], capsys, monkeypatch)
-    assert f"CIFAR10 is not (whole) in {tmp_path / 'cifar-10-batches-py'} and could not be downloaded (no network)" in error
+    assert (
+        f"CIFAR10 is not (whole) in {tmp_path / 'cifar-10-batches-py'} and could not be downloaded (no network)"
+        in error
+    )
 
 
-def test_a_plan_of_long_names_keeps_its_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_of_long_names_keeps_its_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In 80 columns every cell shows its whole id, seed and state, however long the name of its head."""
     monkeypatch.setenv("COLUMNS", "80")
-    assert bench.main(["--grid", "ablation-geometry", "--dry-run", "--out", str(tmp_path / "runs")]) == 0
+    assert main(["--grid", "ablation-geometry", "--dry-run", "--out", str(tmp_path / "runs")]) == 0
     lines = capsys.readouterr().out.splitlines()
-    cells = [line for line in lines if re.match(r"│ [0-9a-f]{16} │ .* │ [36] │ [0-9] +│ 1293  │ 144 │ 360  │ to do", line)]
+    cells = [
+        line for line in lines if re.match(r"│ [0-9a-f]{16} │ .* │ [36] │ [0-9] +│ 1293  │ 144 │ 360  │ to do", line)
+    ]
     assert lines[-1] == f"{len(cells)} of {len(cells)} cells to train"
     assert any("assignment_" in line for line in lines)
 
 
-def test_a_grid_from_start_to_report_and_again(small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_grid_from_start_to_report_and_again(
+    small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "runs"
     words = ["--grid", str(small_grid), "--out", str(out)]
-    assert bench.main([*words, "--dry-run"]) == 0
+    assert main([*words, "--dry-run"]) == 0
     assert "3 of 4 cells to train" in capsys.readouterr().out
     assert not out.exists()
-    assert bench.main([*words, "--workers", "1", "--where", "head=psc", "--where", "feature_dim=5"]) == 0
+    assert main([*words, "--workers", "1", "--where", "head=psc", "--where", "feature_dim=5"]) == 0
     assert "[1/1] digits psc d=5 seed=0:" in capsys.readouterr().out
-    assert bench.main(words) == 0
+    assert main(words) == 0
     printed = capsys.readouterr().out
     assert "[2/2]" in printed
     assert "n/a" in printed
@@ -245,11 +303,11 @@ def test_a_grid_from_start_to_report_and_again(small_grid: Path, tmp_path: Path,
     rows = pd.read_csv(out / "small" / "results.csv")
     assert rows["status"].value_counts().to_dict() == {"done": 9, "not_applicable": 1}
     finished = {path: path.read_bytes() for path in (out / "cells").rglob("*") if path.is_file()}
-    assert bench.main(words) == 0
+    assert main(words) == 0
     assert "[" not in capsys.readouterr().out.split("Top-1")[0]
     assert {path: path.read_bytes() for path in (out / "cells").rglob("*") if path.is_file()} == finished
     for name in ("small", str(small_grid)):
-        assert bench.main(["report", "--grid", name, "--out", str(out)]) == 0
+        assert main(["report", "--grid", name, "--out", str(out)]) == 0
 
 
 def test_a_failed_cell_gives_status_1_and_is_named(
@@ -258,8 +316,23 @@ def test_a_failed_cell_gives_status_1_and_is_named(
     def fail(*_: object) -> None:
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr("runners.cell.train", fail)
-    assert bench.main(["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--workers", "1", "--where", "head=psc", "feature_dim=5"]) == 1
+    monkeypatch.setattr("headbench.runners.execution.cell.train", fail)
+    assert (
+        main(
+            [
+                "--grid",
+                str(small_grid),
+                "--out",
+                str(tmp_path / "runs"),
+                "--workers",
+                "1",
+                "--where",
+                "head=psc",
+                "feature_dim=5",
+            ]
+        )
+        == 1
+    )
     assert "psc d=5 seed=0: RuntimeError: no luck" in capsys.readouterr().out
 
 
@@ -293,17 +366,25 @@ def test_a_plugin_brings_a_head(small_grid: Path, tmp_path: Path) -> None:
 
 
 def test_lists_name_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    for what, name in (("heads", "dl2pa"), ("backbones", "resnet32"), ("datasets", "cifar100"), ("recipes", "paper"), ("grids", "cifar10-dims")):
-        assert bench.main(["list", what]) == 0
+    for what, name in (
+        ("heads", "dl2pa"),
+        ("backbones", "resnet32"),
+        ("datasets", "cifar100"),
+        ("recipes", "paper"),
+        ("grids", "cifar10-dims"),
+    ):
+        assert main(["list", what]) == 0
         assert name in capsys.readouterr().out
 
 
-def test_an_interrupt_keeps_what_is_finished(small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_keeps_what_is_finished(
+    small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("runners.cell.train", interrupt)
-    assert bench.main(["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--workers", "1"]) == 130
+    monkeypatch.setattr("headbench.runners.execution.cell.train", interrupt)
+    assert main(["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--workers", "1"]) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
     assert not list((tmp_path / "runs" / "cells").rglob("error.txt"))
     assert report.TEMPLATE.is_file()
@@ -315,33 +396,54 @@ def test_data_list_verify_and_show(data_root: Path, tmp_path: Path, capsys: pyte
             for n, image in enumerate(random_images(6, 2 * seed + c, 16)):
                 save(data_root / "flowers" / part / name / f"{n}.png", image)
     where = ["--data", str(data_root)]
-    assert bench.main(["data", "verify", "folder", "path=flowers", *where]) == 0
+    assert main(["data", "verify", "folder", "path=flowers", *where]) == 0
     assert "12 train + 12 test, 2 classes" in capsys.readouterr().out
-    assert bench.main(["data", "verify", *where]) == 0
+    assert main(["data", "verify", *where]) == 0
     assert capsys.readouterr().out.rstrip().endswith(": whole")
     sheet = tmp_path / "sheets" / "flowers.png"
-    assert bench.main(["data", "show", "folder", "--count", "12", "path=flowers", "--recipe", "lt", "--png", str(sheet), *where]) == 0
+    assert (
+        main(["data", "show", "folder", "--count", "12", "path=flowers", "--recipe", "lt", "--png", str(sheet), *where])
+        == 0
+    )
     with Image.open(sheet) as picture:
         assert picture.size[0] > 1000
     capsys.readouterr()
-    assert bench.main(["data", "list", *where]) == 0
+    assert main(["data", "list", *where]) == 0
     assert "svhn-lt-refbug" in capsys.readouterr().out
     damaged = next((data_root / ".headbench").glob("folder-*/train_images.npy"))
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
-    assert bench.main(["data", "verify", *where]) == 2
+    assert main(["data", "verify", *where]) == 2
     assert "train_images.npy: not what was written" in capsys.readouterr().err
 
 
-def test_a_long_tailed_grid_trains_and_shows_its_groups(tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    axes = {"dataset": ["digits"], "imbalance_factor": [10], "backbone": [TINY], "head": ["psc", "hpn"], "feature_dim": [8]}
+def test_a_long_tailed_grid_trains_and_shows_its_groups(
+    tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    axes = {
+        "dataset": ["digits"],
+        "imbalance_factor": [10],
+        "backbone": [TINY],
+        "head": ["psc", "hpn"],
+        "feature_dim": [8],
+    }
     grid = tmp_path / "tail.yaml"
-    grid.write_text(yaml.safe_dump({"name": "tail", "recipe": QUICK | {"mixup": 1.0, "cutout": 2}, "projection": "none", "val_fraction": 0, "axes": axes}))
+    grid.write_text(
+        yaml.safe_dump(
+            {
+                "name": "tail",
+                "recipe": QUICK | {"mixup": 1.0, "cutout": 2},
+                "projection": "none",
+                "val_fraction": 0,
+                "axes": axes,
+            }
+        )
+    )
     words = ["--grid", str(grid), "--out", str(tmp_path / "runs"), "--data", str(data_root), "--threads", "1"]
-    assert bench.main([*words, "--dry-run"]) == 0
+    assert main([*words, "--dry-run"]) == 0
     available = torch.bincount(DATASETS.get("digits").target(data_root).train.labels).tolist()
     drawn = sum(min(int(143.7 * 10 ** (-c / 9)), available[c]) for c in range(10))
     assert f" {drawn} " in capsys.readouterr().out
-    assert bench.main(words) == 0
+    assert main(words) == 0
     rows = results.load(tmp_path / "runs", "tail")
     assert set(rows["protocol"]) == {"published"}
     assert set(rows["imbalance_factor"]) == {10}
@@ -352,7 +454,7 @@ def test_a_long_tailed_grid_trains_and_shows_its_groups(tmp_path: Path, data_roo
 
 
 def test_certificates_are_printed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main(["prototypes", "5", "2", "--compare", "--png", str(tmp_path / "five.png")]) == 0
+    assert main(["prototypes", "5", "2", "--compare", "--png", str(tmp_path / "five.png")]) == 0
     printed = capsys.readouterr()
     for method in ("separated", "uniform", "hpn-pgd", "ebv", "random"):
         assert method in printed.out
@@ -363,15 +465,15 @@ def test_certificates_are_printed_and_drawn(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_the_table_of_prototypes_can_be_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prototypes, "TABLE_SIZES", ((10, 3), (12, 3)))
+    monkeypatch.setattr(methods, "TABLE_SIZES", ((10, 3), (12, 3)))
     assert [size for size, _ in certificates.rebuild_table(tmp_path / "table.npz")] == [(10, 3), (12, 3)]
     with np.load(tmp_path / "table.npz") as table:
         assert {name: points.shape for name, points in table.items()} == {"10x3": (10, 3), "12x3": (12, 3)}
-        assert max_cosine(table["10x3"]) == pytest.approx(max_cosine(prototypes.shipped_table()[10, 3]), abs=1e-5)
+        assert max_cosine(table["10x3"]) == pytest.approx(max_cosine(methods.shipped_table()[10, 3]), abs=1e-5)
 
 
 def test_the_toy_trains_three_heads_and_draws_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert bench.main(["toy", "--out", str(tmp_path)]) == 0
+    assert main(["toy", "--out", str(tmp_path)]) == 0
     assert "picture: " in capsys.readouterr().out
     rows = results.load(tmp_path, "toy")
     rows = rows[rows["selection"] == "last"]
@@ -401,6 +503,8 @@ def test_every_option_of_a_head_is_described(name: str) -> None:
 def test_a_closed_pipe_ends_quietly() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    ended = subprocess.run([sys.executable, str(ROOT / "bench.py"), "list", "heads"], stdout=writer, stderr=subprocess.PIPE, text=True)
+    ended = subprocess.run(
+        [sys.executable, str(ROOT / "bench.py"), "list", "heads"], stdout=writer, stderr=subprocess.PIPE, text=True
+    )
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")

@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 import yaml
 
-import bench
-from results import store
-from runners import attempts, config, locks, owner, schedule, workers
-from runners.checkpoint import Checkpoints
-from runners.locks import Watch, locked
+from headbench.results import store
+from headbench.runners.commands.main import main
+from headbench.runners.execution import attempts, locks, owner, queue, workers
+from headbench.runners.execution.locks import Watch, locked
+from headbench.runners.grid import config
+from headbench.runners.training.checkpoint import Checkpoints
 from tests.runners.helpers import CPU, QUICK, TINY, cell, planned
 
 ROOT = Path(__file__).parents[1]
@@ -24,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 PLUGIN = """
 import os, signal, time
 from heads import HEADS
-from heads.psc import PSCHead
+from headbench.heads.psc import PSCHead
 
 class Deadly(PSCHead):
     def __init__(self, info, feature_dim, *, epoch: int = 0):
@@ -45,9 +46,20 @@ if "deadly" not in HEADS.names():  # a test runs several commands
 def write_grid(folder: Path, *heads: str | dict[str, object], epochs: int = 2) -> list[str]:
     """Write a grid of cells on the digits and the plugin; return the words that train it."""
     axes = {"dataset": ["digits"], "backbone": [TINY], "head": list(heads), "feature_dim": [5]}
-    (folder / "grid.yaml").write_text(yaml.safe_dump({"name": "tiny", "recipe": QUICK | {"epochs": epochs}, "axes": axes}))
+    (folder / "grid.yaml").write_text(
+        yaml.safe_dump({"name": "tiny", "recipe": QUICK | {"epochs": epochs}, "axes": axes})
+    )
     (folder / "plugin.py").write_text(PLUGIN)
-    return ["--grid", str(folder / "grid.yaml"), "--out", str(folder / "runs"), "--plugin", str(folder / "plugin.py"), "--threads", "1"]
+    return [
+        "--grid",
+        str(folder / "grid.yaml"),
+        "--out",
+        str(folder / "runs"),
+        "--plugin",
+        str(folder / "plugin.py"),
+        "--threads",
+        "1",
+    ]
 
 
 def launch(words: list[str], slow: float = 0.0) -> "subprocess.Popen[str]":
@@ -81,7 +93,9 @@ def wait_for_epochs(folder: Path, epochs: int) -> Path:
 
 
 @pytest.mark.parametrize(("number", "team"), [(signal.SIGTERM, 1), (signal.SIGUSR1, 2), (signal.SIGUSR2, 1)])
-def test_a_signal_of_the_cluster_writes_the_checkpoint_and_has_a_status_of_its_own(number: signal.Signals, team: int, tmp_path: Path) -> None:
+def test_a_signal_of_the_cluster_writes_the_checkpoint_and_has_a_status_of_its_own(
+    number: signal.Signals, team: int, tmp_path: Path
+) -> None:
     """All processes of the job get it, and then again."""
     heads = [{"name": "deadly", "epoch": 99}, {"name": "deadly", "epoch": 100}][:team]
     words = [*write_grid(tmp_path, *heads, epochs=6), "--no-report", "--workers", str(team)]
@@ -99,9 +113,11 @@ def test_a_signal_of_the_cluster_writes_the_checkpoint_and_has_a_status_of_its_o
     assert len(state["history"]) >= len(pd.read_csv(folder / "history.csv")) >= 2
     assert {path.name for path in folder.iterdir()} == {"cell.yaml", "history.csv", "checkpoint.pt"}
     if number == signal.SIGTERM:
-        assert bench.main([*words, "--workers", "1"]) == 0
-        assert bench.main([*words, "--workers", "1", "--out", str(tmp_path / "undisturbed")]) == 0
-        found, wanted = (store.read_predictions(out / "cells" / folder.name) for out in (tmp_path / "runs", tmp_path / "undisturbed"))
+        assert main([*words, "--workers", "1"]) == 0
+        assert main([*words, "--workers", "1", "--out", str(tmp_path / "undisturbed")]) == 0
+        found, wanted = (
+            store.read_predictions(out / "cells" / folder.name) for out in (tmp_path / "runs", tmp_path / "undisturbed")
+        )
         assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
@@ -132,12 +148,15 @@ def test_nobody_waits_for_a_worker_that_is_still_starting(tmp_path: Path) -> Non
 def test_a_signal_at_the_very_end_does_not_change_the_status(tmp_path: Path) -> None:
     """After its last message the interpreter takes a while to end, and puts the usual handlers back before it has."""
     late = "import atexit, os, signal, sys; atexit.register(os.kill, os.getpid(), signal.SIGTERM)"
-    code = f"{late}; import bench; bench.main = lambda words: 143; sys.exit(bench.entry())"
+    code = f"{late}; from headbench.runners.commands import main; main.main = lambda words: 143; sys.exit(main.entry())"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 143
 
 
 def test_a_cell_that_kills_its_process_fails_and_the_grid_goes_on(tmp_path: Path) -> None:
-    """The next start of a run with one process knows: a process of its own dies in its place. Several workers: ``test_survival.py``."""
+    """The next start of a run with one process knows: a process of its own dies in its place.
+
+    Several workers: ``test_survival.py``.
+    """
     words = [*write_grid(tmp_path, "deadly", "psc"), "--workers", "1", "--no-report"]
     process = launch(words)
     process.communicate(timeout=400)
@@ -148,18 +167,20 @@ def test_a_cell_that_kills_its_process_fails_and_the_grid_goes_on(tmp_path: Path
     assert "Traceback" not in printed
     folders = cells_of(tmp_path)
     assert (folders["psc"] / "result.json").is_file()
-    assert (folders["deadly"] / "error.txt").read_text() == "its worker was ended by signal 9, 2 times (killed, or out of memory)\n"
+    assert (
+        folders["deadly"] / "error.txt"
+    ).read_text() == "its worker was ended by signal 9, 2 times (killed, or out of memory)\n"
     assert {path.name for path in folders["deadly"].iterdir()} == {"cell.yaml", "error.txt"}
 
 
 BETWEEN = """
 from runners import schedule, workers
-ended = schedule._ended
+ended = queue._ended
 def broken(planned, way):
     if planned.cell.head == "hpn" and isinstance(way.events, workers._Sender):
         raise RuntimeError("no luck")
     return ended(planned, way)
-schedule._ended = broken
+queue._ended = broken
 """
 
 
@@ -181,13 +202,13 @@ def test_nobody_waits_who_need_not(tmp_path: Path, capsys: pytest.CaptureFixture
     first, second = planned(*config.expand(config.parse_grid(contents, place), "auto"))
     folders = [store.cell_folder(tmp_path / "runs", one.cell_id) for one in (first, second)]
     with locked(folders[0], Watch()):
-        assert bench.main([*words, "--no-wait", "--no-report"]) == 0
+        assert main([*words, "--no-wait", "--no-report"]) == 0
     assert not (folders[0] / "result.json").exists()
     assert (folders[1] / "result.json").exists()
     assert not (tmp_path / "runs" / "tiny" / "report.html").exists()
     capsys.readouterr()
     store.write_text(folders[0] / "error.txt", "no luck\n")
-    assert bench.main([*words, "--no-report"]) == 1
+    assert main([*words, "--no-report"]) == 1
 
 
 def test_who_waits_asks_less_and_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,7 +220,7 @@ def test_who_waits_asks_less_and_less_often(tmp_path: Path, monkeypatch: pytest.
         if len(pauses) == 30:
             store.write_text(folder / "error.txt", "failed elsewhere\n")
 
-    monkeypatch.setattr("runners.schedule.time.sleep", sleep)
+    monkeypatch.setattr("headbench.runners.execution.queue.time.sleep", sleep)
     told: list[str] = []
 
     class Told(workers._Sender):
@@ -207,7 +228,7 @@ def test_who_waits_asks_less_and_less_often(tmp_path: Path, monkeypatch: pytest.
             told.append(str(message[0]))
 
     with locked(folder, Watch()):
-        schedule.run([one], schedule.Way(tmp_path, CPU, Told(None), keep_weights=False))  # type: ignore[arg-type]
+        queue.run([one], queue.Way(tmp_path, CPU, Told(None), keep_weights=False))  # type: ignore[arg-type]
     assert told == ["failed"]
     assert pauses[0] == 0.5
     assert pauses == sorted(pauses)
@@ -230,7 +251,9 @@ class TestAttempts:
         attempts.end(tmp_path)
         assert attempts.deaths(tmp_path) == 0
 
-    def test_a_machine_that_was_started_again_blames_no_cell(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_machine_that_was_started_again_blames_no_cell(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         here = owner.here()
         for boot in range(5):
             monkeypatch.setattr(owner, "here", lambda boot=boot: here.model_copy(update={"boot": f"boot {boot}"}))
@@ -238,7 +261,9 @@ class TestAttempts:
             self.died(tmp_path, 0)
             assert attempts.deaths(tmp_path) == 1
 
-    @pytest.mark.parametrize("content", ["", "[" * 4000, '{"count": "two"}', '{"count": 1e999, "epochs": 0}', "[]", "\0"])
+    @pytest.mark.parametrize(
+        "content", ["", "[" * 4000, '{"count": "two"}', '{"count": 1e999, "epochs": 0}', "[]", "\0"]
+    )
     def test_a_count_that_cannot_be_read_is_none(self, content: str, tmp_path: Path) -> None:
         (tmp_path / attempts.NAME).write_text(content)
         assert attempts.deaths(tmp_path) == 0
@@ -251,8 +276,10 @@ class TestAttempts:
         for _ in range(attempts.UNSEEN):
             assert not (folder / "error.txt").exists()
             self.died(folder, 0)
-        schedule.run([one], schedule.Way(tmp_path, CPU, Silent(), keep_weights=False))
-        assert (folder / "error.txt").read_text() == "its process ended without a word, 5 times (killed, or out of memory)\n"
+        queue.run([one], queue.Way(tmp_path, CPU, Silent(), keep_weights=False))
+        assert (
+            folder / "error.txt"
+        ).read_text() == "its process ended without a word, 5 times (killed, or out of memory)\n"
         assert not (folder / attempts.NAME).exists()
 
 
@@ -277,6 +304,6 @@ def test_clean_takes_nothing_from_the_living(tmp_path: Path) -> None:
     other = owner.this_process().model_copy(update={"token": "another"})
     (held / locks.NAME).write_text(other.model_dump_json())
     (stale / locks.NAME).write_text(other.model_copy(update={"ticks": 1}).model_dump_json())
-    assert bench.main(["clean", "--out", str(tmp_path)]) == 0
+    assert main(["clean", "--out", str(tmp_path)]) == 0
     assert {path.name for path in held.iterdir()} == {".result.json.x1", "claim.json", "history.csv", "lock.json"}
     assert {path.name for path in stale.iterdir()} == {"history.csv"}

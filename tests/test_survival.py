@@ -16,14 +16,23 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import bench
-import results
-from results import figures, store
+from headbench import results
+from headbench.results import store
+from headbench.results.figures import base
+from headbench.runners.commands.main import main
 
 ROOT = Path(__file__).parents[1]
 TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
 # What differs between two runs of one cell.
-TIMES = ["train_seconds", "images_per_second", "peak_memory_mb", "cells_per_device", "started_at", "finished_at", "git_commit"]
+TIMES = [
+    "train_seconds",
+    "images_per_second",
+    "peak_memory_mb",
+    "cells_per_device",
+    "started_at",
+    "finished_at",
+    "git_commit",
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +50,19 @@ def command(grid: Path, out: Path, *more: str) -> list[str]:
 
 
 def launch(grid: Path, out: Path, *more: str, slow: float = 0.0) -> "subprocess.Popen[str]":
-    """Start ``bench.py`` in a process group of its own; ``slow`` seconds more per epoch, and a checkpoint at every one."""
+    """Start ``bench.py`` in a process group of its own.
+
+    ``slow`` seconds more per epoch, and a checkpoint at every one.
+    """
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     words = command(grid, out, *more)
     if slow:
         plugin = grid.parent / "slow.py"
         plugin.write_text(
-            f"import time\nfrom runners import checkpoint\nfrom runners.checkpoint import Checkpoints\noffer = Checkpoints.offer\n"
-            f"def slowly(self, state):\n    time.sleep({slow})\n    self.seconds = 0\n    offer(self, state)\nCheckpoints.offer = slowly\n"
+            f"import time\nfrom runners import checkpoint\nfrom headbench.runners.training.checkpoint import "
+            f"Checkpoints\noffer = Checkpoints.offer\n"
+            f"def slowly(self, state):\n    time.sleep({slow})\n    self.seconds = 0\n    offer(self, "
+            f"state)\nCheckpoints.offer = slowly\n"
         )
         words += ["--plugin", str(plugin)]
     return subprocess.Popen(
@@ -67,7 +81,7 @@ def launch(grid: Path, out: Path, *more: str, slow: float = 0.0) -> "subprocess.
 def undisturbed(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs of one worker that nobody disturbed."""
     out = tmp_path_factory.mktemp("undisturbed")
-    assert bench.main(command(grid, out, "--workers", "1")[2:]) == 0
+    assert main(command(grid, out, "--workers", "1")[2:]) == 0
     return out
 
 
@@ -79,7 +93,9 @@ def assert_same(out: Path, undisturbed: Path) -> None:
     for cell_id in rows["cell_id"].unique():
         found, wanted = (store.read_predictions(store.cell_folder(folder, cell_id)) for folder in (out, undisturbed))
         assert found.keys() == wanted.keys()
-        records = [(store.read_result(store.cell_folder(folder, cell_id)) or {})["health"] for folder in (out, undisturbed)]
+        records = [
+            (store.read_result(store.cell_folder(folder, cell_id)) or {})["health"] for folder in (out, undisturbed)
+        ]
         assert records[0] == records[1]
         assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
     for name in ("digits-accuracy-last.md", "digits-calibration-last.tex"):
@@ -107,7 +123,7 @@ def test_kills_at_random_times_change_nothing(grid: Path, undisturbed: Path, tmp
     printed, _ = last.communicate(timeout=400)
     assert last.returncode == 0, printed
     assert_same(tmp_path, undisturbed)
-    assert bench.main(["clean", "--out", str(tmp_path)]) == 0
+    assert main(["clean", "--out", str(tmp_path)]) == 0
     assert leftovers(tmp_path) == set()
 
 
@@ -130,7 +146,7 @@ def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path,
     assert "Traceback" not in printed
     assert "the same command goes on from here" in printed
     assert "lock.json" not in leftovers(tmp_path)
-    assert bench.main(command(grid, tmp_path, "--workers", "1")[2:]) == 0
+    assert main(command(grid, tmp_path, "--workers", "1")[2:]) == 0
     assert_same(tmp_path, undisturbed)
 
 
@@ -139,7 +155,7 @@ def test_a_worker_that_dies_gets_its_cell_one_more_try(grid: Path, undisturbed: 
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("cells/*/checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    from runners import locks
+    from headbench.runners.execution import locks
 
     (folder, *_) = (path.parent for path in tmp_path.glob("cells/*/checkpoint.pt"))
     owner = locks.owner_of(folder)
@@ -153,7 +169,7 @@ def test_a_worker_that_dies_gets_its_cell_one_more_try(grid: Path, undisturbed: 
 
 DEADLY = """
 import os, signal
-from runners.checkpoint import Checkpoints
+from headbench.runners.training.checkpoint import Checkpoints
 offer = Checkpoints.offer
 def die(self, state):
     if "ONE_CELL" in os.environ and self.cell_id == os.environ["ONE_CELL"]:
@@ -163,7 +179,9 @@ Checkpoints.offer = die
 """
 
 
-def test_a_cell_that_kills_its_workers_fails_and_the_others_go_on(grid: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cell_that_kills_its_workers_fails_and_the_others_go_on(
+    grid: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "deadly.py").write_text(DEADLY)
     doomed = results.load(undisturbed, "small")["cell_id"].iloc[0]
     monkeypatch.setenv("ONE_CELL", doomed)
@@ -192,10 +210,17 @@ def damage(path: Path, how: str, place: float) -> None:
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(number=st.integers(0, 10_000), how=st.sampled_from(["truncate", "empty", "flip"]), place=st.floats(0, 1))
 def test_any_damaged_file_is_named_or_its_cell_trained_again(
-    undisturbed: Path, grid: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, how: str, place: float
+    undisturbed: Path,
+    grid: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    how: str,
+    place: float,
 ) -> None:
     # What a figure reads is read; only its drawing, most of the time of a report, is left out.
-    monkeypatch.setattr(figures, "encode", lambda figure, form: form.encode())
+    monkeypatch.setattr(base, "encode", lambda figure, form: form.encode())
     out = tmp_path / "runs"
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(undisturbed, out)
@@ -206,7 +231,7 @@ def test_any_damaged_file_is_named_or_its_cell_trained_again(
     if damaged.read_bytes() == before:
         return
     capfd.readouterr()
-    status = bench.main(["report", "--grid", str(grid), "--out", str(out)])
+    status = main(["report", "--grid", str(grid), "--out", str(out)])
     shown = "".join(capfd.readouterr())
     assert "Traceback" not in shown
     rows = results.load(undisturbed, "small").drop(columns=TIMES)
@@ -216,7 +241,7 @@ def test_any_damaged_file_is_named_or_its_cell_trained_again(
     else:
         assert damaged.name in {"result.json", "grid.yaml"}
         assert damaged.name in shown
-    assert bench.main(command(grid, out, "--workers", "1")[2:]) == 0
+    assert main(command(grid, out, "--workers", "1")[2:]) == 0
     assert "Traceback" not in "".join(capfd.readouterr())
     assert_same(out, undisturbed) if damaged.name != "predictions.npz" else None
 
@@ -224,7 +249,12 @@ def test_any_damaged_file_is_named_or_its_cell_trained_again(
 def test_a_full_disk_stops_the_grid_and_loses_nothing(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
     out = tmp_path / "small-disk"
     out.mkdir()
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(out)], capture_output=True, check=False).returncode:
+    if (
+        os.geteuid() != 0
+        or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(out)], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("a small file system can only be mounted by root")
     try:
         for team in ("1", "2"):
@@ -251,10 +281,14 @@ def test_status_and_clean(finished: Path, grid: Path, capfd: pytest.CaptureFixtu
     (cells[1] / "checkpoint.pt").write_bytes(b"orphan")
     (cells[1] / ".result.json.x1").write_bytes(b"half")
     damage(cells[2] / "predictions.npz", "flip", 0.5)
-    assert bench.main(["status", "--grid", str(grid), "--out", str(finished)]) == 0
+    assert main(["status", "--grid", str(grid), "--out", str(finished)]) == 0
     shown = " ".join("".join(capfd.readouterr().out.split()).split("│"))
-    assert "small:1waiting,4done,1damaged" in shown or {"1 waiting", "1 damaged"} <= set(shown.split(", ")) or "1damaged" in shown
-    assert bench.main(["clean", "--out", str(finished)]) == 0
+    assert (
+        "small:1waiting,4done,1damaged" in shown
+        or {"1 waiting", "1 damaged"} <= set(shown.split(", "))
+        or "1damaged" in shown
+    )
+    assert main(["clean", "--out", str(finished)]) == 0
     assert not (cells[1] / "checkpoint.pt").exists()
     assert not (cells[1] / ".result.json.x1").exists()
     assert (cells[0] / "checkpoint.pt").exists()

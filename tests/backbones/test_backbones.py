@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from backbones import BACKBONES
-from backbones.resnet_cifar import SHORTCUTS, ResNet32
+from headbench.backbones import BACKBONES
+from headbench.backbones.resnet_cifar import SHORTCUTS, ResNet32
 
 
 @pytest.mark.parametrize("name", BACKBONES.names())
@@ -20,13 +20,26 @@ def test_any_size_and_channels(name: str, shape: tuple[int, int, int]) -> None:
 def test_fast_convnet_widths() -> None:
     backbone = BACKBONES.get("fast_convnet").target((3, 32, 32), widths=(4, 6, 10))
     assert backbone.num_features == 10
-    assert [module.out_channels for module in backbone.modules() if isinstance(module, torch.nn.Conv2d)] == [4, 4, 6, 6, 10, 10]
+    assert [module.out_channels for module in backbone.modules() if isinstance(module, torch.nn.Conv2d)] == [
+        4,
+        4,
+        6,
+        6,
+        10,
+        10,
+    ]
 
 
-@pytest.mark.parametrize(("shortcut", "width", "features"), [("A", 16, 64), ("A", 32, 128), ("conv3x3", 16, 64), ("conv3x3", 32, 128)])
+@pytest.mark.parametrize(
+    ("shortcut", "width", "features"), [("A", 16, 64), ("A", 32, 128), ("conv3x3", 16, 64), ("conv3x3", 32, 128)]
+)
 def test_resnet32_has_32_layers_and_the_width(shortcut: str, width: int, features: int) -> None:
     backbone = BACKBONES.get("resnet32").target((3, 32, 32), shortcut=shortcut, width=width)
-    main_path = [name for name, module in backbone.named_modules() if isinstance(module, torch.nn.Conv2d) and "shortcut" not in name]
+    main_path = [
+        name
+        for name, module in backbone.named_modules()
+        if isinstance(module, torch.nn.Conv2d) and "shortcut" not in name
+    ]
     assert len(main_path) == 31  # and the linear layer after it
     assert backbone.num_features == features
 
@@ -45,7 +58,9 @@ def test_shortcut_a_subsamples_and_pads_with_zeros() -> None:
     assert torch.all(y[:, 6:] == 0)
 
 
-@pytest.mark.parametrize(("model", "side", "width"), [("resnet18", 32, 512), ("resnet50", 64, 2048), ("vit_tiny_patch16_224", 64, 192)])
+@pytest.mark.parametrize(
+    ("model", "side", "width"), [("resnet18", 32, 512), ("resnet50", 64, 2048), ("vit_tiny_patch16_224", 64, 192)]
+)
 def test_timm_models_are_backbones_at_any_size_they_can_take(model: str, side: int, width: int) -> None:
     backbone = BACKBONES.get("timm").target((3, side, side), model=model)
     assert backbone.num_features == width

@@ -12,13 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as some
 
-from core.arrays import BadArrayError, check_archive, headers, read_npy, read_npz
+from headbench.core.arrays import BadArrayError, check_archive, headers, read_npy, read_npz
 
 TYPES = st.sampled_from(["f2", "f4", "f8", ">f8", "i1", "u2", "i8", "?", "c16", "U3"]).map(np.dtype)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(array=TYPES.flatmap(lambda kind: some.arrays(kind, some.array_shapes(min_dims=0, min_side=0, max_side=4))), columns=st.booleans())
+@given(
+    array=TYPES.flatmap(lambda kind: some.arrays(kind, some.array_shapes(min_dims=0, min_side=0, max_side=4))),
+    columns=st.booleans(),
+)
 def test_what_numpy_writes_is_read(array: np.ndarray, columns: bool, tmp_path: Path) -> None:
     array = np.asfortranarray(array) if columns else array
     np.save(tmp_path / "a.npy", array)
@@ -67,7 +70,10 @@ def test_a_claim_is_compared_with_what_is_there(content: bytes, tmp_path: Path) 
 
 
 def test_an_archive_that_unfolds_is_refused_unread(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.npy", "w") as member:
+    with (
+        zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.npy", "w") as member,
+    ):
         member.write(header((400 * 2**17,)))
         for _ in range(400):
             member.write(bytes(2**20))

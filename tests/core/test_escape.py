@@ -1,4 +1,6 @@
-"""Text of others, for each place where it is shown: whatever it is, it is neither run nor hidden, and two names stay two names."""
+"""Text of others, for each place where it is shown: whatever it is, it is neither run nor hidden, and two names stay
+two names.
+"""
 
 import csv as standard_csv
 import html as standard_html
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from core import escape
+from headbench.core import escape
 
 NASTY = [
     "<img src=x onerror=alert(1)>",
@@ -115,13 +117,22 @@ def test_markdown_shows_the_text_and_nothing_else(name: str) -> None:
     seen = Seen()
     seen.feed(printed)
     assert [tag for tag, _ in seen.tags] == ["table", "thead", "tr", "th", "th", "tbody", "tr", "td", "td", "strong"]
-    assert [standard_html.unescape(text) for text in re.findall(r"<td[^>]*>(.*?)</td>", printed)] == [f"x{shown}x", "<strong>y</strong>"]
+    assert [standard_html.unescape(text) for text in re.findall(r"<td[^>]*>(.*?)</td>", printed)] == [
+        f"x{shown}x",
+        "<strong>y</strong>",
+    ]
 
 
 @names
 def test_latex_has_no_command_of_the_name(name: str) -> None:
-    known = r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|textasciigrave)\{\}|\\[&%$#_{}]|\$\\(pm|geq|leq|times)\$"
-    known += r"|\\(ss|o|O|ae|AE|l|L)\{\}|\\[`'^~=u.\"rHvc]\{[A-Za-z]\}|\\ifdefined\\Umathchar .\\else U\+[0-9A-F]{4,6}\\fi\{\}|-\{\}"
+    known = (
+        r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|textasciigrave)\{\}"
+        r"|\\[&%$#_{}]|\$\\(pm|geq|leq|times)\$"
+    )
+    known += (
+        r"|\\(ss|o|O|ae|AE|l|L)\{\}|\\[`'^~=u.\"rHvc]\{[A-Za-z]\}|\\ifdefined\\Umathchar .\\else "
+        r"U\+[0-9A-F]{4,6}\\fi\{\}|-\{\}"
+    )
     rest = re.sub(known, "", escape.latex(name))
     assert not set(rest) & set("\\{}$&#%^_~<>|`")
     assert rest.isascii()
@@ -132,7 +143,9 @@ def test_no_spreadsheet_runs_a_cell(name: str) -> None:
     buffer = io.StringIO()
     pd.DataFrame({"a": [escape.csv(name), "z"]}).to_csv(buffer, index=False)
     (cell,), *_ = list(standard_csv.reader(io.StringIO(buffer.getvalue())))[1:]
-    assert not re.match("[=+@\t\r\uff1d\uff0b\uff0d\uff20]|-.", cell) or re.fullmatch(r"[+-]?[\d.]+([eE][+-]?\d+)?", cell)
+    assert not re.match("[=+@\t\r\uff1d\uff0b\uff0d\uff20]|-.", cell) or re.fullmatch(
+        r"[+-]?[\d.]+([eE][+-]?\d+)?", cell
+    )
     assert cell.removeprefix("'" if cell != escape.plain(name) else "") == escape.plain(name)
 
 

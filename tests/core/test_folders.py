@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from core.folders import expanded, from_environment
-from heads import prototype_cache, prototypes, vectors
-from runners import grammar
-from runners.launch import data_folder
+from headbench.core.errors import UserError
+from headbench.core.folders import expanded, from_environment
+from headbench.heads.geometry import cache, methods, word_vectors
+from headbench.runners.commands import grammar
+from headbench.runners.execution.launch import data_folder
 
 
 @pytest.fixture
@@ -29,14 +29,14 @@ def test_an_empty_variable_counts_as_unset(empty: str | None, tmp_path: Path, mo
             monkeypatch.setenv(variable, empty)
         assert from_environment(variable) is None
     assert data_folder(None) == tmp_path / ".cache" / "headbench"
-    assert prototype_cache.cache_folder() == tmp_path / ".cache" / "headbench" / "prototypes"
+    assert cache.cache_folder() == tmp_path / ".cache" / "headbench" / "prototypes"
 
 
 def test_a_variable_names_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("HEADBENCH_DATA", "~")
     monkeypatch.setenv("HEADBENCH_CACHE", "~/kept")
-    assert (data_folder(None), prototype_cache.cache_folder()) == (tmp_path, tmp_path / "kept" / "prototypes")
+    assert (data_folder(None), cache.cache_folder()) == (tmp_path, tmp_path / "kept" / "prototypes")
     monkeypatch.setenv("HEADBENCH_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(UserError, match="nowhere does not exist"):
         data_folder(None)
@@ -52,10 +52,10 @@ def test_without_a_home_there_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
             monkeypatch.setenv("HOME", home)
         for call in (
             lambda: data_folder(None),
-            prototype_cache.cache_folder,
+            cache.cache_folder,
             lambda: expanded("~/x"),
-            lambda: vectors.file_of("~/x.txt"),
-            lambda: prototypes.file_of("~/x.npy"),
+            lambda: word_vectors.file_of("~/x.txt"),
+            lambda: methods.file_of("~/x.npy"),
             lambda: grammar.parse(["--data", "~/x"]),
         ):
             with pytest.raises(UserError, match=message):

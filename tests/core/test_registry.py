@@ -5,15 +5,17 @@ from typing import Any, Literal
 import pytest
 from pydantic import PositiveFloat
 
-from backbones import BACKBONES
-from core.errors import UserError
-from core.registry import Registry
-from data import DATASETS
-from heads import HEADS
+from headbench.backbones import BACKBONES
+from headbench.core.errors import UserError
+from headbench.core.registry import Registry
+from headbench.data import DATASETS
+from headbench.heads import HEADS
 
 
 class Thing:
-    def __init__(self, size: int, *, scale: PositiveFloat = 1.0, mode: Literal["a", "b"] = "a", widths: tuple[int, int] = (1, 2)) -> None:
+    def __init__(
+        self, size: int, *, scale: PositiveFloat = 1.0, mode: Literal["a", "b"] = "a", widths: tuple[int, int] = (1, 2)
+    ) -> None:
         self.values = (size, scale, mode, widths)
 
 
@@ -52,7 +54,9 @@ def test_options_are_completed_in_json_types(things: Registry[type[Thing]]) -> N
         ({"size": 3}, "here: unknown key 'size'"),
     ],
 )
-def test_a_wrong_option_is_one_clear_line(things: Registry[type[Thing]], options: dict[str, object], message: str) -> None:
+def test_a_wrong_option_is_one_clear_line(
+    things: Registry[type[Thing]], options: dict[str, object], message: str
+) -> None:
     with pytest.raises(UserError, match=message) as caught:
         things.get("thing").resolve(options, "here")
     assert "\n" not in str(caught.value)
@@ -73,7 +77,18 @@ def test_options_without_a_type_or_a_default_and_with_types_as_text() -> None:
 def test_everything_in_the_packages_is_discovered() -> None:
     assert {"dl2pa", "etf", "hpn", "psc", "word2vec"} <= set(HEADS.names())
     assert {"fast_convnet", "resnet32", "timm"} <= set(BACKBONES.names())
-    small = {"cifar10", "cifar100", "digits", "fashion-mnist", "folder", "parquet", "stl10", "svhn", "svhn-lt-refbug", "tiny-imagenet"}
+    small = {
+        "cifar10",
+        "cifar100",
+        "digits",
+        "fashion-mnist",
+        "folder",
+        "parquet",
+        "stl10",
+        "svhn",
+        "svhn-lt-refbug",
+        "tiny-imagenet",
+    }
     assert set(DATASETS.names()) >= small | {"imagenet", "imagenet-lt", "inaturalist2018"}
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from core import yaml_files
-from core.errors import UserError
+from headbench.core import yaml_files
+from headbench.core.errors import UserError
 
 
 def refusal(text: str) -> str:
@@ -23,8 +23,26 @@ def refusal(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "nearest"),
     [
-        *[("010", "10"), ("-010", "-10"), ("00", "0"), ("08", "8"), ("0x1F", "31"), ("0b101", "5"), ("0o17", "15"), ("1_000", "1000"), ("1__0", "10")],
-        *[("1:30", "90"), ("190:20:30", "685230"), ("1:90", "150"), ("1:30.5", "90.5"), ("1_0.5", "10.5"), ("!!int 010", "10"), ("0x_F", "15")],
+        *[
+            ("010", "10"),
+            ("-010", "-10"),
+            ("00", "0"),
+            ("08", "8"),
+            ("0x1F", "31"),
+            ("0b101", "5"),
+            ("0o17", "15"),
+            ("1_000", "1000"),
+            ("1__0", "10"),
+        ],
+        *[
+            ("1:30", "90"),
+            ("190:20:30", "685230"),
+            ("1:90", "150"),
+            ("1:30.5", "90.5"),
+            ("1_0.5", "10.5"),
+            ("!!int 010", "10"),
+            ("0x_F", "15"),
+        ],
     ],
 )
 @pytest.mark.parametrize("around", ["{}", "[1, {}]", "{{a: {{b: {}}}}}"])
@@ -32,7 +50,10 @@ def test_a_number_that_is_not_decimal_is_refused_with_the_nearest(text: str, nea
     assert f"did you mean {nearest}?" in refusal(around.format(text))
 
 
-@pytest.mark.parametrize("text", [".inf", "-.Inf", "+.INF", ".nan", ".NaN", "1e999", "-1.0e400", "!!float .inf", "9223372036854775808", "9" * 5000])
+@pytest.mark.parametrize(
+    "text",
+    [".inf", "-.Inf", "+.INF", ".nan", ".NaN", "1e999", "-1.0e400", "!!float .inf", "9223372036854775808", "9" * 5000],
+)
 def test_a_number_that_is_not_finite_is_refused(text: str) -> None:
     message = refusal(f"{{a: {text}}}")
     assert message.startswith("here: a: ")
@@ -42,11 +63,47 @@ def test_a_number_that_is_not_finite_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        *[("10", 10), ("-3", -3), ("+5", 5), ("0", 0), ("1e3", 1000.0), ("5e-1", 0.5), ("1.0e-3", 0.001), (".5", 0.5), ("9223372036854775807", 2**63 - 1)],
-        *[("yes", True), ("Off", False), ("true", True), ("no", False), ("", None), ("~", None), ("null", None), ("'yes'", "yes"), ("'010'", "010")],
-        *[("2024-01-01", "2024-01-01"), ("!!str 010", "010"), ("inf", "inf"), ("hpn(loss_scale=2.0)", "hpn(loss_scale=2.0)"), ("1.2.3", "1.2.3"), ("=", "=")],
-        *[("[a, 1]", ["a", 1]), ("{a: {b: [1]}}", {"a": {"b": [1]}}), ("{a: &x [1], b: *x}", {"a": [1], "b": [1]}), ("0x", "0x"), ("ä: ö", {"ä": "ö"})],
-        *[("{b: &x {k: 1, j: 1}, a: {<<: *x, j: 2}}", {"b": {"k": 1, "j": 1}, "a": {"k": 1, "j": 2}}), ("{<<: [{a: 1}, {a: 2, b: 3}]}", {"a": 1, "b": 3})],
+        *[
+            ("10", 10),
+            ("-3", -3),
+            ("+5", 5),
+            ("0", 0),
+            ("1e3", 1000.0),
+            ("5e-1", 0.5),
+            ("1.0e-3", 0.001),
+            (".5", 0.5),
+            ("9223372036854775807", 2**63 - 1),
+        ],
+        *[
+            ("yes", True),
+            ("Off", False),
+            ("true", True),
+            ("no", False),
+            ("", None),
+            ("~", None),
+            ("null", None),
+            ("'yes'", "yes"),
+            ("'010'", "010"),
+        ],
+        *[
+            ("2024-01-01", "2024-01-01"),
+            ("!!str 010", "010"),
+            ("inf", "inf"),
+            ("hpn(loss_scale=2.0)", "hpn(loss_scale=2.0)"),
+            ("1.2.3", "1.2.3"),
+            ("=", "="),
+        ],
+        *[
+            ("[a, 1]", ["a", 1]),
+            ("{a: {b: [1]}}", {"a": {"b": [1]}}),
+            ("{a: &x [1], b: *x}", {"a": [1], "b": [1]}),
+            ("0x", "0x"),
+            ("ä: ö", {"ä": "ö"}),
+        ],
+        *[
+            ("{b: &x {k: 1, j: 1}, a: {<<: *x, j: 2}}", {"b": {"k": 1, "j": 1}, "a": {"k": 1, "j": 2}}),
+            ("{<<: [{a: 1}, {a: 2, b: 3}]}", {"a": 1, "b": 3}),
+        ],
     ],
 )
 def test_what_is_plain_is_read(text: str, expected: Any) -> None:
@@ -131,6 +188,9 @@ def test_lines_are_those_of_what_came_from_the_file(tmp_path: Path) -> None:
     file.write_text("a: 1\nb:\n  - x\n  - {k: 1,\n     j: 2}\n")
     read = pickle.loads(pickle.dumps(yaml_files.read(file, "here")))
     assert read == yaml.safe_load(file.read_text())
-    assert [yaml_files.line_of(read, path) for path in (["a"], ["b"], ["b", 0], ["b", 1], ["b", 1, "j"], ["b", 1, "nowhere"], [])] == [1, 2, 3, 4, 5, 4, None]
+    assert [
+        yaml_files.line_of(read, path)
+        for path in (["a"], ["b"], ["b", 0], ["b", 1], ["b", 1, "j"], ["b", 1, "nowhere"], [])
+    ] == [1, 2, 3, 4, 5, 4, None]
     assert yaml_files.line_of(read | {"a": 2}, ["a"]) is None
     assert yaml_files.line_of(dict(read), ["b", 1]) == 4

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from data import FileSet, ImageSet
-from data.registry import Samples
+from headbench.data import FileSet, ImageSet
+from headbench.data.registry import Samples
 
 
 def images_of(part: Samples) -> torch.Tensor:
@@ -45,7 +45,13 @@ def save(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def write_parquet(path: Path, images: list[bytes], labels: list[int], names: list[str] | None, columns: tuple[str, str] = ("img", "fine_label")) -> None:
+def write_parquet(
+    path: Path,
+    images: list[bytes],
+    labels: list[int],
+    names: list[str] | None,
+    columns: tuple[str, str] = ("img", "fine_label"),
+) -> None:
     """Write a file in the Hugging Face layout; CIFAR-100's by default."""
     path.parent.mkdir(parents=True, exist_ok=True)
     contents: dict[str, Any] = {columns[0]: [{"bytes": image, "path": None} for image in images], columns[1]: labels}

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import UserError
-from core.registry import Registry
-from data import Dataset, ImageSet, cache
+from headbench.core.errors import UserError
+from headbench.core.registry import Registry
+from headbench.data import Dataset, ImageSet, cache
 
 REPOSITORY = Path(__file__).parents[2]
 READS: list[str] = []
@@ -36,7 +36,17 @@ def toy(root: Path, *, bright: bool = False) -> Dataset:
     """Three parts from one file."""
     READS.append("toy")
     part = images_of(root / "toy.bin")
-    return Dataset(part, part, ("a", "b", "c"), (0.5,), (0.25,), val=part, read_from=(root / "toy.bin",), sources=(2, 4), ranges=(1, 2))
+    return Dataset(
+        part,
+        part,
+        ("a", "b", "c"),
+        (0.5,),
+        (0.25,),
+        val=part,
+        read_from=(root / "toy.bin",),
+        sources=(2, 4),
+        ranges=(1, 2),
+    )
 
 
 @registry.register("tree", version=1, source="a test")
@@ -147,7 +157,10 @@ def test_parts_that_do_not_fit_are_refused_and_not_cached(data_root: Path) -> No
     for test, message in (
         (ImageSet(images[:2], labels), "the test part has 2 images, but 3 labels"),
         (ImageSet(images, labels + 1), "the test part has labels from 1 to 3, but there are 3 classes"),
-        (ImageSet(torch.zeros(3, 1, 2, 3, dtype=torch.uint8), labels), "the images of the test part are 1x2x3, those of the training part 1x2x2"),
+        (
+            ImageSet(torch.zeros(3, 1, 2, 3, dtype=torch.uint8), labels),
+            "the images of the test part are 1x2x3, those of the training part 1x2x2",
+        ),
     ):
         with pytest.raises(UserError, match=message):
             Dataset(good, test, ("a", "b", "c"), (0.5,), (0.25,))
@@ -184,7 +197,13 @@ def test_the_cache_of_another_format_is_read_again(data_root: Path, key: str | N
     load(data_root)
     meta = data_root / ".headbench" / "toy" / "meta.json"
     contents = json.loads(meta.read_text())
-    meta.write_text(json.dumps(contents | {"format": 1} if key is None else {name: value for name, value in contents.items() if name != key}))
+    meta.write_text(
+        json.dumps(
+            contents | {"format": 1}
+            if key is None
+            else {name: value for name, value in contents.items() if name != key}
+        )
+    )
     assert pixels(load(data_root).train) == list(range(24))
     assert READS == ["toy", "toy"]
 
@@ -237,7 +256,22 @@ WRONG: list[Any] = [None, -1, 1.5, "nope", [1], {"a": 1}]
 
 
 @pytest.mark.parametrize(
-    "key", ["format", "version", "fingerprint", "class_names", "mean", "std", "sources", "draw", "ranges", "counts", "arrays", "read_from", "checksum"]
+    "key",
+    [
+        "format",
+        "version",
+        "fingerprint",
+        "class_names",
+        "mean",
+        "std",
+        "sources",
+        "draw",
+        "ranges",
+        "counts",
+        "arrays",
+        "read_from",
+        "checksum",
+    ],
 )
 def test_wrong_types_make_no_cache(data_root: Path, key: str) -> None:
     load(data_root)
@@ -250,7 +284,12 @@ def test_wrong_types_make_no_cache(data_root: Path, key: str) -> None:
         meta.write_text(json.dumps(changed))
         READS.clear()
         found = load(data_root)
-        assert (READS, found.class_names, found.mean, pixels(found.train)) == (["toy"], ("a", "b", "c"), (0.5,), list(range(24))), value
+        assert (READS, found.class_names, found.mean, pixels(found.train)) == (
+            ["toy"],
+            ("a", "b", "c"),
+            (0.5,),
+            list(range(24)),
+        ), value
         # With a checksum that fits: the schema alone keeps out what cannot be, and nothing is a traceback.
         contents = {name: old for name, old in changed.items() if name != "checksum"}
         meta.write_text(json.dumps(contents | {"checksum": cache._checksum(contents)}))
@@ -258,7 +297,19 @@ def test_wrong_types_make_no_cache(data_root: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "contents", [b"", b"[]", b"3", b"null", b'"meta"', b"\xff\xfe", b"[" * 100_000, b'{"format": 3}', b'{"checksum": {}}', b'{"format": 2, "version": 1}']
+    "contents",
+    [
+        b"",
+        b"[]",
+        b"3",
+        b"null",
+        b'"meta"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"format": 3}',
+        b'{"checksum": {}}',
+        b'{"format": 2, "version": 1}',
+    ],
 )
 def test_a_meta_file_that_is_none_makes_no_cache(data_root: Path, contents: bytes) -> None:
     load(data_root)
@@ -279,7 +330,14 @@ def test_a_changed_digit_of_the_meta_file_makes_no_cache(data_root: Path, key: s
 
 @pytest.mark.parametrize("name", ["train_images.npy", "val_images.npy"])
 @pytest.mark.parametrize(
-    ("old", "new"), [(b"|u1", b"|i1"), (b"|u1", b"|O1"), (b"(6, 1, 2, 2)", b"(9, 1, 2, 2)"), (b"(6, 1, 2, 2)", b"(6, 4, 1, 1)"), (b"NUMPY", b"NUMPX")]
+    ("old", "new"),
+    [
+        (b"|u1", b"|i1"),
+        (b"|u1", b"|O1"),
+        (b"(6, 1, 2, 2)", b"(9, 1, 2, 2)"),
+        (b"(6, 1, 2, 2)", b"(6, 4, 1, 1)"),
+        (b"NUMPY", b"NUMPX"),
+    ],
 )
 def test_an_array_of_another_kind_makes_no_cache(data_root: Path, name: str, old: bytes, new: bytes) -> None:
     load(data_root)
@@ -359,7 +417,9 @@ def test_data_without_files_are_not_cached(data_root: Path) -> None:
     assert not (data_root / ".headbench").exists()
 
 
-def test_where_the_cache_cannot_be_written_a_note_says_so_and_the_images_are_used(data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_the_cache_cannot_be_written_a_note_says_so_and_the_images_are_used(
+    data_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (data_root / ".headbench").write_text("a file where the folder should be")
     assert pixels(load(data_root).train) == list(range(24))
     noted = capsys.readouterr().err

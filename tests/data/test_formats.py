@@ -1,4 +1,4 @@
-"""The loaders of data that are not at hand, on small files in the published formats, and what they say of damaged ones."""
+"""The loaders of data that are not at hand, on small files in the published formats, and damaged ones."""
 
 import gzip
 import hashlib
@@ -14,11 +14,11 @@ import torch
 import torchvision
 from torchvision.datasets.utils import check_integrity
 
-from core.errors import UserError
-from data import DATASETS, Dataset
-from data.image_files import statistics
-from data.longtail import misaligned_draw
-from data.splits import Protocol, partition
+from headbench.core.errors import UserError
+from headbench.data import DATASETS, Dataset
+from headbench.data.formats.image_files import statistics
+from headbench.data.longtail import misaligned_draw
+from headbench.data.splits import Protocol, partition
 from tests.data.helpers import images_of, paths_of, png, random_images, save, write_parquet
 
 
@@ -42,16 +42,26 @@ def svhn_files(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, tu
         pixels, digits = random_images(count, seed), [n % 10 for n in range(count)]
         path = data_root / "svhn" / f"{split}_32x32.mat"
         path.parent.mkdir(exist_ok=True)
-        scipy.io.savemat(path, {"X": pixels.transpose(1, 2, 3, 0), "y": np.array([digit or 10 for digit in digits], dtype=np.uint8)[:, None]})
+        scipy.io.savemat(
+            path,
+            {
+                "X": pixels.transpose(1, 2, 3, 0),
+                "y": np.array([digit or 10 for digit in digits], dtype=np.uint8)[:, None],
+            },
+        )
         contents[split], listed[split] = (pixels, digits), ["", path.name, md5(path)]
     monkeypatch.setattr(torchvision.datasets.SVHN, "split_list", listed)
     return contents
 
 
-def test_svhn_is_train_and_extra_with_every_label(data_root: Path, svhn_files: dict[str, tuple[np.ndarray, list[int]]]) -> None:
+def test_svhn_is_train_and_extra_with_every_label(
+    data_root: Path, svhn_files: dict[str, tuple[np.ndarray, list[int]]]
+) -> None:
     svhn = load("svhn", data_root)
     assert svhn.sources == (40, 60)
-    assert torch.equal(images_of(svhn.train), channels_first(np.concatenate([svhn_files["train"][0], svhn_files["extra"][0]])))
+    assert torch.equal(
+        images_of(svhn.train), channels_first(np.concatenate([svhn_files["train"][0], svhn_files["extra"][0]]))
+    )
     assert svhn.train.labels.tolist() == svhn_files["train"][1] + svhn_files["extra"][1]
     assert torch.equal(images_of(svhn.test), channels_first(svhn_files["test"][0]))
     replica = load("svhn-lt-refbug", data_root)
@@ -61,7 +71,9 @@ def test_svhn_is_train_and_extra_with_every_label(data_root: Path, svhn_files: d
     assert torch.equal(honest.labels, svhn.train.labels[honest.train])
 
 
-def test_a_damaged_svhn_file_is_named(data_root: Path, svhn_files: dict[str, tuple[np.ndarray, list[int]]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_svhn_file_is_named(
+    data_root: Path, svhn_files: dict[str, tuple[np.ndarray, list[int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(url: str, root: str, filename: str, md5: str) -> None:
         if not check_integrity(str(Path(root) / filename), md5):
             raise OSError("no network")
@@ -69,7 +81,9 @@ def test_a_damaged_svhn_file_is_named(data_root: Path, svhn_files: dict[str, tup
     monkeypatch.setattr("torchvision.datasets.svhn.download_url", refuse)
     file = data_root / "svhn" / "extra_32x32.mat"
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(UserError, match=r"SVHN \(split extra\) is not \(whole\) in .*svhn and could not be downloaded \(no network\)"):
+    with pytest.raises(
+        UserError, match=r"SVHN \(split extra\) is not \(whole\) in .*svhn and could not be downloaded \(no network\)"
+    ):
         load("svhn", data_root)
 
 
@@ -85,7 +99,9 @@ def test_stl10_from_its_binary_files(data_root: Path, monkeypatch: pytest.Monkey
     (folder / "unlabeled_X.bin").write_bytes(b"")
     (folder / "fold_indices.txt").write_text("")
     stl10 = torchvision.datasets.STL10
-    monkeypatch.setattr(stl10, "train_list", [[name, md5(folder / name)] for name in ("train_X.bin", "train_y.bin", "unlabeled_X.bin")])
+    monkeypatch.setattr(
+        stl10, "train_list", [[name, md5(folder / name)] for name in ("train_X.bin", "train_y.bin", "unlabeled_X.bin")]
+    )
     monkeypatch.setattr(stl10, "test_list", [[name, md5(folder / name)] for name in ("test_X.bin", "test_y.bin")])
     found = load("stl10", data_root)
     assert torch.equal(images_of(found.train), channels_first(pixels["train"]))
@@ -116,7 +132,9 @@ def test_fashion_mnist_from_its_idx_files(data_root: Path) -> None:
 def test_cifar100_has_coarse_classes_too(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"class{c}" for c in range(100)]
     for part in ("train", "test"):
-        write_parquet(data_root / "cifar100" / f"{part}.parquet", [png(x) for x in random_images(4, 0)], [0, 7, 50, 99], names)
+        write_parquet(
+            data_root / "cifar100" / f"{part}.parquet", [png(x) for x in random_images(4, 0)], [0, 7, 50, 99], names
+        )
     coarse = load("cifar100", data_root, labels="coarse")
     assert (coarse.train.labels.tolist(), len(coarse.class_names), coarse.ranges) == ([0, 1, 10, 19], 20, None)
     # The same from the published pickles, where torchvision checks the MD5.
@@ -124,9 +142,15 @@ def test_cifar100_has_coarse_classes_too(data_root: Path, monkeypatch: pytest.Mo
     folder = other / "cifar-100-python"
     folder.mkdir(parents=True)
     for part in ("train", "test"):
-        batch = {"data": channels_first(random_images(4, 0)).flatten(1).numpy(), "fine_labels": [0, 7, 50, 99], "coarse_labels": [0, 1, 10, 19]}
+        batch = {
+            "data": channels_first(random_images(4, 0)).flatten(1).numpy(),
+            "fine_labels": [0, 7, 50, 99],
+            "coarse_labels": [0, 1, 10, 19],
+        }
         (folder / part).write_bytes(pickle.dumps(batch))
-    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": names, "coarse_label_names": [f"group{c}" for c in range(20)]}))
+    (folder / "meta").write_bytes(
+        pickle.dumps({"fine_label_names": names, "coarse_label_names": [f"group{c}" for c in range(20)]})
+    )
     cifar = torchvision.datasets.CIFAR100
     monkeypatch.setattr(cifar, "train_list", [["train", md5(folder / "train")]])
     monkeypatch.setattr(cifar, "test_list", [["test", md5(folder / "test")]])
@@ -152,7 +176,10 @@ def test_tiny_imagenet_from_the_published_folders_and_from_parquet(data_root: Pa
     assert found.class_names == ("n02", "n01")
     assert images_of(found.test).shape == (2, 3, 64, 64)
     assert torch.equal(images_of(found.test)[1, 0], images_of(found.test)[1, 1])
-    encoded = [path.read_bytes() for path in sorted((folder / "train").rglob("*.JPEG"), key=lambda path: ids.index(path.parent.parent.name))]
+    encoded = [
+        path.read_bytes()
+        for path in sorted((folder / "train").rglob("*.JPEG"), key=lambda path: ids.index(path.parent.parent.name))
+    ]
     write_parquet(data_root / "tiny-imagenet" / "train.parquet", encoded, [0, 0, 1, 1], ids, ("image", "label"))
     held = [(folder / "val" / "images" / f"val_{n}.JPEG").read_bytes() for n in range(2)]
     write_parquet(data_root / "tiny-imagenet" / "valid.parquet", held, [1, 0], ids, ("image", "label"))
@@ -219,7 +246,11 @@ def test_inaturalist_from_its_json_files(data_root: Path) -> None:
     write("train", [0, 1], [1, 0])
     write("val", [2], [1])
     found = load("inaturalist2018", data_root)
-    assert (found.class_names, found.train.labels.tolist(), found.test.labels.tolist()) == (("robin", "wren"), [1, 0], [1])
+    assert (found.class_names, found.train.labels.tolist(), found.test.labels.tolist()) == (
+        ("robin", "wren"),
+        [1, 0],
+        [1],
+    )
     write("val", [2], [5])
     with pytest.raises(UserError, match=r"val2018.json: image train_val2018/Aves/2.jpg has no known category \(5\)"):
         load("inaturalist2018", data_root)
@@ -263,7 +294,9 @@ def test_what_is_wrong_with_a_folder_is_one_line(data_root: Path) -> None:
     load("folder", data_root)
     save(data_root / "folder" / "train" / "b" / "2.png", random_images(1, 0, 20)[0])
     with pytest.raises(
-        UserError, match=r"train/b/2.png: the image is 20x20, not 16x16 as those before it; the option size: PIXELS brings all images to one size"
+        UserError,
+        match=r"train/b/2.png: the image is 20x20, not 16x16 as those before it; the option size: PIXELS brings all "
+        r"images to one size",
     ):
         load("folder", data_root)
     (data_root / "folder" / "train" / "b" / "2.png").write_bytes(png(random_images(1, 0, 16)[0])[:-40])
@@ -281,7 +314,9 @@ def test_what_is_wrong_with_a_folder_is_one_line(data_root: Path) -> None:
 def test_parquet_files_of_your_own(data_root: Path) -> None:
     pixels = random_images(4, 0, 20)
     folder = data_root / "mine"
-    write_parquet(folder / "train-0.parquet", [png(x) for x in pixels], [0, 1, 0, 1], ["cat", "dog"], ("image", "label"))
+    write_parquet(
+        folder / "train-0.parquet", [png(x) for x in pixels], [0, 1, 0, 1], ["cat", "dog"], ("image", "label")
+    )
     write_parquet(folder / "validation.parquet", [png(pixels[0])], [1], ["cat", "dog"], ("image", "label"))
     found = load("parquet", data_root, path="mine")
     assert (found.class_names, found.val, found.test.labels.tolist()) == (("cat", "dog"), None, [1])
@@ -309,14 +344,22 @@ def test_shards_belong_together(data_root: Path) -> None:
     pixels, names = random_images(2, 0, 20), ["cat", "dog"]
     folder = data_root / "mine"
     for shard in range(2):
-        write_parquet(folder / f"train-0000{shard}-of-00002.parquet", [png(pixels[shard])], [shard], names, ("image", "label"))
+        write_parquet(
+            folder / f"train-0000{shard}-of-00002.parquet", [png(pixels[shard])], [shard], names, ("image", "label")
+        )
     write_parquet(folder / "test.parquet", [png(pixels[0])], [0], names, ("image", "label"))
     assert load("parquet", data_root, path="mine").train.labels.tolist() == [0, 1]
     write_parquet(folder / "train-00001-of-00002.parquet", [png(pixels[1])], [1], ["dog", "cat"], ("image", "label"))
-    with pytest.raises(UserError, match=r"train-00001-of-00002.parquet: its class names are not those of the files before it \(dog instead of cat\)"):
+    with pytest.raises(
+        UserError,
+        match=r"train-00001-of-00002.parquet: its class names are not those of the files before it \(dog instead of "
+        r"cat\)",
+    ):
         load("parquet", data_root, path="mine")
     (folder / "train-00001-of-00002.parquet").unlink()
-    with pytest.raises(UserError, match=r"there is no file .*train-00001-of-00002.parquet, one of 2 that belong together"):
+    with pytest.raises(
+        UserError, match=r"there is no file .*train-00001-of-00002.parquet, one of 2 that belong together"
+    ):
         load("parquet", data_root, path="mine")
 
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from core.errors import UserError
-from data import Dataset, ImageSet
-from data.longtail import draw, misaligned_draw, profile
-from data.splits import Protocol, partition
+from headbench.core.errors import UserError
+from headbench.data import Dataset, ImageSet
+from headbench.data.longtail import draw, misaligned_draw, profile
+from headbench.data.splits import Protocol, partition
 
 # Images per digit in SVHN's train and extra part; they sum to the published 73,257 and 531,131.
 SVHN = {
@@ -41,7 +41,8 @@ def dataset(labels: Tensor, **facts: object) -> Dataset:
     classes = int(labels.max()) + 1
     images = torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8)
     train = ImageSet(images, labels)
-    return Dataset(train, ImageSet(images[:1], labels[:1]), tuple(f"class {c}" for c in range(classes)), (0.0,), (1.0,), **facts)  # type: ignore[arg-type]
+    names = tuple(f"class {c}" for c in range(classes))
+    return Dataset(train, ImageSet(images[:1], labels[:1]), names, (0.0,), (1.0,), **facts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("imbalance", CIFAR10)
@@ -49,7 +50,9 @@ def test_cifar10_counts_are_the_published_ones(imbalance: int) -> None:
     assert profile("exp", 5000, imbalance, 10).tolist() == CIFAR10[imbalance]
 
 
-@pytest.mark.parametrize(("imbalance", "total", "last"), [(10, 19573, 50), (50, 12608, 10), (100, 10847, 5), (200, 9502, 2)])
+@pytest.mark.parametrize(
+    ("imbalance", "total", "last"), [(10, 19573, 50), (50, 12608, 10), (100, 10847, 5), (200, 9502, 2)]
+)
 def test_cifar100_counts_are_the_published_ones(imbalance: int, total: int, last: int) -> None:
     counts = profile("exp", 500, imbalance, 100)
     assert (counts.sum().item(), counts[0].item(), counts[-1].item()) == (total, 500, last)
@@ -85,8 +88,13 @@ def svhn_like(**facts: object) -> tuple[Dataset, Tensor]:
     return dataset(labels, sources=(sum(SVHN["train"]), sum(SVHN["extra"])), **facts), labels
 
 
-@pytest.mark.parametrize(("imbalance", "nominal", "drawn"), [(50, 20507 + 148711, 159278), (100, 18177 + 131811, 140048), (200, 16412 + 119034, 125506)])
-def test_svhn_lt_never_asks_for_more_than_there_is_and_labels_are_the_sources(imbalance: int, nominal: int, drawn: int) -> None:
+@pytest.mark.parametrize(
+    ("imbalance", "nominal", "drawn"),
+    [(50, 20507 + 148711, 159278), (100, 18177 + 131811, 140048), (200, 16412 + 119034, 125506)],
+)
+def test_svhn_lt_never_asks_for_more_than_there_is_and_labels_are_the_sources(
+    imbalance: int, nominal: int, drawn: int
+) -> None:
     source, labels = svhn_like()
     found = partition(source, Protocol(imbalance_factor=imbalance))
     assert found.nominal.sum() == nominal
@@ -96,7 +104,9 @@ def test_svhn_lt_never_asks_for_more_than_there_is_and_labels_are_the_sources(im
 
 
 @pytest.mark.parametrize(("imbalance", "correct", "digits"), [(50, 0.651, 7), (100, 0.660, 6), (200, 0.673, 5)])
-def test_the_replica_of_the_faulty_svhn_lt_is_as_wrong_as_the_published_one(imbalance: int, correct: float, digits: int) -> None:
+def test_the_replica_of_the_faulty_svhn_lt_is_as_wrong_as_the_published_one(
+    imbalance: int, correct: float, digits: int
+) -> None:
     source, labels = svhn_like(draw=misaligned_draw)
     found = partition(source, Protocol(imbalance_factor=imbalance))
     honest = partition(svhn_like()[0], Protocol(imbalance_factor=imbalance))
@@ -111,14 +121,23 @@ def test_the_replica_has_no_balanced_form() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 40), min_size=2, max_size=8), st.floats(1.01, 50), st.integers(0, 99), st.sampled_from(["exp", "step"]))
-def test_every_drawn_image_has_the_label_of_its_source(counts: list[int], imbalance: float, seed: int, shape: str) -> None:
+@given(
+    st.lists(st.integers(1, 40), min_size=2, max_size=8),
+    st.floats(1.01, 50),
+    st.integers(0, 99),
+    st.sampled_from(["exp", "step"]),
+)
+def test_every_drawn_image_has_the_label_of_its_source(
+    counts: list[int], imbalance: float, seed: int, shape: str
+) -> None:
     labels = shuffled(counts, seed)
     nominal = profile(shape, len(labels) / len(counts), imbalance, len(counts))
     positions, given_labels = draw(labels, nominal, seed)
     assert torch.equal(given_labels, labels[positions])
     assert len(positions.unique()) == len(positions)
-    assert torch.bincount(given_labels, minlength=len(counts)).tolist() == [min(n, c) for n, c in zip(nominal.tolist(), counts, strict=True)]
+    assert torch.bincount(given_labels, minlength=len(counts)).tolist() == [
+        min(n, c) for n, c in zip(nominal.tolist(), counts, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(("classes", "largest"), [(10, 4500), (100, 450)])
@@ -133,7 +152,9 @@ def test_lt_val_holds_out_a_balanced_part_first(classes: int, largest: int) -> N
 
 
 def test_a_tail_without_images_is_one_line() -> None:
-    with pytest.raises(UserError, match=r"imbalance_factor: 200 leaves \d+ of 10 classes without images, first 'class \d'"):
+    with pytest.raises(
+        UserError, match=r"imbalance_factor: 200 leaves \d+ of 10 classes without images, first 'class \d'"
+    ):
         partition(dataset(shuffled([100] * 10)), Protocol(imbalance_factor=200))
 
 

@@ -1,4 +1,6 @@
-"""Data sets in the form in which they are published and packaged: archives beside the data, checked by their MD5, and unpacked for the reading only."""
+"""Data sets in the form in which they are published and packaged: archives beside the data, checked by their MD5, and
+unpacked for the reading only.
+"""
 
 import gzip
 import hashlib
@@ -14,9 +16,9 @@ import pytest
 import torch
 import torchvision
 
-from core.errors import UserError
-from data import DATASETS, Dataset, cache, fashion_mnist
-from data.torchvision_sets import fetch
+from headbench.core.errors import UserError
+from headbench.data import DATASETS, Dataset, cache, fashion_mnist
+from headbench.data.formats.torchvision_sets import fetch
 from tests.data.helpers import images_of, random_images, save
 from tests.data.test_formats import channels_first, load, md5, write_idx
 
@@ -50,8 +52,12 @@ def idx_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("place", ["", "FashionMNIST", "FashionMNIST/raw", "fashion-mnist", "fashion-mnist/FashionMNIST/raw", "elsewhere"])
-def test_fashion_mnist_from_gzip_files(data_root: Path, idx_files: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "place", ["", "FashionMNIST", "FashionMNIST/raw", "fashion-mnist", "fashion-mnist/FashionMNIST/raw", "elsewhere"]
+)
+def test_fashion_mnist_from_gzip_files(
+    data_root: Path, idx_files: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if place == "elsewhere":
         monkeypatch.setattr(fashion_mnist, "PACKAGED", idx_files)
     else:
@@ -71,7 +77,11 @@ def test_packed_again_the_contents_decide(data_root: Path, idx_files: Path, monk
         unpacked = gzip.decompress(path.read_bytes())
         contents[path.stem] = hashlib.md5(unpacked).hexdigest()
         (data_root / path.name).write_bytes(gzip.compress(unpacked, 1, mtime=1))
-    with pytest.raises(UserError, match=r"FashionMNIST is not \(whole\) in .*gz is not the published file: its MD5 is not \w{32}; name the folder"):
+    with pytest.raises(
+        UserError,
+        match=r"FashionMNIST is not \(whole\) in .*gz is not the published file: its MD5 is not \w{32}; name the "
+        r"folder",
+    ):
         load("fashion-mnist", data_root)
     monkeypatch.setattr(fashion_mnist, "UNPACKED_MD5", contents)
     assert len(load("fashion-mnist", data_root).train) == 10
@@ -113,7 +123,8 @@ def test_cifar10_from_its_archive(data_root: Path, tmp_path: Path, place: str, m
     pixels = [random_images(4, seed) for seed in range(6)]
     batches = [f"data_batch_{n}" for n in range(1, 6)]
     files: dict[str, Any] = {
-        name: {"data": channels_first(x).flatten(1).numpy(), "labels": [0, 1, 2, 9]} for name, x in zip([*batches, "test_batch"], pixels, strict=True)
+        name: {"data": channels_first(x).flatten(1).numpy(), "labels": [0, 1, 2, 9]}
+        for name, x in zip([*batches, "test_batch"], pixels, strict=True)
     }
     files["batches.meta"] = {"label_names": [f"class{n}" for n in range(10)]}
     archive = data_root / place / "cifar-10-python.tar.gz"
@@ -122,7 +133,9 @@ def test_cifar10_from_its_archive(data_root: Path, tmp_path: Path, place: str, m
     monkeypatch.setattr(cifar, "train_list", [[name, sums[name]] for name in batches])
     monkeypatch.setattr(cifar, "test_list", [["test_batch", sums["test_batch"]]])
     monkeypatch.setattr(cifar, "meta", {"filename": "batches.meta", "key": "label_names", "md5": sums["batches.meta"]})
-    with pytest.raises(UserError, match=rf"{archive} is not the published file: its MD5 is not {cifar.tgz_md5}; name the folder"):
+    with pytest.raises(
+        UserError, match=rf"{archive} is not the published file: its MD5 is not {cifar.tgz_md5}; name the folder"
+    ):
         load("cifar10", data_root)
     monkeypatch.setattr(cifar, "tgz_md5", md5(archive))
     found = load("cifar10", data_root)
@@ -137,11 +150,22 @@ def test_cifar10_from_its_archive(data_root: Path, tmp_path: Path, place: str, m
 
 @pytest.mark.parametrize("place", ["", "cifar100"])
 @pytest.mark.parametrize("labels", ["fine", "coarse"])
-def test_cifar100_from_its_archive(data_root: Path, tmp_path: Path, place: str, labels: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = {"data": channels_first(random_images(4, 0)).flatten(1).numpy(), "fine_labels": [0, 7, 50, 99], "coarse_labels": [0, 1, 10, 19]}
-    meta = {"fine_label_names": [f"class{c}" for c in range(100)], "coarse_label_names": [f"group{c}" for c in range(20)]}
+def test_cifar100_from_its_archive(
+    data_root: Path, tmp_path: Path, place: str, labels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = {
+        "data": channels_first(random_images(4, 0)).flatten(1).numpy(),
+        "fine_labels": [0, 7, 50, 99],
+        "coarse_labels": [0, 1, 10, 19],
+    }
+    meta = {
+        "fine_label_names": [f"class{c}" for c in range(100)],
+        "coarse_label_names": [f"group{c}" for c in range(20)],
+    }
     archive = data_root / place / "cifar-100-python.tar.gz"
-    sums = cifar_archive(tmp_path / "unpacked", "cifar-100-python", {"train": part, "test": part, "meta": meta}, archive)
+    sums = cifar_archive(
+        tmp_path / "unpacked", "cifar-100-python", {"train": part, "test": part, "meta": meta}, archive
+    )
     cifar = torchvision.datasets.CIFAR100
     monkeypatch.setattr(cifar, "train_list", [["train", sums["train"]]])
     monkeypatch.setattr(cifar, "test_list", [["test", sums["test"]]])
@@ -152,7 +176,9 @@ def test_cifar100_from_its_archive(data_root: Path, tmp_path: Path, place: str, 
     assert found.class_names == tuple(meta[f"{labels}_label_names"])
 
 
-def test_stl10_from_its_archive_without_the_unlabelled_images(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stl10_from_its_archive_without_the_unlabelled_images(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "stl10_binary"
     folder.mkdir()
     pixels = {part: random_images(10, seed, 96) for seed, part in enumerate(("train", "test"))}
@@ -164,7 +190,11 @@ def test_stl10_from_its_archive_without_the_unlabelled_images(data_root: Path, t
         tar.add(folder, folder.name)
     stl10 = torchvision.datasets.STL10
     monkeypatch.setattr(stl10, "tgz_md5", md5(data_root / "stl10_binary.tar.gz"))
-    monkeypatch.setattr(stl10, "train_list", [[name, md5(folder / name)] for name in ("train_X.bin", "train_y.bin")] + [["unlabeled_X.bin", "0" * 32]])
+    monkeypatch.setattr(
+        stl10,
+        "train_list",
+        [[name, md5(folder / name)] for name in ("train_X.bin", "train_y.bin")] + [["unlabeled_X.bin", "0" * 32]],
+    )
     monkeypatch.setattr(stl10, "test_list", [[name, md5(folder / name)] for name in ("test_X.bin", "test_y.bin")])
     found = load("stl10", data_root)
     assert torch.equal(images_of(found.train), channels_first(pixels["train"]))
@@ -173,7 +203,9 @@ def test_stl10_from_its_archive_without_the_unlabelled_images(data_root: Path, t
 
 
 @pytest.mark.parametrize("place", ["", "tiny-imagenet"])
-def test_tiny_imagenet_from_its_archive(data_root: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiny_imagenet_from_its_archive(
+    data_root: Path, tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pixels = random_images(3, 0, 64)
     for number, name in enumerate(("n02", "n01")):
         save(tmp_path / "tiny-imagenet-200" / "train" / name / "images" / f"{name}_0.JPEG", pixels[number])
@@ -185,16 +217,21 @@ def test_tiny_imagenet_from_its_archive(data_root: Path, tmp_path: Path, place: 
     with zipfile.ZipFile(archive, "w") as packed:
         for path in (tmp_path / "tiny-imagenet-200").rglob("*"):
             packed.write(path, path.relative_to(tmp_path))
-    with pytest.raises(UserError, match=rf"tiny-imagenet: {archive} is not the published file: its MD5 is not 90528d7ca1a48142e341f4ef8d21d0de"):
+    with pytest.raises(
+        UserError,
+        match=rf"tiny-imagenet: {archive} is not the published file: its MD5 is not 90528d7ca1a48142e341f4ef8d21d0de",
+    ):
         load("tiny-imagenet", data_root)
-    monkeypatch.setattr("data.tiny_imagenet.MD5", md5(archive))
+    monkeypatch.setattr("headbench.data.tiny_imagenet.MD5", md5(archive))
     found = load("tiny-imagenet", data_root)
     assert (found.train.labels.tolist(), found.test.labels.tolist(), found.class_names) == ([0, 1], [1], ("n02", "n01"))
     assert found.read_from == (archive,)
     assert list(archive.parent.iterdir()) == [archive]
 
 
-def test_an_archive_that_lies_about_its_contents_is_one_line(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_that_lies_about_its_contents_is_one_line(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with tarfile.open(data_root / "cifar-10-python.tar.gz", "w:gz") as tar:
         tar.add(tmp_path, "something-else", recursive=False)
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "tgz_md5", md5(data_root / "cifar-10-python.tar.gz"))
@@ -202,17 +239,30 @@ def test_an_archive_that_lies_about_its_contents_is_one_line(data_root: Path, tm
         load("cifar10", data_root)
 
 
-@pytest.mark.skipif(not Path("/usr/share/datasets/fashion-mnist").is_dir(), reason="Debian's dataset-fashion-mnist is not installed")
+@pytest.mark.skipif(
+    not Path("/usr/share/datasets/fashion-mnist").is_dir(), reason="Debian's dataset-fashion-mnist is not installed"
+)
 def test_debians_package_has_the_published_images() -> None:
     folder = Path("/usr/share/datasets/fashion-mnist")
     contents = {path.stem: gzip.decompress(path.read_bytes()) for path in folder.iterdir()}
-    assert {name: hashlib.md5(unpacked).hexdigest() for name, unpacked in contents.items()} == fashion_mnist.UNPACKED_MD5
+    assert {
+        name: hashlib.md5(unpacked).hexdigest() for name, unpacked in contents.items()
+    } == fashion_mnist.UNPACKED_MD5
     for part, count in (("train", 6000), ("t10k", 1000)):
-        assert np.bincount(np.frombuffer(contents[f"{part}-labels-idx1-ubyte"], dtype=np.uint8, offset=8)).tolist() == [count] * 10
+        assert (
+            np.bincount(np.frombuffer(contents[f"{part}-labels-idx1-ubyte"], dtype=np.uint8, offset=8)).tolist()
+            == [count] * 10
+        )
 
 
 def test_nothing_there_names_every_place(data_root: Path) -> None:
-    with pytest.raises(UserError, match=r"FashionMNIST is not \(whole\) in .*/FashionMNIST/raw or /nowhere and could not be downloaded \(no network\); name"):
+    with pytest.raises(
+        UserError,
+        match=r"FashionMNIST is not \(whole\) in .*/FashionMNIST/raw or /nowhere and could not be downloaded \(no "
+        r"network\); name",
+    ):
         load("fashion-mnist", data_root)
-    with pytest.raises(UserError, match=r"SVHN \(split train\) is not \(whole\) in .*/svhn and could not be downloaded"):
+    with pytest.raises(
+        UserError, match=r"SVHN \(split train\) is not \(whole\) in .*/svhn and could not be downloaded"
+    ):
         fetch(torchvision.datasets.SVHN, data_root, lambda read: read(split="train"), folders=("svhn",))

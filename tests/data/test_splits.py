@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from core.errors import UserError
-from data.splits import validation_split
+from headbench.core.errors import UserError
+from headbench.data.splits import validation_split
 
 
 def test_the_split_is_stratified_and_complete() -> None:
@@ -32,6 +32,8 @@ def test_a_class_that_cannot_be_split_is_one_line() -> None:
 
 
 def test_many_classes_that_cannot_be_split_are_a_short_line() -> None:
-    with pytest.raises(UserError, match=r"cannot be split by class \(998 classes have one image, by number: 2, 3, 4, 5, 6, ...\)") as caught:
+    with pytest.raises(
+        UserError, match=r"cannot be split by class \(998 classes have one image, by number: 2, 3, 4, 5, 6, ...\)"
+    ) as caught:
         validation_split(torch.cat([torch.zeros(5000), torch.ones(5000), torch.arange(2, 1000)]).long(), 0.1, 0)
     assert len(str(caught.value)) < 200

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.batch import DataInfo, Targets
-from core.random import generator
-from heads import HEADS, Context, Head
+from headbench.core.batch import DataInfo, Targets
+from headbench.core.streams import generator
+from headbench.heads import HEADS, Context, Head
 
 CONTEXT = Context("train", 0, 1, 0)
 
@@ -15,7 +15,14 @@ CONTEXT = Context("train", 0, 1, 0)
 def info(num_classes: int = 5, seed: int = 0) -> DataInfo:
     """Facts of an invented data set whose classes are digits."""
     counts = torch.arange(num_classes) + 12
-    return DataInfo(num_classes, counts, tuple(str(c % 10) for c in range(num_classes)), int(counts.sum()), (1, 8, 8), generator(seed, "test"))
+    return DataInfo(
+        num_classes,
+        counts,
+        tuple(str(c % 10) for c in range(num_classes)),
+        int(counts.sum()),
+        (1, 8, 8),
+        generator(seed, "test"),
+    )
 
 
 def make(head: str | type[Head], num_classes: int = 5, dim: int = 8, seed: int = 0, **options: Any) -> Head:
@@ -60,8 +67,12 @@ def slow_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -
     """The mean of -sum_c q_c log p_c with q = (1 - smoothing) one-hot + smoothing / C, in float64, entry by entry."""
     terms = []
     for row, y in zip(logits.double(), labels.tolist(), strict=True):
-        log_total = row.max() + torch.log(sum((torch.exp(value - row.max()) for value in row), torch.zeros((), dtype=torch.float64)))
-        terms += [((1 - smoothing) * (c == y) + smoothing / len(row)) * (log_total - value) for c, value in enumerate(row)]
+        log_total = row.max() + torch.log(
+            sum((torch.exp(value - row.max()) for value in row), torch.zeros((), dtype=torch.float64))
+        )
+        terms += [
+            ((1 - smoothing) * (c == y) + smoothing / len(row)) * (log_total - value) for c, value in enumerate(row)
+        ]
     return torch.stack(terms).sum() / len(labels)
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.batch import Targets
-from heads import HEADS, Head
-from heads.arcface import ArcFaceHead
-from heads.arcface import penalised as fast_penalised
+from headbench.core.batch import Targets
+from headbench.heads import HEADS, Head
+from headbench.heads.arcface import ArcFaceHead
+from headbench.heads.arcface import penalised as fast_penalised
 from tests.heads.helpers import CONTEXT, batch, make, slow_cosines, slow_cross_entropy
 
 SCALE, MARGIN = 30.0, 0.5
@@ -46,7 +46,9 @@ def arcface(**options: Any) -> ArcFaceHead:
 def test_the_penalty_is_continuous_and_rises_with_the_cosine(margin: float, gradient: str) -> None:
     cosines = torch.linspace(-0.9999, 0.9999, 4001, dtype=torch.float64)[:, None]
     found = arcface(margin=margin, gradient=gradient).with_margin(cosines)[:, 0]
-    assert torch.allclose(found, torch.tensor([penalised(float(c), margin) for c in cosines], dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(
+        found, torch.tensor([penalised(float(c), margin) for c in cosines], dtype=torch.float64), atol=1e-9
+    )
     assert (found.diff() > 0).all()
     assert found.diff().max() < 0.1
 
@@ -55,17 +57,24 @@ def test_the_penalty_is_continuous_and_rises_with_the_cosine(margin: float, grad
 def test_an_easy_margin_is_for_acute_angles_only(margin: float) -> None:
     cosines = torch.linspace(-0.9999, 0.9999, 4000, dtype=torch.float64)[:, None]
     found = arcface(margin=margin, easy_margin=True).with_margin(cosines)[:, 0]
-    assert torch.allclose(found, torch.tensor([penalised(float(c), margin, easy=True) for c in cosines], dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(
+        found, torch.tensor([penalised(float(c), margin, easy=True) for c in cosines], dtype=torch.float64), atol=1e-9
+    )
     assert torch.equal(found[:2000], cosines[:2000, 0])
 
 
 @pytest.mark.parametrize("easy", [False, True])
 @pytest.mark.parametrize("degrees", [5.0, 60.0, 89.0, 91.0, 120.0, 140.0, 170.0])
-def test_the_derivative_by_the_own_cosine_is_one_as_released_or_that_of_the_equation(degrees: float, easy: bool) -> None:
-    """By hand: d cos(theta + m) / d cos(theta) = sin(theta + m) / sin(theta), and 1 where the cosine is only shifted."""
+def test_the_derivative_by_the_own_cosine_is_one_as_released_or_that_of_the_equation(
+    degrees: float, easy: bool
+) -> None:
+    """By hand: d cos(theta + m) / d cos(theta) = sin(theta + m) / sin(theta), and 1 where the cosine is shifted."""
     angle = math.radians(degrees)
     turned = degrees < 90 if easy else angle <= math.pi - MARGIN
-    for gradient, expected in (("released", 1.0), ("exact", math.sin(angle + MARGIN) / math.sin(angle) if turned else 1.0)):
+    for gradient, expected in (
+        ("released", 1.0),
+        ("exact", math.sin(angle + MARGIN) / math.sin(angle) if turned else 1.0),
+    ):
         own = torch.tensor([[math.cos(angle)]], dtype=torch.float64, requires_grad=True)
         arcface(gradient=gradient, easy_margin=easy).with_margin(own).sum().backward()
         assert own.grad is not None
@@ -73,7 +82,9 @@ def test_the_derivative_by_the_own_cosine_is_one_as_released_or_that_of_the_equa
 
 
 def test_the_released_gradient_is_that_of_the_authors_code() -> None:
-    """Their steps, in float64: cosines become angles, the own one gets m, and all become cosines again, without autograd; then s and cross-entropy."""
+    """Their steps, in float64: cosines become angles, the own one gets m, and all become cosines again, without
+    autograd; then s and cross-entropy.
+    """
     head = arcface().double()
     features, targets = batch(5, 8, size=16)
     features = features.detach().double().requires_grad_()
@@ -104,7 +115,10 @@ def test_the_gradient_changes_no_value(gradient: str, easy: bool) -> None:
 
 def test_what_differs_from_the_authors_is_named() -> None:
     about = HEADS.get("arcface").about
-    assert all(word in about["source"] + about["deviations"] for word in ("without differentiating", "cos(theta) - m sin(m)", "easy_margin"))
+    assert all(
+        word in about["source"] + about["deviations"]
+        for word in ("without differentiating", "cos(theta) - m sin(m)", "easy_margin")
+    )
 
 
 def test_gradients_stay_finite_at_both_poles() -> None:
@@ -120,5 +134,7 @@ def test_gradients_stay_finite_at_both_poles() -> None:
 def test_without_a_margin_it_is_the_cosine_softmax() -> None:
     features, targets = batch(5, 8)
     assert torch.allclose(
-        make("psc-cosine", scale=SCALE).loss(features, targets, CONTEXT), make("arcface", margin=0.0).loss(features, targets, CONTEXT), atol=1e-5
+        make("psc-cosine", scale=SCALE).loss(features, targets, CONTEXT),
+        make("arcface", margin=0.0).loss(features, targets, CONTEXT),
+        atol=1e-5,
     )

@@ -1,8 +1,8 @@
 """What every head must hold: the registered ones, and one that uses all of the contract.
 
-A new head brings the test file of its own file's name, ``tests/heads/test_<file>.py``, with ``reference(head, features (B, d), labels (B,)) -> (logits (B, C),
-loss)``, an independent slow float64 version of its formulas for one view and ``loss_scale`` 1; and, where anything learns, with the set ``LEARNS`` of its
-parameters' names.
+A new head brings the test file of its own file's name, ``tests/heads/test_<file>.py``, with ``reference(head, features
+(B, d), labels (B,)) -> (logits (B, C), loss)``, an independent slow float64 version of its formulas for one view and
+``loss_scale`` 1; and, where anything learns, with the set ``LEARNS`` of its parameters' names.
 """
 
 import importlib
@@ -19,10 +19,11 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from core.batch import Targets
-from heads import HEADS, Context, Head, prototype_cache, prototypes
-from heads.fixed import FixedPrototypeHead
-from runners import recipes
+from headbench.core.batch import Targets
+from headbench.heads import HEADS, Context, Head
+from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
+from headbench.heads.geometry import cache, methods
+from headbench.runners.grid import recipes
 from tests.heads import throwaway
 from tests.heads.helpers import CONTEXT, batch, info, make
 from tests.heads.throwaway import ThrowawayHead
@@ -51,9 +52,9 @@ SIZES = [(5, 8), (6, 3), (2, 1), (3, 2), (7, 4)]
 def _short_searches() -> Iterator[None]:
     """Any unit prototypes serve here."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prototypes, "RESTARTS", 1)
-        patch.setattr(prototypes, "UNIFORM_RESTARTS", 1)
-        patch.setattr(prototype_cache, "VERSION", "contract")
+        patch.setattr(methods, "RESTARTS", 1)
+        patch.setattr(methods, "UNIFORM_RESTARTS", 1)
+        patch.setattr(cache, "VERSION", "contract")
         yield
 
 
@@ -157,11 +158,15 @@ def test_what_learns(name: str) -> None:
     head = small(name)
     learns: set[str] = getattr(importlib.import_module(test_module(name)), "LEARNS", set())
     assert {key for key, parameter in head.named_parameters() if parameter.requires_grad} == learns
-    grouped = [parameter for group in head.parameter_groups(recipes.load("fast", {}, "test")) for parameter in group["params"]]
+    grouped = [
+        parameter for group in head.parameter_groups(recipes.load("fast", {}, "test")) for parameter in group["params"]
+    ]
     assert {id(parameter) for parameter in grouped} == {id(parameter) for parameter in head.parameters()}
 
 
-@pytest.mark.parametrize(("name", "options"), [*((name, DIFFERENTIABLE.get(name, {})) for name in REGISTERED), *VARIANTS])
+@pytest.mark.parametrize(
+    ("name", "options"), [*((name, DIFFERENTIABLE.get(name, {})) for name in REGISTERED), *VARIANTS]
+)
 def test_gradients_of_the_loss_are_those_of_finite_differences(name: str, options: dict[str, Any]) -> None:
     head = small(name, **options).double()
     features, targets = batch(5, width(name), size=4)
@@ -175,7 +180,9 @@ def test_gradients_of_the_loss_are_those_of_finite_differences(name: str, option
 
 @pytest.mark.parametrize("name", REGISTERED)
 def test_classes_can_be_renumbered_and_space_can_be_turned(name: str) -> None:
-    """Permuted classes give permuted scores, and a rotation of features and class vectors leaves scores and loss as they are."""
+    """Permuted classes give permuted scores, and a rotation of features and class vectors leaves scores and loss as
+    they are.
+    """
     head = small(name)
     features, targets = batch(5, width(name))
     logits, loss = head.logits(features[0]), head.loss(features, targets, CONTEXT)
@@ -200,7 +207,11 @@ def test_stays_finite(name: str, case: str) -> None:
     features, targets = batch(5, width(name), size=1 if case == "one sample" else 12)
     if case == "one class":
         targets = Targets.plain(torch.full((12,), 3), targets.indices)
-    features = {"zero features": torch.zeros_like(features), "huge features": 1e6 * features}.get(case, features).detach().requires_grad_()
+    features = (
+        {"zero features": torch.zeros_like(features), "huge features": 1e6 * features}.get(case, features)
+        .detach()
+        .requires_grad_()
+    )
     with torch.no_grad():
         head.observe(features, targets, CONTEXT)
     head.on_epoch_start(Context("train", 1, 2, 1, lambda *_: (features[0].detach(), targets.labels, targets.indices)))
@@ -298,7 +309,9 @@ def test_a_reloaded_head_goes_on_bit_for_bit(name: str, options: dict[str, Any])
     assert same(state(head), state(other))
 
 
-@pytest.mark.parametrize("name", [name for name in REGISTERED if issubclass(HEADS.get(name).target, FixedPrototypeHead)])
+@pytest.mark.parametrize(
+    "name", [name for name in REGISTERED if issubclass(HEADS.get(name).target, FixedPrototypeHead)]
+)
 def test_raw_scores_of_fixed_heads_are_cosines(name: str) -> None:
     head = small(name)
     features, _ = batch(5, width(name))
@@ -315,7 +328,9 @@ class NoHostTensors(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves((args, kwargs, result)):
-            assert not (isinstance(leaf, Tensor) and leaf.device.type == "cpu" and leaf.dim()), f"{func} touches a CPU tensor {tuple(leaf.shape)}"
+            assert not (isinstance(leaf, Tensor) and leaf.device.type == "cpu" and leaf.dim()), (
+                f"{func} touches a CPU tensor {tuple(leaf.shape)}"
+            )
         return result
 
 
@@ -331,13 +346,18 @@ class Method(nn.Module):
 
 
 def on_fake_cuda(head: Head, dim: int) -> None:
-    """Run ``logits``, ``observe`` and ``loss`` with fake CUDA parameters, buffers and inputs; any wait for the device or host tensor raises."""
+    """Run ``logits``, ``observe`` and ``loss`` with fake CUDA parameters, buffers and inputs.
+
+    Any wait for the device or host tensor raises.
+    """
     layout = [(f"head.{key}", value.shape, value.dtype) for key, value in head.state_dict().items()]
     with FakeTensorMode():
         fake = {key: torch.empty(shape, dtype=dtype, device="cuda") for key, shape, dtype in layout}
         features = torch.empty(2, 6, dim, device="cuda")
         labels = torch.empty(6, dtype=torch.int64, device="cuda")
-        targets = Targets(labels, labels, ((labels, torch.empty((), device="cuda")), (labels, torch.empty((), device="cuda"))))
+        targets = Targets(
+            labels, labels, ((labels, torch.empty((), device="cuda")), (labels, torch.empty((), device="cuda")))
+        )
         with NoHostTensors(), torch.no_grad():
             scores = functional_call(Method(head, "logits"), fake, (features[0],))
             functional_call(Method(head, "observe"), fake, (features, targets, CONTEXT))

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from heads import Head
+from headbench.heads import Head
 from tests.heads.helpers import CONTEXT, batch, make, slow_cosines, slow_cross_entropy
 
 SCALE, MARGIN = 30.0, 0.35

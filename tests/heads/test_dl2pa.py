@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.batch import Targets
-from heads import HEADS, Context, Head
+from headbench.core.batch import Targets
+from headbench.heads import HEADS, Context, Head
 from tests.heads.helpers import CONTEXT, batch, info, make, slow_cross_entropy, slow_squared_cosine, unit64
 
 
@@ -73,7 +73,10 @@ def test_the_reference_queue_starts_with_a_random_permutation() -> None:
     assert sorted(head.state_dict()["assignment"].tolist()) == list(range(20))
 
 
-@pytest.mark.parametrize(("options", "epochs"), [({"assignment_period": 2}, [0, 2, 4]), ({"freeze_epoch": 3}, [0, 1, 2]), ({"assignment_period": 0}, [])])
+@pytest.mark.parametrize(
+    ("options", "epochs"),
+    [({"assignment_period": 2}, [0, 2, 4]), ({"freeze_epoch": 3}, [0, 1, 2]), ({"assignment_period": 0}, [])],
+)
 def test_assignment_happens_when_it_is_due(options: dict[str, int], epochs: list[int]) -> None:
     head = make("dl2pa", num_classes=6, dim=3, **options)
     stream = torch.Generator().manual_seed(0)
@@ -93,17 +96,25 @@ def test_assignment_happens_when_it_is_due(options: dict[str, int], epochs: list
 
 @pytest.mark.parametrize("loss", ["squared-cosine", "dot-regression", "cross-entropy"])
 def test_a_static_head_is_the_head_of_the_same_prototypes_and_loss(loss: str) -> None:
-    """Without assignment: HPN's with the squared cosine, half of it with dot regression, softmax of scaled cosines with cross-entropy."""
+    """Without assignment: HPN's with the squared cosine, half of it with dot regression, softmax of scaled cosines with
+    cross-entropy.
+    """
     head = make("dl2pa", 6, 3, assignment_period=0, prototypes="separated", loss=loss)
     features, targets = batch(6, 3)
     logits, squared = slow_squared_cosine(head.state_dict()["bank"], features[0].detach(), targets.labels)
-    expected = {"squared-cosine": squared, "dot-regression": squared / 2, "cross-entropy": slow_cross_entropy(logits, targets.labels)}[loss]
+    expected = {
+        "squared-cosine": squared,
+        "dot-regression": squared / 2,
+        "cross-entropy": slow_cross_entropy(logits, targets.labels),
+    }[loss]
     assert torch.equal(head.state_dict()["bank"], make("hpn", 6, 3).state_dict()["bank"])
     assert head.loss(features, targets, CONTEXT).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_with_a_simplex_any_assignment_is_a_rotation() -> None:
-    """Permuting the vertices of a simplex is an orthogonal map of its span, so an assignment changes nothing but the features' frame."""
+    """Permuting the vertices of a simplex is an orthogonal map of its span, so an assignment changes nothing but the
+    features' frame.
+    """
     head = make("dl2pa", 6, 5)
     bank = head.state_dict()["bank"].double()
     order = torch.tensor([3, 0, 5, 1, 2, 4])
@@ -123,4 +134,7 @@ def test_options_without_use_are_not_applicable() -> None:
     for options in ({"queue": "reference"}, {"freeze_epoch": 3}):
         assert supports(info(6), 3, **options) is None
         assert "belong to the assignment" in str(supports(info(6), 3, assignment_period=0, **options))
-    assert HEADS.get("etf").target.supports(info(3), 2, batch_weights=True, loss="cross-entropy") == "batch_weights belong to the dot-regression loss"
+    assert (
+        HEADS.get("etf").target.supports(info(3), 2, batch_weights=True, loss="cross-entropy")
+        == "batch_weights belong to the dot-regression loss"
+    )

@@ -3,7 +3,7 @@
 import pytest
 from torch import Tensor
 
-from heads import Head
+from headbench.heads import Head
 from tests.heads.helpers import make, slow_cosines, slow_cross_entropy
 
 
@@ -15,7 +15,7 @@ def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Ten
 
 @pytest.mark.parametrize(("num_classes", "dim", "least"), [(8, 8, 0.0), (3, 2, 0.5), (6, 3, 5**-0.5), (16, 6, 1 / 3)])
 def test_absolute_cosines_are_as_small_as_can_be(num_classes: int, dim: int, least: float) -> None:
-    """Orthonormal, three and six equiangular lines, and sixteen in six dimensions: the Welch bound where it is reached."""
+    """Orthonormal, three and six equiangular lines, and sixteen in six dimensions: the Welch bound where reached."""
     bank = make("ebv", num_classes, dim).state_dict()["bank"].double()
     largest = (bank @ bank.T).abs().fill_diagonal_(0).max().item()
     assert least - 1e-6 <= largest <= least + 1e-4

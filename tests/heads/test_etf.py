@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.batch import Targets
-from heads import HEADS, Head
-from heads.losses import batch_class_weights
+from headbench.core.batch import Targets
+from headbench.heads import HEADS, Head
+from headbench.heads.losses import batch_class_weights
 from tests.heads.helpers import CONTEXT, batch, info, make, slow_cross_entropy, slow_squared_cosine, unit64
 
 
@@ -43,8 +43,13 @@ def test_dot_regression_is_the_codes_formula(labels: list[int]) -> None:
     features, _ = batch(4, 6, size=8)
     head = make("etf", 4, 6, batch_weights=True)
     scaled = slow_weights(y, 4)[:, None] * head.state_dict()["bank"].double()
-    terms = [((h * scaled[c]).sum() - scaled[c].norm()) ** 2 for h, c in zip(unit64(features[0].detach()), labels, strict=True)]
-    assert head.loss(features, Targets.plain(y, y), CONTEXT).item() == pytest.approx(0.5 * float(torch.stack(terms).mean()), rel=1e-5)
+    terms = [
+        ((h * scaled[c]).sum() - scaled[c].norm()) ** 2
+        for h, c in zip(unit64(features[0].detach()), labels, strict=True)
+    ]
+    assert head.loss(features, Targets.plain(y, y), CONTEXT).item() == pytest.approx(
+        0.5 * float(torch.stack(terms).mean()), rel=1e-5
+    )
     assert torch.allclose(batch_class_weights(y, 4).double(), slow_weights(y, 4) ** 2)
 
 
@@ -55,7 +60,10 @@ def test_weights_come_from_the_unmixed_labels_and_mixing_is_linear() -> None:
     mixed = Targets(targets.labels, targets.indices, ((targets.labels, weight), (other, 1 - weight)))
     weights = slow_weights(targets.labels, 4)
     z, bank = unit64(features[0].detach()), head.state_dict()["bank"].double()
-    terms = [[0.5 * weights[c] ** 2 * ((h * bank[c]).sum() - 1) ** 2 for h, c in zip(z, labels.tolist(), strict=True)] for labels in (targets.labels, other)]
+    terms = [
+        [0.5 * weights[c] ** 2 * ((h * bank[c]).sum() - 1) ** 2 for h, c in zip(z, labels.tolist(), strict=True)]
+        for labels in (targets.labels, other)
+    ]
     expected = 0.3 * torch.stack(terms[0]).mean() + 0.7 * torch.stack(terms[1]).mean()
     assert head.loss(features, mixed, CONTEXT).item() == pytest.approx(expected.item(), rel=1e-5)
 
@@ -64,11 +72,16 @@ def test_cross_entropy_variant() -> None:
     head = make("etf", loss="cross-entropy")
     features, targets = batch(5, 8)
     logits, _ = reference(head, features[0].detach(), targets.labels)
-    assert head.loss(features, targets, CONTEXT).item() == pytest.approx(slow_cross_entropy(logits, targets.labels).item(), rel=1e-5)
+    assert head.loss(features, targets, CONTEXT).item() == pytest.approx(
+        slow_cross_entropy(logits, targets.labels).item(), rel=1e-5
+    )
 
 
 def test_batch_norm_is_torchs() -> None:
-    """In training the batch's statistics, in evaluation the running ones; the loss moves nothing, ``observe`` as much as torch does."""
+    """In training the batch's statistics, in evaluation the running ones.
+
+    The loss moves nothing, ``observe`` as much as torch does.
+    """
     head = make("etf", batch_norm=True)
     other = torch.nn.BatchNorm1d(8)
     for seed in range(3):

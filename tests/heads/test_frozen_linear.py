@@ -3,14 +3,16 @@
 import torch
 from torch import Tensor
 
-from heads import Head
+from headbench.heads import Head
 from tests.heads.helpers import make, slow_cross_entropy
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Logits W h + b and mean cross-entropy in float64; also of the heads with other fixed weights."""
     weight, bias = head.state_dict()["weight"].double(), head.state_dict()["bias"].double()
-    logits = torch.stack([torch.stack([(w * row).sum() + b for w, b in zip(weight, bias, strict=True)]) for row in features.double()])
+    logits = torch.stack(
+        [torch.stack([(w * row).sum() + b for w, b in zip(weight, bias, strict=True)]) for row in features.double()]
+    )
     return logits, slow_cross_entropy(logits, labels)
 
 

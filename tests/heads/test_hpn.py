@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.batch import Targets
-from core.errors import UserError
-from heads import HEADS, Head, prototypes
+from headbench.core.batch import Targets
+from headbench.core.errors import UserError
+from headbench.heads import HEADS, Head
+from headbench.heads.geometry import methods
 from tests.heads.helpers import CONTEXT, batch, info, make, slow_squared_cosine, unit64
 
 
@@ -42,10 +43,10 @@ def test_predictions_are_the_nearest_prototypes() -> None:
     assert torch.equal(head.logits(features[0]).argmax(dim=1), nearest)
 
 
-@pytest.mark.parametrize("method", sorted({*prototypes.METHODS} - {"simplex"}))
+@pytest.mark.parametrize("method", sorted({*methods.METHODS} - {"simplex"}))
 def test_the_prototypes_are_those_asked_for(method: str) -> None:
     head = make("hpn", num_classes=8, dim=5, prototypes=method, prototype_seed=3)
-    assert torch.equal(head.state_dict()["bank"], prototypes.make(method, 8, 5, 3).float())
+    assert torch.equal(head.state_dict()["bank"], methods.make(method, 8, 5, 3).float())
 
 
 def test_prototypes_that_do_not_exist_are_not_applicable() -> None:
@@ -71,7 +72,11 @@ def test_with_batch_normalisation_features_are_normalised_before_they_are_compar
     assert torch.allclose(head.loss(features, targets, CONTEXT), expected, atol=1e-6)
     head.eval()
     layer.eval()
-    assert torch.allclose(head.logits(features[0]), head.native_scale * torch.nn.functional.normalize(layer(features[0]), dim=1) @ bank.T, atol=1e-5)
+    assert torch.allclose(
+        head.logits(features[0]),
+        head.native_scale * torch.nn.functional.normalize(layer(features[0]), dim=1) @ bank.T,
+        atol=1e-5,
+    )
     assert {key for key, _ in head.named_parameters()} == {"norm.weight", "norm.bias"}
     assert list(make(name).state_dict()) == ["bank"]
 
@@ -81,7 +86,9 @@ def test_prototypes_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "own.npy"
     np.save(path, rows.numpy())
     target = HEADS.get("hpn").target
-    assert torch.allclose(make("hpn", 5, 4, prototypes=str(path)).state_dict()["bank"].double(), unit64(rows), atol=1e-6)
+    assert torch.allclose(
+        make("hpn", 5, 4, prototypes=str(path)).state_dict()["bank"].double(), unit64(rows), atol=1e-6
+    )
     assert target.supports(info(6), 4, prototypes=str(path)) == "own.npy has 5 prototypes in 4 dimensions, not 6 in 4"
     assert target.files(prototypes=str(path)) == {"prototypes": path}
     assert target.files(prototypes="random") == {}

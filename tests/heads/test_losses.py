@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from core.batch import Targets
-from heads.codes import simplex
-from heads.losses import confidence_scale, cross_entropy, mixed, squared_cosine
+from headbench.core.batch import Targets
+from headbench.heads.geometry.codes import simplex
+from headbench.heads.losses import confidence_scale, cross_entropy, mixed, squared_cosine
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 100])
@@ -19,7 +19,9 @@ def test_the_scale_gives_its_confidence_at_a_simplex_vertex(num_classes: int, co
 def test_mixed_weighs_pairs_and_averages_views_by_hand() -> None:
     scores = torch.randn(2, 4, 3, dtype=torch.float64)
     a, b = torch.tensor([0, 1, 2, 0]), torch.tensor([2, 2, 1, 0])
-    targets = Targets(a, torch.arange(4), ((a, torch.tensor(0.7, dtype=torch.float64)), (b, torch.tensor(0.3, dtype=torch.float64))))
+    targets = Targets(
+        a, torch.arange(4), ((a, torch.tensor(0.7, dtype=torch.float64)), (b, torch.tensor(0.3, dtype=torch.float64)))
+    )
     total = 0.0
     for view in scores:
         for row, first, second in zip(view, a, b, strict=True):

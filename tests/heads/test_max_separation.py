@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from heads import HEADS
+from headbench.heads import HEADS
 from tests.heads.helpers import batch, info, make
 from tests.heads.test_frozen_linear import reference
 
@@ -28,7 +28,9 @@ def test_scores_sum_to_zero_and_every_direction_counts() -> None:
     features, _ = batch(5, 4)
     assert torch.allclose(head.logits(features[0]).sum(dim=1), torch.zeros(12), atol=1e-6)
     assert torch.linalg.matrix_rank(head.state_dict()["weight"]) == 4
-    assert torch.allclose(make("max-separation", 5, 4, rho=1.0).logits(features[0]), 10 * head.logits(features[0]), atol=1e-5)
+    assert torch.allclose(
+        make("max-separation", 5, 4, rho=1.0).logits(features[0]), 10 * head.logits(features[0]), atol=1e-5
+    )
 
 
 def test_it_has_one_dimension_only() -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from heads import HEADS
-from heads.normalisation import unit
+from headbench.heads import HEADS
+from headbench.heads.normalisation import unit
 from tests.heads.helpers import CONTEXT, batch, make
 
 COSINE_HEADS = ["arcface", "cosface", "dl2pa", "ebv", "etf", "hpn", "normface", "psc-cosine", "word2vec"]

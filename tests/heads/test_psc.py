@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from heads import Head
+from headbench.heads import Head
 from tests.heads.helpers import CONTEXT, batch, make, slow_cross_entropy
 
 LEARNS = {"linear.weight", "linear.bias"}

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.batch import Targets
-from heads import HEADS, Head
-from heads.codes import simplex
-from runners import recipes
+from headbench.core.batch import Targets
+from headbench.heads import HEADS, Head
+from headbench.heads.geometry.codes import simplex
+from headbench.runners.grid import recipes
 from tests.heads.helpers import CONTEXT, batch, make, slow_cosines, slow_cross_entropy
 
 LEARNS = {"weight"}
@@ -31,7 +31,9 @@ def test_the_loss_has_a_floor_that_a_simplex_reaches(num_classes: int, scale: fl
     head.load_state_dict(head.state_dict() | {"weight": vertices})
     labels = torch.arange(num_classes)
     floor = math.log1p((num_classes - 1) * math.exp(-scale * num_classes / (num_classes - 1)))
-    assert head.loss(vertices[None], Targets.plain(labels, labels), CONTEXT).item() == pytest.approx(floor, rel=1e-4, abs=1e-6)
+    assert head.loss(vertices[None], Targets.plain(labels, labels), CONTEXT).item() == pytest.approx(
+        floor, rel=1e-4, abs=1e-6
+    )
     features, targets = batch(num_classes, num_classes, size=40)
     assert head.loss(features, targets, CONTEXT).item() > floor
 
@@ -44,12 +46,20 @@ def test_lengths_do_not_matter() -> None:
     assert torch.allclose(head.logits(0.1 * features[0]), before, atol=1e-5)
 
 
-@pytest.mark.parametrize(("options", "learned"), [({}, {"weight"}), ({"learnable_scale": True, "scale": 16.0}, {"weight", "scale"})])
+@pytest.mark.parametrize(
+    ("options", "learned"), [({}, {"weight"}), ({"learnable_scale": True, "scale": 16.0}, {"weight", "scale"})]
+)
 def test_what_learns(options: dict[str, Any], learned: set[str]) -> None:
     head = make("psc-cosine", **options)
     assert {name for name, parameter in head.named_parameters() if parameter.requires_grad} == learned
     groups = list(head.parameter_groups(recipes.load("fast", {}, "test")))
     assert sum(len(group["params"]) for group in groups) == len(learned)
-    assert all(group["weight_decay"] == 0 for group in groups if any(parameter.dim() == 0 for parameter in group["params"]))
+    assert all(
+        group["weight_decay"] == 0 for group in groups if any(parameter.dim() == 0 for parameter in group["params"])
+    )
     assert head.native_scale == options.get("scale", 1.0)
-    assert HEADS.get("psc-cosine").options_model().model_dump() == {"scale": 1.0, "learnable_scale": False, "loss_scale": 1.0}
+    assert HEADS.get("psc-cosine").options_model().model_dump() == {
+        "scale": 1.0,
+        "learnable_scale": False,
+        "loss_scale": 1.0,
+    }

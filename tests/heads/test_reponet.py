@@ -2,7 +2,7 @@
 
 import torch
 
-from heads import HEADS
+from headbench.heads import HEADS
 from tests.heads.helpers import info, make
 from tests.heads.test_frozen_linear import reference
 
@@ -12,7 +12,9 @@ __all__ = ["reference"]
 def test_the_simplex_is_that_of_the_paper() -> None:
     """e_1..e_d and (1 - sqrt(d+1))/d 1, centred and normalised, up to a rotation: the same Gram matrix."""
     d = 6
-    points = torch.cat([torch.eye(d, dtype=torch.float64), torch.full((1, d), (1 - (d + 1) ** 0.5) / d, dtype=torch.float64)])
+    points = torch.cat(
+        [torch.eye(d, dtype=torch.float64), torch.full((1, d), (1 - (d + 1) ** 0.5) / d, dtype=torch.float64)]
+    )
     points = torch.nn.functional.normalize(points - points.mean(dim=0), dim=1)
     weight = make("reponet-simplex", d + 1, d).state_dict()["weight"].double()
     assert torch.allclose(weight @ weight.T, points @ points.T, atol=1e-6)

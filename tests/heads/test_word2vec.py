@@ -9,10 +9,10 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
-from core.errors import UserError
-from heads import HEADS, Head
-from heads.vectors import class_vectors
-from heads.word2vec import principal_directions
+from headbench.core.errors import UserError
+from headbench.heads import HEADS, Head
+from headbench.heads.geometry.word_vectors import class_vectors
+from headbench.heads.word2vec import principal_directions
 from tests.heads.helpers import info, slow_squared_cosine
 
 
@@ -137,7 +137,11 @@ def test_your_own_vectors_as_npz_and_what_is_wrong_with_a_file(tmp_path: Path) -
 
 
 def test_your_own_names_may_have_underscores_and_damaged_files_are_one_line(tmp_path: Path) -> None:
-    np.savez(tmp_path / "mine.npz", names=np.array(["aquarium_fish", "aquarium", "fish"]), vectors=np.array([[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]]))
+    np.savez(
+        tmp_path / "mine.npz",
+        names=np.array(["aquarium_fish", "aquarium", "fish"]),
+        vectors=np.array([[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]]),
+    )
     assert class_vectors(("aquarium_fish",), str(tmp_path / "mine.npz")).tolist() == [[1.0, 2.0]]
     (tmp_path / "mine.txt").write_bytes(b"willow_tree 3 4\n\xff\xfe 1 2\n")
     assert class_vectors(("willow tree",), str(tmp_path / "mine.txt")).tolist() == [[3.0, 4.0]]

@@ -1,4 +1,7 @@
-"""A head that uses the whole contract: two stages, two views then one, clustering, a lookup by index. Known to the tests only."""
+"""A head that uses the whole contract: two stages, two views then one, clustering, a lookup by index.
+
+Known to the tests only.
+"""
 
 from typing import Any
 
@@ -6,13 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.batch import DataInfo, Targets
-from heads import Context, Head, Stage
-from heads.base import RecipeView
+from headbench.core.batch import DataInfo, Targets
+from headbench.heads import Context, Head, Stage
+from headbench.heads.base import RecipeView
 
 
 class ThrowawayHead(Head):
-    """Stage ``contrast`` pulls two views of an image, and its cluster's mean, together; stage ``classify`` trains a linear layer on a frozen backbone.
+    """Stage ``contrast`` pulls two views of an image, and its cluster's mean, together.
+
+    Stage ``classify`` trains a linear layer on a frozen backbone.
 
     Every second epoch of ``contrast`` each class is cut into two clusters by the sign of the first feature.
     """
@@ -27,7 +32,14 @@ class ThrowawayHead(Head):
         first = max(1, recipe.epochs // 2)
         return [
             Stage("contrast", first),
-            Stage("classify", max(1, recipe.epochs - first), {"lr": 0.01}, sampler="class_balanced", trainable=("head",), views=("weak",)),
+            Stage(
+                "classify",
+                max(1, recipe.epochs - first),
+                {"lr": 0.01},
+                sampler="class_balanced",
+                trainable=("head",),
+                views=("weak",),
+            ),
         ]
 
     def __init__(self, info: DataInfo, feature_dim: int) -> None:

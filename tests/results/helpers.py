@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from results import answers, collapse, metrics, store
+from headbench.results import answers, store
+from headbench.results.numbers import collapse, metrics
 
 FACTS = {
     "dataset": "toy",
@@ -26,7 +27,14 @@ FACTS = {
 }
 CLASSES = ("ant", "bee", "cat", "dog")
 NOMINAL = np.array([200, 50, 50, 10])
-PROVENANCE = {"device": "cpu", "cells_per_device": 1, "threads": 2, "precision": "fp32", "git_commit": "0123456789ab", "torch_version": "2"}
+PROVENANCE = {
+    "device": "cpu",
+    "cells_per_device": 1,
+    "threads": 2,
+    "precision": "fp32",
+    "git_commit": "0123456789ab",
+    "torch_version": "2",
+}
 
 
 SIMPLEX = np.linalg.svd(np.eye(4) - 0.25)[0][:, :3] * np.sqrt(4 / 3)
@@ -36,7 +44,13 @@ def geometry(means: np.ndarray, spread: float, prototypes: np.ndarray) -> dict[s
     """A cell's geometry with ``spread`` times as much variation within classes as between them."""
     centred = means - means.mean(axis=0)
     between = centred.T @ centred / len(means)
-    return {"class_means": means, "within": spread * between, "between": between, "prototypes": prototypes, "nearest_mean_agreement": np.array(0.75)}
+    return {
+        "class_means": means,
+        "within": spread * between,
+        "between": between,
+        "prototypes": prototypes,
+        "nearest_mean_agreement": np.array(0.75),
+    }
 
 
 def facts(head: str, dim: int, seed: int, **changes: Any) -> dict[str, Any]:
@@ -45,14 +59,26 @@ def facts(head: str, dim: int, seed: int, **changes: Any) -> dict[str, Any]:
 
 
 def write_cell(
-    out: Path, cell: dict[str, Any], right: int, marks: tuple[str, ...] = (), cell_id: str | None = None, class_names: Sequence[str] = CLASSES
+    out: Path,
+    cell: dict[str, Any],
+    right: int,
+    marks: tuple[str, ...] = (),
+    cell_id: str | None = None,
+    class_names: Sequence[str] = CLASSES,
 ) -> dict[str, Any]:
-    """Write a finished cell with ``right`` of 40 test images right and these marks of its health; return its entry in ``grid.yaml``."""
+    """Write a finished cell with ``right`` of 40 test images right and these marks of its health.
+
+    Return its entry in ``grid.yaml``.
+    """
     cell_id = cell_id or f"{cell['head_label']}-{cell['feature_dim']}-{cell['seed']}-{cell['dataset']}"
     rng = np.random.default_rng(right)
     labels = np.arange(40) % 4
-    logits = 3 * np.eye(4)[np.where(np.arange(40) < right, labels, (labels + 1) % 4)] + 0.1 * rng.standard_normal((40, 4))
-    measured: dict[str, Any] = metrics.evaluate((logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, NOMINAL, (1, 3))
+    logits = 3 * np.eye(4)[np.where(np.arange(40) < right, labels, (labels + 1) % 4)] + 0.1 * rng.standard_normal(
+        (40, 4)
+    )
+    measured: dict[str, Any] = metrics.evaluate(
+        (logits, labels), (logits[::-1].copy(), labels[::-1].copy()), 1.0, NOMINAL, (1, 3)
+    )
     measured |= answers.pack(answers.of(logits, labels))
     arrays: dict[str, np.ndarray] = {
         "test_labels": labels,
@@ -66,14 +92,21 @@ def write_cell(
     store.write_text(folder / "history.csv", "epoch,train_loss\n1,0.7\n2,0.5\n")
     store.write_arrays(folder / "geometry.npz", geometry(SIMPLEX, 0.1 * (1 + cell["seed"]), SIMPLEX))
     per_class = metrics.per_class_accuracy(logits, labels).tolist()
-    last = measured | {"per_class_accuracy": per_class} | collapse.measure(geometry(SIMPLEX, 0.1 * (1 + cell["seed"]), SIMPLEX))
+    last = (
+        measured
+        | {"per_class_accuracy": per_class}
+        | collapse.measure(geometry(SIMPLEX, 0.1 * (1 + cell["seed"]), SIMPLEX))
+    )
     result = {
         "cell_id": cell_id,
         "facts": cell,
         "class_names": list(class_names),
         "native_scale": 1.0,
         "health": {"marks": list(marks)},
-        "selections": {"last": {"epoch": 2, "train_loss": 0.5} | last, "best_test": {"epoch": 1, "train_loss": 0.7} | measured},
+        "selections": {
+            "last": {"epoch": 2, "train_loss": 0.5} | last,
+            "best_test": {"epoch": 1, "train_loss": 0.7} | measured,
+        },
         "train_seconds": 1.0,
         "images_per_second": 100.0,
         "peak_memory_mb": 10.0,
@@ -98,7 +131,10 @@ def toy(out: Path, **changes: Any) -> None:
         for seed, right in enumerate(rights)
     ]
     cells += [write_cell(out, facts("etf", 5, seed, **changes), right) for seed, right in enumerate((36, 38))]
-    cells += [{"cell_id": f"etf-2-{seed}", "not_applicable": "a simplex needs d >= 3"} | facts("etf", 2, seed, **changes) for seed in range(3)]
+    cells += [
+        {"cell_id": f"etf-2-{seed}", "not_applicable": "a simplex needs d >= 3"} | facts("etf", 2, seed, **changes)
+        for seed in range(3)
+    ]
     cells.append({"cell_id": "etf-5-2", "not_applicable": None} | facts("etf", 5, 2, **changes))
     store.write_text(store.cell_folder(out, "etf-5-2") / "error.txt", "RuntimeError: no luck\n\nTraceback\n  line\n")
     cells.append({"cell_id": "not-run", "not_applicable": None} | facts("hpn", 2, 0, **changes))

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from results.answers import Answer, Answers
-from results.statistics import Bools
+from headbench.results.answers import Answer, Answers
+from headbench.results.numbers.statistics import Bools
 
 FACTS = {
     "dataset": "cifar100",
@@ -36,13 +36,17 @@ class Given(Answers):
 
 
 def answered(heads: dict[tuple[str, int], Bools], **changes: Any) -> tuple[pd.DataFrame, Given]:
-    """Return rows and answers of heads, each with (n, N) answers by seed and image, under ``(head_label, feature_dim)``."""
+    """Return rows and answers of heads, each with (n, N) answers by seed and image, under ``(head_label,
+    feature_dim)``.
+    """
     facts, rows, cells = FACTS | changes, [], {}
     for (head, dim), answers in heads.items():
         for seed, right in enumerate(answers):
             cell_id = f"{facts['dataset']} {facts['imbalance_factor']} {head} {dim} {seed}"
             cells[cell_id] = right
-            rows.append(facts | {"cell_id": cell_id, "head_label": head, "feature_dim": dim, "seed": seed, "top1": right.mean()})
+            rows.append(
+                facts | {"cell_id": cell_id, "head_label": head, "feature_dim": dim, "seed": seed, "top1": right.mean()}
+            )
     return pd.DataFrame(rows), Given(cells)
 
 

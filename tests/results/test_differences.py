@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from results import inference
-from results.differences import between, not_separated
+from headbench.results.differences import between, not_separated
+from headbench.results.numbers import inference
 from tests.results import known
 
 
@@ -26,20 +26,29 @@ def test_without_separation_nothing_is_bold() -> None:
 
 
 def test_dimensions_are_separate() -> None:
-    rows, answers = known.answered({("a", 2): known.random(0.9, 1), ("b", 2): known.random(0.2, 2), ("a", 5): known.random(0.9, 3)})
+    rows, answers = known.answered(
+        {("a", 2): known.random(0.9, 1), ("b", 2): known.random(0.2, 2), ("a", 5): known.random(0.9, 3)}
+    )
     assert not_separated(rows, answers) == {(2, "a"): True, (2, "b"): False}
 
 
 def test_of_a_head_with_too_few_common_seeds_nothing_is_said() -> None:
     """It was never compared, however far below the best it is: neither bold nor separated."""
-    heads = {("best", 5): known.random(0.9, 1), ("far", 5): known.random(0.4, 2), ("few", 5): known.random(0.1, 3, n=2), ("other", 5): known.random(0.1, 4)}
+    heads = {
+        ("best", 5): known.random(0.9, 1),
+        ("far", 5): known.random(0.4, 2),
+        ("few", 5): known.random(0.1, 3, n=2),
+        ("other", 5): known.random(0.1, 4),
+    }
     rows, answers = known.answered(heads)
     rows.loc[rows["head_label"] == "other", "seed"] += 7
     assert not_separated(rows, answers) == {(5, "best"): True, (5, "far"): False}
 
 
 def test_the_family_is_the_whole_table() -> None:
-    """A head that is separated alone (p about 0.03) is not, once the table has two more dimensions in which nothing differs."""
+    """A head that is separated alone (p about 0.03) is not, once the table has two more dimensions in which nothing
+    differs.
+    """
     rng = np.random.default_rng(5)
     base = rng.random((3, 2000)) < 0.8
     less = base.copy()
@@ -61,7 +70,9 @@ def test_an_unhealthy_head_is_neither_the_best_nor_bold() -> None:
 def test_of_errors_the_least_is_the_best_and_nothing_is_bold_below_the_floor() -> None:
     rows, answers = known.answered({(head, 5): known.random(0.8, 1) for head in ("low", "high")})
     values = np.array([0.10, 0.11, 0.10, 0.30, 0.31, 0.30])
-    rows = rows.assign(ece_temperature=values, ece_temperature_low=values - 0.01, ece_temperature_high=values + 0.01, ece_floor=0.02)
+    rows = rows.assign(
+        ece_temperature=values, ece_temperature_low=values - 0.01, ece_temperature_high=values + 0.01, ece_floor=0.02
+    )
     assert not_separated(rows, answers, "ece_temperature") == {(5, "low"): True, (5, "high"): False}
     assert not any(not_separated(rows.assign(ece_floor=0.2), answers, "ece_temperature").values())
 

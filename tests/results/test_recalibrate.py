@@ -7,10 +7,10 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-import bench
-import results
-from results import report, store
-from results.recalibrate import recalibrate
+from headbench import results
+from headbench.results import report, store
+from headbench.results.recalibrate import recalibrate
+from headbench.runners.commands.main import main
 from tests.results import helpers
 
 
@@ -31,7 +31,12 @@ def test_other_bins_equal_torchmetrics_and_the_rest_stays(tmp_path: Path) -> Non
         p = torch.from_numpy(stored["last_test_logits"] / new["temperature"]).double().softmax(dim=1)
         theirs = multiclass_calibration_error(p, torch.from_numpy(stored["test_labels"]), num_classes=4, n_bins=7)
         assert new["ece_temperature_plugin"] == pytest.approx(theirs.item(), abs=1e-6)
-        assert new["ece_temperature_low"] <= new["ece_temperature"] <= new["ece_temperature_plugin"] <= new["ece_temperature_high"]
+        assert (
+            new["ece_temperature_low"]
+            <= new["ece_temperature"]
+            <= new["ece_temperature_plugin"]
+            <= new["ece_temperature_high"]
+        )
     same, _ = recalibrate(rows, tmp_path, 15)
     assert np.allclose(same["ece_temperature_high"], rows["ece_temperature_high"], equal_nan=True, rtol=1e-5)
 
@@ -47,9 +52,9 @@ def test_the_report_says_how_many_bins(tmp_path: Path) -> None:
 def test_a_report_with_no_bins_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     helpers.toy(tmp_path)
     command = ["report", "--grid", "toy-grid", "--out", str(tmp_path), "--bins"]
-    assert bench.main([*command, "0"]) == 2
+    assert main([*command, "0"]) == 2
     assert capsys.readouterr().err == "bench.py: --bins: 0 is not at least 1\n"
-    assert bench.main([*command, "20"]) == 1
+    assert main([*command, "20"]) == 1
     assert "20 bins" in (tmp_path / "toy-grid" / "report.html").read_text()
 
 
@@ -84,11 +89,23 @@ def test_cells_of_an_older_schema_keep_their_plain_ece_and_get_the_rest_from_the
     store.write_result(folder, {key: value for key, value in result.items() if key != "schema"}, files)
     old = results.load(tmp_path, "toy-grid")
     assert old["ece_raw_plugin"].tolist() == new["ece_raw_plugin"].tolist()
-    assert old[["ece_raw", "ece_native", "ece_temperature", "ece_raw_low", "ece_native_high", "ece_floor", "smooth_ece"]].isna().all(axis=None)
+    assert (
+        old[["ece_raw", "ece_native", "ece_temperature", "ece_raw_low", "ece_native_high", "ece_floor", "smooth_ece"]]
+        .isna()
+        .all(axis=None)
+    )
     assert old["native_scale"].tolist() == [1.0, 1.0]
     assert "-" in report.build(tmp_path, "toy-grid").page.read_text()
     again = recalibrate(old, tmp_path, 15)[0]
-    names = ["ece_raw", "ece_native", "ece_temperature", "ece_temperature_low", "ece_temperature_high", "ece_floor", "smooth_ece"]
+    names = [
+        "ece_raw",
+        "ece_native",
+        "ece_temperature",
+        "ece_temperature_low",
+        "ece_temperature_high",
+        "ece_floor",
+        "smooth_ece",
+    ]
     assert np.allclose(again[names].astype(float), new[names].astype(float), rtol=1e-5, atol=1e-7)
 
 
@@ -98,7 +115,9 @@ def test_predictions_without_the_scores_of_a_selection_are_one_line(tmp_path: Pa
     result = store.read_result(folder)
     assert result is not None
     store.write_arrays(folder / "predictions.npz", {"test_labels": np.zeros(40, dtype=int)})
-    store.write_result(folder, {key: value for key, value in result.items() if key not in {"schema", "sha256"}}, ["predictions.npz"])
+    store.write_result(
+        folder, {key: value for key, value in result.items() if key not in {"schema", "sha256"}}, ["predictions.npz"]
+    )
     fresh, damaged = recalibrate(results.load(tmp_path, "toy-grid"), tmp_path, 7)
     assert [line.partition(" is damaged")[0] for line in damaged] == [str(folder / "predictions.npz")]
     assert (fresh["calibration_bins"] == 7).sum() == 14

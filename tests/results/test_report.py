@@ -12,8 +12,10 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.patches import Rectangle
 from scipy.stats import binomtest
 
-import results
-from results import calibration, figures, frame, reliability, report
+from headbench import results
+from headbench.results import grid_rows, report
+from headbench.results.figures import base, reliability
+from headbench.results.numbers import calibration
 from tests.results import helpers
 
 
@@ -24,7 +26,12 @@ def test_the_report_writes_every_file_and_one_self_contained_page(tmp_path: Path
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     drawn = {
         f"figures/toy-{name}.{form}"
-        for name in ("accuracy", "ece", *(f"{kind}-{head}" for kind in ("reliability", "collapse") for head in ("psc", "etf")), "reliability")
+        for name in (
+            "accuracy",
+            "ece",
+            *(f"{kind}-{head}" for kind in ("reliability", "collapse") for head in ("psc", "etf")),
+            "reliability",
+        )
         for form in ("png", "svg")
     }
     names = (
@@ -42,7 +49,12 @@ def test_the_report_writes_every_file_and_one_self_contained_page(tmp_path: Path
     page = built.page.read_text()
     assert not re.search(r"(src|href)=[\"'](?!data:)", page)
     assert page.count("data:image/png;base64,") == 7
-    for text in ("55.00 ± 5.00", "RuntimeError: no luck", "a simplex needs d &gt;= 3", "8 cells done, 1 failed, 3 not applicable, 1 not yet trained."):
+    for text in (
+        "55.00 ± 5.00",
+        "RuntimeError: no luck",
+        "a simplex needs d &gt;= 3",
+        "8 cells done, 1 failed, 3 not applicable, 1 not yet trained.",
+    ):
         assert text in page
 
 
@@ -60,7 +72,15 @@ def test_tables_are_sorted_by_a_click_without_an_error(tmp_path: Path) -> None:
     helpers.toy(tmp_path)
     page = report.build(tmp_path, "toy-grid").page
     page.write_text(page.read_text().replace("</body>", PROBE))
-    browser = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'chromium'}", "--enable-logging=stderr", "--dump-dom"]
+    browser = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'chromium'}",
+        "--enable-logging=stderr",
+        "--dump-dom",
+    ]
     done = subprocess.run([*browser, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr
     assert "<pre>55.00 ± 5.00;n/a|55.00 ± 5.00;n/a|etf;psc</pre>" in done.stdout
@@ -86,7 +106,9 @@ def test_the_report_is_the_same_bytes_each_time(tmp_path: Path) -> None:
     assert report.build(tmp_path, "toy-grid").page.read_bytes() == first
 
 
-def test_many_comparisons_are_drawn_in_parallel_to_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_comparisons_are_drawn_in_parallel_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     helpers.toy(tmp_path)
     first = report.build(tmp_path, "toy-grid")
     page = first.page.read_bytes()
@@ -97,23 +119,28 @@ def test_many_comparisons_are_drawn_in_parallel_to_the_same_bytes(tmp_path: Path
 
 
 def test_a_head_keeps_its_colour_whatever_else_is_drawn() -> None:
-    alone, together = figures.styles(["dl2pa"]), figures.styles(["psc", "mine", "dl2pa", "hpn(loss_scale=2.0)"])
+    alone, together = base.styles(["dl2pa"]), base.styles(["psc", "mine", "dl2pa", "hpn(loss_scale=2.0)"])
     assert alone["dl2pa"] == together["dl2pa"]
     assert len({colour for colour, _ in together.values()}) == 4
-    assert figures.styles(["word2vec(vectors=minilm)"])["word2vec(vectors=minilm)"] == figures.styles(["word2vec"])["word2vec"]
-    pair = figures.styles(["hpn(loss_scale=2.0)", "hpn"])
-    assert pair["hpn"] == figures.styles(["hpn"])["hpn"] != pair["hpn(loss_scale=2.0)"]
+    assert (
+        base.styles(["word2vec(vectors=minilm)"])["word2vec(vectors=minilm)"] == base.styles(["word2vec"])["word2vec"]
+    )
+    pair = base.styles(["hpn(loss_scale=2.0)", "hpn"])
+    assert pair["hpn"] == base.styles(["hpn"])["hpn"] != pair["hpn(loss_scale=2.0)"]
 
 
 def test_no_two_heads_of_a_large_grid_look_alike() -> None:
     heads = ["psc", "word2vec", "hpn", "etf", "dl2pa", *(f"head-{number}" for number in range(45))]
-    assert len(set(figures.styles(heads).values())) == 50
+    assert len(set(base.styles(heads).values())) == 50
 
 
 def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
-    """Bar heights, gaps and histogram equal the pooled predictions' bins; each bar has the interval of one seed's images."""
+    """Bar heights, gaps and histogram equal the pooled predictions' bins.
+
+    Each bar has the interval of one seed's images.
+    """
     helpers.toy(tmp_path)
-    rows = frame.load(tmp_path, "toy-grid")
+    rows = grid_rows.load(tmp_path, "toy-grid")
     pooled, damaged = reliability.pool(rows, tmp_path)
     assert damaged == []
     figure = reliability.diagrams(pooled, rows)["psc"]
@@ -128,7 +155,10 @@ def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
     assert isinstance(intervals, ErrorbarContainer)
     used = pooled["psc"].bins.counts > 0
     for segment, accuracy, count in zip(
-        intervals.lines[2][0].get_segments(), pooled["psc"].bins.accuracy[used], pooled["psc"].bins.counts[used] / 3, strict=True
+        intervals.lines[2][0].get_segments(),
+        pooled["psc"].bins.accuracy[used],
+        pooled["psc"].bins.counts[used] / 3,
+        strict=True,
     ):
         exact = binomtest(round(accuracy * count), round(count)).proportion_ci(method="wilson")
         if count == round(count):
@@ -154,7 +184,9 @@ def test_one_ece_on_a_page(tmp_path: Path) -> None:
     pooled, _ = reliability.pool(built.rows, tmp_path)
     for head, figure in reliability.diagrams(pooled, built.rows).items():
         printed = [text.get_text() for text in figure.axes[0].texts]
-        number, floor = (str(made.loc[(5, head), title]).removesuffix(" (n=2)") for title in ("ECE temperature", "floor"))
+        number, floor = (
+            str(made.loc[(5, head), title]).removesuffix(" (n=2)") for title in ("ECE temperature", "floor")
+        )
         assert printed == [f"ECE {number} %\nfloor {floor} %"]
 
 

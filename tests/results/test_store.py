@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import yaml
 
-from results import store
+from headbench.core.errors import DamagedError, NewerError
+from headbench.results import store
 from tests.results import helpers
 
 
@@ -34,7 +35,9 @@ def test_results_come_back_and_nan_is_null(tmp_path: Path) -> None:
     assert store.read_result(tmp_path) is None
     folder = written(tmp_path)
     content = json.loads((folder / "result.json").read_text())
-    again = {key: value for key, value in content.items() if key not in {"schema", "sha256", "checksum"}} | {"new": [1.5, float("nan")]}
+    again = {key: value for key, value in content.items() if key not in {"schema", "sha256", "checksum"}} | {
+        "new": [1.5, float("nan")]
+    }
     store.write_result(folder, again, ["history.csv"])
     result = store.read_result(folder)
     assert result is not None
@@ -64,7 +67,9 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     changed = change(content)
     content = content if changed is None else changed
     checksum = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    (folder / "result.json").write_text(json.dumps(content | {"checksum": checksum} if isinstance(content, dict) else content))
+    (folder / "result.json").write_text(
+        json.dumps(content | {"checksum": checksum} if isinstance(content, dict) else content)
+    )
 
 
 def put(*path: str | int, value: Any = ...) -> Callable[[dict[str, Any]], None]:
@@ -155,10 +160,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
-def test_a_result_that_is_none_is_damaged_though_its_checksum_is_right(change: Callable[[dict[str, Any]], Any], tmp_path: Path) -> None:
+def test_a_result_that_is_none_is_damaged_though_its_checksum_is_right(
+    change: Callable[[dict[str, Any]], Any], tmp_path: Path
+) -> None:
     folder = written(tmp_path)
     forge(folder, change)
-    with pytest.raises(store.DamagedError, match=r"result\.json is damaged") as caught:
+    with pytest.raises(DamagedError, match=r"result\.json is damaged") as caught:
         store.read_result(folder)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 600
@@ -186,19 +193,21 @@ def test_what_others_add_is_read(change: Callable[[dict[str, Any]], Any], tmp_pa
     assert store.read_result(folder) is not None
 
 
-@pytest.mark.parametrize("text", ['{"a":' * 200_000, "[" * 200_000, "{}", "null", "1" * 5000, '{"checksum": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ['{"a":' * 200_000, "[" * 200_000, "{}", "null", "1" * 5000, '{"checksum": 1}', "\xff"]
+)
 def test_a_text_that_is_no_result_is_damaged(text: str, tmp_path: Path) -> None:
     folder = written(tmp_path)
     (folder / "result.json").write_bytes(text.encode("latin1"))
     for read in (store.read_result, lambda where: store.read_file(where, "history.csv")):
-        with pytest.raises(store.DamagedError):
+        with pytest.raises(DamagedError):
             read(folder)
 
 
 def test_a_newer_result_is_no_damage(tmp_path: Path) -> None:
     folder = written(tmp_path)
     forge(folder, put("schema", value=99))
-    with pytest.raises(store.NewerError, match="has schema 99, written by a newer headbench"):
+    with pytest.raises(NewerError, match="has schema 99, written by a newer headbench"):
         store.read_result(folder)
 
 
@@ -211,7 +220,7 @@ def test_what_stands_in_the_place_of_a_result_is_damage(kind: str, tmp_path: Pat
         path.mkdir()
     else:
         path.symlink_to("nowhere" if kind == "dangling link" else tmp_path)
-    with pytest.raises(store.DamagedError, match=r"result\.json is damaged \(no file\)"):
+    with pytest.raises(DamagedError, match=r"result\.json is damaged \(no file\)"):
         store.read_result(folder)
     assert store.set_aside(path).is_symlink() == (kind != "folder")
     assert store.read_result(folder) is None
@@ -228,7 +237,7 @@ def test_a_result_of_the_first_schema_is_read(tmp_path: Path) -> None:
     assert found["class_names"] == ["0", "1", "2", "3"]
     assert found["selections"]["last"]["calibration_bins"] == 15
     forge(folder, put(*LAST, value=3))
-    with pytest.raises(store.DamagedError):
+    with pytest.raises(DamagedError):
         store.read_result(folder)
 
 
@@ -253,7 +262,7 @@ def write_plan_text(folder: Path, text: str) -> None:
 @pytest.mark.parametrize("text", PLANS.values(), ids=PLANS)
 def test_a_plan_that_is_none_is_one_line(text: str, tmp_path: Path) -> None:
     write_plan_text(tmp_path, text)
-    with pytest.raises(store.DamagedError, match=r"grid\.yaml is damaged") as caught:
+    with pytest.raises(DamagedError, match=r"grid\.yaml is damaged") as caught:
         store.read_plan(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -283,7 +292,7 @@ def test_a_plan_with_a_wrong_cell_is_one_line(key: str, value: Any, tmp_path: Pa
     write_plan_text(tmp_path, yaml.safe_dump({"name": "toy", "cells": [cell]}))
     assert store.read_plan(tmp_path)["cells"] == [cell]
     write_plan_text(tmp_path, yaml.safe_dump({"name": "toy", "cells": [cell | {key: value}]}))
-    with pytest.raises(store.DamagedError, match=rf"\(cells\.0\.{key}: "):
+    with pytest.raises(DamagedError, match=rf"\(cells\.0\.{key}: "):
         store.read_plan(tmp_path)
 
 
@@ -311,6 +320,8 @@ def test_predictions_that_are_none_are_damaged(arrays: dict[str, np.ndarray], tm
     store.write_arrays(folder / "predictions.npz", arrays)
     result = store.read_result(folder)
     assert result is not None
-    store.write_result(folder, {key: value for key, value in result.items() if key not in {"schema", "sha256"}}, ["predictions.npz"])
-    with pytest.raises(store.DamagedError, match=r"predictions\.npz is damaged"):
+    store.write_result(
+        folder, {key: value for key, value in result.items() if key not in {"schema", "sha256"}}, ["predictions.npz"]
+    )
+    with pytest.raises(DamagedError, match=r"predictions\.npz is damaged"):
         store.read_predictions(folder, "last_test_logits", "test_labels")

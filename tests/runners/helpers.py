@@ -6,18 +6,28 @@ from typing import Any
 
 import torch
 
-from data.splits import Protocol, partition
-from heads import HEADS
-from runners import config, parts, plan
-from runners.config import Cell
-from runners.hardware import Hardware
-from runners.parts import Parts
+from headbench.data.splits import Protocol, partition
+from headbench.heads import HEADS
+from headbench.runners.execution import plan
+from headbench.runners.grid import config
+from headbench.runners.grid.config import Cell
+from headbench.runners.training import parts
+from headbench.runners.training.hardware import Hardware
+from headbench.runners.training.parts import Parts
 from tests.heads.throwaway import ThrowawayHead
 
 CPU = Hardware(torch.device("cpu"), torch.get_num_threads(), bf16=False)
 TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
 # With factors of its own, so that tuning the recipe changes no test.
-QUICK = {"base": "fast", "epochs": 2, "batch_size": 128, "lr": 0.05, "pad": 1, "flip": False, "loss_scale": {"squared-cosine": 8, "dot-regression": 16}}
+QUICK = {
+    "base": "fast",
+    "epochs": 2,
+    "batch_size": 128,
+    "lr": 0.05,
+    "pad": 1,
+    "flip": False,
+    "loss_scale": {"squared-cosine": 8, "dot-regression": 16},
+}
 
 if "throwaway" not in HEADS.names():
     HEADS.register("throwaway", version=1, paper="-", source="-", deviations="-")(ThrowawayHead)

@@ -1,0 +1,83 @@
+"""Augmentation of a whole batch on its device, with parameters of its own for every image."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What a recipe does to training images.
+
+    Attributes:
+        pad: zero pixels around an image before the random crop back to its size; 0 crops nothing.
+        flip: mirror left-right with probability 1/2.
+        cutout: side in pixels of the square that is set to the mean colour; 0 cuts nothing.
+        mixup: alpha of the Beta distribution of mixup's lambda; 0 mixes nothing.
+        cutmix: the same for CutMix; where both are given, each batch takes one of the two at random.
+        policy: automatic augmentation of streamed images: ``trivial`` (torchvision's TrivialAugmentWide), one of timm's
+            (``rand-m9-mstd0.5-inc1``), or none.
+        color_jitter: strength of timm's colour jitter of streamed images.
+        random_erasing: probability of timm's random erasing of streamed images.
+    """
+
+    pad: int = 0
+    flip: bool = False
+    cutout: int = 0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    policy: str = ""
+    color_jitter: float = 0.0
+    random_erasing: float = 0.0
+
+
+def pad_crop_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
+    """Pad with zeros, crop each image to its old size at its own offset, then mirror where asked.
+
+    Args:
+        images: (B, channels, H, W), any dtype.
+        pad: pixels on every side.
+        top: (B,) int64 in [0, 2 pad], first row of the crop.
+        left: (B,) int64 in [0, 2 pad], first column of the crop.
+        flip: (B,) bool.
+
+    Returns:
+        (B, channels, H, W). One gather serves crop and flip.
+    """
+    count, channels, height, width = images.shape
+    device = images.device
+    padded = F.pad(images, (pad, pad, pad, pad))
+    rows = top[:, None] + torch.arange(height, device=device)
+    columns = torch.arange(width, device=device).expand(count, width)
+    columns = left[:, None] + torch.where(flip[:, None], width - 1 - columns, columns)
+    sample = torch.arange(count, device=device)[:, None, None, None]
+    channel = torch.arange(channels, device=device)[None, :, None, None]
+    return padded[sample, channel, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def cutout(images: Tensor, side: int, row: Tensor, column: Tensor) -> Tensor:
+    """Set a square of each image to zero, the mean colour of normalised images; what lies outside the image is cut off.
+
+    Args:
+        images: (B, channels, H, W) float.
+        side: of the square, in pixels.
+        row: (B,) int64 in [0, H), the centre.
+        column: (B,) int64 in [0, W), the centre.
+
+    Source: DeVries & Taylor, 2017 (centre anywhere in the image, so that squares may be cut by its border).
+    """
+    height, width = images.shape[-2:]
+
+    def covered(centre: Tensor, length: int) -> Tensor:
+        offset = torch.arange(length, device=images.device) - (centre[:, None] - side // 2)
+        return (offset >= 0) & (offset < side)
+
+    hole = covered(row, height)[:, None, :, None] & covered(column, width)[:, None, None, :]
+    return images.masked_fill(hole, 0.0)
+
+
+def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Map uint8 images (..., channels, H, W) to float32, (x / 255 - mean) / std per channel."""
+    return (images.to(torch.float32) - 255 * mean[:, None, None]) / (255 * std[:, None, None])

@@ -1,0 +1,1 @@
+"""Bases that several heads share, one file a family."""

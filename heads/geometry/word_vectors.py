@@ -1,0 +1,111 @@
+"""Word vectors of class names: the tables that come with the harness, and the user's own."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headbench.core import arrays
+from headbench.core.errors import UserError, suggest
+from headbench.core.folders import expanded
+
+FOLDER = Path(__file__).parents[1] / "word_vectors"
+SHIPPED = {"glove": FOLDER / "glove50.npz", "minilm": FOLDER / "minilm384.npz"}
+FORMATS = (".npz", ".txt", ".vec")
+# Beyond this, sums of squares would overflow.
+LARGEST = 1e100
+
+Table = dict[str, np.ndarray]
+
+
+def file_of(source: str) -> Path:
+    """Return the file of a shipped table's name, or the user's own file.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    path = SHIPPED.get(source, expanded(source))
+    if path.suffix not in FORMATS:
+        raise UserError(
+            f"vectors: unknown table '{source}'; {suggest(source, SHIPPED)} (or a file of type {', '.join(FORMATS)})"
+        )
+    if not path.is_file():
+        raise UserError(f"vectors: there is no file {path}")
+    return path
+
+
+@cache
+def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
+    """Return the vectors (C, n) float64 of class names; case and underscores do not matter.
+
+    A name that the table does not have as a whole is the mean of its words' vectors.
+
+    Args:
+        class_names: C names.
+        source: ``glove`` (GloVe 6B, n = 50), ``minilm`` (all-MiniLM-L6-v2, n = 384), or a file: ``.npz`` with ``names``
+            and ``vectors``, or text in the GloVe or word2vec format.
+
+    Raises:
+        UserError: listing the names that have no vector, or naming a file that cannot be read.
+    """
+    keys = [_key(name) for name in class_names]
+    words = {word for key in keys for word in (key, *key.split())}
+    table = _read(file_of(source), words)
+    parts = [[key] if key in table else key.split() for key in keys]
+    missing = [
+        name for name, own in zip(class_names, parts, strict=True) if not own or any(word not in table for word in own)
+    ]
+    if missing:
+        few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        raise UserError(f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {few}")
+    vectors = torch.from_numpy(
+        np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts])
+    )
+    sound = (vectors.abs() <= LARGEST).all(dim=1)
+    if not sound.all():
+        raise UserError(
+            f"{source}: the vector of '{class_names[int((~sound).nonzero()[0])]}' is not finite, or beyond {LARGEST:g}"
+        )
+    return vectors
+
+
+def _key(name: str) -> str:
+    return str(name).lower().replace("_", " ")
+
+
+def _read(path: Path, words: set[str]) -> Table:
+    """Return the vectors of those ``words`` that a file has."""
+    if path.suffix == ".npz":
+        try:
+            names, vectors = arrays.read_npz(path, ["names", "vectors"]).values()
+        except arrays.BadArrayError as error:
+            raise UserError(f"{path}: not an .npz file with the keys names and vectors ({error})") from None
+        if names.dtype.kind != "U" or vectors.dtype.kind not in "fiu":
+            raise UserError(f"{path}: not words and numbers, but arrays of type {names.dtype} and {vectors.dtype}")
+        if names.ndim != 1 or vectors.ndim != 2 or len(names) != len(vectors):
+            raise UserError(f"{path}: {names.size} names, but vectors of shape {vectors.shape}")
+        return {_key(name): vector for name, vector in zip(names.tolist(), vectors, strict=True) if _key(name) in words}
+    return _read_text(path, words)
+
+
+def _read_text(path: Path, words: set[str]) -> Table:
+    """Read lines of a word and its numbers; the word2vec format has a first line of two counts."""
+    table: Table = {}
+    size = None
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, start=1):
+            word, *values = line.rstrip().split(" ")
+            word = _key(word)
+            if (number == 1 and len(values) == 1) or word not in words or word in table:
+                continue
+            try:
+                vector = np.array(values, dtype=np.float64)
+            except ValueError:
+                raise UserError(f"{path}, line {number}: not a word and numbers") from None
+            size = size or len(vector)
+            if len(vector) != size:
+                raise UserError(f"{path}, line {number}: {len(vector)} numbers, not {size} as before")
+            table[word] = vector
+    return table

@@ -1,0 +1,138 @@
+"""Lines of a metric against the feature dimension or the imbalance factor."""
+
+import textwrap
+from collections.abc import Collection
+
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from headbench.results.figures.base import CROWD, styles
+from headbench.results.tables.base import over_seeds, primary, summarise
+
+ECES = {"ece_raw": "ECE raw (%)", "ece_native": "ECE native (%)", "ece_temperature": "ECE temperature (%)"}
+ACROSS = {"feature_dim": "feature dimension d (log scale)", "imbalance_factor": "imbalance factor (log scale)"}
+
+
+def accuracy(rows: pd.DataFrame, description: str, marks: dict[tuple[int, str], bool]) -> Figure:
+    """Draw top-1 accuracy of the last epoch against the feature dimension, mean and standard deviation over seeds, one
+    line per head.
+
+    Args:
+        rows: of one comparison.
+        description: its title.
+        marks: of :func:`headbench.results.differences.not_separated`; the markers of separated heads are open.
+    """
+    apart = {key for key, mark in marks.items() if not mark}
+    note = "; open marker: separated from the best of its dimension" if apart else ""
+    return _lines(rows, {"top1": "top-1 test accuracy (%)"}, "feature_dim", description, note, apart)
+
+
+def calibration_errors(rows: pd.DataFrame, description: str) -> Figure:
+    """Draw the debiased ECE of the last epoch in its three views against the feature dimension, as :func:`accuracy`
+    does, and in the primary one its floor.
+    """
+    figure, view, last = (
+        _lines(rows, ECES, "feature_dim", description),
+        primary(rows),
+        rows[rows["selection"] == "last"],
+    )
+    floor = 100 * last.groupby("feature_dim")["ece_floor"].mean().dropna()
+    for axis in figure.axes:
+        if axis.get_ylabel() == ECES[f"ece_{view}"] and len(floor):
+            axis.plot(floor.index, floor, ":", color="0.3", zorder=1)
+            axis.annotate(
+                "plain ECE of calibrated heads",
+                (floor.index[0], floor.iloc[0]),
+                (0, 4),
+                textcoords="offset points",
+                fontsize=8,
+                color="0.3",
+            )
+    return figure
+
+
+def imbalance(rows: pd.DataFrame, description: str) -> Figure:
+    """Draw top-1 accuracy and the ECE of the last epoch against the imbalance factor, as :func:`accuracy` does.
+
+    Args:
+        rows: of comparisons that differ in their imbalance factor and protocol alone, of one dimension.
+        description: title.
+    """
+    return _lines(rows, {"top1": "top-1 test accuracy (%)"} | ECES, "imbalance_factor", description)
+
+
+def _lines(
+    rows: pd.DataFrame,
+    metrics: dict[str, str],
+    across: str,
+    description: str,
+    note: str = "",
+    apart: Collection[tuple[int, str]] = frozenset(),
+) -> Figure:
+    """Draw a panel per metric that was measured: mean and standard deviation over seeds against one column, a line per
+    head, open markers for ``apart``.
+    """
+    chosen = rows[(rows["selection"] == "last") | (rows["status"] != "done")]
+    shown = {metric: title for metric, title in metrics.items() if chosen[metric].notna().any()} or dict(
+        list(metrics.items())[:1]
+    )
+    heads, places = list(dict.fromkeys(rows["head_label"])), sorted(set(chosen[across]))
+    looks = styles(heads)
+    with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
+        figure = Figure(figsize=(3 + 4.2 * len(shown), 4.6), layout="constrained")
+        panels = figure.subplots(1, len(shown), squeeze=False)[0]
+        for axis, (metric, title) in zip(panels, shown.items(), strict=True):
+            summary = pd.concat(
+                [summarise(part, metric).assign(place=place) for place, part in chosen.groupby(across)],
+                ignore_index=True,
+            )
+            for number, head in enumerate(heads):
+                own = summary[summary["head_label"] == head].sort_values("place")
+                colour, marker = looks[head]
+                spread = 100 * own["std"].fillna(0)
+                # Heads stand 1.5 % apart, less where they are many, so that equal means and their error bars stay
+                # visible.
+                dodge = 1.015 ** ((number - (len(heads) - 1) / 2) * min(1, 10 / len(heads)))
+                axis.errorbar(
+                    own["place"] * dodge,
+                    100 * own["mean"],
+                    spread,
+                    color=colour,
+                    marker=marker,
+                    capsize=3,
+                    linewidth=1.8,
+                    label=head,
+                )
+                open_ones = own[[(place, head) in apart for place in own["place"]]]
+                axis.plot(
+                    open_ones["place"] * dodge,
+                    100 * open_ones["mean"],
+                    marker,
+                    color=colour,
+                    markerfacecolor="white",
+                    zorder=3,
+                )
+            axis.set_xscale("log")
+            axis.set_xlim(0.8 * min(places), 1.25 * max(places))
+            axis.xaxis.set_major_locator(FixedLocator(places))
+            axis.xaxis.set_minor_locator(NullLocator())
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set(xlabel=ACROSS[across], ylabel=title)
+        title = textwrap.fill(f"{description}; last epoch, {over_seeds(summary)}{note}", 90 * len(shown))
+        if len(shown) == 1 and len(heads) <= CROWD:
+            panels[0].set_title(title, fontsize=9)
+            panels[0].legend(title="head", frameon=True)
+        else:
+            figure.suptitle(title, fontsize=9)
+            figure.set_size_inches(figure.get_figwidth() + 3, 4.6 + 0.1 * max(0, len(heads) - CROWD))
+            containers, labels = panels[0].get_legend_handles_labels()
+            # Without the error bars, whose caps hide which marker it is.
+            figure.legend(
+                [container[0] for container in containers],
+                labels,
+                loc="outside right upper",
+                fontsize=9 if len(heads) <= CROWD else 7,
+            )
+    return figure

@@ -1,0 +1,1 @@
+"""Numbers of arrays: metrics, calibration, statistics. Pure functions."""

@@ -1,0 +1,223 @@
+"""What tables share: the table itself, comparisons, summaries over seeds, and how a number is printed."""
+
+import math
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from headbench.results.answers import Answers
+from headbench.results.differences import not_separated
+from headbench.results.numbers.health import sound
+
+# What distinguishes one comparison from another: within one, only head, feature dimension and seed vary.
+COMPARISON = ["dataset", "backbone", "recipe", "projection", "protocol", "imbalance_factor"]
+SELECTIONS = {"last": "last epoch", "best_val": "best epoch on validation", "best_test": "best epoch on test (paper)"}
+CALIBRATION = {
+    "ece_raw": "ECE raw",
+    "ece_native": "ECE native",
+    "ece_temperature": "ECE temperature",
+    "ece_floor": "floor",
+    "smooth_ece": "smooth ECE",
+    "temperature": "T",
+    "nll": "NLL",
+    "brier": "Brier",
+}
+# The convention of each group's bounds stands in its title.
+GROUPS = {
+    "top1": "top-1",
+    "many_accuracy": "many (> 100)",
+    "medium_accuracy": "medium (20-100)",
+    "few_accuracy": "few (< 20)",
+    "many_range_accuracy": "many (range)",
+    "medium_range_accuracy": "medium (range)",
+    "few_range_accuracy": "few (range)",
+}
+# A temperature from fewer validation images is flagged.
+ENOUGH = 1000
+# Behind the number of a group with a marked cell.
+SIGN = "†"
+# Printed without their spread over seeds, so that the table stays narrow.
+ALONE = {"ece_floor", "smooth_ece"}
+PERCENT = {*(name for name in CALIBRATION if "ece" in name), *GROUPS}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to print.
+
+    Attributes:
+        name: of its files.
+        caption: what is shown, with selection, protocol, recipe and backbone.
+        cells: the printed text, heads (and dimensions) by column.
+        bold: of the same shape, which cells are not separated from the best of their group.
+        tidy: the numbers behind it, one row per value with mean, std and n.
+    """
+
+    name: str
+    caption: str
+    cells: pd.DataFrame
+    bold: pd.DataFrame
+    tidy: pd.DataFrame
+
+
+def named_comparisons(frame: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Split a grid's rows into comparisons: by a short name for files, a description and its rows.
+
+    The name is the data set's; where a data set has several comparisons, a number follows.
+    """
+    named = {}
+    for dataset, rows in frame.groupby("dataset", sort=False):
+        parts = list(rows.groupby(COMPARISON, sort=False, dropna=False))
+        for number, (key, part) in enumerate(parts, start=1):
+            named[str(dataset) if len(parts) == 1 else f"{dataset}-{number}"] = (_describe(key), part)
+    return named
+
+
+def _describe(key: tuple[object, ...]) -> str:
+    dataset, backbone, recipe, projection, protocol, imbalance = key
+    assert isinstance(imbalance, float | int)
+    balance = "" if imbalance == 1 else f", imbalance factor {imbalance:g}"
+    return f"{dataset}{balance}, {backbone}, recipe {recipe}, projection {projection}, protocol {protocol}"
+
+
+def at_largest_dim(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a comparison's last epochs, those of each head's largest dimension at which it was trained.
+
+    Heads in the order of appearance.
+    """
+    last = rows[rows["selection"] == "last"]
+    return last[last["feature_dim"] == last.groupby("head_label")["feature_dim"].transform("max")]
+
+
+def primary(rows: pd.DataFrame) -> str:
+    """Return the calibration view to compare the heads of one comparison by: ``temperature``, or ``native`` where none
+    was fitted.
+    """
+    return "temperature" if rows["temperature"].notna().any() else "native"
+
+
+def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return mean, standard deviation over seeds (ddof 1, NaN for one seed) and n by head and dimension, in order of
+    appearance.
+
+    Args:
+        rows: of one comparison and one selection, with the rows of failed and inapplicable cells.
+        metric: a column.
+
+    Returns:
+        Columns ``head_label, feature_dim, mean, std, n, low, high, state, marked``; ``low`` and ``high`` are the
+        metric's interval over test images, means of the seeds' ends, NaN where it has none; ``state`` is ``done``, or
+        the status of cells without a value; ``marked`` where a cell is marked.
+    """
+    groups = rows.groupby(["head_label", "feature_dim"], sort=False)
+    summary = groups[metric].agg(mean="mean", std="std", n="count").reset_index()
+    for end in ("low", "high"):
+        column = f"{metric}_{end}"
+        summary[end] = groups[column].mean().to_numpy(dtype=float) if column in rows else np.nan
+    done = (
+        groups["status"]
+        .agg(lambda status: "done" if (status == "done").any() else status.iloc[0])
+        .reset_index(drop=True)
+    )
+    marked = (~sound(rows)).groupby([rows["head_label"], rows["feature_dim"]], sort=False).any().to_numpy()
+    return summary.assign(metric=metric, state=done, marked=marked)
+
+
+def printed(row: Mapping[Hashable, Any], usual: int, both: bool = False) -> str:
+    """Print one record of :func:`summarise`: mean, std over seeds or the interval of a single one, or both, and n where
+    it differs from the table's.
+    """
+    if row["n"] == 0:
+        return {"not_applicable": "n/a", "failed": "failed"}.get(row["state"], "-")
+    factor, digits = (100, 2) if row["metric"] in PERCENT else (1, 3)
+    spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 and row["metric"] not in ALONE else ""
+    if not math.isnan(row["low"]) and (both or row["n"] == 1):
+        spread += f" [{factor * row['low']:.{digits}f}, {factor * row['high']:.{digits}f}]"
+    return (
+        f"{factor * row['mean']:.{digits}f}{spread}"
+        + ("" if row["n"] == usual else f" (n={row['n']})")
+        + (f" {SIGN}" if row["marked"] else "")
+    )
+
+
+def note_on_marks(summary: pd.DataFrame) -> str:
+    """Return what a caption says of the sign of marked cells, where it occurs."""
+    return (
+        f" {SIGN}: with a cell that trained unsoundly, named at the top of the report; no verdict rests on it."
+        if summary["marked"].any()
+        else ""
+    )
+
+
+def interval(mean: float, low: float, high: float) -> str:
+    """Return a mean and its confidence interval as text."""
+    return f"{mean:+.2f}" + ("" if math.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")
+
+
+def seeds_of(summary: pd.DataFrame) -> int:
+    """Return how many seeds a summary's fullest value has."""
+    return int(summary["n"].max()) if len(summary) else 0
+
+
+def over_seeds(summary: pd.DataFrame) -> str:
+    """Return what a caption says of the seeds: ``mean ± std over n = 3 seeds``, or ``n = 1 seed``."""
+    seeds = seeds_of(summary)
+    return f"mean ± std over n = {seeds} seeds" if seeds > 1 else f"n = {seeds} seed"
+
+
+def unmarked(cells: pd.DataFrame) -> pd.DataFrame:
+    """Return the ``bold`` of a table without bold values."""
+    return pd.DataFrame(False, index=cells.index, columns=cells.columns)
+
+
+def explained(bold: pd.DataFrame) -> str:
+    """Return what a caption says of the bold values of a table, nothing where there are none."""
+    return (
+        " Bold: not separated from the best of its dimension (p at least 0.05, Holm over all heads and dimensions)."
+        if bold.to_numpy().any()
+        else ""
+    )
+
+
+def summaries(
+    rows: pd.DataFrame, selection: str, titles: dict[str, str], bounded: str = ""
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return printed cells and the tidy numbers of a table with dimension and head down and metrics across.
+
+    Args:
+        rows: of one comparison.
+        selection: whose rows are shown.
+        titles: of the metrics, in order; the first says how many seeds are usual.
+        bounded: a metric that is printed with both, its spread over seeds and its interval over test images.
+    """
+    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    by_metric = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in titles}
+    first = by_metric[next(iter(titles))]
+    usual = seeds_of(first)
+    index = first.sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])
+    records = {metric: summary.loc[index].to_dict("records") for metric, summary in by_metric.items()}
+    cells = pd.DataFrame(
+        {
+            title: [printed(row, usual, metric == bounded) for row in records[metric]]
+            for metric, title in titles.items()
+        },
+        index=index,
+    )
+    return cells, pd.concat([summary.reset_index() for summary in by_metric.values()], ignore_index=True)
+
+
+def marks(
+    cells: pd.DataFrame, rows: pd.DataFrame, answers: Answers, selection: str, titles: dict[str, str]
+) -> pd.DataFrame:
+    """Return the ``bold`` of such a table: in these metrics the heads that are not separated from the best of their
+    dimension.
+    """
+    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    bold = unmarked(cells)
+    for metric, title in titles.items():
+        found = not_separated(chosen, answers, metric)
+        bold[title] = [found.get(key, False) for key in cells.index]
+    return bold

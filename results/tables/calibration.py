@@ -1,0 +1,56 @@
+"""The calibration of heads in three views."""
+
+import pandas as pd
+
+from headbench.results.answers import Answers
+from headbench.results.tables.base import (
+    CALIBRATION,
+    ENOUGH,
+    SELECTIONS,
+    Table,
+    explained,
+    marks,
+    note_on_marks,
+    over_seeds,
+    primary,
+    seeds_of,
+    summaries,
+)
+
+
+def calibration(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table:
+    """Return the calibration table: dimension and head down.
+
+    Accuracy, ECE in three views, its floor, smooth ECE, temperature, NLL and Brier score across.
+
+    ECE in percent and debiased, in the primary view with its interval. Floor, smooth ECE, NLL and Brier score are those
+    of the temperature view, or of the native one where there is no validation part. In bold ECE temperature, NLL and
+    Brier score that are not separated from the best of their dimension, no ECE where the best is below its floor; the
+    other views are not comparable between heads.
+    """
+    titles, view = {"top1": "top-1"} | CALIBRATION, primary(rows)
+    cells, tidy = summaries(rows, selection, titles, f"ece_{view}")
+    bold = marks(
+        cells, rows, answers, selection, {metric: CALIBRATION[metric] for metric in ("ece_temperature", "nll", "brier")}
+    )
+    n_val = rows.loc[rows["temperature"].notna(), "n_val"].min()
+    few = view == "temperature" and n_val < ENOUGH
+    if few:
+        title = CALIBRATION["temperature"]
+        cells[title] = cells[title].where(cells[title] == "-", cells[title] + "*")
+    bins = rows["calibration_bins"].dropna().iloc[0]
+    caption = (
+        f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}. "
+        f"ECE is debiased; in brackets the 95 % "
+        f"interval over test images, of the true ECE in the {view} view{_ends(tidy)}. Floor: the plain ECE that a "
+        f"perfectly calibrated head of the same "
+        f"confidences shows on as many images. Smooth ECE is not debiased.{explained(bold)} {description}."
+    )
+    if few:
+        caption += f" * Temperature fitted on {n_val} validation images; fewer than {ENOUGH:,} fit it badly."
+    caption += note_on_marks(tidy)
+    return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
+
+
+def _ends(tidy: pd.DataFrame) -> str:
+    return ", means of the seeds' ends" if seeds_of(tidy) > 1 else ", and of NLL and Brier score by the bootstrap"

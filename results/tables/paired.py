@@ -1,0 +1,167 @@
+"""Heads against the first head of the grid: differences on the same test images, their intervals and verdicts."""
+
+import itertools
+import math
+
+import pandas as pd
+
+from headbench.results import differences
+from headbench.results.answers import Answers
+from headbench.results.differences import Found
+from headbench.results.numbers import inference
+from headbench.results.numbers.statistics import holm, mcnemar
+from headbench.results.tables.base import SELECTIONS, Table, interval, unmarked
+
+IDENTICAL = "identical predictions"
+
+
+def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table | None:
+    """Return the table of paired differences of top-1 accuracy, or None where no head was trained beside the first one.
+
+    Args:
+        rows: of one comparison.
+        answers: of the grid's cells.
+        selection: whose rows are compared.
+        description: of the comparison, for the caption.
+        name: of the comparison, for the file.
+    """
+    done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    if done.empty:
+        return None
+    reference = rows["head_label"].iloc[0]
+    found = []
+    for dim, part in done.groupby("feature_dim"):
+        base = part[part["head_label"] == reference]
+        for head in (label for label in dict.fromkeys(part["head_label"]) if label != reference):
+            other = part[part["head_label"] == head]
+            pair = differences.between(other, base, answers)
+            if pair is not None:
+                found.append(
+                    {"d": dim, "head": head, "p": _p(pair, other, base, answers)} | _numbers(pair) | {"pair": pair}
+                )
+    if not found:
+        return None
+    twins = _twins(done, answers)
+    tidy = pd.DataFrame(found)
+    tidy["holm"] = holm(tidy["p"].to_numpy(dtype=float))
+    tidy["verdict"] = [_verdict(pair, p) for pair, p in zip(tidy["pair"], tidy["holm"], strict=True)]
+    columns = {
+        f"minus {reference} [95 % interval]": [
+            IDENTICAL if pair.identical else interval(*numbers) for pair, *numbers in _shown(tidy)
+        ],
+        "seeds": tidy["n"].astype(str),
+    }
+    if tidy["holm"].notna().any():
+        columns["p (Holm)"] = [_number(p) for p in tidy["holm"]]
+    cells = pd.DataFrame(columns | {"verdict": tidy["verdict"]}).set_index(
+        pd.MultiIndex.from_frame(tidy[["d", "head"]])
+    )
+    return Table(
+        f"{name}-pairs-{selection}",
+        _caption(tidy, reference, selection) + f"{twins} {description}.",
+        cells,
+        unmarked(cells),
+        tidy.drop(columns="pair"),
+    )
+
+
+def _numbers(pair: Found) -> dict[str, float]:
+    """Return the columns of a difference in points."""
+    found = pair.difference
+    return {
+        "mean": 100 * found.mean,
+        "low": 100 * found.low,
+        "high": 100 * found.high,
+        "df": found.df,
+        "n": found.seeds,
+        "images": found.images,
+    }
+
+
+def _shown(tidy: pd.DataFrame) -> list[tuple[Found, float, float, float]]:
+    return list(tidy[["pair", "mean", "low", "high"]].itertuples(index=False, name=None))
+
+
+def _p(pair: Found, other: pd.DataFrame, base: pd.DataFrame, answers: Answers) -> float:
+    """Return the p-value of no difference, for one seed that of McNemar's test.
+
+    NaN where no verdict may follow from it.
+    """
+    if pair.identical or pair.marks or pair.difference.seeds == 2:
+        return math.nan
+    if pair.difference.seeds > 2:
+        return pair.difference.p()
+    first, second = (answers.of_rows(rows[rows["seed"] == pair.seeds[0]]) for rows in (other, base))
+    assert first is not None
+    assert second is not None
+    return mcnemar(first[0].right, second[0].right)
+
+
+def _verdict(pair: Found, p: float) -> str:
+    """Return what a row says of its head against the first one."""
+    found = pair.difference
+    if pair.identical:
+        return IDENTICAL
+    if pair.marks:
+        return f"no verdict on the heads ({pair.marks})"
+    if found.seeds == 1:
+        return (
+            "these two networks differ"
+            if p < 1 - inference.CONFIDENCE
+            else "these two networks do not differ measurably"
+        )
+    if found.seeds < inference.SEEDS:
+        return f"no verdict from {found.seeds} seeds"
+    if found.images == 1:
+        return "no verdict from one test image"
+    said = inference.verdict(found, p)
+    if said != "unresolved" or not found.mean:
+        return said
+    return f"unresolved; {inference.seeds_needed(found, abs(found.mean))}"
+
+
+def _twins(done: pd.DataFrame, answers: Answers) -> str:
+    """Return which heads beside each other predict the same class for every test image with every seed, as a sentence
+    of the caption; nothing where none do.
+    """
+    found = []
+    for dim, part in done.groupby("feature_dim"):
+        heads = [own for _, own in part.groupby("head_label", sort=False)]
+        pairs = [
+            (a, b)
+            for a, b in itertools.combinations(heads, 2)
+            if (pair := differences.between(a, b, answers)) is not None and pair.identical
+        ]
+        found += [f"{a['head_label'].iloc[0]} and {b['head_label'].iloc[0]} at d = {dim}" for a, b in pairs]
+    return f" Identical predictions: {', '.join(found)}." if found else ""
+
+
+def _caption(tidy: pd.DataFrame, reference: str, selection: str) -> str:
+    several = bool((tidy["n"] > 1).any())
+    parts = [
+        f"Top-1 test accuracy minus that of {reference} in points, {SELECTIONS[selection]}, on the same test images "
+        f"with the same seeds."
+    ]
+    if several:
+        parts.append(
+            "Interval: 95 %, for new trainings and new test images (seeds and images crossed, Student's t with "
+            "Satterthwaite's degrees of freedom)."
+        )
+    tests = tidy["holm"].notna().sum()
+    if tests and (tidy["n"] >= inference.SEEDS).any():
+        parts.append(
+            f"Better, worse: p below 0.05 after Holm's correction over the "
+            f"{f'{tests} rows that have' if tests > 1 else 'one row that has'} one. "
+            "Tied: the interval lies within ± 0.5 points. Seeds: for 80 % power if the true difference is the one "
+            "seen; a true difference of 0 is never shown."
+        )
+    if (tidy["n"] == 1).any():
+        parts.append(
+            "One seed: McNemar's exact test over the test images tells two networks apart, and says nothing of their "
+            "heads."
+        )
+    return " ".join(parts)
+
+
+def _number(p: float) -> str:
+    return "-" if math.isnan(p) else f"{p:.3f}" if p >= 0.001 else "< 0.001"

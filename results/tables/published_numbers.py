@@ -1,0 +1,102 @@
+"""Numbers that papers and their repositories publish, as data: one row per number, with its source and what is wrong
+with it.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+FOLDER = Path(__file__).parents[1] / "published"
+# How a number was obtained: read in its source, quoted by another paper, recalled without the source at hand, or
+# inferred from other numbers.
+EVIDENCE = ("read", "quoted", "recalled", "inferred")
+# Flags of numbers that say nothing about the head, and are passed over where there is another.
+UNUSABLE = ("duplicated", "corrupted data", "frozen baseline", "other augmentation", "reproduction")
+TIMM = {"resnet50": "ResNet-50", "resnet101": "ResNet-101", "swin_tiny_patch4_window7_224": "Swin-T"}
+
+
+@cache
+def load() -> pd.DataFrame:
+    """Return all published numbers, one per row.
+
+    Returns:
+        Columns ``dataset, imbalance_factor, backbone, d, head, metric, value, std, n, selection, source, evidence,
+            flag, note, table``: values in percent;
+        ``head`` is a head's name, or ``name(option=value, ...)`` where a number is of one form of it; ``d``,
+        ``imbalance_factor``, ``std`` and ``n`` are missing where the source does not say; ``table`` is the file, named
+        after the paper's head or the study.
+    """
+    parts = [
+        pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in ("d", "imbalance_factor", "std", "n")})
+        for path in _files()
+    ]
+    rows = pd.concat(
+        [part.assign(table=path.stem) for path, part in zip(_files(), parts, strict=True)], ignore_index=True
+    )
+    return rows.astype({"value": float, "std": float, "d": float, "imbalance_factor": float, "n": float})
+
+
+def _files() -> list[Path]:
+    return sorted(FOLDER.glob("*.csv"))
+
+
+@cache
+def _accuracies(dataset: str, imbalance_factor: float) -> pd.DataFrame:
+    rows = load()
+    return rows[
+        (rows["dataset"] == dataset) & (rows["metric"] == "top1") & (rows["imbalance_factor"] == imbalance_factor)
+    ]
+
+
+def find(
+    dataset: str,
+    head: str,
+    feature_dim: int,
+    imbalance_factor: float,
+    backbone: str,
+    options: dict[str, Any] | None = None,
+) -> pd.Series | None:
+    """Return the published top-1 accuracy that a measured one stands beside, or None.
+
+    Of several, one of the same backbone, without a flag that makes it unusable, and from the head's own paper is
+    preferred, in this order.
+
+    Args:
+        dataset: name of the data set.
+        head: name of the head.
+        feature_dim: d; a number without a dimension stands for any.
+        imbalance_factor: n_max / n_min.
+        backbone: label of the measured backbone.
+        options: of the measured head, for numbers that are of this form of it only; without them, numbers of the head
+            as such.
+    """
+    rows = _accuracies(dataset, imbalance_factor)
+    rows = rows[
+        rows["head"].map(lambda name: _stands_for(name, head, options)).astype(bool)
+        & ((rows["d"] == feature_dim) | rows["d"].isna())
+    ]
+    model = re.search(r"model=(\w+)", backbone)
+    if model:
+        rows = rows[rows["backbone"] == TIMM.get(model.group(1), "")]
+    if rows.empty:
+        return None
+    ranked = rows.assign(
+        far=rows["d"].isna() | (rows["backbone"].str.startswith("ResNet-32") != backbone.startswith("resnet32")),
+        unusable=rows["flag"].map(lambda flag: any(bad in flag for bad in UNUSABLE)),
+        foreign=rows["table"] != head,
+    )
+    return ranked.sort_values(["unusable", "far", "foreign"], kind="stable").iloc[0]
+
+
+def _stands_for(published: str, head: str, options: dict[str, Any] | None) -> bool:
+    """Return whether a published number's head, written ``name`` or ``name(option=value, ...)``, is this head, or with
+    ``options`` this form of it.
+    """
+    if options is None:
+        return published == head
+    name, form, values = published.partition("(")
+    given = dict(part.split("=") for part in values.removesuffix(")").split(", ")) if form else {}
+    return name == head and bool(given) and all(str(options.get(key)) == value for key, value in given.items())

@@ -1,0 +1,143 @@
+"""Average ranks of heads: over data sets with Friedman's and Nemenyi's tests, or descriptive where there is one data
+set.
+"""
+
+import itertools
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from headbench.results.answers import Answers
+from headbench.results.differences import Found, between, unhealthy
+from headbench.results.numbers import inference
+from headbench.results.numbers.statistics import Ranks, holm, ranks
+from headbench.results.tables.base import COMPARISON, SELECTIONS, Table, unmarked
+
+OUTCOMES = ["better", "tied", "worse", "unresolved"]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Heads by top-1 accuracy.
+
+    Attributes:
+        heads: k names.
+        found: their average ranks.
+        several: whether the blocks are data sets, and not the conditions of one.
+        outcomes: heads down, ``OUTCOMES`` across: verdicts against every other head in every condition; empty where no
+            condition has three seeds.
+        left_out: conditions that do not count, each with the reason.
+    """
+
+    heads: list[str]
+    found: Ranks
+    several: bool
+    outcomes: pd.DataFrame
+    left_out: list[str]
+
+
+def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking | None, list[str]]:
+    """Return the ranking of a grid's heads, None where no condition has all of at least two heads, and the conditions
+    that were left out with the reason.
+
+    A condition is a comparison at one dimension, its score a head's mean over the seeds that all heads have. Only
+    conditions count in which every head was trained and no cell is marked as unhealthy. A data set's block is the mean
+    rank over its conditions. With one data set its conditions are the blocks, which share images, so that ranks only
+    describe.
+
+    Args:
+        rows: of a grid.
+        answers: of its cells.
+        selection: whose rows are ranked.
+    """
+    done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    heads = list(dict.fromkeys(done["head_label"]))
+    if len(heads) < 2:
+        return None, []
+    scores, blocks, verdicts, left_out = [], [], list[tuple[str, str, Found]](), []
+    varied = [column for column in COMPARISON[1:] if done[column].nunique() > 1]
+    for key, part in done.groupby([*COMPARISON, "feature_dim"], sort=False, dropna=False):
+        shared = set.intersection(*(set(part.loc[part["head_label"] == head, "seed"]) for head in heads))
+        missing = [head for head in heads if head not in set(part["head_label"])]
+        marks = unhealthy(part[part["seed"].isin(shared)])
+        if not shared or marks:
+            reason = f"{', '.join(missing)} not trained" if missing else marks or "no seed that all heads have"
+            where = "".join(
+                f", {column.replace('_', ' ')} {value}"
+                for column, value in zip(COMPARISON, key, strict=False)
+                if column in varied
+            )
+            left_out.append(f"{key[0]}{where} d = {key[-1]} ({reason})")
+            continue
+        own = {head: part[(part["head_label"] == head) & part["seed"].isin(shared)] for head in heads}
+        scores.append([own[head]["top1"].mean() for head in heads])
+        blocks.append(key[0])
+        verdicts += [
+            (a, b, pair)
+            for a, b in itertools.combinations(heads, 2)
+            if (pair := between(own[a], own[b], answers)) is not None
+        ]
+    if not scores:
+        return None, left_out
+    conditions = pd.DataFrame(-np.array(scores), columns=heads).rank(axis=1)
+    by_dataset = conditions.groupby(blocks, sort=False).mean()
+    several = len(by_dataset) > 1
+    found = ranks(-(by_dataset if several else conditions).to_numpy())
+    return Ranking(heads, found, several, _outcomes(heads, verdicts), left_out), left_out
+
+
+def _outcomes(heads: list[str], pairs: list[tuple[str, str, Found]]) -> pd.DataFrame:
+    """Count each head's verdicts against the others; Holm's correction over all pairs.
+
+    Identical predictions are a tie.
+    """
+    enough = [(a, b, pair) for a, b, pair in pairs if len(pair.seeds) >= inference.SEEDS]
+    p_values = holm(np.array([pair.difference.p() for _, _, pair in enough]))
+    opposite = {"better": "worse", "worse": "better"}
+    said = Counter[tuple[str, str]]()
+    for (a, b, pair), p in zip(enough, p_values, strict=True):
+        verdict = "tied" if pair.identical else inference.verdict(pair.difference, p)
+        said.update([(a, verdict), (b, opposite.get(verdict, verdict))])
+    counts = pd.DataFrame(
+        [[said[head, outcome] for outcome in OUTCOMES] for head in heads], index=heads, columns=OUTCOMES
+    )
+    return counts if enough else counts.iloc[:0]
+
+
+def table(ranking: Ranking, selection: str) -> Table:
+    """Return the table of a ranking."""
+    found = ranking.found
+    order = np.argsort(found.average, kind="stable")
+    index = pd.Index([ranking.heads[place] for place in order], name="head")
+    cells = pd.DataFrame({"average rank": [f"{found.average[place]:.2f}" for place in order]}, index=index)
+    tidy = pd.DataFrame({"head_label": index, "average_rank": found.average[order]}).assign(
+        n=found.n, p=found.p, critical_difference=found.critical_difference
+    )
+    counted = ""
+    if not ranking.outcomes.empty:
+        counts = ranking.outcomes.loc[index]
+        cells = cells.join(counts.astype(str))
+        tidy = tidy.join(counts.reset_index(drop=True))
+        counted = (
+            " Better, tied, worse, unresolved: verdicts against each other head in each condition, Holm's "
+            "correction over all of them."
+        )
+    if ranking.several and not math.isnan(found.p):
+        tested = (
+            f"Friedman test over {found.n} data sets: p = {found.p:.3f}; ranks further apart than "
+            f"{found.critical_difference:.2f} differ at 5 % (Nemenyi)"
+        )
+    elif ranking.several:
+        tested = f"Over {found.n} data sets; two heads have no Friedman test"
+    else:
+        conditions = f"{found.n} conditions" if found.n > 1 else "one condition"
+        tested = f"Descriptive, over {conditions} of one data set, with the same images: no test"
+    without = f" Left out: {'; '.join(ranking.left_out)}." if ranking.left_out else ""
+    caption = (
+        f"Average ranks by top-1 test accuracy (1 is best), {SELECTIONS[selection]}, where every head was "
+        f"trained. {tested}.{counted}{without}"
+    )
+    return Table(f"ranks-{selection}", caption, cells, unmarked(cells), tidy)

@@ -1,0 +1,51 @@
+"""What a reader of the page must know first: which cells trained unsoundly, what is absent, and what is mixed."""
+
+import pandas as pd
+
+from headbench.results.numbers import health
+from headbench.results.tables.base import named_comparisons
+
+# Cells that are named one by one; more are counted.
+NAMED = 20
+
+
+def lines(rows: pd.DataFrame) -> list[str]:
+    """Return the lines for the rows of a grid: which finished cells are marked, which selections are absent, and what
+    is mixed.
+    """
+    cells = rows.drop_duplicates("cell_id")
+    done = cells[cells["status"] == "done"]
+    marked, unknown = done[~health.sound(done)], int(done["health"].isna().sum())
+    found = []
+    if len(marked):
+        words = [word for word in health.MARKS if marked["health"].str.contains(word, regex=False).any()]
+        meaning = "; ".join(f"{word}: {health.MARKS[word]}" for word in words)
+        found.append(
+            f"{len(marked)} of {len(done)} done cells are marked and give no verdict on their heads: "
+            f"{_named(marked, 'health')}. {meaning}."
+        )
+    elif len(done) > unknown:
+        found.append("No cell that is done is marked as unsound.")
+    if unknown:
+        found.append(
+            f"The health of {unknown} of {len(done)} done cells is unknown: they were trained before it was recorded."
+        )
+    absent = done[done["error"].notna()]
+    if len(absent):
+        found.append(f"Selections that are absent: {_named(absent, 'error')}.")
+    for name, (_, part) in named_comparisons(rows).items():
+        precisions = sorted(part["precision"].dropna().unique())
+        if len(precisions) > 1:
+            found.append(
+                f"{name}: cells of {' and '.join(precisions)} are mixed in one comparison, a difference that no seed "
+                f"shows."
+            )
+    return found
+
+
+def _named(cells: pd.DataFrame, why: str) -> str:
+    told = [
+        f"{row['head_label']} d = {row['feature_dim']} seed {row['seed']} on {row['dataset']} ({row[why]})"
+        for _, row in cells.head(NAMED).iterrows()
+    ]
+    return ", ".join(told) + (f" and {len(cells) - NAMED} more" if len(cells) > NAMED else "")

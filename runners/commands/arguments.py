@@ -1,0 +1,84 @@
+"""Arguments that several commands have."""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from headbench.core.errors import UserError, suggest
+from headbench.core.folders import expanded
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
+
+
+def path(text: str) -> Path:
+    """Return a path of the command line, with ``~`` as the home.
+
+    Raises:
+        UserError: if it is empty, as an unset variable leaves it, or there is no home.
+    """
+    if not text.strip():
+        raise UserError("an empty path is given; name a file or folder, or leave the option out")
+    return expanded(text)
+
+
+def add_grid(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names a grid."""
+    parser.add_argument("--grid", default="digits-dims", help="a grid's name or a .yaml file (default: digits-dims)")
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the folder of the results."""
+    parser.add_argument("--out", type=path, default=Path("runs"), help="folder of the results (default: runs)")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the folder of the data sets."""
+    parser.add_argument(
+        "--data", type=path, help="folder of the data sets (default: $HEADBENCH_DATA, else ~/.cache/headbench)"
+    )
+
+
+def add_plugin(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names files of plug-ins."""
+    parser.add_argument(
+        "--plugin",
+        type=path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="import a file that registers a head, backbone or data set",
+    )
+
+
+def grid_name(name_or_file: str) -> str:
+    """Return the name of a grid that was run: itself, or the name inside a grid file."""
+    if Path(name_or_file).suffix not in {".yaml", ".yml"}:
+        return name_or_file
+    from headbench.runners.grid import config
+
+    contents, place = config.read_grid(name_or_file)
+    return config.parse_grid(contents, place).name
+
+
+def require_grid(out: Path, grid: str) -> None:
+    """Raise UserError if a grid was not started in a folder."""
+    known = [path.parent.name for path in out.glob("*/grid.yaml")]
+    if grid not in known:
+        raise UserError(
+            f"no results of a grid '{grid}' in {out}; {suggest(grid, known)}"
+            if known
+            else f"no results of any grid in {out}"
+        )
+
+
+def require_checkout(command: str) -> None:
+    """Raise UserError where the harness is an installed package, whose files are not the user's to change."""
+    if not Path(__file__).resolve().parents[2].joinpath("pyproject.toml").is_file():
+        raise UserError(
+            f"{command} changes files of the repository, and this is an installed package; run it in a checkout"
+        )

@@ -1,0 +1,75 @@
+"""The grammar of the command line, from the files of the commands: ``python bench.py --help``."""
+
+import argparse
+import importlib
+from types import ModuleType
+
+from headbench.core.errors import UserError, suggest
+from headbench.runners.commands.arguments import Parser
+
+COMMANDS = ("run", "report", "status", "clean", "record", "list", "data", "prototypes", "toy")
+MOST = {"threads": 1024, "workers": 1024, "bins": 10_000, "count": 10_000, "imbalance_factor": 1e9, "seed": 2**32 - 1}
+POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim"}
+
+
+def module_of(command: str) -> ModuleType:
+    """Return the module of a command."""
+    return importlib.import_module(f"headbench.runners.commands.{command}")
+
+
+def parser() -> Parser:
+    """Return the command line's grammar."""
+    main = Parser(
+        prog="bench.py",
+        description="Compare classifier heads over a grid. Without arguments: the bundled demonstration, --grid "
+        "digits-dims.",
+        epilog="'bench.py run --help' lists the options of run; the word 'run' itself may be left out.",
+    )
+    commands = main.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}", parser_class=Parser)
+    for name in COMMANDS:
+        command = module_of(name)
+        added = commands.add_parser(name, help=command.HELP)
+        command.add(added)
+        if name != "data":  # its actions have it
+            added.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return main
+
+
+def check_numbers(arguments: argparse.Namespace) -> None:
+    """Raise UserError for a number out of its bounds."""
+    for option, most in MOST.items():
+        value, name = getattr(arguments, option, None), f"--{option.replace('_', '-')}"
+        least = 0 if option == "seed" else 1
+        if value is not None and not value >= least:
+            raise UserError(f"{name}: {value} is below 0" if option == "seed" else f"{name}: {value} is not at least 1")
+        if value is not None and not value <= most:
+            raise UserError(f"{name}: {value} is more than {most:,}")
+
+
+def parse(words: list[str]) -> argparse.Namespace:
+    """Return the arguments of a command line; without a command, ``run`` is meant.
+
+    Raises:
+        UserError: for a word that does not belong there, with the nearest that does.
+    """
+    for word in words:
+        if word != word.encode(errors="ignore").decode():
+            raise UserError(f"the argument {word!a} is no text in UTF-8")
+    if not words or (words[0].startswith("-") and words[0] not in {"-h", "--help"}):
+        words = ["run", *words]
+    if words[0] not in {*COMMANDS, "-h", "--help"}:
+        raise UserError(f"unknown command '{words[0]}'; {suggest(words[0], COMMANDS)}; a grid is named with --grid")
+    arguments, unknown = parser().parse_known_args(words)
+    if hasattr(arguments, "options") and all("=" in word and not word.startswith("-") for word in unknown):
+        arguments.options += unknown
+    elif unknown:
+        options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in POSITIONAL]
+        raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
+    check_numbers(arguments)
+    out = getattr(arguments, "out", None)
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserError(f"--out: {out} is a file; name a folder, which need not exist yet")
+    png = getattr(arguments, "png", None)
+    if png is not None and png.suffix != ".png":
+        raise UserError(f"--png: '{png}' does not end in .png")
+    return arguments

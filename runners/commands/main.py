@@ -1,0 +1,57 @@
+"""The command line of headbench: words in, exit status out."""
+
+import errno
+import io
+import signal
+import sys
+import traceback
+
+from headbench.core import escape
+from headbench.core.errors import DamagedError, StoppedError, UserError
+from headbench.runners.commands import grammar
+from headbench.runners.commands.screen import Screen
+from headbench.runners.execution import stops
+
+
+def dispatch(words: list[str]) -> int:
+    """Run one command; return the exit status."""
+    arguments = grammar.parse(words)
+    if getattr(arguments, "plugin", []):
+        from headbench.runners.grid import plugins
+
+        for plugin in arguments.plugin:
+            plugins.load(plugin)
+    status: int = grammar.module_of(arguments.command).run(arguments, Screen())
+    return status
+
+
+def main(words: list[str]) -> int:
+    """Run the command line; return the exit status. A user's mistake is one line on stderr."""
+    try:
+        with stops.heeded():
+            return dispatch(words)
+    except (UserError, StoppedError, DamagedError, OSError) as error:
+        if "--debug" in words:
+            traceback.print_exc()
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        more = (
+            "; nothing that was finished is lost, and the same command goes on when there is space again"
+            if full
+            else ""
+        )
+        print(f"bench.py: {escape.plain(' '.join(str(error).splitlines()))}{more}", file=sys.stderr)
+        return 1 if full or isinstance(error, DamagedError | StoppedError) else 2
+    except KeyboardInterrupt as stop:
+        if stop.args != (signal.SIGPIPE,):
+            print("bench.py: stopped; finished cells are kept, and the same command goes on from here", file=sys.stderr)
+        return stops.status(stop)
+
+
+def entry() -> int:
+    """Run the command line of this process; a terminal that cannot show a letter gets its code in its place."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    status = main(sys.argv[1:])
+    if status > 128:
+        stops.end()
+    return status

@@ -1,0 +1,153 @@
+"""``bench.py run``, or without a command: train what is missing of a grid, and build its report."""
+
+import argparse
+import datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from headbench.core import escape
+from headbench.runners.commands.arguments import add_data, add_grid, add_out, add_plugin
+from headbench.runners.commands.screen import say
+
+if TYPE_CHECKING:
+    from headbench.runners.execution.plan import Planned
+
+HELP = "train what is missing of a grid, then write tables, figures and report (the default)"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_grid(parser)
+    add_out(parser)
+    add_data(parser)
+    parser.add_argument(
+        "--where",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="run only these cells: head=psc,dl2pa seed=0",
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="derive a grid: recipe.epochs=2 axes.head=psc,hpn",
+    )
+    parser.add_argument("--name", help="name of the derived grid")
+    parser.add_argument(
+        "--workers", type=int, help="parallel processes (default: one per CUDA device, else one per core, at most 8)"
+    )
+    parser.add_argument(
+        "--threads", type=int, help="CPU threads of each worker (default: the cores divided among the workers)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="auto: bfloat16 autocast where the hardware has it",
+    )
+    add_plugin(parser)
+    parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and show the cells, train nothing")
+    parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed before")
+    parser.add_argument(
+        "--no-wait",
+        action="store_true",
+        help="end when no cell is free to take, though other processes still train some",
+    )
+    parser.add_argument(
+        "--no-report", action="store_true", help="write no tables, figures and report; 'bench.py report' does it later"
+    )
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Train what is missing of a grid and build its report; return the exit status."""
+    from headbench.results import derived
+    from headbench.runners.commands.report import show_report
+    from headbench.runners.execution import launch, queue
+    from headbench.runners.inspection import status
+
+    prepared = launch.prepare(
+        grid=arguments.grid,
+        changes=arguments.set,
+        name=arguments.name,
+        where=arguments.where,
+        data=arguments.data,
+        out=arguments.out,
+        workers=arguments.workers,
+        threads=arguments.threads,
+        device=arguments.device,
+        precision=arguments.precision,
+        plugins=arguments.plugin,
+        keep_weights=arguments.keep_weights,
+        retry_failed=arguments.retry_failed,
+        wait=not arguments.no_wait,
+    )
+    if arguments.dry_run:
+        show_plan(prepared.wanted, prepared.todo, console)
+        seconds = status.seconds_left(prepared.plan, prepared.todo, arguments.out, prepared.workers)
+        if seconds is not None:
+            console.print(f"about {datetime.timedelta(seconds=round(seconds))} by the finished cells of the same kind")
+        return 0
+    launch.execute(prepared, console)
+    if arguments.no_report:
+        return 1 if queue.failures(prepared.plan, arguments.out) else 0
+    try:
+        return show_report(arguments.out, prepared.grid.name, console)
+    except OSError as error:
+        if error.errno in derived.FULL:
+            raise
+        say(console, f"no report: {error}; the cells are kept, and bench.py report tries again")
+        return 1
+
+
+def show_plan(wanted: "list[Planned]", todo: "list[Planned]", console: Console) -> None:
+    """Print the cells that would be run: first what is the same for all of them, then a row each."""
+    waiting = {p.cell_id for p in todo}
+    titles = {
+        "dataset": "data set",
+        "imbalance_factor": "IF",
+        "head_label": "head",
+        "feature_dim": "d",
+        "n_train": "train",
+        "n_val": "val",
+        "n_test": "test",
+    }
+    keys = (
+        "dataset",
+        "imbalance_factor",
+        "protocol",
+        "backbone",
+        "projection",
+        "recipe",
+        "head_label",
+        "feature_dim",
+        "seed",
+        "n_train",
+        "n_val",
+        "n_test",
+    )
+    columns = {
+        key: [f"{p.facts[key]:g}" if isinstance(p.facts[key], float) else str(p.facts[key]) for p in wanted]
+        for key in keys
+    }
+    varied = [key for key in keys if len(set(columns[key])) > 1 or key.startswith("n_")]
+    shared = ", ".join(f"{titles.get(key, key)} {columns[key][0]}" for key in keys if key not in varied)
+    console.print(escape.terminal(f"all cells: {shared}"))
+    table = Table("cell", *(titles.get(key, key) for key in varied), "state")
+    table.columns[0].no_wrap = True
+    for key, column in zip(varied, table.columns[1:-1], strict=True):
+        # Long names wrap, so that numbers are never cut.
+        column.no_wrap, column.overflow = isinstance(wanted[0].facts[key], int | float), "fold"
+    table.columns[-1].min_width = len("to do")
+    for number, p in enumerate(wanted):
+        state = p.not_applicable or ("to do" if p.cell_id in waiting else "ended")
+        table.add_row(*map(escape.terminal, (p.cell_id, *(columns[key][number] for key in varied), state)))
+    console.print(table)
+    console.print(f"{len(todo)} of {len(wanted)} cells to train")

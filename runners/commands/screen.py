@@ -1,0 +1,34 @@
+"""What the commands print."""
+
+import signal
+from contextlib import suppress
+
+from rich.console import Console
+from rich.table import Table
+
+from headbench.core import escape
+from headbench.runners.execution import stops
+
+
+class Screen(Console):
+    """A console for which a closed pipe (``bench.py list heads | head -1``) is a wish to stop, not an error."""
+
+    def on_broken_pipe(self) -> None:
+        """Stop as at Ctrl-C: a cell in training keeps its checkpoint."""
+        with suppress(SystemExit):
+            super().on_broken_pipe()
+        stops.ignore()
+        raise stops.Stopped(signal.SIGPIPE)
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line that may hold text of others."""
+    console.print(escape.terminal(text), soft_wrap=True)
+
+
+def tabled(rows: list[dict[str, str]]) -> Table:
+    """Return rows of texts by title as a table for the terminal."""
+    table = Table(*rows[0])
+    for row in rows:
+        table.add_row(*map(escape.terminal, row.values()))
+    return table

@@ -1,0 +1,33 @@
+"""``bench.py status``: what is done of a grid."""
+
+import argparse
+
+from rich.console import Console
+
+from headbench.runners.commands.arguments import add_grid, add_out, grid_name, require_grid
+from headbench.runners.commands.screen import say, tabled
+
+HELP = "say which cells of a grid are done, running, failed or damaged; reads all their files"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_grid(parser)
+    add_out(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Print the cells of a grid that are not simply done, and how many are."""
+    from headbench.runners.inspection import status
+
+    grid = grid_name(arguments.grid)
+    require_grid(arguments.out, grid)
+    rows = status.of_grid(arguments.out, grid)
+    counts = {
+        state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)
+    }
+    others = [row for row in rows if row["state"] not in {"done", "n/a"}]
+    if others:
+        console.print(tabled(others))
+    say(console, f"{grid}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    return 0

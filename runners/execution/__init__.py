@@ -1,0 +1,1 @@
+"""From a grid to finished cells: plan, queue, locks, worker processes."""

@@ -1,0 +1,167 @@
+"""One cell from start to ``result.json``: train, evaluate each selection, write the files."""
+
+import datetime
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headbench.core.errors import UserError, note
+from headbench.heads import Context
+from headbench.results import answers, store
+from headbench.results.numbers import collapse, health, metrics
+from headbench.runners.execution import provenance
+from headbench.runners.execution.plan import Planned
+from headbench.runners.training import evaluate
+from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.hardware import Hardware
+from headbench.runners.training.health import dead_features
+from headbench.runners.training.history import Log
+from headbench.runners.training.train import Trained, train
+
+# Above this many values, stored scores are float16.
+FLOAT32_VALUES = 5_000_000
+
+
+def run(
+    planned: Planned,
+    folder: Path,
+    hardware: Hardware,
+    on_epoch: Callable[[dict[str, Any]], None],
+    *,
+    keep_weights: bool,
+    checkpoints: Checkpoints | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
+    """Train one cell, or go on from its checkpoint, and write its folder; ``result.json`` is the last file.
+
+    ``check`` is called before each write, and raises an error where the cell is no longer this process's to write.
+
+    Returns:
+        What was written to ``result.json``.
+    """
+    started, described = _now(), provenance.describe(hardware)
+    store.write_yaml(folder / "cell.yaml", planned.cell.model_dump(mode="json"))
+    provenance.reset_peak_memory(hardware)
+    log = Log(folder)
+
+    def logged(row: dict[str, Any]) -> None:
+        check()
+        log.append()
+        on_epoch(row)
+
+    trained = train(planned.cell, planned.parts, hardware, logged, checkpoints, log.rows)
+    rows, absent, predictions = _selections(trained, planned)
+    labels, num_classes = planned.parts.train.labels, planned.facts["num_classes"]
+    predicted = evaluate.predictions(trained.classifier, trained.features)
+    shape = evaluate.geometry(trained.classifier, trained.features, labels, predicted, num_classes)
+    check()
+    log.write()
+    store.write_arrays(folder / "predictions.npz", predictions)
+    store.write_arrays(folder / "geometry.npz", vars(shape))
+    if "last" in rows:
+        rows["last"] |= collapse.measure(vars(shape))
+    if keep_weights:
+        buffer = io.BytesIO()
+        torch.save(trained.classifier.state_dict(), buffer)
+        store.write_bytes(folder / "weights.pt", buffer.getvalue())
+    seconds = sum(row["seconds"] for row in trained.history)
+    result = {
+        "cell_id": planned.cell_id,
+        "facts": planned.facts,
+        "class_names": planned.parts.class_names,
+        "native_scale": trained.classifier.head.native_scale,
+        "selections": rows,
+        "absent": absent,
+        "health": health.assess(
+            trained.history, _measured(trained, predicted, labels), num_classes, planned.cell.feature_dim
+        ),
+        "train_seconds": seconds,
+        "images_per_second": sum(row["images"] for row in trained.history) / seconds,
+        "peak_memory_mb": provenance.peak_memory_mb(hardware),
+        "provenance": described,
+        "started_at": started,
+        "finished_at": _now(),
+    }
+    files = ["cell.yaml", "history.csv", "predictions.npz", "geometry.npz", *(["weights.pt"] if keep_weights else [])]
+    store.check_result(result)
+    store.write_result(folder, result, files)
+    return result
+
+
+def _selections(
+    trained: Trained, planned: Planned
+) -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, np.ndarray]]:
+    """Evaluate the weights of every selection; the classifier ends with those of ``last``.
+
+    Returns:
+        The row of each selection, why others are absent, and the arrays of ``predictions.npz``.
+
+    Raises:
+        UserError: if the head can be finished on no selection.
+    """
+    classifier, parts = trained.classifier, planned.parts
+    absent: dict[str, str] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    arrays = {"test_labels": parts.test.labels.cpu().numpy(), "val_labels": parts.val.labels.cpu().numpy()}
+    context = Context(
+        "finalize",
+        0,
+        1,
+        0,
+        lambda split, view: evaluate.collect(classifier, {"train": parts.train, "val": parts.val}, split, view),
+    )
+    for selection in sorted(trained.selected, key=lambda name: name == "last"):
+        snapshot = trained.selected[selection]
+        classifier.load_state_dict(snapshot.state)
+        try:
+            classifier.head.finalize(context)
+        except UserError as error:
+            note(f"{planned.cell_id}: no '{selection}' row, since the head cannot be finished: {error}")
+            absent[selection] = str(error)
+            classifier.load_state_dict(snapshot.state)
+            continue
+        test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
+        val = evaluate.scores(classifier, evaluate.embed(classifier, parts.val)) if len(parts.val) else None
+        held_out = None if val is None else (val, arrays["val_labels"])
+        measured = metrics.evaluate(
+            (test, arrays["test_labels"]), held_out, classifier.head.native_scale, parts.nominal.numpy(), parts.ranges
+        )
+        per_class = metrics.per_class_accuracy(test, arrays["test_labels"]).tolist()
+        row = {
+            "epoch": snapshot.row["epoch"],
+            "train_loss": snapshot.row["train_loss"],
+            **measured,
+            "per_class_accuracy": per_class,
+        }
+        rows[selection] = row | answers.pack(answers.of(test, arrays["test_labels"]))
+        arrays[f"{selection}_test_logits"] = _stored(test)
+        if val is not None:
+            arrays["val_logits" if selection == "last" else f"{selection}_val_logits"] = _stored(val)
+    if not rows:
+        raise UserError(f"the head cannot be finished on any selection: {absent['last']}")
+    return rows, absent, arrays
+
+
+def _measured(trained: Trained, predicted: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return what :func:`headbench.results.numbers.health.assess` takes, from the predicted classes and the labels (N,)
+    of the training images.
+    """
+    accuracy, largest = (predicted == labels).double().mean().item(), torch.bincount(labels).max().item() / len(labels)
+    return trained.losses | {
+        "train_top1": accuracy,
+        "largest_class": largest,
+        "dead_features": dead_features(trained.features),
+    }
+
+
+def _stored(logits: np.ndarray) -> np.ndarray:
+    return logits.astype(np.float16) if logits.size > FLOAT32_VALUES else logits
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,63 @@
+"""Where a number comes from: code, versions, machine."""
+
+import importlib.metadata
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from headbench.runners.training.hardware import Hardware
+
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
+
+
+def git_commit() -> str:
+    """Return the harness's commit, with ``-dirty`` if tracked files differ from it, or ``unknown`` outside a git
+    checkout.
+    """
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short=12", "HEAD")
+        return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def describe(hardware: Hardware) -> dict[str, object]:
+    """Return commit, versions and machine, as they go into every result."""
+    device = (
+        torch.cuda.get_device_name(hardware.device) if hardware.device.type == "cuda" else f"cpu ({platform.machine()})"
+    )
+    return {
+        "git_commit": git_commit(),
+        "python_version": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "torch_version": torch.__version__,
+        "device": device,
+        "cells_per_device": hardware.cells_per_device,
+        "threads": hardware.threads,
+        "precision": hardware.precision,
+    }
+
+
+def reset_peak_memory(hardware: Hardware) -> None:
+    """Start to count the device's peak memory anew; a process on a CPU only knows that since its start."""
+    if hardware.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(hardware.device)
+
+
+def peak_memory_mb(hardware: Hardware) -> float:
+    """Return the peak memory in MiB: of the device on CUDA, else of this process since its start."""
+    if hardware.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(hardware.device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

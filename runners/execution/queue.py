@@ -1,0 +1,210 @@
+"""The schedule of a grid's cells: what is finished is skipped, what fails is recorded, what another process has is left
+to it, the rest goes on.
+"""
+
+import errno
+import os
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from headbench.core.errors import DamagedError, NewerError, UserError, note
+from headbench.results import store
+from headbench.runners.execution import attempts, cell, locks
+from headbench.runners.execution.owner import Owner
+from headbench.runners.execution.plan import Planned
+from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.hardware import Hardware
+
+# Between two looks at cells that other processes have: the first pause, the longest, and the factor between two in
+# which nothing happened.
+PAUSE, LONGEST_PAUSE, BACK_OFF = 0.5, 30.0, 1.25
+
+
+class Events(Protocol):
+    """Who is told how the cells go on."""
+
+    def started(self, planned: Planned) -> None:
+        """A cell begins."""
+
+    def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
+        """An epoch of a cell is finished."""
+
+    def finished(self, planned: Planned, result: dict[str, Any]) -> None:
+        """A cell is done, here or in another process."""
+
+    def failed(self, planned: Planned, message: str) -> None:
+        """A cell failed, here or in another process."""
+
+    def stopped(self, planned: Planned, message: str) -> None:
+        """A cell lost the process that trained it."""
+
+
+def result_of(planned: Planned, out: Path) -> dict[str, Any] | None:
+    """Return a cell's result, or None where it has none that can be read.
+
+    Raises:
+        UserError: if a newer harness wrote it.
+    """
+    try:
+        return store.read_result(store.cell_folder(out, planned.cell_id))
+    except DamagedError:
+        return None
+    except NewerError as error:
+        raise UserError(str(error)) from None
+
+
+def pending(plan: list[Planned], out: Path, *, retry_failed: bool) -> list[Planned]:
+    """Return the applicable cells that have no result yet.
+
+    Those that failed before only if they are to be tried again.
+    """
+
+    def waits(planned: Planned) -> bool:
+        return result_of(planned, out) is None and (retry_failed or not _failed(planned, out))
+
+    return [planned for planned in plan if planned.not_applicable is None and waits(planned)]
+
+
+def failures(plan: list[Planned], out: Path) -> list[Planned]:
+    """Return the cells that failed."""
+    return [planned for planned in plan if _failed(planned, out) and result_of(planned, out) is None]
+
+
+def _failed(planned: Planned, out: Path) -> bool:
+    return store.read_error(store.cell_folder(out, planned.cell_id)) is not None
+
+
+def clear_failures(cells: list[Planned], out: Path) -> None:
+    """Forget that these cells failed before."""
+    for planned in cells:
+        (store.cell_folder(out, planned.cell_id) / "error.txt").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a process trains cells.
+
+    Attributes:
+        out: folder of the runs.
+        hardware: of this process.
+        events: told what happens.
+        keep_weights: keep each cell's last weights.
+        wait: stay until the cells of other processes have ended too.
+        apart: trains a cell in a process of its own, for one that may have killed those that had it; None where another
+            process watches this one.
+    """
+
+    out: Path
+    hardware: Hardware
+    events: Events
+    keep_weights: bool
+    wait: bool = True
+    apart: Callable[[Planned], None] | None = None
+
+
+def run(cells: list[Planned], way: Way) -> None:
+    """Train the cells one after the other, those that no other process has first.
+
+    Return when all have ended, here or elsewhere, or at once when none is free.
+
+    An exception ends its cell with ``error.txt``, not the grid; a full disk ends the grid.
+    """
+    waiting, watch, pause = list(cells), locks.Watch(), PAUSE
+    while waiting:
+        left = [planned for planned in waiting if not _ended(planned, way)]
+        pause = PAUSE if len(left) < len(waiting) else pause
+        waiting = [planned for planned in left if not _attempt(planned, way, watch)]
+        if len(waiting) < len(left):
+            pause = PAUSE
+        elif waiting and not (way.wait or watch.is_deciding()):
+            return
+        elif waiting:
+            time.sleep(pause)
+            pause = min(pause * BACK_OFF, LONGEST_PAUSE)
+
+
+def _ended(planned: Planned, way: Way) -> bool:
+    """Say whether a cell has ended, and tell so."""
+    result, error = result_of(planned, way.out), store.read_error(store.cell_folder(way.out, planned.cell_id))
+    if result is not None:
+        way.events.finished(planned, result)
+    elif error is not None:
+        way.events.failed(planned, store.first_line(error))
+    return result is not None or error is not None
+
+
+def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> bool:
+    """Train a cell unless another process has it; say whether it has ended."""
+    folder = store.cell_folder(way.out, planned.cell_id)
+    with locks.locked(folder, watch) as mine:
+        if mine is None:
+            return False
+        if _ended(planned, way):
+            return True
+        deaths = attempts.deaths(folder)
+        if deaths >= attempts.UNSEEN:
+            fail(
+                planned,
+                folder,
+                f"its process ended without a word, {deaths} times (killed, or out of memory)",
+                way.events,
+            )
+            return True
+        if not deaths or way.apart is None:
+            return _train(planned, folder, mine, way)
+    way.apart(planned)
+    return _ended(planned, way)
+
+
+def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> bool:
+    """Train a cell whose lock this process has; say whether it has ended."""
+    if os.path.lexists(folder / "result.json"):
+        aside = store.set_aside(folder / "result.json")
+        note(f"{folder / 'result.json'} is damaged; it is kept as {aside.name}, and the cell is trained again")
+    check = partial(locks.check, folder, mine)
+    checkpoints = Checkpoints(folder, planned.cell_id, check=check)
+    try:
+        attempts.begin(folder)
+        way.events.started(planned)
+        on_epoch = partial(way.events.epoch, planned)
+        result = cell.run(
+            planned, folder, way.hardware, on_epoch, keep_weights=way.keep_weights, checkpoints=checkpoints, check=check
+        )
+    except KeyboardInterrupt:
+        if locks.owner_of(folder) == mine:
+            attempts.end(folder)
+            checkpoints.write()
+        raise
+    except Exception as error:
+        if locks.owner_of(folder) != mine:
+            way.events.stopped(planned, "another process has taken its lock; it is left to that one")
+            return False
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            attempts.end(folder)
+            raise
+        fail(planned, folder, _message(planned, error), way.events, traceback.format_exc())
+    else:
+        attempts.end(folder)
+        checkpoints.remove()
+        way.events.finished(planned, result)
+    return True
+
+
+def _message(planned: Planned, error: Exception) -> str:
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return f"CUDA out of memory; try --set recipe.batch_size={max(planned.cell.recipe.batch_size // 2, 1)}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def fail(planned: Planned, folder: Path, message: str, events: Events, trace: str = "") -> None:
+    """End a cell with an ``error.txt``, and tell so; its attempts are counted anew if it is tried again."""
+    store.write_text(folder / "error.txt", f"{message}\n\n{trace}" if trace else f"{message}\n")
+    attempts.end(folder)
+    events.failed(planned, message)

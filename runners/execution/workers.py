@@ -1,0 +1,281 @@
+"""Cells in parallel processes on one machine: each worker drains the grid like a ``bench.py`` of its own, and locks
+keep them apart.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from headbench.core.errors import StoppedError, UserError, note
+from headbench.results import store
+from headbench.runners.execution import attempts, locks, plan, queue, stops
+from headbench.runners.execution.plan import Planned
+from headbench.runners.execution.queue import Events
+from headbench.runners.grid import config, plugins
+from headbench.runners.training import hardware
+
+# Workers that may die while they have no cell, or be told to stop alone, before no other is started.
+DEATHS = 2
+# After a stop, until workers that have not written their checkpoints are killed; less than the grace time of the usual
+# clusters.
+PATIENCE = 20.0
+# Those that a worker heeds, and that wait until it can.
+SIGNALS = (*stops.SIGNALS, signal.SIGINT)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker needs to plan the same cells again.
+
+    Attributes:
+        contents: of the grid file, with the changes of ``--set``.
+        place: of the grid, for messages.
+        plugins: files to import first.
+        root: the data folder.
+        out: folder of the runs.
+        cell_ids: the cells to train.
+        device: ``cpu`` or ``cuda``.
+        threads: of each worker.
+        precision: as requested.
+        keep_weights: keep each cell's last weights.
+        wait: stay until the cells of other processes have ended too.
+        workers: how many share the cells.
+    """
+
+    contents: dict[str, Any]
+    place: str
+    plugins: tuple[Path, ...]
+    root: Path
+    out: Path
+    cell_ids: frozenset[str]
+    device: str
+    threads: int
+    precision: str
+    keep_weights: bool
+    wait: bool
+    workers: int
+
+
+class _Sender:
+    """An ``Events`` that sends what happens to the parent process.
+
+    Stops this process where the parent is gone, so that no cell is blamed for it.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self.pipe = pipe
+
+    def started(self, planned: Planned) -> None:
+        self.send("started", planned.cell_id)
+
+    def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
+        self.send("epoch", planned.cell_id, row)
+
+    def finished(self, planned: Planned, result: dict[str, Any]) -> None:
+        shown = ("selections", "health", "train_seconds", "images_per_second")
+        self.send("finished", planned.cell_id, {key: result.get(key) for key in shown})
+
+    def failed(self, planned: Planned, message: str) -> None:
+        self.send("failed", planned.cell_id, message)
+
+    def stopped(self, planned: Planned, message: str) -> None:
+        self.send("stopped", planned.cell_id, message)
+
+    def send(self, *message: Any) -> None:
+        try:
+            self.pipe.send(message)
+        except ConnectionError:
+            raise stops.Stopped(signal.SIGTERM) from None
+
+
+def _work(job: Job, number: int, pipe: Connection) -> None:
+    """Run in a worker process: plan the grid, and train what no other process has."""
+    try:
+        stops.heed(SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        _follow_parent()
+        last = _drain(job, number, _Sender(pipe))
+        stops.ignore(SIGNALS)  # what is left is the interpreter's own end
+    except KeyboardInterrupt as stop:
+        os._exit(stops.status(stop))
+    with suppress(ConnectionError):
+        pipe.send(last)
+
+
+def _drain(job: Job, number: int, sender: _Sender) -> tuple[Any, ...]:
+    """Train what no other process has; return the last message to the parent."""
+    try:
+        for path in job.plugins:
+            plugins.load(path)
+        machine = hardware.set_up(job.device, job.threads, job.precision, number, job.workers)
+        cells = config.expand(config.parse_grid(job.contents, job.place), job.precision, job.place, derived=True)
+        planned = [p for p in plan.make(cells, job.root, machine) if p.cell_id in job.cell_ids]
+        sender.send("ready")
+        queue.run(planned, queue.Way(job.out, machine, sender, job.keep_weights, job.wait))
+    except OSError as error:
+        return "unwritable", error.errno, error.strerror, error.filename
+    return ("ended",)
+
+
+def _follow_parent() -> None:
+    """Stop this process when its parent has ended, however that was; end it if it does not stop."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(PATIENCE)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@dataclass
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    cell_id: str | None = None
+    ready: bool = False
+    ended: bool = False
+
+
+def run(job: Job, cells: list[Planned], workers: int, events: Events) -> None:
+    """Train the cells in ``workers`` processes; return when all workers have ended.
+
+    A worker that dies is replaced; its cell is tried once more, then it counts as failed.
+
+    Args:
+        job: for the workers.
+        cells: the cells to train.
+        workers: number of processes, at most one per cell.
+        events: told what happens.
+
+    Raises:
+        OSError: if a worker could not write, as on a full disk.
+        StoppedError: if so many workers died that none is left.
+        UserError: if no worker could start.
+    """
+    planned = {p.cell_id: p for p in cells}
+    team = {number: _start(job, number) for number in range(min(workers, len(cells)))}
+    could_start, lost = False, 0
+    try:
+        while team:
+            wait([worker.pipe for worker in team.values()], timeout=1.0)
+            for number, worker in list(team.items()):
+                if _listen(worker, planned, events):
+                    continue
+                worker.process.join()
+                could_start = could_start or any(other.ready for other in team.values())
+                del team[number]
+                if worker.ended:
+                    continue
+                if not could_start:
+                    raise UserError(f"a worker could not start: it {_cause(worker)}; see above, or try --workers 1")
+                if not _bury(worker, planned, job.out, events):
+                    lost += 1
+                    note(f"a worker that had no cell to blame {_cause(worker)}; {_next(cells, job.out)}")
+                if lost < DEATHS:
+                    team[number] = _start(job, number)
+                elif not team:
+                    raise StoppedError(
+                        f"{lost} workers were lost without a cell to blame, and no other is started; "
+                        f"{_next(cells, job.out)}"
+                    )
+    finally:
+        _dismiss(list(team.values()))
+
+
+def _start(job: Job, number: int) -> _Worker:
+    """Start a worker, from which signals are kept until it can heed them."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_work, args=(job, number, sender), daemon=True)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    sender.close()
+    return _Worker(process, receiver)
+
+
+def _listen(worker: _Worker, planned: dict[str, Planned], events: Events) -> bool:
+    """Take what a worker has sent; return False when it has ended."""
+    while worker.pipe.poll():
+        try:
+            kind, *content = worker.pipe.recv()
+        except (EOFError, OSError):  # the latter if it was killed in the middle of a message
+            return False
+        if kind == "unwritable":
+            raise OSError(*content)
+        if kind == "ready":
+            worker.ready = True
+            continue
+        if kind == "ended":
+            worker.ended = True
+            continue
+        worker.cell_id = content[0] if kind in {"started", "epoch"} else None
+        getattr(events, kind)(planned[content[0]], *content[1:])
+    return True
+
+
+def _cause(worker: _Worker) -> str:
+    code = worker.process.exitcode
+    return f"was ended by signal {-code}" if code and code < 0 else f"ended with status {code}"
+
+
+def _bury(worker: _Worker, planned: dict[str, Planned], out: Path, events: Events) -> bool:
+    """Say whether a worker's death is its cell's doing; fail the cell that has lost too many."""
+    told_to_stop = worker.process.exitcode in {128 + number for number in SIGNALS}
+    if worker.cell_id is None or told_to_stop:
+        return False
+    cell, folder = planned[worker.cell_id], store.cell_folder(out, worker.cell_id)
+    with locks.locked(folder, locks.Watch()) as mine:
+        deaths = attempts.deaths(folder)
+        if mine and deaths >= attempts.DEATHS:
+            queue.fail(cell, folder, f"its worker {_cause(worker)}, {deaths} times (killed, or out of memory)", events)
+        else:
+            events.stopped(cell, f"its worker {_cause(worker)}; tried once more")
+    return True
+
+
+def _next(cells: list[Planned], out: Path) -> str:
+    """Say which cell would have been next."""
+    watch = locks.Watch()
+    free = [
+        p for p in queue.pending(cells, out, retry_failed=False) if not watch.is_held(store.cell_folder(out, p.cell_id))
+    ]
+    return (
+        f"next is cell {free[0].cell_id}, {free[0].cell.head_label} on {free[0].cell.dataset_label}"
+        if free
+        else "no cell is left to take"
+    )
+
+
+def _dismiss(team: list[_Worker]) -> None:
+    """Tell workers that still run to stop, wait a little for their checkpoints, then kill them.
+
+    A second Ctrl-C ends the wait.
+
+    One that is still starting has nothing to write, and hears nothing before its imports are done: it is killed at
+    once.
+    """
+    for worker in team:
+        starting = not worker.ready and not worker.pipe.poll()
+        worker.process.kill() if starting else worker.process.terminate()
+    deadline = time.monotonic() + PATIENCE
+    try:
+        for worker in team:
+            worker.process.join(max(deadline - time.monotonic(), 0))
+    finally:
+        for worker in team:
+            worker.process.kill()

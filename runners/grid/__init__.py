@@ -1,0 +1,1 @@
+"""What is asked for: grid files, names with options, recipes, overrides, plug-ins."""

@@ -1,0 +1,339 @@
+"""Grids and cells: reading a grid file, expanding it into cells, and the identity of a cell."""
+
+import hashlib
+import itertools
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from headbench.backbones import BACKBONES
+from headbench.core import yaml_files
+from headbench.core.errors import UserError, suggest
+from headbench.core.numbers import Count, Number, Seed
+from headbench.core.validation import one_line
+from headbench.data import DATASETS
+from headbench.heads import HEADS
+from headbench.runners.grid import recipes
+from headbench.runners.grid.choices import Based, Choice, Named, Placed, based, label
+from headbench.runners.grid.matching import OUTER, matching
+from headbench.runners.grid.recipes import Recipe, Strict
+
+FOLDER = Path(__file__).parents[1] / "grids"
+# The name of a grid is the name of its folder.
+LONGEST = 100
+DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
+
+
+def folder_name(name: str) -> str:
+    """Return the name of a grid, if it can be the name of a folder everywhere.
+
+    Raises:
+        ValueError: if it cannot.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name) or name.endswith("."):
+        raise ValueError(
+            "a grid's name consists of letters, digits and . _ + -, begins with a letter or digit, and does not end "
+            "with a dot"
+        )
+    if len(name) > LONGEST:
+        raise ValueError(f"a grid's name has at most {LONGEST} letters, this has {len(name)}")
+    if name.lower() == "cells" or name.lower().partition(".")[0] in DEVICES:
+        raise ValueError(f"the name '{name}' is reserved; did you mean '{name}-grid'?")
+    return name
+
+
+Some = Field(min_length=1)
+ImbalanceFactor = Annotated[Number, Field(ge=1)]
+ValFraction = Annotated[Number, Field(ge=0, lt=1)]
+Name = Annotated[str, AfterValidator(folder_name)]
+
+
+class Axes(Strict):
+    """The axes of a grid: their product is the list of cells."""
+
+    dataset: Annotated[tuple[Named, ...], Some]
+    head: Annotated[tuple[Named, ...], Some]
+    feature_dim: Annotated[tuple[Count, ...], Some]
+    backbone: Annotated[tuple[Named, ...], Some] = (Choice(name="fast_convnet"),)
+    recipe: Annotated[tuple[Based, ...], Some] | None = None
+    imbalance_factor: Annotated[tuple[ImbalanceFactor, ...], Some] = (1,)
+    seed: Annotated[tuple[Seed, ...], Some] = (0,)
+
+
+class Override(Placed, Strict):
+    """Cells that match ``where``, as :mod:`headbench.runners.grid.matching` says, get the values of ``set``; options
+    are dotted (``head.loss_scale``, ``recipe.lr``).
+    """
+
+    where: dict[str, Any]
+    set: Annotated[dict[str, Any], Field(min_length=1)]
+
+
+class Grid(Strict):
+    """A grid file.
+
+    Attributes:
+        name: of the grid and of its folder of results.
+        description: one sentence.
+        recipe: of every cell, unless ``axes.recipe`` lists several.
+        projection: ``linear`` from the backbone to d, or ``none``.
+        val_fraction: part of the training set held out for every choice, where the data set has no validation set of
+            its own; 0 for no validation.
+        split_seed: of that split.
+        imbalance_profile: of class counts where ``axes.imbalance_factor`` is above 1: exponential, or a step after half
+            of the classes.
+        imbalance_seed: of the images that are drawn.
+        axes: what is varied.
+        overrides: exceptions.
+    """
+
+    name: Name
+    description: str = ""
+    recipe: Based = Choice(name="fast")
+    projection: Literal["linear", "none"] = "linear"
+    val_fraction: ValFraction = 0.1
+    split_seed: Seed = 0
+    imbalance_profile: Literal["exp", "step"] = "exp"
+    imbalance_seed: Seed = 0
+    axes: Axes
+    overrides: tuple[Override, ...] = ()
+
+
+class Cell(Strict):
+    """One training run, fully resolved.
+
+    Labels name what differs from the defaults, so that variants are never averaged.
+    """
+
+    dataset: str
+    dataset_version: int
+    dataset_options: dict[str, Any]
+    dataset_label: str
+    imbalance_factor: ImbalanceFactor
+    imbalance_profile: Literal["exp", "step"]
+    imbalance_seed: int
+    backbone: str
+    backbone_version: int
+    backbone_options: dict[str, Any]
+    backbone_label: str
+    projection: Literal["linear", "none"]
+    feature_dim: Count
+    head: str
+    head_version: int
+    head_options: dict[str, Any]
+    head_files: dict[str, str]
+    head_label: str
+    recipe: Recipe
+    recipe_label: str
+    val_fraction: float
+    split_seed: int
+    seed: Seed
+    precision: Literal["auto", "fp32", "bf16"]
+
+    def cell_id(self, data: str) -> str:
+        """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the identity of the data, which tells
+        of some options; labels do not count.
+        """
+        fields = self.model_dump(mode="json", exclude={"dataset_label", "backbone_label", "head_label", "recipe_label"})
+        for told_by_the_data in ("path", "exif"):
+            fields["dataset_options"].pop(told_by_the_data, None)
+        fields["head_options"] |= fields["head_files"]
+        return digest(fields | {"recipe": self.recipe.identity(), "data": data})
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """Return the first digits of SHA-256 of a value's canonical JSON."""
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:length]
+
+
+@cache
+def _contents(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def grid_names() -> list[str]:
+    """Return the names of the grids that come with the harness."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def read_grid(name_or_file: str) -> tuple[dict[str, Any], str]:
+    """Return a grid file's contents, not yet validated, and its place for messages.
+
+    Raises:
+        UserError: if there is no such grid or file, or it is no YAML mapping.
+    """
+    path = Path(name_or_file)
+    if name_or_file in grid_names():
+        path = FOLDER / f"{name_or_file}.yaml"
+    elif path.suffix not in {".yaml", ".yml"}:
+        raise UserError(f"unknown grid '{name_or_file}'; {suggest(name_or_file, grid_names())} (or a .yaml file)")
+    elif not path.is_file():
+        raise UserError(f"there is no grid file {path}")
+    place = f"grid {path.name}"
+    contents = yaml_files.read(path, place)
+    if not isinstance(contents, dict):
+        raise UserError(f"{place}: not a mapping of keys to values")
+    return contents, place
+
+
+def parse_grid(contents: dict[str, Any], place: str) -> Grid:
+    """Validate a grid file's contents.
+
+    Raises:
+        UserError: naming the wrong key or value, and its line where it came from a file.
+    """
+    try:
+        grid = Grid.model_validate(contents)
+    except ValidationError as error:
+        line = yaml_files.line_of(contents, error.errors()[0]["loc"])
+        raise UserError(one_line(error, Grid, place) + (f" (line {line})" if line else "")) from None
+    # A mere name does not know its line.
+    if "recipe" in contents:
+        grid.recipe.set_line(yaml_files.line_of(contents, ("recipe",)))
+    for axis in OUTER:
+        for number, choice in enumerate(getattr(grid.axes, axis) if axis in contents["axes"] else ()):
+            choice.set_line(yaml_files.line_of(contents, ("axes", axis, number)))
+    return grid
+
+
+def expand(grid: Grid, precision: str, place: str | None = None, *, derived: bool = False) -> list[Cell]:
+    """Return the cells of a grid: the product of its axes, then its overrides; every name and option is resolved.
+
+    Seeds vary slowest, so that a whole table with one seed stands before the next seed begins.
+
+    Args:
+        grid: as it was parsed.
+        precision: of every cell.
+        place: of the grid, for messages.
+        derived: from a grid that expands; an override that now matches no cell is left out.
+
+    Raises:
+        UserError: for an unknown name, option or field, an override that matches no cell, or two equal cells.
+    """
+    place = place or f"grid '{grid.name}'"
+    axes = grid.axes
+    names = ("dataset", "imbalance_factor", "backbone", "recipe", "seed", "feature_dim", "head")
+    values = (
+        axes.dataset,
+        axes.imbalance_factor,
+        axes.backbone,
+        axes.recipe or (grid.recipe,),
+        axes.seed,
+        axes.feature_dim,
+        axes.head,
+    )
+    raw = [
+        dict(zip(names, point, strict=True)) | {"projection": grid.projection} for point in itertools.product(*values)
+    ]
+    cells = [_resolve(fields, grid, precision, place) for fields in raw]
+    for override in grid.overrides:
+        with override.placed():
+            for number in matching(cells, override.where, f"{place}, overrides.where", needed=not derived):
+                raw[number] = _overridden(raw[number], override.set, place)
+                cells[number] = _resolve(raw[number], grid, precision, place)
+    _check_losses(cells, place)
+    _refuse_doubles(cells, place)
+    return cells
+
+
+def _check_losses(cells: list[Cell], place: str) -> None:
+    """Refuse a recipe's factor on a loss that no head has, with its default options or those of its cells."""
+    losses = {HEADS.get(name).target.loss_name() for name in HEADS.names()}
+    losses |= {
+        HEADS.get(head).target.loss_name(**json.loads(options))
+        for head, options in {(cell.head, json.dumps(cell.head_options)) for cell in cells}
+    }
+    for cell in cells:
+        for name in cell.recipe.loss_scale.keys() - losses:
+            raise UserError(
+                f"{place}, recipe '{cell.recipe_label.partition('(')[0]}': loss_scale: unknown loss '{name}'; "
+                f"{suggest(name, losses)}"
+            )
+
+
+def _refuse_doubles(cells: list[Cell], place: str) -> None:
+    seen: set[str] = set()
+    for cell in cells:
+        identity = cell.cell_id(json.dumps(cell.dataset_options))
+        if identity in seen:
+            imbalance = f", imbalance {cell.imbalance_factor:g}" if cell.imbalance_factor > 1 else ""
+            facts = (
+                f"{cell.dataset_label}{imbalance}, {cell.backbone_label}, {cell.recipe_label}, d = "
+                f"{cell.feature_dim}, {cell.head_label}, seed {cell.seed}"
+            )
+            raise UserError(f"{place}: the same cell occurs twice ({facts}); an axis lists a value twice")
+        seen.add(identity)
+
+
+def _overridden(raw: dict[str, Any], changes: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return a cell's fields with what an override sets."""
+    fields = dict(raw)
+    for path, value in changes.items():
+        outer, _, inner = path.partition(".")
+        old = fields.get(outer)
+        if outer not in fields or (inner and not isinstance(old, Choice)):
+            known = [*fields, *(f"{name}.OPTION" for name, field in fields.items() if isinstance(field, Choice))]
+            raise UserError(f"{place}, overrides.set: unknown key '{path}'; {suggest(path, known)}")
+        try:
+            fields[outer] = _replaced(old, outer, inner, value) if isinstance(old, Choice) else value
+        except ValidationError as error:
+            raise UserError(one_line(error, Choice, f"{place}, overrides.set: {path}")) from None
+    return fields
+
+
+def _replaced(old: Choice, outer: str, inner: str, value: Any) -> Choice:
+    if inner:
+        return old.changed({inner: value})
+    choice = Choice.model_validate(based(value))
+    # Another recipe keeps what the grid changed of the first one; another head or backbone has other options.
+    return choice.changed(old.options | choice.options) if outer == "recipe" else choice
+
+
+def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cell:
+    chosen: Choice = raw["recipe"]
+    with chosen.placed():
+        recipe = recipes.load(chosen.name, chosen.options, place)
+        unchanged = recipes.load(chosen.name, {}, place)
+    registries = {"dataset": DATASETS, "backbone": BACKBONES, "head": HEADS}
+    dataset, backbone, head = (raw[field].entry(registry, place) for field, registry in registries.items())
+    dataset_options, dataset_label = raw["dataset"].resolve(dataset, f"{place}, data set '{dataset.name}'")
+    backbone_options, backbone_label = raw["backbone"].resolve(backbone, f"{place}, backbone '{backbone.name}'")
+    head_place = f"{place}, head '{head.name}'"
+    loss = head.target.loss_name(**raw["head"].resolve(head, head_place)[0])
+    given = (
+        {"loss_scale": recipe.loss_scale[loss]}
+        if loss in recipe.loss_scale and "loss_scale" in head.options_model.model_fields
+        else {}
+    )
+    head_options, head_label = raw["head"].resolve(head, head_place, given, named=head.target.named)
+    fields = {
+        "dataset": dataset.name,
+        "dataset_version": dataset.version,
+        "dataset_options": dataset_options,
+        "dataset_label": dataset_label,
+        "imbalance_profile": grid.imbalance_profile,
+        "imbalance_seed": grid.imbalance_seed,
+        "backbone": backbone.name,
+        "backbone_version": backbone.version,
+        "backbone_options": backbone_options,
+        "backbone_label": backbone_label,
+        "head": head.name,
+        "head_version": head.version,
+        "head_options": head_options,
+        "head_files": {option: _contents(path) for option, path in head.target.files(**head_options).items()},
+        "head_label": head_label,
+        "recipe": recipe,
+        "recipe_label": label(chosen.name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
+        "val_fraction": grid.val_fraction,
+        "split_seed": grid.split_seed,
+        "precision": precision,
+    }
+    try:
+        return Cell(**fields, **{key: raw[key] for key in ("projection", "feature_dim", "seed", "imbalance_factor")})
+    except ValidationError as error:
+        raise UserError(one_line(error, Cell, place)) from None

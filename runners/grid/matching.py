@@ -1,0 +1,88 @@
+"""Which cells are meant: one rule for ``--where`` and for ``overrides.where`` of a grid file."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from headbench.core.errors import UserError, suggest
+
+# Fields with options or fields of their own, which follow after a dot.
+OUTER = ("dataset", "backbone", "recipe", "head")
+PLAIN = ("imbalance_factor", "projection", "feature_dim", "seed")
+NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d*)?(e[-+]?\d+)?(?![\w.])")
+
+
+def matching(cells: Sequence[Any], where: dict[str, Any], place: str, *, needed: bool = True) -> list[int]:
+    """Return the positions of the cells whose fields are among the values wanted.
+
+    A head, data set, backbone or recipe is named with or without its options; ``head.loss_scale`` and the like are its
+    options. Numbers compare as numbers.
+
+    Args:
+        cells: of the grid, :class:`headbench.runners.grid.config.Cell`.
+        where: a value or a list of values by key.
+        place: for messages.
+        needed: refuse what matches no cell.
+
+    Raises:
+        UserError: for a key or a value that no cell has, with the nearest, or if no cell has all of them.
+    """
+    chosen = list(range(len(cells)))
+    for key, wanted in where.items():
+        present = [_values(cell, key) for cell in cells]
+        if needed and not any(present):
+            raise UserError(f"{place}: unknown key '{key}'; {suggest(key, _keys(cells))}")
+        listed = wanted if isinstance(wanted, list) else [wanted]
+        known = {_text(value): value for values in present for value in values}
+        for one in listed:
+            if needed and not any(_same(value, one) for value in known.values()):
+                raise UserError(f"{place}: no cell has {key} '{_text(one)}'; {suggest(_text(one), known)}")
+        chosen = [number for number in chosen if any(_same(value, one) for value in present[number] for one in listed)]
+    if needed and not chosen:
+        raise UserError(f"{place}: matches no cell; each value occurs, but {', '.join(where)} not together")
+    return chosen
+
+
+def _values(cell: Any, key: str) -> list[Any]:
+    """Return the values that name a cell's field, none where it has no such field."""
+    outer, _, inner = key.partition(".")
+    if outer in PLAIN and not inner:
+        return [getattr(cell, outer)]
+    if outer not in OUTER:
+        return []
+    label = getattr(cell, f"{outer}_label")
+    if inner in {"", "name"}:
+        return [label.partition("(")[0], label]
+    options = _options(cell, outer)
+    return [options[inner]] if inner in options else []
+
+
+def _options(cell: Any, outer: str) -> dict[str, Any]:
+    options: dict[str, Any] = (
+        cell.recipe.model_dump(mode="json") if outer == "recipe" else getattr(cell, f"{outer}_options")
+    )
+    return options
+
+
+def _keys(cells: Sequence[Any]) -> set[str]:
+    return {*OUTER, *PLAIN} | {
+        f"{outer}.{option}" for cell in cells for outer in OUTER for option in _options(cell, outer)
+    }
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    if isinstance(value, str) and isinstance(wanted, str | int) and not isinstance(wanted, bool):
+        return _canonical(value) == _canonical(str(wanted))
+    # In Python True == 1.
+    return isinstance(value, bool) == isinstance(wanted, bool) and bool(value == wanted)
+
+
+def _canonical(label: str) -> str:
+    """Return a label without spaces and with its numbers in one form, so that ``hpn(loss_scale=2)`` is
+    ``hpn(loss_scale=2.0)``.
+    """
+    return NUMBER.sub(lambda found: f"{float(found[0]):g}", label.replace(" ", ""))
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

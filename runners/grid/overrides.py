@@ -1,0 +1,88 @@
+"""``--set`` and ``--where``: changing a grid from the command line, and choosing among its cells."""
+
+import re
+from typing import Any
+
+from headbench.core import yaml_files
+from headbench.core.errors import UserError, suggest
+from headbench.runners.grid.config import Axes, Cell, Grid, digest
+from headbench.runners.grid.matching import matching
+
+# A comma that is not inside of brackets, as those of hpn(loss_scale=2, prototypes=uniform) are.
+COMMA = re.compile(r",(?![^()]*\))")
+
+
+def assignments(words: list[str], option: str) -> dict[str, Any]:
+    """Parse ``key=value`` words; a value with commas is a list, and each part is read as YAML.
+
+    Raises:
+        UserError: for a word without ``=``, a key given twice, or an unreadable value.
+    """
+    parsed: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key or not text:
+            raise UserError(f"{option}: '{word}' is not of the form key=value")
+        if key in parsed:
+            raise UserError(f"{option}: '{key}' is given twice")
+        place = f"{option}: cannot read the value of '{word}'"
+        value = yaml_files.value(text, place)
+        parts = COMMA.split(text) if isinstance(value, str) and text[0] not in "'\"" else []
+        parsed[key] = [yaml_files.value(part, place) for part in parts] if len(parts) > 1 else value
+    return parsed
+
+
+def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """Return a grid file's contents with changed values, under a name of its own.
+
+    Args:
+        contents: of the grid file.
+        changes: by dotted path: ``recipe.FIELD``, ``axes.AXIS`` or a top-level key.
+        name: of the derived grid; by default the old one and a short hash of the changes.
+
+    Raises:
+        UserError: for a path that does not exist.
+    """
+    derived = dict(contents) if changes or name is not None else contents
+    for path, value in changes.items():
+        outer, _, inner = path.partition(".")
+        if outer == "axes" and inner in Axes.model_fields:
+            derived["axes"] = dict(derived.get("axes") or {}) | {inner: value if isinstance(value, list) else [value]}
+        elif outer == "recipe" and inner:
+            if "recipe" in (derived.get("axes") or {}):
+                derived["axes"] = derived["axes"] | {
+                    "recipe": [_changed_recipe(recipe, inner, value) for recipe in derived["axes"]["recipe"]]
+                }
+            else:
+                derived["recipe"] = _changed_recipe(derived.get("recipe", "fast"), inner, value)
+        elif not inner and outer in Grid.model_fields and outer not in {"name", "axes", "overrides"}:
+            derived[outer] = value
+        else:
+            known = [f"axes.{axis}" for axis in Axes.model_fields] + [
+                "recipe.FIELD",
+                *sorted(set(Grid.model_fields) - {"name", "axes", "overrides"}),
+            ]
+            raise UserError(f"--set: unknown key '{path}'; {suggest(path, known)}")
+    if name is not None:
+        derived["name"] = name
+    elif changes:
+        derived["name"] = f"{contents.get('name')}+{digest(changes, 6)}"
+    return derived
+
+
+def _changed_recipe(recipe: Any, field: str, value: Any) -> Any:
+    # What is neither a name nor a mapping is left as it is, for the check of the whole grid to refuse.
+    return (
+        ({"base": recipe} if isinstance(recipe, str) else recipe) | {field: value}
+        if isinstance(recipe, str | dict)
+        else recipe
+    )
+
+
+def choose(cells: list[Cell], where: dict[str, Any]) -> list[Cell]:
+    """Return the cells that ``--where`` means, see :func:`headbench.runners.grid.matching.matching`.
+
+    Raises:
+        UserError: for an unknown field, or values that no cell has.
+    """
+    return [cells[number] for number in matching(cells, where, "--where")]

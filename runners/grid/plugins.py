@@ -1,0 +1,32 @@
+"""Files of the user's own that register heads, backbones or data sets."""
+
+import hashlib
+import importlib.util
+import sys
+from pathlib import Path
+
+from headbench.core.errors import UserError
+
+
+def load(path: Path) -> None:
+    """Import a user's file, once, under a name of its own that no other module has, whatever the file is called.
+
+    Raises:
+        UserError: if there is no such file, or it cannot be imported.
+    """
+    if not path.is_file() or path.suffix != ".py":
+        raise UserError(
+            f"--plugin: there is no Python file {path}" + (" (its name must end in .py)" if path.is_file() else "")
+        )
+    name = f"_headbench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise UserError(f"--plugin {path}: {type(error).__name__}: {' '.join(str(error).split())}") from error

@@ -1,0 +1,160 @@
+"""Recipes: optimiser, schedule, epochs, batches and augmentation, each a YAML file in ``runners/recipes/``."""
+
+import dataclasses
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from headbench.core import yaml_files
+from headbench.core.errors import UserError, suggest
+from headbench.core.numbers import Count, Few, Flag, NonNegative, Number, Positive
+from headbench.core.validation import one_line
+from headbench.data.loading.augment import Augmentation
+
+FOLDER = Path(__file__).parents[1] / "recipes"
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+Policy = Annotated[
+    str,
+    BeforeValidator(lambda value: value or ""),
+    Field(pattern=r"^(|trivial|(rand|augmix)-[a-z0-9.-]+|original|originalr|v0|v0r|3a)$"),
+]
+
+
+class Strict(BaseModel):
+    """A frozen model in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OneCycle(Strict):
+    """Cosine from lr/25 up to lr in the first ``warmup`` of all steps, then down to about zero (torch's OneCycleLR)."""
+
+    name: Literal["one_cycle"]
+    warmup: Fraction
+
+
+class MultiStep(Strict):
+    """Multiply the learning rate by ``gamma`` at each of ``milestones``, fractions of the epochs.
+
+    In the first ``warmup_epochs`` the rate is lr (e + 1) / warmup_epochs, with e the epoch from 0.
+    """
+
+    name: Literal["multi_step"]
+    milestones: tuple[Fraction, ...]
+    gamma: Positive
+    warmup_epochs: Few = 0
+
+
+class Cosine(Strict):
+    """Rise linearly from ``warmup_start`` x lr to lr in the first ``warmup_epochs``, then fall as a cosine to zero.
+
+    Stepwise.
+    """
+
+    name: Literal["cosine"]
+    warmup_epochs: Few = 0
+    warmup_start: Annotated[Number, Field(gt=0, le=1)] = 0.01
+
+
+class Normalisation(Strict):
+    """Mean and standard deviation per channel, of pixels in [0, 1], that images are normalised by."""
+
+    mean: tuple[Number, ...]
+    std: tuple[Positive, ...]
+
+
+class Recipe(Strict):
+    """How a cell is trained; equal for all heads of a grid.
+
+    The fields of augmentation are those of :class:`headbench.data.loading.augment.Augmentation`.
+
+    Attributes:
+        epochs: passes over the training part.
+        batch_size: images a step.
+        drop_last: leave out the last, smaller batch of an epoch.
+        optimiser: ``sgd`` or ``adamw``.
+        lr: peak learning rate.
+        momentum: of SGD.
+        nesterov: Nesterov's form of it.
+        weight_decay: on every parameter.
+        schedule: of the learning rate.
+        normalisation: of the images; by default the data set's own statistics.
+        loss_scale: default of the option of that name by the head's loss, since squared losses have another natural
+            size than cross-entropy.
+    """
+
+    epochs: Count
+    batch_size: Count
+    drop_last: Flag
+    optimiser: Literal["sgd", "adamw"] = "sgd"
+    lr: Positive
+    momentum: NonNegative
+    nesterov: Flag
+    weight_decay: NonNegative
+    schedule: Annotated[OneCycle | MultiStep | Cosine, Field(discriminator="name")]
+    pad: Few
+    flip: Flag
+    cutout: Few = 0
+    mixup: NonNegative = 0.0
+    cutmix: NonNegative = 0.0
+    policy: Policy = ""
+    color_jitter: NonNegative = 0.0
+    random_erasing: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    normalisation: Normalisation | None = None
+    loss_scale: dict[str, Positive] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        if self.optimiser == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs a momentum above 0")
+        if self.policy and self.color_jitter:
+            raise ValueError("color_jitter is part of a policy; give one of the two")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """Return the fields that say how a cell is trained, in JSON types.
+
+        ``loss_scale`` is among the head's options already.
+
+        Fields at their default are left out, so that a new one does not change what an old recipe is.
+        """
+        return self.model_dump(mode="json", exclude={"loss_scale"}, exclude_defaults=True)
+
+    def augmentation(self) -> Augmentation:
+        """Return what the loader does to training images."""
+        return Augmentation(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Augmentation)})
+
+
+def names() -> list[str]:
+    """Return the names of the recipes that come with the harness."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load(name: str, changes: dict[str, Any], place: str) -> Recipe:
+    """Return the recipe of that name with some fields changed.
+
+    Raises:
+        UserError: for an unknown name or field, or a value out of range.
+    """
+    if name not in names():
+        raise UserError(f"{place}: unknown recipe '{name}'; {suggest(name, names())}")
+    return change(_shipped(name), changes, f"{place}, recipe '{name}'")
+
+
+@cache
+def _shipped(name: str) -> Recipe:
+    return Recipe(**yaml_files.read(FOLDER / f"{name}.yaml", f"recipe {name}.yaml"))
+
+
+def change(recipe: Recipe, changes: dict[str, Any], place: str) -> Recipe:
+    """Return a validated copy of the recipe with some fields changed.
+
+    Raises:
+        UserError: for an unknown field or a value out of range.
+    """
+    try:
+        return Recipe(**(recipe.model_dump() | changes))
+    except ValidationError as error:
+        raise UserError(one_line(error, Recipe, place)) from None

@@ -1,0 +1,1 @@
+"""What one can look at without training: plug-ins, data sets, prototypes, the state of a grid."""

@@ -1,0 +1,129 @@
+"""What ``bench.py data`` does: list the data sets, verify their caches, show what the network sees."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from headbench.core.batch import Targets
+from headbench.data import DATASETS, cache
+from headbench.data.loading.contact_sheet import contact_sheet
+from headbench.data.loading.resident import Epoch
+from headbench.data.splits import Protocol, partition
+from headbench.runners.grid import recipes
+from headbench.runners.training import parts
+
+
+def listed(root: Path) -> list[dict[str, str]]:
+    """Return a row for each registered data set: name, and what its cache (with default options) holds and was read
+    from, where there is one.
+    """
+    rows = []
+    for name in DATASETS.names():
+        entry = DATASETS.get(name)
+        meta = cache.read_meta(cache.folder_of(entry, entry.resolve({}, name), root))
+        counts = {} if meta is None else meta["counts"]
+        row = {"data set": name, "classes": "-" if meta is None else str(len(meta["class_names"]))}
+        row |= {part: f"{counts[part]:,}" if part in counts else "-" for part in ("train", "val", "test")}
+        sources = [] if meta is None else list(meta["read_from"])
+        more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
+        rows.append(
+            row
+            | {
+                "cached as": "-" if meta is None else meta["fingerprint"],
+                "read from": f"{sources[0]}{more}" if sources else "-",
+            }
+        )
+    return rows
+
+
+def verify(root: Path, name: str | None, options: dict[str, Any]) -> list[str]:
+    """Read caches again and compare them with what was written; return a line for each.
+
+    Args:
+        root: the data folder.
+        name: of a data set, which is read and cached first if it is not yet; None for every cache that is there.
+        options: of the data set.
+
+    Raises:
+        UserError: naming the file that is damaged or missing.
+    """
+    if name is None:
+        folders = sorted(
+            path for path in (root / cache.FOLDER).glob("*") if path.is_dir() and not path.name.startswith(".")
+        )
+        return [_line(folder.name, cache.verify(folder)) for folder in folders] or [
+            f"no caches in {root / cache.FOLDER}"
+        ]
+    entry = DATASETS.get(name)
+    resolved = entry.resolve(options, f"data set '{name}'")
+    folder = cache.folder_of(entry, resolved, root)
+    dataset = parts.load(name, resolved, root)
+    if folder.is_dir():
+        return [_line(folder.name, cache.verify(folder))]
+    counts = " + ".join(f"{len(part):,} {kind}" for kind, part in dataset.parts().items())
+    return [
+        f"{name}: {counts}, {len(dataset.class_names)} classes, fingerprint {dataset.fingerprint}; read as it is, not "
+        f"cached"
+    ]
+
+
+def _line(name: str, meta: dict[str, Any]) -> str:
+    counts = " + ".join(f"{count:,} {part}" for part, count in meta["counts"].items())
+    statistics = f"mean {_rounded(meta['mean'])}, std {_rounded(meta['std'])}"
+    sources = ", ".join(meta["read_from"])
+    return (
+        f"{name}: {counts}, {len(meta['class_names'])} classes, {statistics}, read from {sources}, fingerprint "
+        f"{meta['fingerprint']}: whole"
+    )
+
+
+def _rounded(values: list[float]) -> str:
+    return "/".join(f"{value:.4f}" for value in values)
+
+
+def show(
+    root: Path, name: str, options: dict[str, Any], recipe_name: str, imbalance_factor: float, count: int, file: Path
+) -> None:
+    """Write a contact sheet of a training batch as the network sees it.
+
+    Args:
+        root: the data folder.
+        name: of the data set.
+        options: of the data set.
+        recipe_name: whose augmentation and normalisation are applied.
+        imbalance_factor: of the long tail, 1 for the whole training set.
+        count: images on the sheet.
+        file: the PNG to write.
+
+    Raises:
+        UserError: for an unknown name, or data that are missing.
+    """
+    recipe = recipes.load(recipe_name, {}, "data show")
+    dataset = parts.load(name, DATASETS.get(name).resolve(options, f"data set '{name}'"), root)
+    chosen = partition(dataset, Protocol(imbalance_factor=imbalance_factor))
+    shown = recipe.normalisation
+    statistics = (dataset.mean, dataset.std) if shown is None else (shown.mean, shown.std)
+    part = parts.lay(dataset, chosen, statistics, torch.device("cpu")).train
+    epoch = Epoch(("weak",), recipe.augmentation(), min(count, len(part)), False, "instance", 0, 0)
+    batch = next(iter(part.batches(epoch)))
+    mean, std = (torch.tensor(values) for values in statistics)
+    sheet = contact_sheet(batch.images[0], _titles(batch.targets, dataset.class_names), mean, std)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(file)
+
+
+def _titles(targets: Targets, names: tuple[str, ...]) -> list[str]:
+    """Return each image's class, or both classes of a mixed one with their weights."""
+    titles = []
+    for place in range(len(targets.labels)):
+        words = [names[int(labels[place])] for labels, _ in targets.pairs]
+        weights = [f"{float(weight):.2f} " if len(words) > 1 else "" for _, weight in targets.pairs]
+        lines = [f"{weight}{word}" for weight, word in zip(weights, words, strict=True)]
+        titles.append(
+            "\n".join(textwrap.shorten(line, 18, placeholder="..") for line in lines)
+            if len(lines) > 1
+            else textwrap.fill(lines[0], 17)
+        )
+    return titles

@@ -1,0 +1,114 @@
+"""What is done of a grid, what it will still take, and what may be cleaned away."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from headbench.core.errors import DamagedError, NewerError
+from headbench.results import store
+from headbench.runners.execution import attempts, locks
+from headbench.runners.execution.plan import Planned
+from headbench.runners.training import checkpoint
+
+
+def state_of(folder: Path, watch: locks.Watch) -> tuple[str, str]:
+    """Return a cell's state, ``done``, ``failed``, ``damaged``, ``newer``, ``running`` or ``waiting``, and what more
+    there is to say; its files are read.
+    """
+    try:
+        result = store.read_result(folder)
+        if result is not None:
+            store.verify(folder, result)
+            return "done", ""
+    except DamagedError as error:
+        return "damaged", str(error)
+    except NewerError as error:
+        return "newer", str(error)
+    error_text = store.read_error(folder)
+    if error_text is not None:
+        return "failed", store.first_line(error_text)
+    if watch.is_held(folder):
+        owner = locks.owner_of(folder)
+        return "running", f"process {owner.pid} on {owner.place.host}" if owner else ""
+    return "waiting", "from a checkpoint" if (folder / checkpoint.NAME).is_file() else ""
+
+
+def of_grid(out: Path, grid: str) -> list[dict[str, str]]:
+    """Return a row for each cell of a grid that was started: its identity, state and note.
+
+    Raises:
+        DamagedError: if the grid's own file is damaged.
+        FileNotFoundError: if there is none.
+    """
+    rows, watch = [], locks.Watch()
+    for cell in store.read_plan(store.grid_folder(out, grid))["cells"]:
+        state, text = (
+            ("n/a", cell["not_applicable"])
+            if cell["not_applicable"]
+            else state_of(store.cell_folder(out, cell["cell_id"]), watch)
+        )
+        columns = {
+            "cell": cell["cell_id"],
+            "data set": cell["dataset"],
+            "head": cell["head_label"],
+            "d": str(cell["feature_dim"]),
+            "seed": str(cell["seed"]),
+        }
+        rows.append(columns | {"state": state, "": text})
+    return rows
+
+
+def seconds_left(plan: list[Planned], todo: list[Planned], out: Path, workers: int) -> float | None:
+    """Estimate how long cells will take, from the epochs of finished ones of the same kind (data set, backbone, recipe,
+    imbalance factor); None without any.
+
+    Args:
+        plan: all cells of the grid.
+        todo: those that are left.
+        out: folder of the runs.
+        workers: that share them.
+    """
+    kinds: dict[tuple[Any, ...], list[float]] = {}
+    for planned in plan:
+        try:
+            result = store.read_result(store.cell_folder(out, planned.cell_id))
+        except (DamagedError, NewerError):
+            continue
+        if result is not None:
+            kinds.setdefault(_kind(planned), []).append(result["train_seconds"] / planned.facts["epochs"])
+    known = [p.facts["epochs"] * sum(kinds[_kind(p)]) / len(kinds[_kind(p)]) for p in todo if _kind(p) in kinds]
+    return sum(known) / len(known) * len(todo) / workers if known else None
+
+
+def _kind(planned: Planned) -> tuple[Any, ...]:
+    return tuple(planned.facts[key] for key in ("dataset", "backbone", "recipe_hash", "imbalance_factor"))
+
+
+def clean(out: Path) -> list[Path]:
+    """Remove stale locks, what only a running cell needs of cells that are done, and leftovers of writes that were cut
+    off; return what was removed.
+
+    Never a result, and nothing of a cell that another process has: each cell is locked meanwhile.
+    """
+    removed, watch = [], locks.Watch()
+    for folder in sorted(path for path in (out / "cells").glob("*") if path.is_dir()):
+        lock = folder / locks.NAME
+        stale = [lock] if os.path.lexists(lock) else []
+        if not stale and not _unneeded(folder):
+            continue
+        with locks.locked(folder, watch) as mine:
+            if mine is not None:
+                unneeded = _unneeded(folder)
+                for path in unneeded:
+                    path.unlink(missing_ok=True)
+                removed += stale + unneeded
+    return removed
+
+
+def _unneeded(folder: Path) -> list[Path]:
+    """Return the files of a cell that nobody needs, unless a process has the cell."""
+    ended = (folder / "result.json").is_file()
+    named = [
+        folder / name for name in ([locks.OLD_NAME, checkpoint.NAME, attempts.NAME] if ended else [locks.OLD_NAME])
+    ]
+    return [path for path in [*named, *folder.glob(".*")] if path.is_file()]

@@ -1,0 +1,112 @@
+"""Evaluation of a classifier: features, scores, the geometry of the features.
+
+All in eval mode, without gradient, on images in order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headbench.core.errors import UserError
+from headbench.data.loading.resident import Part
+from headbench.runners.training.classifier import Classifier
+
+# Rows of features that are held in float64 at once.
+CHUNK = 10_000
+
+
+@torch.no_grad()
+def embed(classifier: Classifier, part: Part) -> Tensor:
+    """Return the features (N, d) of one part, float32 on the device."""
+    classifier.eval()
+    return torch.cat([classifier.features(images) for images in part.plain_batches()])
+
+
+@torch.no_grad()
+def scores(classifier: Classifier, features: Tensor) -> np.ndarray:
+    """Return the head's logits (N, C) for features (N, d), float32."""
+    return classifier.head.logits(features).float().cpu().numpy()
+
+
+@torch.no_grad()
+def top1(classifier: Classifier, part: Part) -> float:
+    """Return the accuracy on one part, in [0, 1]."""
+    predicted = classifier.head.logits(embed(classifier, part)).argmax(dim=1)
+    return (predicted == part.labels).double().mean().item()
+
+
+def collect(classifier: Classifier, parts: dict[str, Part], split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Return features (N, d), labels (N,) and indices (N,) of one pass, for a head's ``context.collect``.
+
+    Leaves eval mode behind.
+
+    Raises:
+        UserError: for a split other than those offered (the test part never is), an empty one, or a view other than
+            ``plain``.
+    """
+    if split not in parts or not len(parts[split]) or view != "plain":
+        raise UserError(
+            f"collect('{split}', '{view}'): a head may collect the plain view of "
+            f"{', '.join(name for name in parts if len(parts[name]))}"
+        )
+    features = embed(classifier, parts[split])
+    return features, parts[split].labels, torch.arange(len(features), device=features.device)
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The training features' geometry.
+
+    Attributes:
+        class_means: (C, d), NaN for a class without images.
+        within: (d, d), mean over samples of (h - mean of its class)(h - mean of its class)^T.
+        between: (d, d), mean over samples of (mean of its class - global mean)(...)^T.
+        prototypes: (C, d), or (0, d) where the head has none.
+        nearest_mean_agreement: (), part of the images whose prediction is the class of the nearest mean.
+    """
+
+    class_means: np.ndarray
+    within: np.ndarray
+    between: np.ndarray
+    prototypes: np.ndarray
+    nearest_mean_agreement: np.ndarray
+
+
+@torch.no_grad()
+def predictions(classifier: Classifier, features: Tensor) -> Tensor:
+    """Return the class (N,) that the head gives each of the features (N, d), a chunk at a time."""
+    return torch.cat([classifier.head.logits(chunk).argmax(dim=1) for chunk in torch.split(features, CHUNK)])
+
+
+@torch.no_grad()
+def geometry(classifier: Classifier, embedded: Tensor, labels: Tensor, predicted: Tensor, num_classes: int) -> Geometry:
+    """Return the geometry of embedded images (N, d) with their labels and predicted classes (N,), summed in float64 a
+    chunk at a time.
+    """
+    features, labels, predicted = embedded.cpu(), labels.cpu(), predicted.cpu()
+    dim, total = features.shape[1], len(features)
+    sums = torch.zeros(num_classes, dim, dtype=torch.float64)
+    for chunk, own in _chunks(features, labels):
+        sums.index_add_(0, own, chunk)
+    means, mean = sums / torch.bincount(labels, minlength=num_classes)[:, None], sums.sum(dim=0) / total
+    within, between = torch.zeros(dim, dim, dtype=torch.float64), torch.zeros(dim, dim, dtype=torch.float64)
+    for chunk, own in _chunks(features, labels):
+        centred, offsets = chunk - means[own], means[own] - mean
+        within += centred.T @ centred / total
+        between += offsets.T @ offsets / total
+    # A class without images has no mean, and is nearest to nothing.
+    nearest = torch.cat(
+        [torch.cdist(chunk, means).nan_to_num(torch.inf).argmin(dim=1) for chunk, _ in _chunks(features, labels)]
+    )
+    agreement = (nearest == predicted).double().mean()
+    prototypes = classifier.head.prototypes()
+    bank = torch.zeros(0, dim) if prototypes is None else prototypes.detach().float().cpu()
+    return Geometry(means.numpy(), within.numpy(), between.numpy(), bank.numpy(), agreement.numpy())
+
+
+def _chunks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    for start in range(0, len(features), CHUNK):
+        yield features[start : start + CHUNK].double(), labels[start : start + CHUNK]

@@ -1,0 +1,144 @@
+"""Device, threads and precision of a run."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from headbench.core.errors import UserError
+
+# By default; more than one per core never helps, and each holds its own copy of torch.
+MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a run computes on.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        threads: of torch on the CPU, one value for the whole grid.
+        bf16: autocast to bfloat16.
+        cells_per_device: workers of this run that share the device, and with it the images per second.
+    """
+
+    device: torch.device
+    threads: int
+    bf16: bool
+    cells_per_device: int = 1
+
+    @property
+    def precision(self) -> str:
+        """The resolved precision."""
+        return "bf16" if self.bf16 else "fp32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Say whether the device multiplies bfloat16 in hardware.
+
+    On a CPU that is AVX-512 BF16 or AMX, where autocast about doubles the speed.
+    """
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
+    older = (getattr(torch.cpu, name, bool) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return (
+        bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile"))
+        if capabilities
+        else any(has() for has in older)
+    )
+
+
+def cores(root: Path = Path("/")) -> int:
+    """Return the number of CPU cores that this process may use: the least of its affinity, its share of a Slurm job and
+    the quotas of its control groups.
+
+    Args:
+        root: of the file system.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # The second is there where the job did not ask for cores by task.
+    given = (os.environ.get(name, "") for name in ("SLURM_CPUS_PER_TASK", "SLURM_CPUS_ON_NODE"))
+    slurm = next((int(text) for text in given if text.isdecimal()), allowed)
+    return max(int(min(allowed, slurm, *_quotas(root))), 1)
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Give the CPU quotas, in cores, of this process's control groups (version 1 or 2) and of those around them."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return
+    for _, controllers, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # In a container the path may be that of the host; then only the top is there.
+        parts = [part for part in path.split("/") if part not in {"", ".."}]
+        for mount in {controllers, "cpu"} if controllers else {"", "unified"}:
+            for depth in range(len(parts) + 1):
+                yield from _quota(root.joinpath("sys/fs/cgroup", mount, *parts[:depth]))
+
+
+def _quota(group: Path) -> Iterator[float]:
+    """Give the quota of one control group, if it has one: ``max`` in version 2 and -1 in version 1 are none."""
+    for files in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+        try:
+            quota, period = " ".join((group / file).read_text(encoding="utf-8") for file in files).split()
+        except (OSError, ValueError):
+            continue
+        if quota.isdecimal() and period.isdecimal() and int(quota) and int(period):
+            yield int(quota) / int(period)
+
+
+def share(workers: int | None, threads: int | None, cells: int, device: str) -> tuple[int, int]:
+    """Return workers and threads of each, one thread count for the whole grid.
+
+    By default one worker per CUDA device, else one per CPU core up to 8, and the cores divided among them: on two cores
+    two workers of one thread finish a grid sooner than one of two (README, "Measured").
+
+    Args:
+        workers: as asked for, or None.
+        threads: as asked for, or None.
+        cells: in the whole grid, not only those that are left: the share must not change when a grid is resumed.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+    if workers is None:
+        devices = 0 if device == "cpu" else torch.cuda.device_count()
+        workers = devices or max(min(cores() // (threads or 1), MOST_WORKERS, cells), 1)
+    return workers, threads or max(cores() // workers, 1)
+
+
+def set_up(device: str, threads: int, precision: str, worker: int = 0, workers: int = 1) -> Hardware:
+    """Choose device and precision, and make torch deterministic.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        worker: number of this worker; with several CUDA devices each worker has its own.
+        workers: how many there are.
+
+    Raises:
+        UserError: if CUDA is asked for and absent.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
+    if device != "cpu" and torch.cuda.is_available():
+        devices = torch.cuda.device_count()
+        chosen = torch.device("cuda", worker % devices)
+        torch.cuda.set_device(chosen)
+    else:
+        chosen, devices = torch.device("cpu"), 1
+    torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # As use_deterministic_algorithms(True), which loads torch's compiler too: two seconds of every start.
+    torch.set_deterministic_debug_mode("error")
+    # Filling every fresh tensor with NaN only serves to find code that reads it too early, and takes 8 % of a step of
+    # fast_convnet on a CPU (torch's profiler).
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
+    bf16 = has_bf16(chosen) if precision == "auto" else precision == "bf16"
+    return Hardware(chosen, threads, bf16, len(range(worker % devices, workers, devices)))

@@ -1,0 +1,91 @@
+"""What is measured of a training to tell whether it learned: gradients, losses, and what the objective gives without
+information.
+"""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+
+from headbench.core.batch import Targets
+from headbench.heads import Context, Head
+
+# Batches that a loss without training is measured on.
+BATCHES = 8
+# Successive steps whose mean loss counts: one batch alone is too noisy.
+WINDOW = 10
+# Of a feature that is constant, relative to its size.
+ROUNDING = 1e-5
+
+
+def gradient_norm(module: nn.Module) -> Tensor:
+    """Return the Euclidean norm of a module's gradient, a scalar on its device; the host does not wait."""
+    return nn.utils.get_total_norm([p.grad for p in module.parameters() if p.requires_grad and p.grad is not None])
+
+
+def of_epoch(losses: list[Tensor], norms: list[Tensor]) -> dict[str, float]:
+    """Return an epoch's columns of health in ``history.csv``, from the loss and the gradient's norm of each step.
+
+    The device is waited for once.
+
+    Returns:
+        ``first_loss`` of the first step; ``worst_loss``, the highest mean over :data:`WINDOW` successive steps;
+        ``gradient_norm``, the median over steps; ``gradient_spike``, the largest norm by the median.
+    """
+    values, lengths = torch.stack([torch.stack(losses), torch.stack(norms)]).double().cpu()
+    worst = values.unfold(0, min(WINDOW, len(values)), 1).mean(dim=1).max()
+    median = lengths.median()
+    return {
+        "first_loss": values[0].item(),
+        "worst_loss": worst.item(),
+        "gradient_norm": median.item(),
+        "gradient_spike": (lengths.max() / median).item(),
+    }
+
+
+@torch.no_grad()
+def loss_of(head: Head, features: Tensor, labels: Tensor, views: int, batch_size: int, context: Context) -> float:
+    """Return the head's own loss of given features, the mean over up to :data:`BATCHES` batches that are spread over
+    all of them.
+
+    A copy of the head is asked, and torch's random streams are put back: nothing that is trained notices.
+
+    Args:
+        head: in its present mode.
+        features: (N, d), or one row (1, d) for all images.
+        labels: (N,).
+        views: V, how often each sample is shown.
+        batch_size: B.
+        context: for the head.
+
+    Returns:
+        The loss, NaN where the head cannot give it: a measurement must not end a training.
+    """
+    count = min(len(labels), BATCHES * batch_size)
+    positions = torch.arange(count, device=labels.device) * len(labels) // count
+    steps, total = max(count // batch_size, 1), torch.zeros((), device=labels.device)
+    devices = [labels.device] if labels.is_cuda else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            asked = copy.deepcopy(head)
+            for step in range(steps):
+                chosen = positions[step::steps]
+                shown = features.expand(len(labels), -1)[chosen].expand(views, -1, -1)
+                total += asked.loss(shown, Targets.plain(labels[chosen], chosen), context)
+    except Exception:
+        return math.nan
+    return total.item() / steps
+
+
+def zero(labels: Tensor, feature_dim: int) -> Tensor:
+    """Return the feature (1, d) that says nothing of any image: what a loss gives for it is the chance level of the
+    objective.
+    """
+    return torch.zeros(1, feature_dim, device=labels.device)
+
+
+def dead_features(features: Tensor) -> float:
+    """Return the share of features (N, d) that are the same for all N images, up to rounding."""
+    spread, size = features.amax(dim=0) - features.amin(dim=0), features.abs().amax(dim=0)
+    return (spread <= ROUNDING * size).double().mean().item()

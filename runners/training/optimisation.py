@@ -1,0 +1,52 @@
+"""The optimiser and learning-rate schedule of a stage, from its recipe."""
+
+import math
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from headbench.runners.grid.recipes import Cosine, MultiStep, OneCycle, Recipe
+from headbench.runners.training.classifier import Classifier
+
+
+def optimiser(classifier: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser over the parts that are to be trained; the head may group its own parameters."""
+    body = [*classifier.backbone.parameters(), *classifier.projection.parameters()]
+    groups = [{"params": body}, *classifier.head.parameter_groups(recipe)]
+    trained = [group | {"params": [p for p in group["params"] if p.requires_grad]} for group in groups]
+    used = [group for group in trained if group["params"]]
+    if recipe.optimiser == "adamw":
+        return torch.optim.AdamW(used, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    return torch.optim.SGD(
+        used,
+        lr=recipe.lr,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )
+
+
+def schedule(stepped: torch.optim.Optimizer, recipe: Recipe, epochs: int, steps_per_epoch: int) -> LRScheduler:
+    """Return the learning-rate schedule of a stage, stepped once per optimiser step."""
+    plan, total = recipe.schedule, epochs * steps_per_epoch
+    if isinstance(plan, OneCycle):
+        peaks = [group["lr"] for group in stepped.param_groups]
+        return OneCycleLR(stepped, peaks, total_steps=total, pct_start=plan.warmup, cycle_momentum=False)
+    if isinstance(plan, Cosine):
+        return LambdaLR(stepped, lambda step: cosine(plan, step, plan.warmup_epochs * steps_per_epoch, total))
+    return LambdaLR(stepped, lambda step: multi_step(plan, step // steps_per_epoch, epochs))
+
+
+def multi_step(plan: MultiStep, epoch: int, epochs: int) -> float:
+    """Return the factor on the learning rate in an epoch, counted from 0."""
+    if epoch < plan.warmup_epochs:
+        return (epoch + 1) / plan.warmup_epochs
+    passed = sum(epoch >= round(fraction * epochs) for fraction in plan.milestones)
+    return plan.gamma**passed
+
+
+def cosine(plan: Cosine, step: int, warmup: int, total: int) -> float:
+    """Return the factor on the learning rate at a step, counted from 0."""
+    if step < warmup:
+        return plan.warmup_start + (1 - plan.warmup_start) * step / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))

@@ -1,0 +1,82 @@
+"""Mixup and CutMix: one lambda per batch, partners from the batch itself, labels that follow the pixels."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headbench.core.batch import Batch, Targets
+from headbench.data.loading.augment import Augmentation
+from headbench.data.loading.mixing import draw_mixes, mix
+from headbench.data.loading.resident import Epoch, Resident
+
+SHAPE = (1, 8, 8)
+
+
+def batch(count: int = 6) -> Batch:
+    """Images that are constant, with the value of their label."""
+    labels = torch.arange(count)
+    images = labels.float()[None, :, None, None, None].expand(2, count, *SHAPE).contiguous()
+    return Batch(images, Targets.plain(labels, labels + 100))
+
+
+def test_mixup_is_the_weighted_mean_of_an_image_and_its_partner() -> None:
+    keys, weight = torch.tensor([0.3, 0.1, 0.9, 0.2, 0.8, 0.5]), torch.tensor(0.7)
+    mixed = mix(batch(), keys, weight, None)
+    partner = sorted(range(6), key=lambda i: keys[i].item())
+    for v in range(2):
+        for i in range(6):
+            assert torch.allclose(mixed.images[v, i], torch.tensor(0.7 * i + 0.3 * partner[i]))
+    (own, first), (other, second) = mixed.targets.pairs
+    assert (own.tolist(), other.tolist()) == (list(range(6)), partner)
+    assert (first.item(), second.item()) == pytest.approx((0.7, 0.3))
+    assert mixed.targets.labels.tolist() == list(range(6))
+    assert mixed.targets.indices.tolist() == list(range(100, 106))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.1, 4), st.integers(0, 10_000))
+def test_the_weight_of_cutmix_is_the_part_of_the_pixels_that_stayed(alpha: float, seed: int) -> None:
+    mixes = draw_mixes(6, 1, Augmentation(cutmix=alpha), SHAPE, seed, torch.device("cpu"))
+    assert mixes is not None
+    mixed = mix(batch(), mixes.keys, mixes.weights[0], mixes.boxes[0])
+    (own, weight), (other, rest) = mixed.targets.pairs
+    expected = own * weight + other * rest
+    assert torch.allclose(mixed.images.mean(dim=(2, 3, 4)), expected.expand(2, 6), atol=1e-5)
+    assert weight + rest == pytest.approx(1)
+
+
+def test_the_weights_follow_the_beta_distribution() -> None:
+    mixes = draw_mixes(10, 4000, Augmentation(mixup=0.5), SHAPE, 0, torch.device("cpu"))
+    assert mixes is not None
+    expected = torch.distributions.Beta(0.5, 0.5)
+    assert mixes.weights.mean().item() == pytest.approx(expected.mean.item(), abs=0.02)
+    assert mixes.weights.var().item() == pytest.approx(expected.variance.item(), abs=0.01)
+    assert set(mixes.boxes) == {None}
+
+
+def test_with_both_each_batch_takes_one_at_random() -> None:
+    mixes = draw_mixes(10, 1000, Augmentation(mixup=0.2, cutmix=1.0), SHAPE, 0, torch.device("cpu"))
+    assert mixes is not None
+    assert 400 < sum(box is None for box in mixes.boxes) < 600
+
+
+def test_without_either_nothing_is_drawn() -> None:
+    assert draw_mixes(10, 3, Augmentation(), SHAPE, 0, torch.device("cpu")) is None
+
+
+def test_the_loader_mixes_each_batch_with_itself() -> None:
+    values = torch.arange(20, dtype=torch.uint8)
+    part = Resident(
+        values[:, None, None, None].expand(20, *SHAPE).contiguous(),
+        torch.arange(20),
+        torch.arange(20),
+        torch.tensor([0.0]),
+        torch.tensor([1.0]),
+    )
+    seen = list(part.batches(Epoch(("plain",), Augmentation(mixup=1.0), 8, False, "instance", 0, 0)))
+    for mixed in seen:
+        (own, weight), (other, rest) = mixed.targets.pairs
+        assert torch.equal(own.sort().values, other.sort().values)
+        assert torch.allclose(mixed.images[0, :, 0, 0, 0] * 255, own * weight + other * rest, atol=1e-3)
+    assert len({mixed.targets.pairs[0][1].item() for mixed in seen}) == 3

@@ -1,0 +1,103 @@
+"""The loader: every image once, the same batches for the same seed, views with draws of their own."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from headbench.core.batch import Batch
+from headbench.core.streams import generator
+from headbench.data.loading.augment import Augmentation, normalise
+from headbench.data.loading.resident import EVAL_BATCH, Epoch, Resident, epoch_order
+
+
+def part(count: int = 50) -> Resident:
+    """Images that carry their own position in every pixel."""
+    images = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 1, 4, 4).contiguous()
+    return Resident(images, torch.arange(count), torch.arange(count) % 3, torch.tensor([0.5]), torch.tensor([0.25]))
+
+
+def batches(**changes: Any) -> list[Batch]:
+    settings: dict[str, Any] = {
+        "views": ("weak",),
+        "augmentation": Augmentation(pad=0, flip=True),
+        "batch_size": 8,
+        "drop_last": False,
+        "sampler": "instance",
+        "seed": 0,
+        "number": 0,
+    }
+    return list(part().batches(Epoch(**(settings | changes))))
+
+
+def test_an_epoch_shows_every_image_once_with_its_own_label_and_index() -> None:
+    seen = batches()
+    assert [len(batch.targets.labels) for batch in seen] == [8] * 6 + [2]
+    indices = torch.cat([batch.targets.indices for batch in seen])
+    assert indices.sort().values.tolist() == list(range(50))
+    for batch in seen:
+        assert torch.equal(batch.targets.labels, batch.targets.indices % 3)
+        pixels = normalise(
+            batch.targets.indices.to(torch.uint8)[:, None, None, None], torch.tensor([0.5]), torch.tensor([0.25])
+        )
+        assert torch.allclose(batch.images[0], pixels.expand(-1, 1, 4, 4))
+        assert [weight.item() for _, weight in batch.targets.pairs] == [1.0]
+
+
+def test_drop_last() -> None:
+    assert [len(batch.targets.labels) for batch in batches(drop_last=True)] == [8] * 6
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"number": 1}])
+def test_seed_and_epoch_decide_the_order(change: dict[str, Any]) -> None:
+    first, again, other = batches(), batches(), batches(**change)
+    assert all(
+        torch.equal(a.images, b.images) and torch.equal(a.targets.indices, b.targets.indices)
+        for a, b in zip(first, again, strict=True)
+    )
+    assert not torch.equal(torch.cat([b.targets.indices for b in first]), torch.cat([b.targets.indices for b in other]))
+
+
+def test_views_differ_and_the_plain_one_is_not_augmented() -> None:
+    ramp = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4).expand(50, 1, 4, 4).contiguous()
+    resident = Resident(ramp, torch.arange(50), part().labels, torch.tensor([0.0]), torch.tensor([1.0]))
+    settings: dict[str, Any] = {
+        "augmentation": Augmentation(2, True),
+        "batch_size": 50,
+        "drop_last": False,
+        "sampler": "instance",
+    }
+    (batch,) = resident.batches(Epoch(views=("weak", "weak", "plain"), seed=0, number=0, **settings))
+    assert batch.images.shape == (3, 50, 1, 4, 4)
+    assert not torch.equal(batch.images[0], batch.images[1])
+    assert torch.allclose(batch.images[2] * 255, ramp.float())
+    (single,) = resident.batches(Epoch(views=("weak",), seed=0, number=0, **settings))
+    assert torch.equal(single.images[0], batch.images[0])
+
+
+def test_class_balanced_draws_every_class_equally_often() -> None:
+    labels = torch.tensor([0] * 9000 + [1] * 900 + [2] * 100)
+    drawn = labels[epoch_order(labels, "class_balanced", generator(0, "test"))]
+    assert len(drawn) == len(labels)
+    assert torch.allclose(torch.bincount(drawn) / len(drawn), torch.full((3,), 1 / 3), atol=0.02)
+
+
+def test_plain_batches_keep_the_order() -> None:
+    shown = torch.cat(list(part().plain_batches()))
+    assert torch.equal(shown, normalise(part().images, torch.tensor([0.5]), torch.tensor([0.25])))
+    assert EVAL_BATCH > 50
+
+
+def test_a_part_of_shared_images_shows_its_own_rows() -> None:
+    whole = part()
+    some = Resident.of(
+        whole.images, torch.tensor([7, 3, 49]), torch.tensor([1, 0, 1]), ((0.5,), (0.25,)), torch.device("cpu")
+    )
+    assert some.images is whole.images
+    assert torch.equal(
+        torch.cat(list(some.plain_batches())),
+        normalise(whole.images[[7, 3, 49]], torch.tensor([0.5]), torch.tensor([0.25])),
+    )
+    (batch,) = some.batches(Epoch(("plain",), Augmentation(), 3, False, "instance", 0, 0))
+    shown = batch.images[0, :, 0, 0, 0] * 0.25 * 255 + 0.5 * 255
+    assert torch.equal(shown.round().long(), torch.tensor([7, 3, 49])[batch.targets.indices])

@@ -1,0 +1,109 @@
+"""The streaming form of the loader: the same contract as the resident one, from files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from headbench.core.batch import Batch
+from headbench.core.errors import UserError
+from headbench.data import FileSet
+from headbench.data.loading.augment import Augmentation
+from headbench.data.loading.resident import Epoch
+from headbench.data.loading.streamed import Streamed
+from tests.data.helpers import random_images, save
+
+STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.fixture
+def part(tmp_path: Path) -> Streamed:
+    """Ten images of 40 x 40, to be shown at 32 x 32."""
+    for n, image in enumerate(random_images(10, 0, 40)):
+        save(tmp_path / f"{n}.png", image)
+    files = FileSet(tmp_path, tuple(f"{n}.png" for n in range(10)), torch.arange(10) % 3, 32)
+    return Streamed.of(files, torch.arange(10), files.labels, STATISTICS, torch.device("cpu"))
+
+
+def epoch(**changes: object) -> Epoch:
+    settings = {
+        "views": ("weak",),
+        "augmentation": Augmentation(flip=True),
+        "batch_size": 4,
+        "drop_last": False,
+        "sampler": "instance",
+    }
+    return Epoch(**(settings | {"seed": 0, "number": 0} | changes))  # type: ignore[arg-type]
+
+
+def same(first: list[Batch], second: list[Batch]) -> bool:
+    return all(
+        torch.equal(a.images, b.images) and torch.equal(a.targets.indices, b.targets.indices)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def test_an_epoch_shows_every_file_once_with_its_label(part: Streamed) -> None:
+    seen = list(part.batches(epoch()))
+    assert [batch.images.shape for batch in seen] == [(1, 4, 3, 32, 32), (1, 4, 3, 32, 32), (1, 2, 3, 32, 32)]
+    assert torch.cat([batch.targets.indices for batch in seen]).sort().values.tolist() == list(range(10))
+    assert all(torch.equal(batch.targets.labels, batch.targets.indices % 3) for batch in seen)
+    assert [len(batch.targets.labels) for batch in part.batches(epoch(drop_last=True))] == [4, 4]
+
+
+def test_the_number_of_workers_changes_nothing_and_the_epoch_does(
+    part: Streamed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = epoch(
+        augmentation=Augmentation(flip=True, policy="trivial", random_erasing=0.5, mixup=1.0), views=("weak", "weak")
+    )
+    runs = []
+    for workers in (1, 2):
+        monkeypatch.setattr("torch.get_num_threads", lambda workers=workers: workers)
+        runs.append(list(part.batches(policy)))
+    assert same(*runs)
+    assert not torch.equal(runs[0][0].images[0], runs[0][0].images[1])
+    assert not same(runs[0], list(part.batches(epoch(number=1, augmentation=policy.augmentation, views=policy.views))))
+
+
+@pytest.mark.parametrize("policy", ["rand-m9-mstd0.5-inc1", "trivial", ""])
+def test_policies_give_normalised_images_of_the_right_size(part: Streamed, policy: str) -> None:
+    (batch,) = part.batches(epoch(batch_size=10, augmentation=Augmentation(policy=policy, color_jitter=0.4)))
+    assert batch.images.shape == (1, 10, 3, 32, 32)
+    assert batch.images.dtype == torch.float32
+    assert batch.images.abs().max() < 3
+
+
+def test_evaluation_scales_and_crops_the_middle(part: Streamed) -> None:
+    shown = torch.cat(list(part.plain_batches()))
+    transform = v2.Compose(
+        [
+            v2.PILToTensor(),
+            v2.Resize(36, v2.InterpolationMode.BICUBIC),
+            v2.CenterCrop(32),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(*STATISTICS),
+        ]
+    )
+    for n in range(10):
+        expected = transform(Image.open(part.root / f"{n}.png"))
+        assert (shown[n] - expected).abs().mean() < 0.05  # PIL and torch differ a little in bicubic interpolation
+
+
+def test_a_damaged_file_is_named(part: Streamed) -> None:
+    (part.root / "3.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"^/.*3.png: not an image, or damaged$") as caught:
+        list(part.plain_batches())
+    assert "\n" not in str(caught.value)
+
+
+def test_positions_choose_files(tmp_path: Path) -> None:
+    for n in range(3):
+        save(tmp_path / f"{n}.png", np.full((32, 32, 3), 50 * n, dtype=np.uint8))
+    files = FileSet(tmp_path, ("0.png", "1.png", "2.png"), torch.tensor([0, 1, 2]), 32)
+    part = Streamed.of(files, torch.tensor([2, 0]), torch.tensor([2, 0]), ((0.0,) * 3, (1.0,) * 3), torch.device("cpu"))
+    (shown,) = part.plain_batches()
+    assert (shown[:, 0, 16, 16] * 255).round().tolist() == [100, 0]

@@ -1,0 +1,264 @@
+"""Inference about two heads: against closed forms, and by simulation that the intervals cover and the verdicts do not
+over-claim.
+"""
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from headbench.results.numbers import inference
+from headbench.results.numbers.statistics import Bools, holm
+from headbench.results.tables import paper_claims
+
+HALF_POINT = 0.005
+# Standard deviations of the parts of the latent score, beside noise that is uniform in [-2, 2]: image, image by head,
+# seed by head. The last spreads the accuracy of a head by 1.3 points.
+IMAGE, HEAD, SEED = 1.5, 1.0, 0.07
+NOISE = 2.0
+
+
+def expected(score: float) -> float:
+    """Return the accuracy of a head whose latent score has this mean: that of the noise's distribution, averaged over
+    the normal parts.
+    """
+    spread = math.sqrt(IMAGE**2 + HEAD**2 + SEED**2)
+    below, above = (stats.norm(score + end, spread) for end in (NOISE, -NOISE))
+    # E[min(max(x, 0), 2 NOISE)] / (2 NOISE) for a normal x, from E[max(x, 0)] = m Phi(m / s) + s phi(m / s).
+    positive = [
+        one.mean() * stats.norm.cdf(one.mean() / spread) + spread * stats.norm.pdf(one.mean() / spread)
+        for one in (below, above)
+    ]
+    return float((positive[0] - positive[1]) / (2 * NOISE))
+
+
+def drawn(n: int, images: int, accuracy: float, draws: int, seed: int) -> Iterator[tuple[Bools, Bools, Bools]]:
+    """Yield the answers of three heads: two of this accuracy, and the second once more with half a point less."""
+    rng = np.random.default_rng(seed)
+    high, low = (
+        np.float32(optimize.brentq(lambda score, a=a: expected(score) - a, -50, 50))
+        for a in (accuracy, accuracy - HALF_POINT)
+    )
+    for _ in range(draws):
+        common, latent = IMAGE * rng.standard_normal(images, dtype=np.float32), []
+        for _ in range(2):
+            own = common + HEAD * rng.standard_normal(images, dtype=np.float32)
+            noise = 2 * NOISE * rng.random((n, images), dtype=np.float32) - NOISE
+            latent.append(noise + own + SEED * rng.standard_normal((n, 1), dtype=np.float32))
+        yield latent[0] > -high, latent[1] > -high, latent[1] > -low
+
+
+def test_the_simulation_knows_its_truth() -> None:
+    first, equal, less = next(drawn(2, 1_000_000, 0.7, 1, seed=1))
+    assert expected(0) == pytest.approx(0.5)
+    assert (first.mean(), equal.mean()) == (pytest.approx(0.7, abs=0.06), pytest.approx(0.7, abs=0.06))
+    assert equal.mean() - less.mean() == pytest.approx(HALF_POINT, abs=5e-4)
+
+
+@pytest.mark.parametrize(("images", "accuracy"), [(360, 0.95), (360, 0.7), (10_000, 0.7)])
+def test_intervals_cover_and_verdicts_are_seldom_false(images: int, accuracy: float) -> None:
+    """Nominal 95 %: between 91 and 99 % of 2,000 intervals hold the true difference.
+
+    Of true zeros at most 4 % are called better, and as many worse.
+    """
+    draws, truths = 2000, (0.0, HALF_POINT)
+    covered, said = Counter[tuple[int, float]](), Counter[tuple[int, str]]()
+    for first, *others in drawn(10, images, accuracy, draws, seed=images):
+        for n in (3, 5, 10):
+            found = [inference.compare(first[:n], other[:n]) for other in others]
+            covered.update((n, truth) for one, truth in zip(found, truths, strict=True) if one.low <= truth <= one.high)
+            said.update([(n, inference.verdict(found[0], found[0].p()))])
+    for n in (3, 5, 10):
+        assert all(0.91 <= covered[n, truth] / draws <= 0.99 for truth in truths), covered
+        assert max(said[n, "better"], said[n, "worse"]) <= 0.04 * draws, said
+
+
+def test_two_seeds_give_an_interval_and_no_verdict() -> None:
+    covered = 0
+    for first, equal, _ in drawn(2, 360, 0.7, 500, seed=0):
+        found = inference.compare(first, equal)
+        covered += found.low <= 0 <= found.high
+        assert inference.verdict(found, found.p()) == ""
+    assert covered >= 0.9 * 500
+
+
+def test_a_family_of_fifteen_true_nulls_gives_few_false_verdicts() -> None:
+    """Each of fifteen claims has its difference exactly at its bound; at most 6 % of the families have any verdict."""
+    draws, false = 600, 0
+    source = drawn(3, 360, 0.8, 15 * draws, seed=15)
+    for _ in range(draws):
+        found = [inference.compare(first, other) for first, other, _ in (next(source) for _ in range(15))]
+        p_values = np.array(
+            [
+                paper_claims.p_value(one, rule, 0)[0]
+                for one, rule in zip(found, 5 * ["above", "below", "reaches"], strict=True)
+            ]
+        )
+        false += bool((holm(p_values) < 0.05).any())
+    assert false <= 0.06 * draws
+
+
+def slow(first: Bools, second: Bools) -> tuple[float, float]:
+    """The variance of the mean and its degrees of freedom, by DESIGN's words, in loops."""
+    d = first.astype(float) - second
+    n, images = d.shape
+    of_seeds = [sum(row) / images for row in d]
+    of_images = [sum(column) / n for column in d.T]
+    mean = sum(of_seeds) / n
+    both = (
+        sum((d[i, j] - of_seeds[i] - of_images[j] + mean) ** 2 for i in range(n) for j in range(images))
+        / (n - 1)
+        / (images - 1)
+        / n
+        / images
+    )
+    seeds = sum((m - mean) ** 2 for m in of_seeds) / (n - 1) / n
+    pictures = sum((m - mean) ** 2 for m in of_images) / (images - 1) / images
+    total = max(seeds + pictures - both, seeds, pictures, both)
+    return total, max(
+        n - 1, total**2 / (seeds**2 / (n - 1) + pictures**2 / (images - 1) + both**2 / (n - 1) / (images - 1))
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_formula_in_loops(seed: int) -> None:
+    first, second, _ = next(drawn(3 + seed, 50, 0.7, 1, seed))
+    found = inference.compare(first, second)
+    variance, df = slow(first, second)
+    assert found.mean == pytest.approx(first.mean() - second.mean())
+    assert [found.error**2, found.df] == pytest.approx([variance, df], rel=1e-9)
+    half = stats.t.ppf(0.975, df) * math.sqrt(variance)
+    assert [found.low, found.high] == pytest.approx([found.mean - half, found.mean + half])
+    assert found.p(0.01) == pytest.approx(2 * stats.t.sf(abs(found.mean - 0.01) / math.sqrt(variance), df))
+    swapped = inference.compare(second, first)
+    assert [swapped.mean, swapped.low, swapped.df] == pytest.approx([-found.mean, -found.high, found.df])
+
+
+def test_one_image_of_difference_has_no_interval_of_width_zero() -> None:
+    """All three seeds differ by the same eight images, so the seeds' means do not spread; the images do."""
+    first = np.ones((3, 360), dtype=bool)
+    second = first.copy()
+    second[:, :8] = False
+    found = inference.compare(first, second)
+    assert found.mean == pytest.approx(8 / 360)
+    assert found.high - found.low > 0.02
+    # The same as the interval of one paired comparison over images.
+    assert found.error == pytest.approx(np.std(first[0] * 1.0 - second[0], ddof=1) / math.sqrt(360))
+
+
+def test_no_image_of_difference_is_bounded_by_the_number_of_images() -> None:
+    """0 of 360 images: a share of up to 1 - 0.025^(1/360) is possible.
+
+    With 10,000 images the heads are tied, with 360 that is not resolved.
+    """
+    for images, said in ((360, "unresolved"), (10_000, "tied")):
+        same = np.ones((3, images), dtype=bool)
+        found = inference.compare(same, same)
+        assert stats.binom.cdf(0, images, found.high) == pytest.approx(0.025)
+        assert found.low == -found.high
+        assert found.p() == 1
+        assert found.p(found.high) == pytest.approx(0.05)
+        assert inference.verdict(found, found.p()) == said
+    perfect = inference.compare(np.ones((3, 100), dtype=bool), 0.5)
+    assert (perfect.mean, perfect.p() < 1e-20, perfect.p(0.5)) == (0.5, True, 1)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
+def test_no_interval_has_width_zero_whatever_is_predicted(shape: tuple[int, int]) -> None:
+    """Also where differences cancel in every seed and in every image, as with ((1, -1), (-1, 1)).
+
+    None reaches beyond 100 points.
+    """
+    for values in itertools.product([-1, 0, 1], repeat=6):
+        signs = np.array(values).reshape(shape)
+        found = inference.compare(signs == 1, signs == -1)
+        assert found.low < found.high, signs
+        assert -1 <= found.low <= found.mean <= found.high <= 1, signs
+
+
+def test_one_image_has_neither_interval_nor_p() -> None:
+    found = inference.compare(np.array([[True], [False], [True]]), np.zeros((3, 1), dtype=bool))
+    assert (found.mean, found.seeds, found.images) == (2 / 3, 3, 1)
+    assert math.isnan(found.low)
+    assert math.isnan(found.p())
+    assert inference.verdict(found, found.p()) == ""
+
+
+def test_no_interval_reaches_beyond_what_accuracies_can_be() -> None:
+    """With two seeds of 0 and 100 % Student's t alone would reach to 685 %."""
+    first = np.repeat([[True], [False]], 50, axis=1)
+    first[0, 0] = False
+    found = inference.compare(first, np.zeros((2, 50), dtype=bool))
+    assert (found.low, found.high) == (-1, 1)
+    alone = inference.compare(first, 0.3)
+    assert (alone.low, alone.high) == pytest.approx((-1.3, 0.7))
+
+
+def test_one_seed_has_neither_interval_nor_p() -> None:
+    found = inference.compare(np.ones((1, 9), dtype=bool), np.zeros((1, 9), dtype=bool))
+    assert (found.mean, found.seeds) == (1, 1)
+    assert math.isnan(found.low)
+    assert math.isnan(found.p())
+    assert inference.verdict(found, math.nan) == ""
+
+
+def test_values_have_the_spread_of_seeds_and_the_variance_of_images() -> None:
+    values = np.array([0.01, 0.03, 0.02, 0.05])
+    scipys = stats.ttest_1samp(values, 0)
+    without = inference.of_values(values, 0.0)
+    assert (without.low, without.high) == pytest.approx(tuple(scipys.confidence_interval(0.95)))
+    assert without.p() == pytest.approx(scipys.pvalue)
+    assert inference.of_values(values, 1e-4).error == pytest.approx(math.sqrt(values.var(ddof=1) / 4 + 1e-4))
+    assert inference.of_values(values, 1e-4).df > 3
+    assert math.isnan(inference.of_values(np.array([0.1]), 1e-4).p())
+    assert math.isnan(inference.of_values(np.array([0.1, 0.1]), 0.0).p())
+
+
+def test_the_seeds_that_are_asked_for_have_the_power() -> None:
+    """Pilot of five seeds.
+
+    Where N seeds are asked for to show a point, at least 80 % of N-seed runs of a true point show it, in most pilots.
+    """
+    rng, enough = np.random.default_rng(3), []
+    for _ in range(40):
+        values = 0.01 + 0.006 * rng.standard_normal(5)
+        said = inference.seeds_needed(inference.of_values(values, 0.0), 0.01)
+        assert said.startswith("at least ")
+        n = int(said.split()[2])
+        runs = 0.01 + 0.006 * rng.standard_normal((200, n))
+        enough.append((stats.ttest_1samp(runs, 0, axis=1).pvalue < 0.05).mean() >= 0.75)
+    assert np.mean(enough) >= 0.75
+
+
+def test_seeds_that_agree_by_chance_are_not_asked_for_too_few() -> None:
+    """Every seed has one error more, at other images each: the means do not spread, but the errors do, and four seeds
+    would not show it.
+    """
+    rng = np.random.default_rng(0)
+    first, second = np.ones((3, 400), dtype=bool), np.ones((3, 400), dtype=bool)
+    for seed in range(3):
+        images = rng.permutation(400)
+        first[seed, images[:6]], second[seed, images[6:11]] = False, False
+    found = inference.compare(second, first)
+    deviation = math.sqrt(11 / 400)
+    needed = ((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * deviation / found.mean) ** 2 / 400
+    assert int(inference.seeds_needed(found, found.mean).split()[2]) >= 0.9 * needed > 10
+
+
+def test_no_number_of_seeds_makes_up_for_few_images() -> None:
+    """A difference of one image in 360: the images' spread alone is as large, so that seeds do not help."""
+    first = np.zeros((3, 360), dtype=bool)
+    second = first.copy()
+    first[:, :10], second[:, 5:14] = True, True
+    found = inference.compare(first, second)
+    assert inference.seeds_needed(found, found.mean) == "more than 1000 seeds, or more test images"
+
+
+def test_values_far_apart_have_a_wide_interval_and_no_overflow() -> None:
+    found = inference.of_values(np.array([1e-50, 2e-50, 3e-50]), 1e180)
+    assert found.low < 0 < found.high
+    assert inference.verdict(found, found.p()) == "unresolved"

@@ -1,0 +1,163 @@
+"""Claims: verdicts on answers made by hand, and the rows they are drawn from."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headbench.results.numbers import inference
+from headbench.results.numbers.statistics import Bools, holm
+from headbench.results.tables import paper_claims
+from tests.results import known
+
+
+def verdicts(heads: dict[tuple[str, int], Bools], **changes: object) -> dict[str, str]:
+    """Each claim's verdict at the dimension it is tested at."""
+    rows, answers = known.answered(heads, **changes)
+    found = paper_claims.check(rows, answers)
+    return dict(zip(found["id"], found["verdict"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("mean", "rule", "bound", "favours"),
+    [
+        (0.02, "above", 0.01, "supported"),
+        (0.005, "above", 0.01, "contradicted"),
+        (-0.02, "below", 0.0, "supported"),
+        (0.02, "below", 0.0, "contradicted"),
+        (0.001, "within", 0.005, "supported"),
+        (0.012, "within", 0.005, "contradicted"),
+        (-0.012, "within", 0.005, "contradicted"),
+        (0.01, "reaches", 0.0, "supported"),
+        (-0.01, "reaches", 0.0, "contradicted"),
+    ],
+)
+def test_the_p_of_a_claim_is_that_of_its_nearest_bound(mean: float, rule: str, bound: float, favours: str) -> None:
+    """With standard error 0.001 each lies several errors from its bound; with 1 none does."""
+    sharp, blunt = (inference.Difference(mean, error, 1e6, 0, 0, 3, 9) for error in (0.001, 1.0))
+    assert paper_claims.p_value(sharp, rule, bound)[1] == favours
+    assert paper_claims.p_value(sharp, rule, bound)[0] < 1e-3
+    assert paper_claims.p_value(blunt, rule, bound)[0] > 0.9
+
+
+@pytest.mark.parametrize("rule", ["above", "below", "reaches"])
+def test_a_difference_of_exactly_the_bound_speaks_for_nothing(rule: str) -> None:
+    same = np.random.default_rng(0).random((3, 5000)) < 0.5
+    found = inference.compare(same, same)
+    assert paper_claims.p_value(found, rule, 0)[0] == 1
+
+
+def test_equal_heads_are_named_and_neither_above_nor_below() -> None:
+    """The claim "DL2PA is below HPN at d = C" where both are equal bit for bit."""
+    same = known.random(0.6, 1)
+    assert verdicts({("dl2pa", 100): same, ("hpn", 100): same})["dl2pa-below-hpn"] == "identical predictions"
+
+
+def test_equal_heads_are_within_a_margin_if_there_are_images_enough() -> None:
+    for images, verdict in ((300, "unresolved"), (5000, "supported")):
+        same = known.random(0.6, 1, images=images)
+        assert verdicts({("dl2pa", 50): same, ("etf", 100): same})["dl2pa-half-as-etf"] == verdict
+
+
+def test_claims_are_paired_by_seed_and_dimension() -> None:
+    heads = {
+        ("dl2pa", 50): known.random(0.67, 1),
+        ("psc", 50): known.random(0.60, 2),
+        ("hpn", 100): known.random(0.66, 3),
+        ("psc", 10): known.random(0.5, 4),
+    }
+    found = paper_claims.check(*known.answered(heads)).set_index("id")
+    assert set(found.index) == {"dl2pa-above-psc", "dl2pa-half-dimension"}
+    own, other = heads["dl2pa", 50], heads["psc", 50]
+    expected = inference.compare(own, other)
+    row = found.loc["dl2pa-above-psc"].to_dict()
+    assert [row["mean"], row["low"], row["high"]] == pytest.approx(
+        [100 * expected.mean, 100 * expected.low, 100 * expected.high]
+    )
+    assert [row["head"], row["against"], row["n"]] == ["dl2pa d=50", "psc d=50", 3]
+    p_values = [expected.p(0.01), inference.compare(own, heads["hpn", 100]).p(0.0122)]
+    assert found["holm"].tolist() == pytest.approx(holm(np.array(p_values)).tolist())
+    assert row["verdict"] == ("supported" if row["holm"] < 0.05 else "unresolved")
+    assert found.loc["dl2pa-half-dimension", "against"] == "hpn d=100"
+
+
+def test_fewer_than_three_seeds_decide_nothing() -> None:
+    for n in (1, 2):
+        found = paper_claims.check(
+            *known.answered({("dl2pa", 50): known.random(0.9, 1, n), ("psc", 50): known.random(0.1, 2, n)})
+        )
+        assert found["verdict"].tolist() == ["unresolved"]
+        assert found["reason"].tolist() == [f"no verdict from {n} seed{'s' if n > 1 else ''}"]
+
+
+def test_an_unhealthy_cell_decides_nothing() -> None:
+    rows, answers = known.answered({("dl2pa", 50): known.random(0.9, 1), ("psc", 50): known.random(0.1, 2)})
+    rows.loc[(rows["head_label"] == "psc") & (rows["seed"] == 2), "health"] = "diverged"
+    (row,) = paper_claims.check(rows, answers).to_dict("records")
+    assert (row["verdict"], row["reason"]) == ("unresolved", "no verdict on the heads (psc, seed 2: diverged)")
+    assert math.isnan(row["p"])
+
+
+def test_a_threshold_is_for_one_head_alone() -> None:
+    heads = {("dl2pa", 128): known.random(0.56, 1, images=10_000)}
+    rows, answers = known.answered(heads, imbalance_factor=50.0)
+    (row,) = paper_claims.check(rows, answers).to_dict("records")
+    assert (row["id"], row["verdict"]) == ("dl2pa-lt-fifty", "supported")
+    assert row["mean"] == pytest.approx(100 * heads["dl2pa", 128].mean())
+    assert row["low"] < row["mean"] < row["high"]
+
+
+def test_claims_of_other_data_are_left_out() -> None:
+    heads = {
+        ("dl2pa", 128): known.random(0.51, 1),
+        ("etf", 128): known.random(0.50, 2),
+        ("psc", 128): known.random(0.48, 3),
+    }
+    assert set(verdicts(heads, imbalance_factor=50.0)) == {"dl2pa-lt-fifty", "dl2pa-lt-above-etf", "dl2pa-lt-above-psc"}
+    assert verdicts(heads, imbalance_factor=100.0) == {}
+    assert verdicts(heads, dataset="digits") == {}
+    rows, answers = known.answered(heads)
+    assert paper_claims.check(rows.iloc[:0], answers).empty
+
+
+def ece(own: list[float], other: list[float], floor: float) -> pd.DataFrame:
+    """The claims on the ECE of the temperature view."""
+    rows, answers = known.answered(
+        {("dl2pa", 2): known.random(0.5, 1), ("psc", 2): known.random(0.5, 2)}, dataset="digits"
+    )
+    values = np.array([*own, *other])
+    rows = rows.assign(
+        ece_temperature=values, ece_temperature_low=values - 0.004, ece_temperature_high=values + 0.004, ece_floor=floor
+    )
+    return paper_claims.check(rows.assign(ece_raw=math.nan, ece_native=math.nan), answers)
+
+
+def test_calibration_is_compared_by_seeds_and_intervals_and_never_below_the_floor() -> None:
+    assert ece([0.10, 0.11, 0.10], [0.20, 0.21, 0.20], 0.01)[["id", "verdict"]].to_numpy().tolist() == [
+        ["dl2pa-ece-temperature", "supported"]
+    ]
+    assert ece([0.20, 0.21, 0.20], [0.20, 0.21, 0.205], 0.01)["verdict"].tolist() == ["unresolved"]
+    noise = ece([0.10, 0.11, 0.10], [0.20, 0.21, 0.20], 0.3)
+    assert noise["verdict"].tolist() == ["unresolved"]
+    assert "perfectly calibrated" in noise["reason"].iloc[0]
+
+
+def test_the_tables_have_a_row_per_claim_and_keep_what_no_paper_claims_apart() -> None:
+    heads = {(head, dim): known.random(0.5, dim, images=500) for head in ("dl2pa", "psc") for dim in (10, 50)}
+    rows, answers = known.answered(heads)
+    values = dict.fromkeys(("ece_raw", "ece_native", "ece_temperature"), 0.1)
+    papers, expected = paper_claims.as_tables(paper_claims.check(rows.assign(**values), answers))
+    assert papers.cells.columns.tolist() == ["d = 10", "d = 50"]
+    assert papers.cells.index.tolist() == [("DL2PA is more than 1 point above the linear softmax.", "cifar100")]
+    assert len(expected.cells) == 3
+    assert "no paper claims" in expected.caption
+    assert not set(papers.tidy["id"]) & set(expected.tidy["id"])
+
+
+def test_the_file_of_claims_is_sound() -> None:
+    loaded = paper_claims.load()
+    assert len({claim.id for claim in loaded}) == len(loaded)
+    for claim in loaded:
+        assert (claim.against is None) == (claim.rule == "reaches")
+        assert claim.published != ("no paper" in claim.source)

@@ -1,0 +1,176 @@
+"""Measured beside published: which published number, and the text of the cells."""
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from headbench.results.tables import published, published_numbers, render
+
+
+def test_every_published_number_has_a_source() -> None:
+    rows = published_numbers.load()
+    assert set(rows["evidence"]) <= set(published_numbers.EVIDENCE)
+    assert (rows["source"] != "").all()
+    assert rows["value"].between(0, 100).all()
+    assert not rows.duplicated(
+        ["dataset", "imbalance_factor", "backbone", "d", "head", "metric", "value", "selection", "source", "note"]
+    ).any()
+    assert {"dl2pa", "hpn", "etf", "ldam", "bcl", "proco", "sbcl", "dnc", "ebv", "gnc"} == set(rows["table"])
+
+
+def test_what_is_wrong_is_flagged() -> None:
+    rows = published_numbers.load()
+    own = rows[rows["table"] == "dl2pa"]
+    assert (
+        own[(own["dataset"] == "tiny-imagenet") & (own["d"] < 200) & (own["evidence"] == "read")]["flag"]
+        .str.startswith("duplicated")
+        .all()
+    )
+    assert rows[rows["dataset"] == "svhn"]["flag"].str.contains("corrupted data").all()
+    frozen = rows[
+        (rows["head"] == "psc")
+        & rows["table"].isin(["dl2pa", "etf"])
+        & (rows["imbalance_factor"] > 1)
+        & rows["backbone"].str.startswith("ResNet")
+    ]
+    assert len(frozen) == 24
+    assert frozen["flag"].str.contains("frozen baseline").all()
+    assert rows[rows["head"] == "word2vec"]["flag"].str.contains("other vectors").all()
+    balanced = own[(own["dataset"] == "cifar100") & (own["imbalance_factor"] == 1)]
+    assert balanced["flag"].str.contains("mislabelled block").all()
+    assert balanced[balanced["head"] == "dl2pa"].set_index("d")["value"].to_dict() == {
+        10: 57.21,
+        25: 64.63,
+        50: 66.22,
+        100: 62.85,
+    }
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "table"),
+    [
+        (("cifar100", "hpn", 50, 1, "fast_convnet"), 64.7, "hpn"),
+        (("cifar100", "dl2pa", 50, 1, "resnet32"), 66.22, "dl2pa"),
+        (("tiny-imagenet", "hpn", 25, 1, "resnet32"), 38.6, "hpn"),
+        (("tiny-imagenet", "dl2pa", 100, 1, "resnet32"), 46.85, "dl2pa"),
+        (("cifar100", "etf", 128, 100, "resnet32(shortcut=A, width=32)"), 45.3, "etf"),
+        (("imagenet", "dl2pa", 512, 1, "timm(model=swin_tiny_patch4_window7_224)"), 77.26, "dl2pa"),
+        (("imagenet", "max-separation", 512, 1, "timm(model=resnet50)"), 74.80, "dl2pa"),
+    ],
+)
+def test_the_number_to_stand_beside(question: tuple[str, str, int, float, str], value: float, table: str) -> None:
+    found = published_numbers.find(*question)
+    assert found is not None
+    assert found["value"] == value
+    assert found["table"] == table
+
+
+@pytest.mark.parametrize(
+    ("scale", "value"), [(1.0, 41.99), (5.0, 73.95), (6.0, 73.94), (7.0, 74.14), (10.0, 70.83), (16.0, None)]
+)
+def test_a_number_of_one_form_of_a_head_stands_beside_that_form_only(scale: float, value: float | None) -> None:
+    question = ("cifar100", "psc-cosine", 10, 1, "fast_convnet")
+    found = published_numbers.find(*question, {"scale": scale, "loss_scale": 1.0})
+    assert (None if found is None else found["value"]) == value
+    assert published_numbers.find(*question) is None
+    assert published_numbers.find("cifar100", "psc", 10, 1, "fast_convnet", {"scale": scale}) is None
+
+
+def test_the_scales_of_the_collapse_study_in_a_table() -> None:
+    forms = {"psc-cosine": 1.0, "psc-cosine(scale=5.0)": 5.0, "psc-cosine(scale=16.0)": 16.0}
+    made = pd.concat(
+        [
+            rows(
+                [("psc-cosine", 10, 1.0, [0.25])], head_options=json.dumps({"scale": scale, "learnable_scale": False})
+            ).assign(head_label=label)
+            for label, scale in forms.items()
+        ]
+    )
+    (table,) = published.tables(made, "last")
+    assert table.cells["d = 10"].to_dict() == {
+        "psc-cosine": "25.00 / 41.99 (-16.99)",
+        "psc-cosine(scale=5.0)": "25.00 / 73.95 (-48.95)",
+        "psc-cosine(scale=16.0)": "25.00",
+    }
+    assert "NC_test.csv" in table.caption
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        ("digits", "psc", 2, 1, "fast_convnet"),
+        ("cifar100", "hpn", 7, 1, "resnet32"),
+        ("imagenet", "dl2pa", 512, 1, "timm(model=vit)"),
+    ],
+)
+def test_where_nothing_is_published(question: tuple[str, str, int, float, str]) -> None:
+    assert published_numbers.find(*question) is None
+
+
+def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> pd.DataFrame:
+    base: dict[str, object] = {
+        "dataset": "cifar100",
+        "backbone": "fast_convnet",
+        "recipe": "fast",
+        "projection": "linear",
+        "protocol": "holdout-0.1",
+        "selection": "last",
+        "head_options": "{}",
+        "health": "ok",
+    }
+    base |= facts
+    found = []
+    for head, dim, imbalance, values in entries:
+        for seed, value in enumerate(values):
+            state = (
+                {"status": "done", "top1": value}
+                if value is not None
+                else {"status": "not_applicable", "selection": None, "top1": math.nan}
+            )
+            found.append(
+                base
+                | {"head": head, "head_label": head, "feature_dim": dim, "imbalance_factor": imbalance, "seed": seed}
+                | state
+            )
+    return pd.DataFrame(found)
+
+
+def test_the_text_of_a_table() -> None:
+    (table,) = published.tables(
+        rows(
+            [
+                ("psc", 50, 1.0, [0.6455, 0.6555]),
+                ("psc", 10, 1.0, [0.5, 0.5]),
+                ("hpn", 50, 1.0, [0.64]),
+                ("etf", 50, 1.0, [None]),
+            ]
+        ),
+        "last",
+    )
+    assert table.name == "cifar100-published-last"
+    assert table.cells.columns.tolist() == ["d = 10", "d = 50"]
+    assert list(table.cells.loc["psc"]) == ["50.00 ± 0.00 / 25.67 (+24.33) a", "65.05 ± 0.71 / 60.60 (+4.45) a"]
+    assert list(table.cells.loc["hpn"]) == ["-", "64.00 / 64.70 (-0.70)"]
+    assert list(table.cells.loc["etf"]) == ["-", "n/a"]
+    assert " a: mislabelled block; not reproducible: " in table.caption
+    assert "Mettes et al., NeurIPS 2019, table 1 (ResNet-32, last epoch, recalled)" in table.caption
+    assert "mean ± std over n = 2 seeds" in table.caption
+    assert not table.bold.to_numpy().any()
+    assert "65.05" in render.markdown(table)
+
+
+def test_imbalance_factors_stand_across() -> None:
+    entries = [(head, 128, factor, [0.45]) for factor in (50.0, 100.0) for head in ("psc", "dl2pa", "hpn")]
+    (table,) = published.tables(rows(entries, backbone="resnet32(shortcut=A, width=32)", protocol="published"), "last")
+    assert table.cells.columns.tolist() == ["IF 50", "IF 100"]
+    assert list(table.cells.loc["dl2pa"]) == ["45.00 / 50.70 (-5.70)", "45.00 / 44.90 (+0.10)"]
+    assert table.cells.loc["psc", "IF 50"] == "45.00 / 48.10 (-3.10) a"
+    assert list(table.cells.loc["hpn"]) == ["45.00", "45.00"]
+    assert "frozen" in table.caption
+
+
+def test_data_without_published_numbers_have_no_table() -> None:
+    assert published.tables(rows([("psc", 2, 1.0, [0.9])], dataset="digits"), "last") == []

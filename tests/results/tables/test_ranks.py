@@ -1,0 +1,119 @@
+"""Ranks from rows made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headbench.results.figures.ranks import diagram
+from headbench.results.numbers import statistics
+from headbench.results.numbers.statistics import Bools
+from headbench.results.tables import ranks
+from headbench.results.tables.ranks import Ranking
+from tests.results import known
+from tests.results.known import Given
+
+# Answers of 400 images: the first so many are right.
+IMAGES = 400
+
+
+def first(right: int, n: int = 3) -> Bools:
+    answers = np.zeros((n, IMAGES), dtype=bool)
+    answers[:, :right] = True
+    return answers
+
+
+def grid(scores: dict[str, dict[str, list[int | None]]], dims: list[int], n: int = 3) -> tuple[pd.DataFrame, Given]:
+    """Rows and answers of heads by data set and dimension, from how many images each gets right."""
+    rows, cells = [], dict[str, Bools]()
+    for dataset, heads in scores.items():
+        known_heads = {
+            (head, dim): first(right, n)
+            for head, rights in heads.items()
+            for dim, right in zip(dims, rights, strict=True)
+            if right is not None
+        }
+        made, answers = known.answered(known_heads, dataset=dataset)
+        rows.append(made)
+        cells |= {cell_id: own["last"].right for cell_id, own in answers._cells.items()}
+    return pd.concat(rows, ignore_index=True), Given(cells)
+
+
+def ranked(rows: pd.DataFrame, answers: Given) -> Ranking:
+    found, _ = ranks.rank(rows, answers, "last")
+    assert found is not None
+    return found
+
+
+def test_what_is_left_out_is_told_apart() -> None:
+    """Two comparisons of one data set differ in their backbone alone."""
+    rows, answers = grid({"a": {"x": [360, 320], "y": [320, None]}}, [2, 5])
+    wide = rows.assign(backbone="wide")
+    _, left_out = ranks.rank(pd.concat([rows, wide], ignore_index=True), answers, "last")
+    assert left_out == [f"a, backbone {name} d = 5 (y not trained)" for name in (rows["backbone"].iloc[0], "wide")]
+
+
+def test_ranks_are_averaged_within_a_data_set_and_tested_over_data_sets() -> None:
+    """In a: ranks (1, 2, 3) and (2, 1, 3); in b: (1, 2, 3) twice.
+
+    In c the second dimension lacks a head and does not count.
+    """
+    scores: dict[str, dict[str, list[int | None]]] = {
+        "a": {"x": [360, 320], "y": [320, 360], "z": [40, 40]},
+        "b": {"x": [360, 360], "y": [320, 320], "z": [40, 40]},
+        "c": {"x": [360, 40], "y": [320, 80], "z": [40, None]},
+    }
+    found = ranked(*grid(scores, [2, 5]))
+    assert found.heads == ["x", "y", "z"]
+    assert found.several
+    # In a the heads x and y share the rank 1.5.
+    assert found.found.average == pytest.approx([(1.5 + 1 + 1) / 3, (1.5 + 2 + 2) / 3, 3])
+    expected = statistics.ranks(-np.array([[1.5, 1.5, 3], [1, 2, 3], [1, 2, 3]]))
+    assert (found.found.p, found.found.critical_difference) == (expected.p, expected.critical_difference)
+    assert found.left_out == ["c d = 5 (z not trained)"]
+    assert "Left out: c d = 5 (z not trained)." in ranks.table(found, "last").caption
+
+
+def test_verdicts_are_counted_over_conditions() -> None:
+    """x is far above y and z in both conditions; y and z predict the same."""
+    found = ranked(*grid({"a": {"x": [360, 380], "y": [200, 200], "z": [200, 200]}}, [2, 5]))
+    assert found.outcomes.to_dict("index") == {
+        "x": {"better": 4, "tied": 0, "worse": 0, "unresolved": 0},
+        "y": {"better": 0, "tied": 2, "worse": 2, "unresolved": 0},
+        "z": {"better": 0, "tied": 2, "worse": 2, "unresolved": 0},
+    }
+    assert ranks.table(found, "last").cells.loc[["x"]].to_numpy()[0].tolist() == ["1.00", "4", "0", "0", "0"]
+    two = ranked(*grid({"a": {"x": [360], "y": [200]}}, [2], n=2))
+    assert two.outcomes.empty
+    assert ranks.table(two, "last").cells.columns.tolist() == ["average rank"]
+
+
+def test_one_data_set_is_described_and_not_tested() -> None:
+    found = ranked(*grid({"a": {"x": [360, 320], "y": [320, 360], "z": [40, 40]}}, [2, 5]))
+    table = ranks.table(found, "last")
+    assert table.cells["average rank"].to_dict() == {"x": "1.50", "y": "1.50", "z": "3.00"}
+    assert "no test" in table.caption
+
+
+def test_only_common_seeds_count_and_unhealthy_cells_do_not() -> None:
+    rows, answers = grid({"a": {"x": [360, 320], "y": [320, 330]}}, [2, 5])
+    rows = rows[~((rows["head_label"] == "x") & (rows["seed"] == 0) & (rows["feature_dim"] == 2))]
+    rows.loc[(rows["head_label"] == "y") & (rows["feature_dim"] == 5), "health"] = ["ok", "diverged", "ok"]
+    found = ranked(rows, answers)
+    assert found.left_out == ["a d = 5 (y, seed 1: diverged)"]
+    assert found.found.n == 1
+    assert found.outcomes.empty
+
+
+def test_nothing_to_rank() -> None:
+    rows, answers = grid({"a": {"x": [360]}}, [2])
+    assert ranks.rank(rows, answers, "last") == (None, [])
+    assert ranks.rank(rows.iloc[:0], answers, "last") == (None, [])
+    rows, answers = grid({"a": {"x": [360, None], "y": [None, 320]}}, [2, 5])
+    assert ranks.rank(rows, answers, "last") == (None, ["a d = 2 (y not trained)", "a d = 5 (x not trained)"])
+
+
+def test_bars_join_what_does_not_differ() -> None:
+    found = statistics.Ranks(np.array([1.0, 1.8, 4.0, 2.5]), 0.01, 1.0, 9)
+    (axis,) = diagram(["a", "b", "c", "d"], found).axes
+    bars = [sorted(np.asarray(line.get_xdata()).tolist()) for line in axis.lines if line.get_linewidth() == 3]
+    assert bars == [[1.0, 1.8], [1.8, 2.5]]

@@ -1,0 +1,253 @@
+"""Tables as golden text, from a store made by hand."""
+
+import io
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from headbench.results import grid_rows, report
+from headbench.results.answers import Answers
+from headbench.results.grid_rows import COLUMNS
+from headbench.results.tables import per_class as class_accuracies
+from headbench.results.tables import render
+from headbench.results.tables.base import GROUPS, Table
+from headbench.results.tables.calibration import calibration
+from headbench.results.tables.main import main_tables
+from tests.results import helpers
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    helpers.toy(tmp_path)
+    return tmp_path
+
+
+def table(out: Path, name: str) -> Table:
+    return next(made for made in main_tables(grid_rows.load(out, "toy-grid"), Answers(out)) if made.name == name)
+
+
+def test_rows(out: Path) -> None:
+    rows = grid_rows.load(out, "toy-grid")
+    assert list(rows.columns) == COLUMNS
+    assert rows["status"].value_counts().to_dict() == {"done": 16, "not_applicable": 3, "failed": 1}
+    assert rows.loc[rows["status"] == "failed", "error"].tolist() == ["RuntimeError: no luck"]
+    assert rows.loc[
+        (rows["head"] == "psc") & (rows["selection"] == "last") & (rows["feature_dim"] == 2), "top1"
+    ].tolist() == [0.5, 0.55, 0.6]
+    assert rows["threads"].dtype == "Int64"
+
+
+def test_accuracy_in_markdown(out: Path) -> None:
+    assert render.markdown(table(out, "toy-accuracy-last")) == (
+        "Top-1 test accuracy in %, last epoch, mean ± std over n = 3 seeds. toy, net, recipe fast, projection linear, "
+        "protocol holdout-0.1.\n\n"
+        "| head   | d = 2        | d = 5              |\n"
+        "|:-------|:-------------|:-------------------|\n"
+        "| psc    | 55.00 ± 5.00 | 90.00 ± 0.00       |\n"
+        "| etf    | n/a          | 92.50 ± 3.54 (n=2) |\n"
+    )
+
+
+def test_a_long_name_does_not_hide_the_numbers_in_a_terminal(out: Path) -> None:
+    made = table(out, "toy-accuracy-last")
+    name = "dl2pa(assignment_period=0, batch_norm=True, loss=cross-entropy, prototypes=hpn-pgd)"
+    cells, bold = (part.rename(index={"etf": name}) for part in (made.cells, made.bold))
+    console = Console(width=60, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(render.terminal(replace(made, cells=cells, bold=bold)))
+    lines = captured.get().splitlines()
+    assert "".join(line[:30].strip() for line in lines).replace(" ", "").endswith(name.replace(" ", ""))
+    assert "55.00±5.00" in captured.get()
+    assert "92.50±3.54 (n=2)" in captured.get()
+
+
+def test_accuracy_in_latex(out: Path) -> None:
+    text = render.latex(table(out, "toy-accuracy-last"))
+    assert text.startswith(
+        "\\begin{table}\n\\centering\n\\caption{Top-1 test accuracy in \\%, last epoch, mean $\\pm$ std over n = 3 "
+        "seeds."
+    )
+    assert "\\toprule\nhead & d = 2 & d = 5 \\\\\n\\midrule\npsc & 55.00 $\\pm$ 5.00 & 90.00 $\\pm$ 0.00 \\\\\n" in text
+    assert "etf & n/a & 92.50 $\\pm$ 3.54 (n=2) \\\\\n\\bottomrule" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with booktabs")
+def test_every_table_compiles(tmp_path: Path) -> None:
+    """Those of a data set with published numbers, footnotes, claims and groups."""
+    heads = [(head, seed, right) for head, right in (("psc", 20), ("dl2pa", 25), ("hpn", 24)) for seed in (0, 1)]
+    cells = [
+        helpers.write_cell(tmp_path, helpers.facts(head, 50, seed, dataset="cifar100", imbalance_factor=20), right)
+        for head, seed, right in heads
+    ]
+    cells += [
+        helpers.write_cell(tmp_path, helpers.facts(head, 50, seed, dataset="cifar100"), right)
+        for head, seed, right in heads
+    ]
+    helpers.write_grid(tmp_path, cells)
+    files = sorted((report.build(tmp_path, "toy-grid").page.parent / "tables").glob("*.tex"))
+    assert any("claims" in file.name for file in files)
+    inputs = "\\clearpage\n".join(file.read_text() for file in files)
+    (tmp_path / "all.tex").write_text(
+        f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{inputs}\\end{{document}}\n"
+    )
+    done = subprocess.run(
+        ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Undefined" not in done.stdout
+
+
+def test_the_csv_holds_the_numbers(out: Path) -> None:
+    tidy = table(out, "toy-accuracy-last").tidy.set_index(["head_label", "feature_dim"])
+    assert [tidy.loc[("psc", 2), column] for column in ("mean", "std", "n")] == pytest.approx([0.55, 0.05, 3])
+    assert tidy.loc[("etf", 2), "state"] == "not_applicable"
+
+
+def test_calibration_equals_the_rows(out: Path) -> None:
+    made = table(out, "toy-calibration-last")
+    assert made.cells.columns.tolist() == [
+        "top-1",
+        "ECE raw",
+        "ECE native",
+        "ECE temperature",
+        "floor",
+        "smooth ECE",
+        "T",
+        "NLL",
+        "Brier",
+    ]
+    assert made.cells.index.tolist() == [(2, "psc"), (5, "psc"), (5, "etf")]
+    rows = grid_rows.load(out, "toy-grid")
+    chosen, ends = (
+        rows[(rows["head"] == "etf") & (rows["selection"] == "last")]["ece_native"],
+        ["ece_temperature_low", "ece_temperature_high"],
+    )
+    assert (
+        made.cells.loc[(5, "etf"), "ECE native"] == f"{100 * chosen.mean():.2f} ± {100 * chosen.std(ddof=1):.2f} (n=2)"
+    )
+    own = rows[(rows["head"] == "psc") & (rows["selection"] == "last") & (rows["feature_dim"] == 2)]
+    mean, spread, low, high = (
+        100 * value for value in (own["ece_temperature"].mean(), own["ece_temperature"].std(), *own[ends].mean())
+    )
+    assert made.cells.loc[(2, "psc"), "ECE temperature"] == f"{mean:.2f} ± {spread:.2f} [{low:.2f}, {high:.2f}]"
+    assert made.cells.loc[(2, "psc"), "floor"] == f"{100 * own['ece_floor'].mean():.2f}"
+    # Two common seeds separate nothing.
+    assert not made.bold.to_numpy().any()
+
+
+def test_a_temperature_from_few_images_is_flagged(tmp_path: Path) -> None:
+    """Fewer than 1,000 in the cell, the caption and on the page; a native view has no temperature to flag."""
+    for n_val, flagged in ((40, True), (999, True), (1000, False)):
+        helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0, n_val=n_val), 30)])
+        made = table(tmp_path, "toy-calibration-last")
+        assert made.cells["T"].iloc[0].endswith("*") == flagged
+        assert (f"* Temperature fitted on {n_val} validation images" in made.caption) == flagged
+    rows = grid_rows.load(tmp_path, "toy-grid").assign(temperature=np.nan, ece_temperature=np.nan, n_val=0)
+    made = calibration(rows, Answers(tmp_path), "last", "by hand", "toy")
+    assert "native view" in made.caption
+    assert "*" not in made.caption
+    assert made.cells["T"].tolist() == ["-"]
+
+
+def test_variants_and_protocols_are_never_averaged(tmp_path: Path) -> None:
+    cells = [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0), 20)]
+    cells += [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0, head_label="psc(x=1)"), 30)]
+    cells += [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 1, recipe="fast(epochs=9)"), 40)]
+    cells += [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0, dataset="other"), 10)]
+    helpers.write_grid(tmp_path, cells)
+    made = {
+        one.name: one
+        for one in main_tables(grid_rows.load(tmp_path, "toy-grid"), Answers(tmp_path))
+        if "accuracy-last" in one.name
+    }
+    assert list(made) == ["toy-1-accuracy-last", "toy-2-accuracy-last", "other-accuracy-last"]
+    assert made["toy-1-accuracy-last"].cells["d = 2"].to_dict() == {"psc": "50.00", "psc(x=1)": "75.00"}
+    assert made["toy-2-accuracy-last"].cells["d = 2"].to_dict() == {"psc": "100.00"}
+
+
+def test_an_empty_store(tmp_path: Path) -> None:
+    helpers.write_grid(tmp_path, [{"cell_id": "x", "not_applicable": None} | helpers.facts("psc", 2, 0)])
+    rows = grid_rows.load(tmp_path, "toy-grid")
+    assert len(rows) == 0
+    assert main_tables(rows, Answers(tmp_path)) == []
+
+
+def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:
+    helpers.toy(tmp_path, imbalance_factor=20)
+    made = table(tmp_path, "toy-groups-last")
+    assert made.cells.columns.tolist() == list(GROUPS.values())
+    assert "imbalance factor 20" in made.caption
+    assert "by training images (Liu et al., 2019) and by fixed class ranges" in made.caption
+    rows = grid_rows.load(tmp_path, "toy-grid")
+    chosen = rows[(rows["head"] == "psc") & (rows["selection"] == "last") & (rows["feature_dim"] == 2)]
+    for metric, title in GROUPS.items():
+        assert (
+            made.cells.loc[(2, "psc"), title] == f"{100 * chosen[metric].mean():.2f} ± {100 * chosen[metric].std():.2f}"
+        )
+
+
+def test_every_number_is_in_the_predictions(out: Path) -> None:
+    """Accuracy, calibration and classes of etf at d = 5, seeds 0 and 1, from the stored logits by torch and
+    torchmetrics.
+    """
+    found: dict[str, list[float]] = {}
+    classes = []
+    for seed in (0, 1):
+        with np.load(out / "cells" / f"etf-5-{seed}-toy" / "predictions.npz") as stored:
+            logits, labels = (
+                torch.from_numpy(stored["last_test_logits"]).double(),
+                torch.from_numpy(stored["test_labels"]),
+            )
+            held_out, held_labels = (
+                torch.from_numpy(stored["val_logits"]).double(),
+                torch.from_numpy(stored["val_labels"]),
+            )
+        temperatures = np.exp(np.linspace(np.log(0.05), np.log(5), 4001))
+        temperature = float(
+            min(temperatures, key=lambda t: torch.nn.functional.cross_entropy(held_out / t, held_labels).item())
+        )
+        p = (logits / temperature).softmax(dim=1)
+        right = (logits.argmax(dim=1) == labels).double()
+        numbers = {
+            "top-1": 100 * right.mean(),
+            "ece_native_plugin": multiclass_calibration_error(logits.softmax(dim=1), labels, num_classes=4, n_bins=15),
+            "ece_temperature_plugin": multiclass_calibration_error(p, labels, num_classes=4, n_bins=15),
+            "NLL": torch.nn.functional.cross_entropy(logits / temperature, labels),
+            "Brier": ((p - torch.nn.functional.one_hot(labels, 4)) ** 2).sum(dim=1).mean(),
+        }
+        for name, value in numbers.items():
+            found.setdefault(name, []).append(float(value))
+        classes.append([100 * right[labels == c].mean().item() for c in range(4)])
+    made = table(out, "toy-calibration-last").cells
+    shown = dict(zip(made.columns, made.iloc[-1], strict=True))
+    rows = grid_rows.load(out, "toy-grid")
+    own = rows[(rows["head"] == "etf") & (rows["selection"] == "last") & (rows["status"] == "done")]
+    for name in ("ece_native_plugin", "ece_temperature_plugin"):
+        assert own[name].tolist() == pytest.approx(found.pop(name), abs=2e-4)
+    for name, (first, second) in found.items():
+        mean, spread = (float(part) for part in shown[name].removesuffix(" (n=2)").split(" ± "))
+        assert (mean, spread) == pytest.approx(((first + second) / 2, abs(first - second) / 2**0.5), abs=0.006)
+    assert table(out, "toy-accuracy-last").cells.loc["etf", "d = 5"] == shown["top-1"]
+    by_class = class_accuracies.table(grid_rows.load(out, "toy-grid"), out, "", "toy").cells["etf, d = 5"]
+    assert [float(text.split(" ± ")[0]) for text in by_class] == pytest.approx(
+        [sum(values) / 2 for values in zip(*classes, strict=True)], abs=0.006
+    )
+
+
+def test_markdown_keeps_the_zeros_of_a_column_of_numbers(tmp_path: Path) -> None:
+    helpers.write_grid(
+        tmp_path,
+        [helpers.write_cell(tmp_path, helpers.facts(head, 2, 0), right) for head, right in (("psc", 22), ("etf", 20))],
+    )
+    assert "| etf    | 50.00   |" in render.markdown(table(tmp_path, "toy-accuracy-last"))

@@ -1,0 +1,98 @@
+"""Recorded rows: what is kept and replaced, and that those in the repository are of the current code."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from headbench import results
+from headbench.backbones import BACKBONES
+from headbench.data import DATASETS
+from headbench.heads import HEADS
+from headbench.results import recorded, store
+from headbench.runners.commands.main import main
+from tests.results import helpers
+
+# Of an older version these forms, which were its defaults or need none, are number for number those of the present one.
+SAME = {("arcface", 1): "gradient=exact", ("word2vec", 1): "vectors="}
+FILES = sorted(recorded.FOLDER.glob("*.csv"))
+
+
+def write(out: Path, head: str, seed: int, right: int, version: int) -> dict[str, object]:
+    """Write a cell with its description."""
+    cell = helpers.write_cell(out, helpers.facts(head, 5, seed), right)
+    folder = store.cell_folder(out, str(cell["cell_id"]))
+    store.write_yaml(folder / "cell.yaml", {"dataset_version": 1, "backbone_version": 2, "head_version": version})
+    result = store.read_result(folder)
+    assert result is not None
+    store.write_result(
+        folder,
+        {key: value for key, value in result.items() if key not in {"schema", "sha256"}},
+        ["predictions.npz", "history.csv", "cell.yaml"],
+    )
+    return cell
+
+
+def test_rows_are_added_and_those_of_the_same_experiment_replaced(tmp_path: Path) -> None:
+    first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "measured"
+    helpers.write_grid(first, [write(first, "psc", 0, 20, 1), write(first, "etf", 0, 30, 1)])
+    helpers.write_grid(second, [write(second, "etf", 0, 36, 2), write(second, "etf", 1, 34, 2)])
+    file = recorded.record(first, "toy-grid", folder)
+    assert file == folder / "toy-grid.csv"
+    before = file.read_bytes()
+    assert recorded.record(first, "toy-grid", folder).read_bytes() == before
+    recorded.record(second, "toy-grid", folder)
+    rows = recorded.load(file)
+    last = rows[rows["selection"] == "last"].set_index(["head_label", "seed"])
+    assert last["top1"].to_dict() == {("etf", 0): 0.9, ("etf", 1): 0.85, ("psc", 0): 0.5}
+    assert last["head_version"].to_dict() == {("etf", 0): 2, ("etf", 1): 2, ("psc", 0): 1}
+    expected = results.load(second, "toy-grid")
+    own = rows[rows["head_label"] == "etf"][expected.columns]
+    found, wanted = (frame.sort_values(["cell_id", "selection"]).reset_index(drop=True) for frame in (own, expected))
+    pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
+
+
+def test_a_column_of_an_earlier_harness_is_kept(tmp_path: Path) -> None:
+    helpers.write_grid(tmp_path, [write(tmp_path, "psc", 0, 20, 1)])
+    file = recorded.record(tmp_path, "toy-grid", tmp_path / "measured")
+    recorded.load(file).assign(bygone=0.25).to_csv(file, index=False)
+    helpers.write_grid(tmp_path, [write(tmp_path, "etf", 0, 36, 1)])
+    rows = recorded.load(recorded.record(tmp_path, "toy-grid", tmp_path / "measured"))
+    assert rows.loc[rows["head_label"] == "psc", "bygone"].eq(0.25).all()
+    assert rows.columns[-1] == "bygone"
+
+
+def test_the_command_says_where_the_rows_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recorded, "FOLDER", tmp_path / "measured")
+    helpers.write_grid(tmp_path, [write(tmp_path, "psc", 0, 20, 1)])
+    assert main(["record", "--grid", "toy-grid", "--out", str(tmp_path)]) == 0
+    assert str(tmp_path / "measured" / "toy-grid.csv") in capsys.readouterr().out.replace("\n", "")
+    assert main(["record", "--grid", "other", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_recorded_rows_are_of_the_current_versions(file: Path) -> None:
+    """Where this fails, run the grid again and record it: a head, backbone or data set has changed since.
+
+    Or the row is of a form that has not.
+    """
+    rows = recorded.load(file)
+    assert not rows.duplicated(recorded.EXPERIMENT).any()
+    for _, row in rows.iterrows():
+        same = SAME.get((row["head"], row["head_version"]))
+        assert row["head_version"] == HEADS.get(row["head"]).version or (same and same in row["head_label"]), row[
+            "head_label"
+        ]
+        assert row["backbone_version"] == BACKBONES.get(row["backbone"].partition("(")[0]).version
+        assert row["dataset_version"] == DATASETS.get(row["dataset"].partition("(")[0]).version
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_recorded_errors_of_calibration_are_named_for_what_they_are(file: Path) -> None:
+    """A row without a floor is of before it was debiased: its plain error stands under its own name."""
+    rows = recorded.load(file)
+    plain = rows[rows["ece_floor"].isna()]
+    assert plain[["ece_raw", "ece_native", "ece_temperature"]].isna().all(axis=None)
+    assert rows["ece_native_plugin"].notna().all()

@@ -1,0 +1,350 @@
+"""A cell's files, the schedule, and what is skipped."""
+
+import math
+from contextlib import suppress
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from rich.console import Console
+
+from headbench.core.errors import UserError
+from headbench.heads import HEADS, Context, Stage
+from headbench.heads.psc import PSCHead
+from headbench.results import store
+from headbench.results.numbers import metrics
+from headbench.runners.execution import cell as cells
+from headbench.runners.execution import locks, queue
+from headbench.runners.execution.owner import this_process
+from headbench.runners.execution.progress import Display
+from headbench.runners.inspection import status
+from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.train import train
+from tests.runners.helpers import CPU, QUICK, cell, digits, planned
+
+
+def run(plan: list[Any], out: Path) -> str:
+    """Train what is missing; return what was printed."""
+    printed = StringIO()
+    todo = queue.pending(plan, out, retry_failed=False)
+    with Display(Console(file=printed, width=200), len(todo), len(plan) - len(todo)) as display:
+        queue.run(todo, queue.Way(out, CPU, display, keep_weights=False))
+    return printed.getvalue()
+
+
+@pytest.mark.parametrize("head", ["dl2pa", "throwaway"])
+def test_the_files_of_a_cell(head: str, tmp_path: Path) -> None:
+    (one,) = planned(cell(head))
+    result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=True)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"cell.yaml", "history.csv", "predictions.npz", "geometry.npz", "weights.pt", "result.json"}
+    assert yaml.safe_load((tmp_path / "cell.yaml").read_text()) == one.cell.model_dump(mode="json")
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    stored = store.read_result(tmp_path)
+    assert stored is not None
+    assert stored["selections"].keys() == {"last", "best_val", "best_test"}
+    assert stored["selections"]["last"]["top1"] == pytest.approx(history["test_top1"].iloc[-1])
+    assert stored["selections"]["best_test"]["top1"] == pytest.approx(history["test_top1"].max())
+    assert result["facts"]["n_train"] == 1293
+
+
+def test_every_metric_is_recomputed_from_the_predictions(tmp_path: Path) -> None:
+    (one,) = planned(cell("hpn"))
+    result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
+    with np.load(tmp_path / "predictions.npz") as stored:
+        for selection, row in result["selections"].items():
+            val = stored["val_logits" if selection == "last" else f"{selection}_val_logits"]
+            test = (stored[f"{selection}_test_logits"], stored["test_labels"])
+            again = metrics.evaluate(
+                test, (val, stored["val_labels"]), result["native_scale"], digits().class_counts.numpy(), None
+            )
+            assert {key: row[key] for key in again} == pytest.approx(again, nan_ok=True)
+        assert stored["test_labels"].tolist() == digits().test.labels.tolist()
+
+
+def test_geometry_against_a_slow_version(tmp_path: Path) -> None:
+    (one,) = planned(cell("psc"))
+    cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
+    classifier = train(one.cell, one.parts, CPU, lambda _: None).classifier
+    from headbench.runners.training import evaluate
+
+    features, labels = evaluate.embed(classifier, one.parts.train).double().numpy(), one.parts.train.labels.numpy()
+    means = np.stack([features[labels == c].mean(axis=0) for c in range(10)])
+    within = sum(np.outer(h - means[y], h - means[y]) for h, y in zip(features, labels, strict=True)) / len(labels)
+    between = sum(np.outer(means[y] - features.mean(axis=0), means[y] - features.mean(axis=0)) for y in labels) / len(
+        labels
+    )
+    with np.load(tmp_path / "geometry.npz") as stored:
+        assert np.allclose(stored["class_means"], means)
+        assert np.allclose(stored["within"], within)
+        assert np.allclose(stored["between"], between)
+        assert np.allclose(stored["within"] + stored["between"], np.cov(features.T, bias=True))
+        assert stored["prototypes"].shape == (10, 5)
+
+
+def test_finished_cells_are_skipped_and_inapplicable_ones_not_run(tmp_path: Path) -> None:
+    plan = planned(cell("psc"), cell("etf"))
+    assert plan[1].not_applicable == "a simplex ETF of 10 classes needs d >= 9"
+    printed = run(plan, tmp_path)
+    assert "[1/1] digits psc d=5 seed=0:" in printed
+    before = (store.cell_folder(tmp_path, plan[0].cell_id) / "result.json").read_bytes()
+    assert run(plan, tmp_path) == ""
+    assert (store.cell_folder(tmp_path, plan[0].cell_id) / "result.json").read_bytes() == before
+
+
+def test_a_failing_cell_is_recorded_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned(cell("hpn"), cell("psc"))
+
+    def sometimes(one: Any, *arguments: Any) -> Any:
+        if one.head == "hpn":
+            raise RuntimeError("no\nluck")
+        return train(one, *arguments)
+
+    monkeypatch.setattr(cells, "train", sometimes)
+    printed = run(plan, tmp_path)
+    assert "[1/2] digits hpn d=5 seed=0: failed: RuntimeError: no luck" in printed
+    assert "[2/2] digits psc d=5 seed=0:" in printed
+    error = store.read_error(store.cell_folder(tmp_path, plan[0].cell_id))
+    assert error is not None
+    assert error.startswith("RuntimeError: no luck\n\nTraceback")
+    assert queue.pending(plan, tmp_path, retry_failed=False) == []
+    monkeypatch.undo()
+    (again,) = queue.pending(plan, tmp_path, retry_failed=True)
+    queue.clear_failures([again], tmp_path)
+    assert "[1/1] digits hpn d=5 seed=0:" in run(plan, tmp_path)
+    assert store.read_error(store.cell_folder(tmp_path, again.cell_id)) is None
+
+
+class Finalizing(PSCHead):
+    """Counts its calls of ``finalize`` and scales its scores there by what it collects."""
+
+    calls = 0
+
+    def finalize(self, context: Context) -> None:
+        type(self).calls += 1
+        features, _, _ = context.collect("val", "plain")
+        with torch.no_grad():
+            self.linear.weight /= features.norm(dim=1).mean()
+
+
+def test_finalize_runs_on_the_weights_of_each_selection(tmp_path: Path) -> None:
+    HEADS.register("finalizing", version=1)(Finalizing)
+    try:
+        (one,) = planned(cell("finalizing"))
+        result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
+    finally:
+        del HEADS._entries["finalizing"]
+    assert Finalizing.calls == len(result["selections"]) == 3
+
+
+class Unfinished(PSCHead):
+    """Cannot be finished without a validation part, or never on the last epoch."""
+
+    def finalize(self, context: Context) -> None:
+        context.collect("val", "plain")
+        if not self.linear.weight.isfinite().all():
+            raise UserError("the weights are not finite")
+
+
+@pytest.fixture
+def unfinished() -> Any:
+    HEADS.register("unfinished", version=1)(Unfinished)
+    yield
+    del HEADS._entries["unfinished"]
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_a_head_that_can_be_finished_on_no_selection_fails_and_says_why(tmp_path: Path) -> None:
+    printed = run(planned(cell("unfinished", val_fraction=0)), tmp_path)
+    assert "failed: UserError: the head cannot be finished on any selection: collect('val', 'plain')" in printed
+
+
+@pytest.mark.usefixtures("unfinished")
+def test_a_row_that_cannot_be_finished_is_absent_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last weights are broken after the training; the other selections stay."""
+
+    def broken(*arguments: Any) -> Any:
+        trained = train(*arguments)
+        last = trained.selected["last"]
+        trained.selected["last"] = type(last)(
+            last.row, last.state | {"head.linear.weight": torch.full_like(last.state["head.linear.weight"], torch.inf)}
+        )
+        return trained
+
+    monkeypatch.setattr(cells, "train", broken)
+    (one,) = planned(cell("unfinished"))
+    assert "no last epoch" in run([one], tmp_path)
+    result = store.read_result(store.cell_folder(tmp_path, one.cell_id))
+    assert result is not None
+    assert result["selections"].keys() == {"best_val", "best_test"}
+    assert result["absent"] == {"last": "the weights are not finite"}
+
+
+class Staged(PSCHead):
+    """Five epochs in two stages, whatever the recipe says."""
+
+    @classmethod
+    def stages(cls, recipe: Any, *_: Any) -> list[Stage]:
+        return [Stage("first", 3), Stage("second", 2)]
+
+
+def test_the_epochs_are_those_of_all_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headbench.runners.execution.progress.QUIET_SECONDS", 0)
+    HEADS.register("staged", version=1)(Staged)
+    try:
+        one, other, plain = planned(cell("staged"), cell("staged", axes={"seed": [1]}), cell("psc"))
+        assert one.facts["epochs"] == 5
+        printed = run([one], tmp_path)
+    finally:
+        del HEADS._entries["staged"]
+    assert "epoch 4/5" in printed
+    result = store.read_result(store.cell_folder(tmp_path, one.cell_id))
+    assert result is not None
+    each = result["train_seconds"] / 5
+    assert status.seconds_left([one, other, plain], [other, plain], tmp_path, 1) == pytest.approx(each * (5 + 2))
+
+
+class Wild(PSCHead):
+    """Loses its way after five steps."""
+
+    steps = 0
+
+    def after_step(self) -> None:
+        self.steps += 1
+        if self.steps == 5:
+            with torch.no_grad():
+                self.linear.weight *= 20
+
+
+def test_a_cell_that_diverged_is_marked_and_one_that_learned_is_not(tmp_path: Path) -> None:
+    HEADS.register("wild", version=1)(Wild)
+    try:
+        wild, calm = planned(cell("wild"), cell("psc", recipe=QUICK | {"epochs": 6}))
+        printed = run([wild, calm], tmp_path)
+    finally:
+        del HEADS._entries["wild"]
+    found = [store.read_result(store.cell_folder(tmp_path, one.cell_id)) for one in (wild, calm)]
+    marks = [[] if result is None else result["health"]["marks"] for result in found]
+    assert "diverged" in marks[0]
+    assert marks[1] == []
+    assert "(not learned; diverged)" in printed
+
+
+def test_running_out_of_device_memory_names_a_batch_size_to_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*_: Any) -> Any:
+        raise torch.cuda.OutOfMemoryError("tried to allocate")
+
+    monkeypatch.setattr(cells, "train", exhausted)
+    assert "failed: CUDA out of memory; try --set recipe.batch_size=64" in run(planned(cell("psc")), tmp_path)
+
+
+def test_a_result_of_a_newer_schema_is_refused_and_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = planned(cell("psc"))
+    monkeypatch.setattr(store, "SCHEMA", 99)
+    run(plan, tmp_path)
+    monkeypatch.undo()
+    file = store.cell_folder(tmp_path, plan[0].cell_id) / "result.json"
+    before = file.read_bytes()
+    with pytest.raises(
+        UserError, match=rf"result.json has schema 99, written by a newer headbench; this one knows {store.SCHEMA}"
+    ):
+        queue.pending(plan, tmp_path, retry_failed=True)
+    assert file.read_bytes() == before
+
+
+def test_the_history_grows_by_a_line_per_epoch(tmp_path: Path) -> None:
+    """Also from a checkpoint, over what a killed attempt has left, and with columns that come late.
+
+    The file is that of a cell nobody stopped.
+    """
+
+    class Late(PSCHead):
+        def on_epoch_end(self, context: Context) -> dict[str, float]:
+            return {"late": 1.0} if context.epoch >= 2 else {}
+
+    class StoppedError(Exception):
+        pass
+
+    def watch(folder: Path, stop: int | None, seen: list[list[int]]) -> Any:
+        def on_epoch(row: dict[str, Any]) -> None:
+            seen.append(pd.read_csv(folder / "history.csv")["epoch"].tolist())
+            if row["epoch"] == stop:
+                raise StoppedError
+
+        return on_epoch
+
+    HEADS.register("late", version=1)(Late)
+    try:
+        (one,) = planned(cell("late", recipe=QUICK | {"epochs": 5}))
+        whole: list[list[int]] = []
+        cells.run(one, tmp_path / "whole", CPU, watch(tmp_path / "whole", None, whole), keep_weights=False)
+        pieces: list[list[int]] = []
+        for stop in (2, 4, None):
+            checkpoints = Checkpoints(tmp_path, one.cell_id, seconds=0 if stop == 2 else 3600)
+            with suppress(StoppedError):
+                cells.run(
+                    one, tmp_path, CPU, watch(tmp_path, stop, pieces), keep_weights=False, checkpoints=checkpoints
+                )
+    finally:
+        del HEADS._entries["late"]
+    assert whole == [list(range(1, epoch + 1)) for epoch in range(1, 6)]
+    assert pieces == [list(range(1, epoch + 1)) for epoch in (1, 2, 3, 4, 3, 4, 5)]
+    timeless = [
+        pd.read_csv(folder / "history.csv").drop(columns="seconds") for folder in (tmp_path, tmp_path / "whole")
+    ]
+    pd.testing.assert_frame_equal(timeless[0], timeless[1], check_exact=True)
+    assert timeless[0]["late"].isna().tolist() == [True, True, False, False, False]
+
+
+def test_a_failed_training_keeps_its_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,) = planned(cell("psc"))
+    losses = iter([2.0, math.nan])
+    monkeypatch.setattr(
+        "headbench.runners.training.train._run_epoch",
+        lambda *_: {"lr": 0.1, "train_loss": next(losses), "images": 1, "seconds": 1.0},
+    )
+    assert "failed: NonFiniteLossError: the training loss is nan in epoch 2" in run([one], tmp_path)
+    history = pd.read_csv(store.cell_folder(tmp_path, one.cell_id) / "history.csv")
+    assert history["train_loss"].tolist() == [2.0]
+
+
+def test_who_has_lost_its_lock_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither history nor checkpoint, result or error, whether it goes on, fails or is stopped.
+
+    And the cell is left to its new owner.
+    """
+    (one,) = planned(cell("psc"))
+    folder = store.cell_folder(tmp_path, one.cell_id)
+    lock = folder / locks.NAME
+    winners = {"history.csv": b"its", "attempts.json": b"its", "checkpoint.pt": b"its", "lock.json": b""}
+
+    def lose() -> None:
+        other = this_process().model_copy(update={"token": "another"})
+        winners["lock.json"] = other.model_dump_json().encode()
+        for name, content in winners.items():
+            (folder / name).write_bytes(content)
+
+    for end in (None, RuntimeError("no luck"), KeyboardInterrupt()):
+
+        def trained(*arguments: Any, end: BaseException | None = end) -> Any:
+            (folder / "checkpoint.pt").unlink(missing_ok=True)
+            done = train(*arguments)
+            lose()
+            if end:
+                raise end
+            return done
+
+        monkeypatch.setattr(cells, "train", trained)
+        way = queue.Way(tmp_path, CPU, Display(Console(file=StringIO()), 1, 0), keep_weights=False, wait=False)
+        with suppress(KeyboardInterrupt):
+            queue.run([one], way)
+        assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cell.yaml"} == winners
+        lock.unlink()

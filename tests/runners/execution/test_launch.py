@@ -1,0 +1,49 @@
+"""A grid of ``--precision auto`` holds cells of one precision."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from headbench.core.errors import UserError
+from headbench.runners.execution import launch
+from headbench.runners.training import hardware
+from tests.runners.helpers import grid
+
+
+def prepare(tmp_path: Path, **changes: Any) -> launch.Launch:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(grid(axes={"seed": [0, 1]})))
+    usual: dict[str, Any] = dict.fromkeys(["name", "workers", "threads"]) | {
+        "changes": [],
+        "where": [],
+        "plugins": [],
+        "keep_weights": False,
+    }
+    usual |= {
+        "data": tmp_path,
+        "out": tmp_path / "runs",
+        "device": "cpu",
+        "precision": "auto",
+        "retry_failed": False,
+        "workers": 1,
+        "threads": 1,
+    }
+    return launch.prepare(grid=str(file), **usual | changes)
+
+
+def test_a_grid_goes_on_in_the_precision_of_its_finished_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "has_bf16", lambda _: False)
+    launch.execute(prepare(tmp_path, where=["seed=0"]), Console(file=StringIO()))
+    assert len(prepare(tmp_path).todo) == 1
+    monkeypatch.setattr(hardware, "has_bf16", lambda _: True)
+    with pytest.raises(
+        UserError,
+        match=r"was trained in fp32, and --precision auto is bf16 on this machine.*--precision bf16.*'tiny\+bf16'",
+    ):
+        prepare(tmp_path)
+    assert prepare(tmp_path, where=["seed=0"]).todo == []
+    assert len(prepare(tmp_path, precision="bf16").todo) == 2

@@ -1,0 +1,35 @@
+"""What the parent hears from its workers."""
+
+import multiprocessing
+import os
+import struct
+from pathlib import Path
+from typing import Any, cast
+
+from headbench.runners.execution import workers
+from tests.runners.helpers import cell, planned
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_message_has_ended() -> None:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    os.write(sender.fileno(), struct.pack("!i", 1000) + b"half a message")
+    sender.close()
+    worker = workers._Worker(cast(Any, None), receiver)
+    assert not workers._listen(worker, {}, cast(Any, None))
+    assert not worker.ended
+
+
+def _send_to_nobody(folder: Path) -> None:
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    receiver.close()
+    (one,) = planned(cell("psc"))
+    workers._Sender(sender).epoch(one, {"epoch": 1})
+    (folder / "went-on").touch()
+
+
+def test_a_worker_whose_parent_is_gone_ends_without_blaming_its_cell(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_send_to_nobody, args=(tmp_path,))
+    process.start()
+    process.join(timeout=120)
+    assert process.exitcode == 1
+    assert not (tmp_path / "went-on").exists()

@@ -1,0 +1,443 @@
+"""Grids, cells and their identity."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import PositiveFloat
+
+from headbench.core.batch import DataInfo
+from headbench.core.errors import UserError
+from headbench.heads import HEADS
+from headbench.runners.execution import plan
+from headbench.runners.grid import config, recipes
+from headbench.runners.grid.config import expand, parse_grid
+from tests.data.helpers import png, random_images
+from tests.heads.throwaway import ThrowawayHead
+from tests.runners.helpers import CPU, QUICK, cell, cells, grid
+
+
+@pytest.mark.parametrize("name", config.grid_names())
+def test_every_grid_of_the_harness_expands(name: str) -> None:
+    contents, place = config.read_grid(name)
+    expanded = expand(parse_grid(contents, place), "auto")
+    axes = contents["axes"]
+    assert contents["name"] == name
+    assert len(expanded) == math.prod(len(values) for values in axes.values())
+
+
+def test_the_demonstration_has_75_cells() -> None:
+    contents, place = config.read_grid("digits-dims")
+    assert len(expand(parse_grid(contents, place), "auto")) == 75
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_of_the_harness_is_valid(name: str) -> None:
+    assert recipes.load(name, {}, "here").epochs > 0
+
+
+def test_the_paper_recipe_is_hpns() -> None:
+    recipe = recipes.load("paper", {}, "here")
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.momentum, recipe.weight_decay) == (
+        250,
+        128,
+        0.01,
+        0.9,
+        1e-4,
+    )
+    assert isinstance(recipe.schedule, recipes.MultiStep)
+    assert [round(fraction * 250) for fraction in recipe.schedule.milestones] == [100, 200]
+    assert recipe.loss_scale == {"squared-cosine": 128, "dot-regression": 256}
+
+
+def test_expansion_is_the_product_and_then_the_overrides() -> None:
+    expanded = cells(
+        axes={"head": ["psc", {"name": "hpn", "loss_scale": 4}], "feature_dim": [3, 5], "seed": [0, 1, 2]},
+        overrides=[{"where": {"head": "hpn", "feature_dim": [5]}, "set": {"head.loss_scale": 2.0, "recipe.lr": 0.01}}],
+    )
+    assert len(expanded) == 12
+    changed = {c.head_label for c in expanded if c.feature_dim == 5 and c.head == "hpn"}
+    assert changed == {"hpn(loss_scale=2.0)"}
+    assert {c.head_label for c in expanded if c.feature_dim == 3} == {"psc", "hpn(loss_scale=4.0)"}
+    assert {c.recipe.lr for c in expanded if c.head_label == "hpn(loss_scale=2.0)"} == {0.01}
+    assert len({c.recipe_label for c in expanded}) == 2
+
+
+def test_a_recipe_gives_its_heads_their_loss_scale_and_the_label_does_not_say_so() -> None:
+    assert (cell("hpn").head_options["loss_scale"], cell("hpn").head_label) == (8.0, "hpn")
+    assert cell("psc").head_options["loss_scale"] == 1.0
+    for options, scale in (({}, 8.0), ({"loss": "dot-regression"}, 16.0), ({"loss": "cross-entropy"}, 1.0)):
+        found = cell("dl2pa", axes={"head": [{"name": "dl2pa"} | options]})
+        assert found.head_options["loss_scale"] == scale
+        assert "loss_scale" not in found.head_label
+
+
+def test_the_label_of_word_vectors_names_them_also_where_they_are_the_default() -> None:
+    options: list[dict[str, Any]] = [{}, {"vectors": "minilm"}, {"vectors": "glove", "whiten": True}]
+    found = [cell("word2vec", axes={"head": [{"name": "word2vec"} | given]}) for given in options]
+    assert [c.head_label for c in found] == ["word2vec(vectors=minilm)"] * 2 + ["word2vec(vectors=glove, whiten=True)"]
+    assert found[0].cell_id("data") == found[1].cell_id("data")
+
+
+@pytest.mark.parametrize("name", ["cifar10-lt", "cifar100-lt", "svhn-lt", "stl10-lt"])
+def test_in_the_long_tailed_grids_every_head_with_fixed_prototypes_has_batch_normalisation(name: str) -> None:
+    expanded = expand(parse_grid(*config.read_grid(name)), "auto")
+    normalised = {c.head: c.head_options.get("batch_norm") for c in expanded}
+    assert normalised == {"psc": None, "word2vec": True, "hpn": True, "etf": True, "dl2pa": True}
+
+
+def test_the_grid_of_all_heads_shows_both_radii_of_max_separation() -> None:
+    expanded = expand(parse_grid(*config.read_grid("cifar100-heads")), "auto")
+    assert {c.head_options["rho"] for c in expanded if c.head == "max-separation"} == {0.1, 1.0}
+
+
+def test_a_recipe_may_be_an_axis() -> None:
+    labels = [c.recipe_label for c in cells(axes={"recipe": ["fast", {"base": "paper", "epochs": 3}]})]
+    assert labels == ["fast", "paper(epochs=3)"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"axes": {"head": ["etff"]}}, "unknown head 'etff'; did you mean 'etf'"),
+        ({"axes": {"dataset": ["cifar11"]}}, "unknown data set 'cifar11'; did you mean 'cifar10'"),
+        ({"axes": {"backbone": ["resnet23"]}}, "unknown backbone 'resnet23'; did you mean 'resnet32'"),
+        ({"recipe": "fats"}, "unknown recipe 'fats'; did you mean 'fast'"),
+        ({"recipe": {"base": "fast", "epocs": 3}}, "recipe 'fast': unknown key 'epocs'; did you mean 'epochs'"),
+        ({"recipe": {"base": "fast", "lr": -1}}, r"recipe 'fast': lr: .*greater than 0 \(got -1\)"),
+        (
+            {"recipe": {"base": "fast", "schedule": {"name": "cosin"}}},
+            r"recipe 'fast': schedule: .*'one_cycle', 'multi_step', 'cosine'",
+        ),
+        ({"axes": {"feature_dim": [0]}}, r"grid tiny: axes.feature_dim.0: .*greater than 0 \(got 0\)"),
+        ({"axes": {"head": []}}, r"grid tiny: axes.head: .*at least 1 item"),
+        ({"axes": {"heads": ["psc"]}}, r"grid tiny: unknown key 'axes.heads'; did you mean 'head'"),
+        ({"recpie": "fast"}, "grid tiny: unknown key 'recpie'; did you mean 'recipe'"),
+        ({"val_fraction": 1.5}, r"grid tiny: val_fraction: .*less than 1 \(got 1.5\)"),
+        (
+            {"axes": {"head": [{"name": "hpn", "loss_scle": 2}]}},
+            "head 'hpn': unknown key 'loss_scle'; did you mean 'loss_scale'",
+        ),
+        ({"axes": {"head": [{"nmae": "hpn"}]}}, r"grid tiny: axes.head.0.name: required, but missing"),
+        ({"axes": {"seed": [0, 0]}}, "the same cell occurs twice"),
+        (
+            {"overrides": [{"where": {"haed": "hpn"}, "set": {"seed": 1}}]},
+            "overrides.where: unknown key 'haed'; did you mean 'head'",
+        ),
+        ({"overrides": [{"where": {}, "set": {"had.x": 1}}]}, "overrides.set: unknown key 'had.x'"),
+        ({"name": "a/b"}, "grid tiny: name: "),
+        (
+            {"axes": {"imbalance_factor": [0.01]}},
+            r"grid tiny: axes.imbalance_factor.0: .*greater than or equal to 1 \(got 0.01\)",
+        ),
+        ({"imbalance_profile": "linear"}, r"grid tiny: imbalance_profile: .*'exp' or 'step'"),
+        (
+            {"axes": {"dataset": [{"name": "cifar100", "labels": "corse"}]}},
+            r"data set 'cifar100': labels: .*'fine' or 'coarse'",
+        ),
+        (
+            {"axes": {"dataset": [{"name": "folder", "pth": "x"}]}},
+            "data set 'folder': unknown key 'pth'; did you mean 'path'",
+        ),
+        (
+            {"axes": {"backbone": [{"name": "timm", "model": "resnet5"}]}},
+            "backbone 'timm': model: unknown timm model 'resnet5'; did you mean 'resnet50'",
+        ),
+        (
+            {"axes": {"head": [{"name": "word2vec", "vectors": "glvoe"}]}},
+            "vectors: unknown table 'glvoe'; did you mean 'glove'",
+        ),
+        ({"recipe": {"base": "fast", "policy": "randaug"}}, r"recipe 'fast': policy: .*\(got 'randaug'\)"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_nearest_choice(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        expand(parse_grid(grid(**changes), "grid tiny"), "auto")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_identity_counts_what_is_scientific() -> None:
+    base = cell("hpn")
+    assert base.cell_id("data") == cell("hpn").cell_id("data")
+    others = [
+        base.cell_id("other data"),
+        cell("psc").cell_id("data"),
+        cell("hpn", axes={"seed": [1]}).cell_id("data"),
+        cell("hpn", axes={"feature_dim": [6]}).cell_id("data"),
+        cell("hpn", axes={"backbone": [{"name": "fast_convnet", "widths": [4, 6, 9]}]}).cell_id("data"),
+        cell("hpn", axes={"head": [{"name": "hpn", "loss_scale": 9}]}).cell_id("data"),
+        cell("hpn", recipe=QUICK | {"lr": 0.06}).cell_id("data"),
+        cell("hpn", val_fraction=0.2).cell_id("data"),
+        cell("hpn", split_seed=1).cell_id("data"),
+        cell("hpn", axes={"imbalance_factor": [10]}).cell_id("data"),
+        cell("hpn", axes={"imbalance_factor": [10]}, imbalance_profile="step").cell_id("data"),
+        cell("hpn", imbalance_seed=1).cell_id("data"),
+        cell("hpn", axes={"dataset": [{"name": "folder", "size": 8}]}).cell_id("data"),
+        cell("hpn", recipe=QUICK | {"mixup": 1.0}).cell_id("data"),
+        base.model_copy(update={"head_version": 2}).cell_id("data"),
+        base.model_copy(update={"precision": "bf16"}).cell_id("data"),
+    ]
+    assert len({base.cell_id("data"), *others}) == len(others) + 1
+
+
+def test_the_identity_ignores_names_and_other_heads_loss_scale() -> None:
+    base = cell("hpn")
+    assert base.cell_id("data") == cell("hpn", name="other").cell_id("data")
+    scales = {"squared-cosine": 8, "dot-regression": 99}
+    assert base.cell_id("data") == cell("hpn", recipe=QUICK | {"loss_scale": scales}).cell_id("data")
+
+
+def test_the_identity_does_not_know_where_files_are(tmp_path: Path) -> None:
+    def of(path: str) -> str:
+        return cell("hpn", axes={"dataset": [{"name": "folder", "path": path}]}).cell_id("data")
+
+    assert of("here") == of("there")
+    for name, text in (("a.txt", "cat 1 2"), ("b.txt", "cat 1 2"), ("c.txt", "cat 2 1")):
+        (tmp_path / name).write_text(text)
+    ids = [
+        cell("word2vec", axes={"head": [{"name": "word2vec", "vectors": str(tmp_path / name)}]}).cell_id("data")
+        for name in ("a.txt", "b.txt", "c.txt")
+    ]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_an_override_may_take_another_recipe_for_one_backbone() -> None:
+    small, large = {"name": "timm", "model": "resnet18"}, {"name": "timm", "model": "resnet50"}
+    override = {"where": {"backbone.model": "resnet50"}, "set": {"recipe": "imagenet-adamw"}}
+    found = cells(axes={"backbone": [small, large]}, recipe={"base": "imagenet", "epochs": 2}, overrides=[override])
+    assert [(c.recipe.optimiser, c.recipe_label) for c in found] == [
+        ("sgd", "imagenet(epochs=2)"),
+        ("adamw", "imagenet-adamw(epochs=2)"),
+    ]
+
+
+def test_recipes_that_differ_have_labels_that_differ_and_equal_ones_are_one() -> None:
+    override = {"where": {"seed": 1}, "set": {"recipe.lr": 0.001, "recipe.loss_scale": {"squared-cosine": 2.0}}}
+    found = cells(axes={"head": ["hpn"], "seed": [0, 1]}, overrides=[override])
+    assert len({c.recipe_label for c in found}) == 2
+    with pytest.raises(UserError, match="the same cell occurs twice"):
+        cells(axes={"recipe": ["fast", {"base": "fast", "epochs": 10}]})
+
+
+def test_a_new_field_at_its_default_does_not_change_what_a_recipe_is() -> None:
+    assert "mixup" not in recipes.load("fast", {}, "here").identity()
+    assert recipes.load("lt", {}, "here").identity()["mixup"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["lt", "lt-plain"])
+def test_the_long_tailed_recipes_are_the_papers(name: str) -> None:
+    recipe = recipes.load(name, {}, "here")
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.weight_decay, recipe.mixup) == (
+        200,
+        128,
+        0.1,
+        2e-4,
+        1.0,
+    )
+    assert (recipe.pad, recipe.flip) == ((4, True) if name == "lt" else (0, False))
+
+
+CHANGES: dict[str, Any] = {
+    "dataset": "cifar10",
+    "dataset_version": 99,
+    "dataset_options": {"labels": "coarse"},
+    "imbalance_factor": 7.0,
+    "imbalance_profile": "step",
+    "imbalance_seed": 5,
+    "backbone": "resnet32",
+    "backbone_version": 99,
+    "backbone_options": {"width": 3},
+    "projection": "none",
+    "feature_dim": 77,
+    "head": "etf",
+    "head_version": 99,
+    "head_options": {"loss_scale": 77.0},
+    "head_files": {"vectors": "abc"},
+    "recipe": recipes.load("paper", {}, "here"),
+    "val_fraction": 0.3,
+    "split_seed": 5,
+    "seed": 77,
+    "precision": "bf16",
+}
+RECIPE_CHANGES: dict[str, Any] = {
+    "epochs": 77,
+    "batch_size": 77,
+    "drop_last": False,
+    "optimiser": "adamw",
+    "lr": 0.77,
+    "momentum": 0.77,
+    "nesterov": False,
+    "weight_decay": 0.77,
+    "schedule": recipes.Cosine(name="cosine"),
+    "pad": 3,
+    "flip": True,
+    "cutout": 3,
+    "mixup": 0.7,
+    "cutmix": 0.7,
+    "policy": "trivial",
+    "color_jitter": 0.7,
+    "random_erasing": 0.7,
+    "normalisation": recipes.Normalisation(mean=(0.1,), std=(0.2,)),
+}
+
+
+def test_every_scientific_field_counts_and_nothing_else_is_there() -> None:
+    """A new field of a cell or a recipe must be put into one of the tables above, or be a label."""
+    base = cell("hpn")
+    labels = {name for name in type(base).model_fields if name.endswith("_label")}
+    assert set(CHANGES) == set(type(base).model_fields) - labels
+    assert set(RECIPE_CHANGES) == set(type(base.recipe).model_fields) - {"loss_scale"}
+    changed = [base.model_copy(update={name: value}) for name, value in CHANGES.items()]
+    changed += [
+        base.model_copy(update={"recipe": base.recipe.model_copy(update={name: value})})
+        for name, value in RECIPE_CHANGES.items()
+    ]
+    ids = [one.cell_id("data") for one in (base, *changed)]
+    assert len(set(ids)) == len(ids)
+    for name in labels:
+        assert base.model_copy(update={name: "other"}).cell_id("data") == base.cell_id("data")
+
+
+@pytest.mark.parametrize("value", [True, "5", 5.0, None, 10**12, float("inf"), float("nan"), [5]])
+@pytest.mark.parametrize("key", ["feature_dim", "seed"])
+def test_a_whole_number_is_one_and_bounded(key: str, value: Any) -> None:
+    with pytest.raises(UserError, match=rf"^grid tiny: axes.{key}.0: "):
+        cells(axes={key: [value]})
+
+
+@pytest.mark.parametrize("value", [True, "0.1", float("inf"), float("nan"), None])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"axes": {"imbalance_factor": ["?"]}},
+        {"val_fraction": "?"},
+        *({"recipe": QUICK | {key: "?"}} for key in ("lr", "momentum")),
+    ],
+)
+def test_a_number_is_one_and_finite(changes: dict[str, Any], value: Any) -> None:
+    def filled(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: filled(inner) for key, inner in part.items()}
+        return [filled(item) for item in part] if isinstance(part, list) else value if part == "?" else part
+
+    with pytest.raises(UserError, match=r"\(got "):
+        cells(**filled(changes))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *[{"epochs": value} for value in (True, 2.0, "2", 10**7)],
+        *[{"batch_size": 10**12}, {"flip": 1}, {"flip": "yes"}, {"drop_last": "true"}, {"pad": True}, {"pad": 10**6}],
+        *[{"loss_scale": {"squared-cosine": value}} for value in (True, float("inf"), "8")],
+        *[
+            {"schedule": {"name": "one_cycle", "warmup": True}},
+            {"schedule": {"name": "multi_step", "milestones": ["0.5"], "gamma": 0.1}},
+        ],
+        {"normalisation": {"mean": [float("nan")], "std": [1]}},
+    ],
+)
+def test_a_recipe_takes_nothing_in_place_of_a_number(recipe: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"recipe 'fast': .*\(got "):
+        cells(recipe=QUICK | recipe)
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"head": [{"name": "hpn", "loss_scale": float("inf")}]}, "head 'hpn': loss_scale: .*finite"),
+        ({"head": [{"name": "hpn", "loss_scale": True}]}, "head 'hpn': loss_scale: "),
+        ({"head": [{"name": "hpn", "loss_scale": "4"}]}, "head 'hpn': loss_scale: "),
+        ({"head": [{"name": "hpn", "prototype_seed": 1.0}]}, "head 'hpn': prototype_seed: "),
+        ({"head": [{"name": "etf", "batch_norm": 1}]}, "head 'etf': batch_norm: "),
+        ({"head": [{"name": "etf", "batch_norm": "yes"}]}, "head 'etf': batch_norm: "),
+        ({"head": [{"name": "hpn", "prototypes": 3}]}, "head 'hpn': prototypes: .*in quotes"),
+        ({"backbone": [{"name": "fast_convnet", "widths": [4, True, 8]}]}, "backbone 'fast_convnet': widths.1: "),
+        ({"backbone": [{"name": "fast_convnet", "widths": [4, 6.0, 8]}]}, "backbone 'fast_convnet': widths.1: "),
+        ({"dataset": [{"name": "folder", "size": True}]}, "data set 'folder': size: "),
+        ({"dataset": [{"name": "folder", "path": 10}]}, "data set 'folder': path: "),
+    ],
+)
+def test_an_option_takes_nothing_in_place_of_its_type(axes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        cells(axes=axes)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "cells",
+        "Cells",
+        "con",
+        "NUL",
+        "com1",
+        "aux.txt",
+        "a.",
+        "..",
+        ".a",
+        "../x",
+        "/x",
+        "a/b",
+        "a\\b",
+        "a b",
+        "",
+        "a\n",
+        "é",
+        "x" * 101,
+        "-a",
+    ],
+)
+def test_a_name_that_is_no_folder_everywhere_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="^grid tiny: name: "):
+        cells(name=name)
+
+
+def test_a_loss_that_an_option_reaches_may_have_a_factor() -> None:
+    class TwoLosses(ThrowawayHead):
+        def __init__(
+            self, info: DataInfo, feature_dim: int, *, loss: str = "cross-entropy", loss_scale: PositiveFloat = 1.0
+        ) -> None:
+            super().__init__(info, feature_dim)
+
+        @classmethod
+        def loss_name(cls, *, loss: str = "cross-entropy", **hyperparameters: Any) -> str:
+            return loss
+
+    HEADS.register("two-losses", version=1)(TwoLosses)
+    try:
+        head, recipe = (
+            {"name": "two-losses", "loss": "balanced-softmax"},
+            QUICK | {"loss_scale": {"balanced-softmax": 2}},
+        )
+        assert [c.head_options.get("loss_scale") for c in cells(axes={"head": ["psc", head]}, recipe=recipe)] == [
+            1.0,
+            2.0,
+        ]
+        with pytest.raises(UserError, match="unknown loss 'balanced-softmax'"):
+            cells(axes={"head": ["psc", "two-losses"]}, recipe=recipe)
+    finally:
+        HEADS._entries.pop("two-losses")
+
+
+def test_folders_of_different_paths_are_different_cells_until_their_images_are_known() -> None:
+    found = cells(
+        axes={
+            "dataset": [{"name": "folder", "path": path, "exif": exif} for path in ("a", "b") for exif in (True, False)]
+        }
+    )
+    assert len(found) == 4 * len(cells())
+    assert len({cell.cell_id("the same images") for cell in found}) == len(cells())
+
+
+def test_two_data_sets_with_the_same_images_are_refused(tmp_path: Path) -> None:
+    for number, file in enumerate(
+        f"{part}/{name}/{image}.png" for part in ("train", "test") for name in "ab" for image in range(10)
+    ):
+        (tmp_path / "same" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "same" / file).write_bytes(png(random_images(1, number)[0]))
+    twice = [{"name": "folder", "path": "same"}, {"name": "folder", "path": "same", "exif": False}]
+    with pytest.raises(
+        UserError, match=r"the data sets folder\(path=same\) and folder\(exif=False, path=same\) have the same images"
+    ):
+        plan.make(cells(axes={"dataset": twice}, recipe=QUICK | {"batch_size": 4}), tmp_path, CPU)

@@ -1,0 +1,81 @@
+"""Files of the user's own: whatever they are called, they meet no other module, and a mistake in them is one line."""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from headbench import heads
+from headbench.core.errors import UserError
+from headbench.heads import HEADS
+from headbench.runners.grid import plugins
+
+HEAD = """
+from heads import register
+from headbench.heads.psc import PSCHead
+
+@register("NAME", version=1, paper="-", source="-")
+class Mine(PSCHead):
+    pass
+"""
+
+
+def plugin(path: Path, name: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(HEAD.replace("NAME", name))
+    return path
+
+
+def test_a_plugin_meets_no_other_module(tmp_path: Path) -> None:
+    before = {name: sys.modules[name] for name in ("random", "heads", "data", "core")}
+    known = set(HEADS.names())
+    names = {
+        "random.py": "p-random",
+        "heads.py": "p-heads",
+        "data.py": "p-data",
+        "core.py": "p-core",
+        "my head.v2.py": "p-odd",
+    }
+    try:
+        for file, name in names.items():
+            plugins.load(plugin(tmp_path / file, name))
+            plugins.load(plugin(tmp_path / "other" / file, f"{name}-2"))
+            plugins.load(tmp_path / "other" / ".." / file)
+        assert set(HEADS.names()) - known == {*names.values(), *(f"{name}-2" for name in names.values())}
+        assert {name: sys.modules[name] for name in before} == before
+        assert (sys.modules["random"], sys.modules["heads"]) == (random, heads)
+    finally:
+        for name in set(HEADS.names()) - known:
+            HEADS._entries.pop(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import nowhere_at_all", "ModuleNotFoundError: No module named 'nowhere_at_all'"),
+        ("1 +", "SyntaxError: "),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("raise RuntimeError('a\\nb')", "RuntimeError: a b"),
+        (HEAD.replace("NAME", "psc"), "head 'psc' is registered twice"),
+    ],
+)
+def test_a_plugin_that_cannot_be_imported_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(text)
+    for _ in range(2):
+        with pytest.raises(UserError, match=message) as caught:
+            plugins.load(file)
+        assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_python_file_is_one_line(tmp_path: Path) -> None:
+    plugin(tmp_path / "mine", "p-none")
+    (tmp_path / "folder.py").mkdir()
+    for name, message in (
+        ("mine", "must end in .py"),
+        ("folder.py", "no Python file"),
+        ("nowhere.py", "no Python file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            plugins.load(tmp_path / name)

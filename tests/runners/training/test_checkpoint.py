@@ -1,0 +1,185 @@
+"""Checkpoints: a training that goes on from one ends with the same bits; a damaged one is never used."""
+
+import hashlib
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.train import Trained, train
+from tests.runners.helpers import CPU, QUICK, cell, digits
+
+
+class StoppedError(Exception):
+    """Ends a training from within."""
+
+
+def stop_after(epochs: int) -> Any:
+    """An ``on_epoch`` that ends the training after some epochs."""
+    seen: list[int] = []
+
+    def on_epoch(row: dict[str, Any]) -> None:
+        seen.append(row["epoch"])
+        if len(seen) == epochs:
+            raise StoppedError
+
+    return on_epoch
+
+
+def equal(first: Trained, second: Trained) -> bool:
+    """Whether two trainings have the same weights, selections and history, but for the time that they took."""
+    timeless = [
+        [{key: value for key, value in row.items() if key != "seconds"} for row in run.history]
+        for run in (first, second)
+    ]
+    states = [
+        {"last": run.classifier.state_dict()}
+        | {f"{name} {k}": v for name, s in run.selected.items() for k, v in s.state.items()}
+        for run in (first, second)
+    ]
+    same = states[0].keys() == states[1].keys()
+    flat = [
+        torch.cat(
+            [
+                t.double().flatten()
+                for part in state.values()
+                for t in (part.values() if isinstance(part, dict) else [part])
+            ]
+        )
+        for state in states
+    ]
+    return same and timeless[0] == timeless[1] and torch.equal(*flat)
+
+
+@pytest.mark.parametrize("head", ["psc", "dl2pa", "throwaway"])
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_going_on_from_a_checkpoint_ends_with_the_same_bits(head: str, epochs: int, tmp_path: Path) -> None:
+    one = cell(head, recipe=QUICK | {"epochs": 4, "mixup": 0.5 if head == "dl2pa" else 0.0})
+    whole = train(one, digits(), CPU, lambda _: None)
+    with pytest.raises(StoppedError):
+        train(one, digits(), CPU, stop_after(epochs), Checkpoints(tmp_path, "id", seconds=0))
+    torch.manual_seed(1234)  # what another cell of the same process would leave behind
+    rows: list[int] = []
+    resumed = train(one, digits(), CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id", seconds=0))
+    assert rows == list(range(epochs + 1, 5))
+    assert equal(whole, resumed)
+
+
+def test_a_training_that_had_ended_is_not_trained_again(tmp_path: Path) -> None:
+    one = cell("psc")
+    whole = train(one, digits(), CPU, lambda _: None, Checkpoints(tmp_path, "id", seconds=0))
+    resumed = train(one, digits(), CPU, lambda _: pytest.fail("trained"), Checkpoints(tmp_path, "id"))
+    assert equal(whole, resumed)
+
+
+def test_writes_are_rare_but_the_newest_epoch_can_always_be_written(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, "id", seconds=3600)
+    checkpoints.offer({"epochs": 1})
+    checkpoints.offer({"epochs": 2})
+    assert not checkpoints.path.exists()
+    checkpoints.write()
+    state = Checkpoints(tmp_path, "id").load()
+    assert state is not None
+    assert state["epochs"] == 2
+    checkpoints.remove()
+    assert not checkpoints.path.exists()
+
+
+@pytest.mark.parametrize("damage", ["truncate", "empty", "flip", "other cell", "other format"])
+def test_a_checkpoint_that_cannot_be_used_is_set_aside(
+    damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path, "other" if damage == "other cell" else "id", seconds=0)
+    if damage == "other format":
+        monkeypatch.setattr("headbench.runners.training.checkpoint.FORMAT", 99)
+    checkpoints.offer({"epochs": 1, "weights": torch.arange(1000.0)})
+    monkeypatch.undo()
+    content = checkpoints.path.read_bytes()
+    if damage == "truncate":
+        checkpoints.path.write_bytes(content[: len(content) // 2])
+    elif damage == "empty":
+        checkpoints.path.write_bytes(b"")
+    elif damage == "flip":
+        checkpoints.path.write_bytes(content[:2000] + bytes([content[2000] ^ 1]) + content[2001:])
+    assert Checkpoints(tmp_path, "id").load() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def put(*path: str, value: Any) -> Any:
+    """A change of one value of a state."""
+
+    def change(state: dict[str, Any]) -> None:
+        for key in path[:-1]:
+            state = state[key]
+        state[path[-1]] = value
+
+    return change
+
+
+FOREIGN = {
+    "nothing": lambda state: state.clear(),
+    "stage a text": put("stage", value="x"),
+    "stage beyond": put("stage", value=7),
+    "epochs beyond": put("epochs", value=99),
+    "epochs a tensor": put("epochs", value=torch.ones(3)),
+    "no weights": put("classifier", value={}),
+    "weights of numbers": put("classifier", value=[1, 2]),
+    "optimiser a text": put("optimiser", value="sgd"),
+    "momentum of another shape": lambda state: state["optimiser"]["state"][0].update(momentum_buffer=torch.zeros(7)),
+    "schedule with a text": put("schedule", "last_epoch", value="x"),
+    "schedule with more": put("schedule", "step", value=3),
+    "random a number": put("random", value=3),
+    "head's random a number": put("head_random", value=3),
+    "history of numbers": put("history", value=[1]),
+    "history too short": put("history", value=[]),
+    "history of texts": lambda state: state["history"][0].update(seconds="x"),
+    "selected a list": put("selected", value=[1]),
+    "selected of nothing": put("selected", "last", value={"row": {}, "state": {}}),
+}
+
+
+@pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
+def test_a_state_with_foreign_contents_is_set_aside_and_the_cell_starts_anew(
+    change: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its checksum, format and cell are right."""
+    one = cell("psc", recipe=QUICK | {"epochs": 2})
+    with pytest.raises(StoppedError):
+        train(one, digits(), CPU, stop_after(1), Checkpoints(tmp_path, "id", seconds=0))
+    checkpoints = Checkpoints(tmp_path, "id", seconds=0)
+    state = checkpoints.load()
+    assert state is not None
+    change(state)
+    checkpoints.offer(state)
+    rows: list[int] = []
+    history: list[dict[str, Any]] = []
+    train(one, digits(), CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id"), history)
+    assert rows == [row["epoch"] for row in history] == [1, 2]
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"words", pickle.dumps({"format": 1}), pickle.dumps(Path), b"PK\x03\x04", b"\x80\x02."]
+)
+def test_a_file_of_other_contents_with_a_right_checksum_is_set_aside(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(hashlib.sha256(content).digest() + content)
+    assert Checkpoints(tmp_path, "id").load() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("state", [[1], 5, torch.ones(2), "text", None])
+def test_a_checkpoint_that_is_no_state_is_set_aside(state: object, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    (tmp_path / "checkpoint.pt").write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
+    assert Checkpoints(tmp_path, "id").load() is None
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]

@@ -1,0 +1,105 @@
+"""How a grid's cells share a machine."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from headbench.runners.training import hardware
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "cells", "expected"),
+    [
+        (None, None, 75, (8, 2)),
+        (None, None, 3, (3, 5)),
+        (None, 4, 75, (4, 4)),
+        (None, 99, 75, (1, 99)),
+        (2, None, 75, (2, 8)),
+        (1, None, 75, (1, 16)),
+        (3, 1, 75, (3, 1)),
+    ],
+)
+def test_cores_are_divided_among_the_workers(
+    workers: int | None, threads: int | None, cells: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "cores", lambda: 16)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert hardware.share(workers, threads, cells, "auto") == expected
+
+
+@pytest.mark.parametrize(("device", "expected"), [("auto", (4, 4)), ("cuda", (4, 4)), ("cpu", (8, 2))])
+def test_each_cuda_device_gets_a_worker(
+    device: str, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "cores", lambda: 16)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    assert hardware.share(None, None, 75, device) == expected
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/", {}, 16),
+        ("0::/", {"cpu.max": "max 100000\n"}, 16),
+        ("0::/", {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/", {"cpu.max": "50000 100000\n"}, 1),
+        ("0::/", {"cpu.max": "3200000 100000\n"}, 16),
+        ("0::/", {"cpu.max": "nonsense"}, 16),
+        ("0::/a/b", {"a/cpu.max": "300000 100000", "a/b/cpu.max": "max 100000"}, 3),
+        ("0::/../x", {"cpu.max": "300000 100000"}, 3),
+        ("12:memory:/\n0::/a", {"unified/a/cpu.max": "400000 100000"}, 4),
+        (
+            "4:cpu,cpuacct:/\n3:cpuset:/",
+            {"cpu,cpuacct/cpu.cfs_quota_us": "-1", "cpu,cpuacct/cpu.cfs_period_us": "100000"},
+            16,
+        ),
+        ("4:cpu,cpuacct:/", {"cpu,cpuacct/cpu.cfs_quota_us": "250000", "cpu,cpuacct/cpu.cfs_period_us": "50000"}, 5),
+        ("1:cpu:/docker/abc", {"cpu/cpu.cfs_quota_us": "150000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ("1:cpu:/", {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "0"}, 16),
+        ("1:cpuset:/", {"cpuset/cpu.cfs_quota_us": "100000", "cpuset/cpu.cfs_period_us": "100000"}, 16),
+    ],
+)
+def test_a_quota_of_the_control_group_counts(
+    groups: str, files: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
+    for path, text in {
+        "proc/self/cgroup": groups,
+        **{f"sys/fs/cgroup/{name}": content for name, content in files.items()},
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    assert hardware.cores(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"SLURM_CPUS_PER_TASK": "3"}, 3),
+        ({"SLURM_CPUS_PER_TASK": "1", "SLURM_CPUS_ON_NODE": "8"}, 1),
+        ({"SLURM_CPUS_ON_NODE": "2"}, 2),
+        ({"SLURM_CPUS_PER_TASK": "64"}, 16),
+        ({"SLURM_CPUS_PER_TASK": "", "SLURM_CPUS_ON_NODE": "many"}, 16),
+        ({"SLURM_CPUS_PER_TASK": "0"}, 1),
+    ],
+)
+def test_a_share_of_a_slurm_job_counts(
+    variables: dict[str, str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert hardware.cores(tmp_path) == expected
+
+
+def test_workers_on_a_cpu_share_it() -> None:
+    assert hardware.set_up("cpu", 1, "fp32").cells_per_device == 1
+    assert hardware.set_up("cpu", 1, "fp32", worker=2, workers=3).cells_per_device == 3
+
+
+def test_workers_are_spread_over_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    assert [hardware.set_up("cuda", 1, "fp32", worker, 3).cells_per_device for worker in range(3)] == [2, 1, 2]

@@ -1,0 +1,99 @@
+"""What is measured of a training: the chance level of any head's objective, records of an epoch, dead features."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from headbench.core.batch import Targets
+from headbench.heads import Context, Head
+from headbench.runners.training import health
+from headbench.runners.training.classifier import build
+from headbench.runners.training.train import train
+from tests.runners.helpers import CPU, QUICK, cell, digits
+
+CONTEXT = Context("train", 0, 2, 0)
+
+
+def head_of(name: str, dim: int = 9, **options: Any) -> Head:
+    return build(
+        cell(axes={"head": [{"name": name, **options}], "feature_dim": [dim]}), digits().info(0), bf16=False
+    ).head
+
+
+def chance(head: Head) -> float:
+    return health.loss_of(head, health.zero(digits().train.labels, 9), digits().train.labels, 1, 64, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        ("hpn", {"loss_scale": 3}, 3.0),
+        ("etf", {"loss_scale": 8}, 4.0),
+        ("etf", {"loss_scale": 8, "batch_norm": True, "batch_weights": True}, 4.0),
+        ("dl2pa", {"loss_scale": 1}, 1.0),
+        ("psc-cosine", {}, math.log(10)),
+        ("cosface", {"scale": 30, "margin": 0.35}, math.log(1 + 9 * math.exp(30 * 0.35))),
+        ("frozen-linear", {}, math.log(10)),
+    ],
+)
+def test_the_chance_level_is_the_loss_of_equal_scores(name: str, options: dict[str, Any], expected: float) -> None:
+    assert chance(head_of(name, **options)) == pytest.approx(expected, rel=0.02)
+
+
+class Leaky(Head):
+    """Writes state in its loss, draws random numbers, and counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", torch.zeros(()))
+        self.calls: list[int] = []
+
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        self.seen: Tensor = self.seen + 1
+        self.calls.append(len(targets.labels))
+        return torch.rand(()) + features.sum()
+
+
+def test_measuring_a_loss_moves_nothing() -> None:
+    head, before = Leaky(), torch.get_rng_state()
+    assert 0 <= chance(head) < 1
+    assert head.seen == 0
+    assert head.calls == []
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_head_that_cannot_give_a_loss_has_no_chance_level() -> None:
+    assert math.isnan(chance(Head()))
+
+
+def test_the_record_of_an_epoch() -> None:
+    losses = [1.0] * 30
+    losses[12:22] = [5.0] * 10
+    row = health.of_epoch([torch.tensor(value) for value in losses], [torch.tensor(2.0)] * 29 + [torch.tensor(50.0)])
+    assert row == {"first_loss": 1.0, "worst_loss": 5.0, "gradient_norm": 2.0, "gradient_spike": 25.0}
+    assert health.of_epoch([torch.tensor(3.0)], [torch.tensor(1.0)])["worst_loss"] == 3.0
+
+
+def test_the_norm_is_that_of_the_trained_parameters() -> None:
+    module = torch.nn.Linear(2, 1)
+    module(torch.tensor([[3.0, 4.0]])).backward()
+    assert health.gradient_norm(module).item() == pytest.approx(math.sqrt(26))
+    module.bias.requires_grad_(False)
+    assert health.gradient_norm(module).item() == pytest.approx(5)
+
+
+def test_constant_features_are_dead() -> None:
+    features = torch.randn(100, 4)
+    features[:, 1], features[:, 2] = 0, 1e3 + 1e-4 * torch.rand(100)
+    assert health.dead_features(features) == 0.5
+    assert health.dead_features(1e-8 * torch.randn(100, 4)) == 0
+
+
+@pytest.mark.parametrize("head", ["psc", "hpn"])
+def test_the_loss_of_trained_features_is_below_chance(head: str) -> None:
+    run = train(cell(head, recipe=QUICK | {"epochs": 4}), digits(), CPU, lambda _: None)
+    assert run.losses["trained_loss"] < 0.9 * run.losses["chance_loss"]
+    assert run.features.shape == (len(digits().train), 5)

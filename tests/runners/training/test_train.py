@@ -1,0 +1,345 @@
+"""The training loop: paired, reproducible, obedient to a head's stages and hooks."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from headbench.core.batch import Batch, DataInfo, Targets
+from headbench.core.errors import UserError
+from headbench.heads import HEADS, Context, Stage
+from headbench.heads.psc import PSCHead
+from headbench.runners.grid import recipes
+from headbench.runners.training import optimisation
+from headbench.runners.training.classifier import Classifier, build, unsupported
+from headbench.runners.training.train import NonFiniteLossError, stage_plan, train
+from tests.heads.throwaway import ThrowawayHead
+from tests.runners.helpers import CPU, QUICK, cell, digits
+
+FIVE = ["psc", "word2vec", "hpn", "etf", "dl2pa"]
+
+
+def states(classifier: Classifier) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in classifier.state_dict().items()}
+
+
+def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_same_seed_gives_the_same_numbers_bit_for_bit() -> None:
+    first, second = (train(cell("dl2pa"), digits(), CPU, lambda _: None) for _ in range(2))
+    assert equal(states(first.classifier), states(second.classifier))
+    timing = {"seconds"}
+    assert [{k: v for k, v in row.items() if k not in timing} for row in first.history] == [
+        {k: v for k, v in row.items() if k not in timing} for row in second.history
+    ]
+    other = train(cell("dl2pa", axes={"seed": [1]}), digits(), CPU, lambda _: None)
+    assert not equal(states(first.classifier), states(other.classifier))
+
+
+def test_for_one_seed_all_heads_start_from_the_same_backbone_and_projection() -> None:
+    built = [build(cell(head, axes={"feature_dim": [9]}), digits().info(0), bf16=False) for head in FIVE]
+    for classifier in built[1:]:
+        assert equal(built[0].backbone.state_dict(), classifier.backbone.state_dict())
+        assert equal(built[0].projection.state_dict(), classifier.projection.state_dict())
+    other = build(cell("psc", axes={"seed": [1]}), digits().info(1), bf16=False)
+    assert not equal(built[0].backbone.state_dict(), other.backbone.state_dict())
+
+
+def test_for_one_seed_all_heads_see_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Classifier.forward
+
+    def seen(head: str) -> list[tuple[Tensor, Tensor]]:
+        batches: list[tuple[Tensor, Tensor]] = []
+
+        def record(self: Classifier, batch: Batch, context: Context) -> Tensor:
+            batches.append((batch.images, batch.targets.indices))
+            return forward(self, batch, context)
+
+        monkeypatch.setattr(Classifier, "forward", record)
+        train(cell(head, axes={"feature_dim": [9]}), digits(), CPU, lambda _: None)
+        return batches
+
+    first = seen("psc")
+    assert len(first) == 2 * (len(digits().train) // 128)
+    for head in FIVE[1:]:
+        assert all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(first, seen(head), strict=True))
+    # Also a head of two stages and two views: its first view is the others' only one, until its second stage draws by
+    # class.
+    staged = seen("throwaway")
+    for (a, b), (c, d) in list(zip(first, staged, strict=True))[: len(first) // 2]:
+        assert torch.equal(a[0], c[0])
+        assert torch.equal(b, d)
+    assert staged[0][0].shape[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("head", "trained"),
+    [
+        ("psc", {"head.linear.weight", "head.linear.bias"}),
+        ("hpn", set()),
+        ("etf", set()),
+        ("dl2pa", set()),
+        ("word2vec", set()),
+    ],
+)
+def test_exactly_the_documented_parameters_learn(head: str, trained: set[str]) -> None:
+    """The frozen baseline of a reference repository would have failed here."""
+    start = build(cell(head, axes={"feature_dim": [9]}), digits().info(0), bf16=False)
+    ended = train(cell(head, axes={"feature_dim": [9]}), digits(), CPU, lambda _: None).classifier
+    before, after = dict(start.named_parameters()), dict(ended.named_parameters())
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert {key for key in moved if key.startswith("head.")} == trained
+    assert {key for key in before if not key.startswith("head.")} <= moved
+
+
+def test_selections_follow_the_history() -> None:
+    run = train(cell("psc", recipe=QUICK | {"epochs": 5}), digits(), CPU, lambda _: None)
+    assert [row["epoch"] for row in run.history] == [1, 2, 3, 4, 5]
+    assert run.selected["last"].row["epoch"] == 5
+    for selection, key in (("best_val", "val_top1"), ("best_test", "test_top1")):
+        values = [row[key] for row in run.history]
+        assert run.selected[selection].row["epoch"] == values.index(max(values)) + 1
+    assert equal(run.selected["last"].state, states(run.classifier))
+
+
+def test_without_a_validation_part_nothing_is_chosen_on_it() -> None:
+    run = train(cell("psc", val_fraction=0), digits(0), CPU, lambda _: None)
+    assert set(run.selected) == {"last", "best_test"}
+    assert all(math.isnan(row["val_top1"]) for row in run.history)
+
+
+def test_training_learns() -> None:
+    run = train(
+        cell("hpn", axes={"feature_dim": [9]}, recipe=QUICK | {"epochs": 15, "batch_size": 64}),
+        digits(),
+        CPU,
+        lambda _: None,
+    )
+    assert run.history[-1]["test_top1"] > 0.8
+
+
+class Recording(ThrowawayHead):
+    """Keeps what the runner does: the hooks in order, what it was given, the backbone at the end of each stage."""
+
+    def __init__(self, info: DataInfo, feature_dim: int) -> None:
+        super().__init__(info, feature_dim)
+        self.calls: list[str] = []
+        self.batches: list[tuple[str, int, tuple[int, ...], bool]] = []
+        self.kept: Any = None
+
+    def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
+        assert not features.requires_grad
+        assert not torch.is_grad_enabled()
+        self.calls.append("observe")
+        super().observe(features, targets, context)
+
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        self.calls.append("loss")
+        self.batches.append((context.stage, context.step, tuple(features.shape), self.training))
+        if context.stage == "contrast" and context.epoch % 2 == 0:
+            labels = digits().train.labels[targets.indices]
+            assert torch.equal(targets.labels, labels)
+            assert torch.equal(self.cluster[targets.indices] // 2, labels)
+        return super().loss(features, targets, context)
+
+    def after_step(self) -> None:
+        self.calls.append("after_step")
+
+    def on_epoch_start(self, context: Context) -> dict[str, float]:
+        self.calls.append("start")
+        return super().on_epoch_start(context)
+
+    def on_epoch_end(self, context: Context) -> dict[str, float]:
+        self.calls.append("end")
+        return {"ended_at": float(context.step)}
+
+
+@pytest.fixture
+def recording() -> Any:
+    HEADS.register("recording", version=1, paper="-", source="-", deviations="-")(Recording)
+    yield cell("recording", recipe=QUICK | {"epochs": 6, "drop_last": False})
+    del HEADS._entries["recording"]
+
+
+def test_stages_views_hooks_clusters_and_samplers(recording: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbones = []
+    run_stage = "headbench.runners.training.train._run_stage"
+    from headbench.runners.training import train as module
+
+    original = module._run_stage
+
+    def spy(run: Any, *arguments: Any, **keywords: Any) -> None:
+        original(run, *arguments, **keywords)
+        backbones.append(states(run.trained.classifier))
+
+    monkeypatch.setattr(run_stage, spy)
+    run = train(recording, digits(), CPU, lambda _: None)
+    head = run.classifier.head
+    assert isinstance(head, Recording)
+    steps = math.ceil(len(digits().train) / 128)
+    assert head.calls == (["start"] + ["observe", "loss", "after_step"] * steps + ["end"]) * 6
+    contrast, classify = head.batches[: 3 * steps], head.batches[3 * steps :]
+    assert {(stage, shape[0]) for stage, _, shape, _ in contrast} == {("contrast", 2)}
+    assert {(stage, shape[0]) for stage, _, shape, _ in classify} == {("classify", 1)}
+    assert [step for _, step, _, _ in contrast] == [step for _, step, _, _ in classify] == list(range(3 * steps))
+    assert [row["stage"] for row in run.history] == ["contrast"] * 3 + ["classify"] * 3
+    assert ["clusters" in row for row in run.history] == [True, False, True, False, False, False]
+    assert ["test_top1" in row for row in run.history] == [False] * 3 + [True] * 3
+    assert run.history[0]["ended_at"] == steps
+    assert head.log[0] == ("contrast", 0, 3, 0)
+    frozen = {key for key in backbones[0] if not key.startswith("head.")}
+    assert all(torch.equal(backbones[0][key], backbones[1][key]) for key in frozen), (
+        "a frozen part moved, its batch-norm statistics perhaps"
+    )
+    assert not torch.equal(backbones[0]["head.linear.weight"], backbones[1]["head.linear.weight"])
+    assert int(head.state_dict()["seen"]) == 6 * len(digits().train)
+
+
+def test_collect_is_in_order_in_eval_mode_and_never_the_test_part(recording: Any) -> None:
+    from headbench.runners.training import evaluate
+
+    classifier = build(recording, digits().info(0), bf16=False)
+    offered = {"train": digits().train, "val": digits().val}
+    features, labels, indices = evaluate.collect(classifier, offered, "train", "plain")
+    again, _, _ = evaluate.collect(classifier, offered, "train", "plain")
+    assert torch.equal(features, again)
+    assert torch.equal(labels, digits().train.labels)
+    assert indices.tolist() == list(range(len(labels)))
+    with pytest.raises(UserError, match=r"collect\('test', 'plain'\)"):
+        evaluate.collect(classifier, offered, "test", "plain")
+
+
+class Diverging(PSCHead):
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        return super().loss(features, targets, context) * (math.nan if context.epoch else 1)
+
+
+class WrongStage(PSCHead):
+    @classmethod
+    def stages(cls, recipe: Any) -> list[Stage]:
+        return [Stage("only", 1, {"lerning_rate": 1})]
+
+
+def test_a_loss_that_is_not_finite_ends_the_cell_with_the_epoch() -> None:
+    HEADS.register("diverging", version=1)(Diverging)
+    try:
+        with pytest.raises(NonFiniteLossError, match="the training loss is nan in epoch 2"):
+            train(cell("diverging"), digits(), CPU, lambda _: None)
+    finally:
+        del HEADS._entries["diverging"]
+
+
+def test_a_stage_with_an_unknown_override_is_refused_before_training() -> None:
+    with pytest.raises(UserError, match="stage 'only': unknown key 'lerning_rate'"):
+        stage_plan(cell("psc"), WrongStage, digits().train)
+
+
+def test_batches_larger_than_the_data_are_refused_before_training() -> None:
+    with pytest.raises(UserError, match="batch_size 1294 is more than the 1293 training images"):
+        stage_plan(cell("psc", recipe=QUICK | {"batch_size": 1294}), PSCHead, digits().train)
+
+
+def test_a_one_cycle_of_too_few_steps_is_refused_before_training() -> None:
+    with pytest.raises(UserError, match="4 steps are too few for a warm-up of 0.25 of them"):
+        stage_plan(cell("psc", recipe=QUICK | {"epochs": 1, "batch_size": 320}), PSCHead, digits().train)
+
+
+class LooksTwice(PSCHead):
+    views = ("weak", "waek")
+
+
+def test_an_unknown_view_is_refused_before_training() -> None:
+    with pytest.raises(UserError, match="stage 'train': unknown view 'waek'; did you mean 'weak'"):
+        stage_plan(cell("psc"), LooksTwice, digits().train)
+
+
+def test_projection_none_needs_the_backbones_width() -> None:
+    fits = cell("psc", projection="none", axes={"feature_dim": [8]})
+    assert unsupported(fits, digits().info(0)) is None
+    assert isinstance(build(fits, digits().info(0), bf16=False).projection, torch.nn.Identity)
+    assert (
+        unsupported(cell("psc", projection="none"), digits().info(0))
+        == "without a projection d must equal the backbone's 8 features"
+    )
+
+
+def rates(recipe: Any, epochs: int, steps: int) -> list[float]:
+    """The learning rate at every step."""
+    classifier = build(cell("psc"), digits().info(0), bf16=False)
+    sgd = optimisation.optimiser(classifier, recipe)
+    schedule = optimisation.schedule(sgd, recipe, epochs, steps)
+    seen = []
+    for _ in range(epochs * steps):
+        seen.append(sgd.param_groups[0]["lr"])
+        sgd.step()
+        schedule.step()
+    return seen
+
+
+def test_one_cycle_peaks_where_it_should_and_ends_near_zero() -> None:
+    seen = rates(cell("psc", recipe=QUICK | {"lr": 0.4}).recipe, 10, 20)
+    assert max(seen) == pytest.approx(0.4)
+    assert seen.index(max(seen)) == pytest.approx(0.25 * 200, abs=1)
+    assert seen[0] == pytest.approx(0.4 / 25)
+    assert seen[-1] < 1e-4
+
+
+def test_the_paper_schedule_drops_at_100_and_200_of_250() -> None:
+    seen = rates(cell("psc", recipe="paper").recipe, 250, 2)
+    assert [round(seen[2 * epoch], 6) for epoch in (0, 99, 100, 199, 200, 249)] == [
+        0.01,
+        0.01,
+        0.001,
+        0.001,
+        0.0001,
+        0.0001,
+    ]
+
+
+def test_the_optimiser_holds_every_trainable_parameter_once() -> None:
+    classifier = build(cell("psc"), digits().info(0), bf16=False)
+    held = [
+        id(p) for group in optimisation.optimiser(classifier, cell("psc").recipe).param_groups for p in group["params"]
+    ]
+    assert sorted(held) == sorted(id(p) for p in classifier.parameters())
+
+
+def test_the_backbone_computes_in_bf16_and_projection_and_head_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier, images = build(cell("psc"), digits().info(0), bf16=True), torch.randn(4, 1, 8, 8)
+    seen: dict[str, tuple[torch.dtype, torch.dtype]] = {}
+    for name in ("backbone", "projection", "head.linear"):
+        classifier.get_submodule(name).register_forward_hook(
+            lambda _, given, made, name=name: seen.update({name: (given[0].dtype, made.dtype)})
+        )
+    classifier.head.logits(classifier.features(images))
+    assert seen["backbone"][1] == torch.bfloat16
+    assert seen["projection"] == seen["head.linear"] == (torch.float32, torch.float32)
+    classifier.bf16 = False
+    classifier.features(images)
+    assert seen["backbone"][1] == torch.float32
+
+
+def test_the_long_tailed_recipe_warms_up_and_drops_as_the_papers_do() -> None:
+    seen = rates(recipes.load("lt", {}, "here"), 200, 2)
+    by_epoch = [seen[2 * epoch] for epoch in range(200)]
+    assert all(seen[2 * epoch] == seen[2 * epoch + 1] for epoch in range(200))
+    expected = [0.1 * (e + 1) / 5 if e < 5 else 0.1 if e < 160 else 0.01 if e < 180 else 0.001 for e in range(200)]
+    assert by_epoch == pytest.approx(expected)
+
+
+def test_the_imagenet_recipe_warms_up_and_falls_as_a_cosine() -> None:
+    seen = rates(recipes.load("imagenet", {}, "here"), 105, 10)
+    for step, rate in enumerate(seen):
+        expected = 0.01 + 0.99 * step / 50 if step < 50 else (1 + math.cos(math.pi * (step - 50) / 1000)) / 2
+        assert rate == pytest.approx(0.5 * expected)
+
+
+def test_adamw_is_torchs() -> None:
+    recipe = recipes.load("imagenet-adamw", {}, "here")
+    found = optimisation.optimiser(build(cell("psc"), digits().info(0), bf16=False), recipe)
+    assert isinstance(found, torch.optim.AdamW)
+    assert (found.defaults["lr"], found.defaults["weight_decay"]) == (1e-3, 0.05)
