@@ -77,7 +77,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
 
 
 def test_an_installed_wheel_trains_and_reports_elsewhere(wheel: Path, tmp_path: Path) -> None:
-    """In a new environment, from a folder with packages ``data`` and ``results`` of its own, with a locale that knows no umlaut."""
+    """From a folder with packages ``data`` and ``results`` of its own, in a locale without umlauts."""
     venv.create(tmp_path / "venv", with_pip=False)
     scripts, own = (
         Path(sysconfig.get_path(kind, "venv", {"base": str(tmp_path / "venv")})) for kind in ("scripts", "purelib")
