@@ -41,8 +41,8 @@ def small_grid(tmp_path: Path) -> Path:
 
 def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a command that must be refused: status 2, one line on stderr, nothing trained or written."""
-    for module in ("schedule", "workers"):
-        monkeypatch.setattr(f"runners.{module}.run", lambda *_, **__: pytest.fail("trained"))
+    for module in ("queue", "workers"):
+        monkeypatch.setattr(f"headbench.runners.execution.{module}.run", lambda *_, **__: pytest.fail("trained"))
     assert main(words) == 2
     printed = capsys.readouterr()
     assert printed.out == ""

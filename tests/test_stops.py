@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 # Slows epochs down, and lets a head kill its process, at the start of an epoch from which on it shall.
 PLUGIN = """
 import os, signal, time
-from heads import HEADS
+from headbench.heads import HEADS
 from headbench.heads.psc import PSCHead
 
 class Deadly(PSCHead):
@@ -123,7 +123,7 @@ def test_a_signal_of_the_cluster_writes_the_checkpoint_and_has_a_status_of_its_o
 
 STARTING = """
 import multiprocessing, os, pathlib, signal, time
-from runners import workers
+from headbench.runners.execution import workers
 workers.PATIENCE = 10_000
 if multiprocessing.parent_process():
     signal.pthread_sigmask(signal.SIG_BLOCK, workers.SIGNALS)
@@ -174,7 +174,7 @@ def test_a_cell_that_kills_its_process_fails_and_the_grid_goes_on(tmp_path: Path
 
 
 BETWEEN = """
-from runners import schedule, workers
+from headbench.runners.execution import queue, workers
 ended = queue._ended
 def broken(planned, way):
     if planned.cell.head == "hpn" and isinstance(way.events, workers._Sender):

@@ -432,7 +432,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 sys.path.insert(0, {repository!r})
-from data import cache
+from headbench.data import cache
 from tests.data import test_cache
 save = np.save
 def slow(file, array):

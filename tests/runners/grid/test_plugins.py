@@ -12,7 +12,7 @@ from headbench.heads import HEADS
 from headbench.runners.grid import plugins
 
 HEAD = """
-from heads import register
+from headbench.heads import register
 from headbench.heads.psc import PSCHead
 
 @register("NAME", version=1, paper="-", source="-")
