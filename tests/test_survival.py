@@ -23,6 +23,16 @@ from headbench.runners.commands.main import main
 
 ROOT = Path(__file__).parents[1]
 TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
+SLOWLY = """
+import time
+from headbench.runners.training.checkpoint import Checkpoints
+offer = Checkpoints.offer
+def slowly(self, state):
+    time.sleep({slow})
+    self.seconds = 0
+    offer(self, state)
+Checkpoints.offer = slowly
+"""
 # What differs between two runs of one cell.
 TIMES = [
     "train_seconds",
@@ -58,12 +68,7 @@ def launch(grid: Path, out: Path, *more: str, slow: float = 0.0) -> "subprocess.
     words = command(grid, out, *more)
     if slow:
         plugin = grid.parent / "slow.py"
-        plugin.write_text(
-            f"import time\nfrom runners import checkpoint\nfrom headbench.runners.training.checkpoint import "
-            f"Checkpoints\noffer = Checkpoints.offer\n"
-            f"def slowly(self, state):\n    time.sleep({slow})\n    self.seconds = 0\n    offer(self, "
-            f"state)\nCheckpoints.offer = slowly\n"
-        )
+        plugin.write_text(SLOWLY.format(slow=slow))
         words += ["--plugin", str(plugin)]
     return subprocess.Popen(
         words,
