@@ -93,7 +93,7 @@ def test_everything_in_the_packages_is_discovered() -> None:
 
 
 def test_every_head_names_paper_source_and_deviations() -> None:
-    own = [name for name in HEADS.names() if HEADS.get(name).target.__module__.startswith("heads.")]
+    own = [name for name in HEADS.names() if HEADS.get(name).target.__module__.startswith("headbench.heads.")]
     assert "psc" in own
     for name in own:  # and not the plugins of other tests
         assert all(HEADS.get(name).about[key] for key in ("paper", "source", "deviations"))
