@@ -43,8 +43,9 @@ class Targets:
     pairs: tuple[tuple[Tensor, Tensor], ...]
 
     @classmethod
-    def plain(cls, labels: Tensor, indices: Tensor) -> "Targets":
-        """Return the targets of an unmixed batch."""
+    def plain(cls, labels: Tensor, indices: Tensor | None = None) -> "Targets":
+        """Return the targets of an unmixed batch; without indices it is taken as the whole training part."""
+        indices = torch.arange(len(labels), device=labels.device) if indices is None else indices
         return cls(labels, indices, ((labels, torch.ones((), device=labels.device)),))
 
 

@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -69,8 +69,8 @@ class Entry(Generic[T]):
             raise UserError(one_line(error, self.options_model, place)) from None
 
 
-class Registry(Generic[T]):
-    """Names of one kind of plug-in; duplicates are errors and an unknown name suggests the nearest.
+class Registry(Mapping[str, Entry[T]]):
+    """Entries of one kind of plug-in by name; duplicates are errors and an unknown name suggests the nearest.
 
     Args:
         kind: the word for an entry in messages ("head", "backbone", "data set").
@@ -95,7 +95,7 @@ class Registry(Generic[T]):
 
         return decorate
 
-    def get(self, name: str) -> Entry[T]:
+    def __getitem__(self, name: str) -> Entry[T]:
         """Return the entry of that name.
 
         Raises:
@@ -104,6 +104,19 @@ class Registry(Generic[T]):
         if name not in self._entries:
             raise UserError(f"unknown {self.kind} '{name}'; {suggest(name, self._entries)}")
         return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, name: str) -> Entry[T]:  # type: ignore[override]  # no default: a wrong name is a mistake
+        """Return the entry of that name, as ``registry[name]`` does."""
+        return self[name]
 
     def names(self) -> list[str]:
         """Return all names, sorted."""

@@ -1,5 +1,162 @@
-"""headbench compares classifier heads for image classification, with everything else equal."""
+"""headbench compares classifier heads for image classification, with everything else equal.
 
-from headbench.results import load
+What is here is the Python API; ``docs/python.md`` shows it. What a name needs is imported when it is first used.
+"""
 
-__all__ = ["load"]
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headbench.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from headbench.backbones import BACKBONES
+    from headbench.core.batch import Targets
+    from headbench.data import DATASETS
+    from headbench.heads import HEADS, Context, Head
+    from headbench.runners.python.network import Network
+
+__all__ = [
+    "BACKBONES",
+    "DATASETS",
+    "HEADS",
+    "Context",
+    "Head",
+    "Targets",
+    "UserError",
+    "classifier",
+    "evaluate",
+    "head",
+    "load",
+    "run",
+]
+_PLACES = {
+    "BACKBONES": "headbench.backbones",
+    "DATASETS": "headbench.data",
+    "HEADS": "headbench.heads",
+    "Context": "headbench.heads",
+    "Head": "headbench.heads",
+    "Targets": "headbench.core.batch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from headbench.core.version import version
+
+        return version()
+    if name not in _PLACES:
+        raise AttributeError(f"module 'headbench' has no attribute '{name}'")
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def run(
+    grid: str | Path | Mapping[str, Any] = "digits-dims",
+    *,
+    out: str | Path = "runs",
+    data: str | Path | None = None,
+    where: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> "pd.DataFrame":
+    """Train what is missing of a grid and return the rows of its finished cells, which are never trained again.
+
+    Args:
+        grid: a grid's name, a ``.yaml`` file, or the contents of one.
+        out: folder of the results.
+        data: folder of the data sets; by default ``$HEADBENCH_DATA``, else ``~/.cache/headbench``.
+        where: train only these cells, as ``--where`` does: ``{"head": ["psc", "dl2pa"], "seed": 0}``.
+        **settings: options of ``bench.py run`` (``name``, ``workers``, ``threads``, ``device``, ``precision``,
+            ``keep_weights``, ``retry_failed``; ``workers`` is 1, this process), and changes of the grid as ``--set``
+            makes them: ``projection="none"``, ``**{"recipe.epochs": 2, "axes.seed": [0, 1]}``.
+
+    Returns:
+        A row per cell and selection, see :func:`load`; tables, figures and report are written by ``bench.py report``.
+
+    Raises:
+        UserError: for anything that is wrong with the arguments, before anything is trained.
+    """
+    from headbench.runners.python import grid as grids
+
+    return grids.run(grid, out, data, where or {}, settings)
+
+
+def load(out: str | Path, grid: str) -> "pd.DataFrame":
+    """Return all rows of a grid, one per cell and selection, see :func:`headbench.results.grid_rows.load`.
+
+    Args:
+        out: folder of the results.
+        grid: the grid's name.
+    """
+    from headbench import results
+
+    return results.load(out, grid)
+
+
+def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any = None) -> dict[str, float | str]:
+    """Return the metrics of any classifier from its scores, see :func:`headbench.results.scores.evaluate`.
+
+    Args:
+        scores: (N, C) logits on test images: numpy, torch or lists.
+        labels: (N,) true classes, from 0 to C - 1.
+        val_scores: (M, C) logits on held-out images, which fit the temperature.
+        val_labels: (M,) their classes.
+
+    Raises:
+        UserError: for arrays that are no scores and labels of the same images and classes.
+    """
+    from headbench.results import scores as judged
+
+    return judged.evaluate(scores, labels, val_scores, val_labels)
+
+
+def classifier(cell: str | Path, out: str | Path = "runs") -> "Network":
+    """Return the trained network of a cell whose weights were kept, in eval mode on the CPU, ready to be called on
+    images (B, channels, H, W), bytes or floats in [0, 1].
+
+    Args:
+        cell: its folder, or its ``cell_id``.
+        out: folder of the results, where ``cell`` is a ``cell_id``.
+
+    Raises:
+        UserError: if there is no such finished cell, its weights were not kept, or its head is now another version.
+    """
+    from headbench.runners.python import network
+
+    return network.classifier(cell, out)
+
+
+def head(
+    name: str,
+    *,
+    num_classes: int,
+    feature_dim: int,
+    class_counts: Sequence[int] | None = None,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+    **options: Any,
+) -> "Head":
+    """Return a registered head for a training loop of one's own, on the CPU.
+
+    Args:
+        name: as ``bench.py list heads`` prints it.
+        num_classes: C.
+        feature_dim: d, the width of the features.
+        class_counts: (C,) training images of each class; by default 1 each, which only a head for long tails minds.
+        class_names: C names, which ``word2vec`` needs; by default numbers.
+        seed: of the head's initial numbers.
+        **options: of the head.
+
+    Raises:
+        UserError: for an unknown name or option, or where the head does not apply.
+    """
+    from headbench.runners.python import head as heads
+
+    info = heads.info(num_classes, class_counts, class_names, seed)
+    return heads.head(name, info, feature_dim, seed, options)

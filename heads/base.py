@@ -59,10 +59,10 @@ class Context:
             (N, d), labels (N,) and indices (N,).
     """
 
-    stage: str
-    epoch: int
-    epochs: int
-    step: int
+    stage: str = "train"
+    epoch: int = 0
+    epochs: int = 1
+    step: int = 0
     collect: Callable[[str, str], tuple[Tensor, Tensor, Tensor]] = _no_collect
 
     def gather(self, x: Tensor, differentiable: bool = False) -> Tensor:

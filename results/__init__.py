@@ -7,9 +7,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def load(out: Path, grid: str) -> "pd.DataFrame":
+def load(out: str | Path, grid: str) -> "pd.DataFrame":
     """Return all rows of a grid, see :func:`headbench.results.grid_rows.load`."""
     # Imported here, since a process that trains needs the store alone, and pandas takes half a second.
     from headbench.results import grid_rows
 
-    return grid_rows.load(out, grid)
+    return grid_rows.load(Path(out), grid)

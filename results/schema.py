@@ -167,6 +167,17 @@ class Health(_Checked):
     marks: list[Text]
 
 
+class Inputs(_Checked):
+    """What a network with kept weights takes: its images' shape, mean and standard deviation by channel, of pixels in
+    [0, 1], and the training images of each class.
+    """
+
+    image_shape: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    class_counts: list[Count]
+    mean: list[Number]
+    std: list[Scale]
+
+
 class Result(_Checked):
     """``result.json`` of a finished cell."""
 
@@ -180,6 +191,7 @@ class Result(_Checked):
     peak_memory_mb: Amount | None
     provenance: Provenance
     health: Health | None = None
+    inputs: Inputs | None = None
     absent: dict[Literal["last", "best_val", "best_test"], Text] = {}
     started_at: Text
     finished_at: Text

@@ -26,6 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "runners.training": PLUGINS | STORED | {"results.numbers", "runners.grid"},
     "runners.execution": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training"},
     "runners.inspection": PLUGINS | STORED | {"runners.grid", "runners.training", "runners.execution"},
+    "runners.python": PLUGINS | STORED | {"results", "runners.grid", "runners.training", "runners.execution"},
     "runners.commands": {"results", "results.figures", "results.tables"}
     | {"runners.grid", "runners.execution", "runners.inspection"},
 }

@@ -68,6 +68,10 @@ class Part(Protocol):
         """(N,) int64, on the device."""
 
     @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel, of pixels in [0, 1], by which images are normalised."""
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of a batch's images."""
 
@@ -121,6 +125,11 @@ class Resident:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel."""
+        return tuple(self.mean.tolist()), tuple(self.std.tolist())
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -76,6 +76,11 @@ class Streamed:
         return len(self.labels)
 
     @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel."""
+        return self.mean, self.std
+
+    @property
     def image_shape(self) -> tuple[int, int, int]:
         """(channels, height, width)."""
         return 3, self.size, self.size

@@ -11,6 +11,8 @@ from headbench.core.errors import UserError
 from headbench.heads.geometry.codes import Array
 
 FORMATS = (".npy", ".npz", ".pt")
+# Of the array of a file with several.
+NAME = "prototypes"
 
 
 def shape(path: Path) -> tuple[int, int]:
@@ -33,8 +35,8 @@ def shape(path: Path) -> tuple[int, int]:
 def read(path: Path) -> Array:
     """Return a user's prototypes as unit rows (C, d) float64.
 
-    A ``.npy`` array or ``.npz`` file with one array (C, d); a ``.pt`` tensor (C, d), or a mapping whose one tensor is
-    (d, C), as the DL2PA authors publish.
+    A ``.npy`` array (C, d); a ``.npz`` file with one array (C, d), or with one of several named ``prototypes``; a
+    ``.pt`` tensor (C, d), or a mapping whose one tensor is (d, C), as the DL2PA authors publish.
 
     Raises:
         UserError: if it cannot be read, is no matrix of finite numbers, or has a row of zeros.
@@ -91,7 +93,9 @@ def _contents(path: Path) -> Any:
 
 
 def _only(mapping: Any) -> Any:
+    if NAME in mapping:
+        return mapping[NAME]
     if len(mapping) != 1:
-        raise ValueError(f"{len(mapping)} arrays")
+        raise ValueError(f"{len(mapping)} arrays, none of them '{NAME}'")
     (value,) = mapping.values()
     return value

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from headbench.core.errors import UserError, suggest
 from headbench.core.folders import expanded
+from headbench.core.version import in_checkout
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,7 +79,7 @@ def require_grid(out: Path, grid: str) -> None:
 
 def require_checkout(command: str) -> None:
     """Raise UserError where the harness is an installed package, whose files are not the user's to change."""
-    if not Path(__file__).resolve().parents[2].joinpath("pyproject.toml").is_file():
+    if not in_checkout():
         raise UserError(
             f"{command} changes files of the repository, and this is an installed package; run it in a checkout"
         )

@@ -5,11 +5,14 @@ import importlib
 from types import ModuleType
 
 from headbench.core.errors import UserError, suggest
-from headbench.runners.commands.arguments import Parser
+from headbench.runners.commands.arguments import Parser, path
 
 COMMANDS = ("run", "report", "status", "clean", "record", "list", "data", "prototypes", "toy")
 MOST = {"threads": 1024, "workers": 1024, "bins": 10_000, "count": 10_000, "imbalance_factor": 1e9, "seed": 2**32 - 1}
 POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim"}
+# Options of the harness itself, without a command.
+OWN = ("-h", "--help", "--version", "--print-completion")
+SUFFIXES = {"png": ".png", "save": ".npz"}
 
 
 def module_of(command: str) -> ModuleType:
@@ -17,13 +20,17 @@ def module_of(command: str) -> ModuleType:
     return importlib.import_module(f"headbench.runners.commands.{command}")
 
 
-def parser() -> Parser:
-    """Return the command line's grammar."""
+def parser(program: str = "bench.py") -> Parser:
+    """Return the command line's grammar, for a program of that name."""
     main = Parser(
-        prog="bench.py",
+        prog=program,
         description="Compare classifier heads over a grid. Without arguments: the bundled demonstration, --grid "
         "digits-dims.",
         epilog="'bench.py run --help' lists the options of run; the word 'run' itself may be left out.",
+    )
+    main.add_argument("--version", action="store_true", help="print version and commit")
+    main.add_argument(
+        "--print-completion", choices=("bash", "zsh"), help="print what completes the command headbench in a shell"
     )
     commands = main.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}", parser_class=Parser)
     for name in COMMANDS:
@@ -33,6 +40,26 @@ def parser() -> Parser:
         if name != "data":  # its actions have it
             added.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return main
+
+
+def completion(shell: str) -> str:
+    """Return the script by which a shell, bash or zsh, completes the installed command ``headbench``."""
+    import shtab
+
+    main = parser("headbench")
+    _name_files(main, shtab.FILE)
+    script: str = shtab.complete(main, shell)
+    return script
+
+
+def _name_files(grammar: argparse.ArgumentParser, files: dict[str, str]) -> None:
+    """Mark every argument that is a path as one to be completed by the names of files."""
+    for action in grammar._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                _name_files(inner, files)
+        elif action.type is path or action.dest == "grid":
+            action.complete = files  # type: ignore[attr-defined]
 
 
 def check_numbers(arguments: argparse.Namespace) -> None:
@@ -55,21 +82,25 @@ def parse(words: list[str]) -> argparse.Namespace:
     for word in words:
         if word != word.encode(errors="ignore").decode():
             raise UserError(f"the argument {word!a} is no text in UTF-8")
-    if not words or (words[0].startswith("-") and words[0] not in {"-h", "--help"}):
+    own = bool(words) and words[0].partition("=")[0] in OWN
+    implied = not own and (not words or words[0].startswith("-"))
+    if implied:
         words = ["run", *words]
-    if words[0] not in {*COMMANDS, "-h", "--help"}:
+    if not own and words[0] not in COMMANDS:
         raise UserError(f"unknown command '{words[0]}'; {suggest(words[0], COMMANDS)}; a grid is named with --grid")
     arguments, unknown = parser().parse_known_args(words)
     if hasattr(arguments, "options") and all("=" in word and not word.startswith("-") for word in unknown):
         arguments.options += unknown
     elif unknown:
-        options = [f"--{name.replace('_', '-')}" for name in vars(arguments) if name not in POSITIONAL]
+        given = vars(arguments).keys() - POSITIONAL - {"version", "print_completion"}
+        options = [*(f"--{name.replace('_', '-')}" for name in given), *(OWN[2:] if implied else ())]
         raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
     check_numbers(arguments)
     out = getattr(arguments, "out", None)
     if out is not None and out.exists() and not out.is_dir():
         raise UserError(f"--out: {out} is a file; name a folder, which need not exist yet")
-    png = getattr(arguments, "png", None)
-    if png is not None and png.suffix != ".png":
-        raise UserError(f"--png: '{png}' does not end in .png")
+    for option, suffix in SUFFIXES.items():
+        file = getattr(arguments, option, None)
+        if file is not None and file.suffix != suffix:
+            raise UserError(f"--{option}: '{file}' does not end in {suffix}")
     return arguments

@@ -6,7 +6,7 @@ import signal
 import sys
 import traceback
 
-from headbench.core import escape
+from headbench.core import escape, version
 from headbench.core.errors import DamagedError, StoppedError, UserError
 from headbench.runners.commands import grammar
 from headbench.runners.commands.screen import Screen
@@ -16,6 +16,12 @@ from headbench.runners.execution import stops
 def dispatch(words: list[str]) -> int:
     """Run one command; return the exit status."""
     arguments = grammar.parse(words)
+    if arguments.version:
+        print(version.words())
+        return 0
+    if arguments.print_completion:
+        print(grammar.completion(arguments.print_completion))
+        return 0
     if getattr(arguments, "plugin", []):
         from headbench.runners.grid import plugins
 

@@ -27,6 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="prototype_seed (default: 0)")
     parser.add_argument("--png", type=path, help="the picture (default: prototypes-CxD.png)")
     parser.add_argument(
+        "--save", type=path, metavar="FILE.npz", help="keep them: array 'prototypes' (C, d), method, seed, certificate"
+    )
+    parser.add_argument(
         "--rebuild-table", action="store_true", help="search the prototypes again that come with the harness"
     )
 
@@ -46,13 +49,21 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         )
     if arguments.png and arguments.dim not in (2, 3):
         raise UserError(f"--png: prototypes can be drawn in 2 and 3 dimensions, not in {arguments.dim}")
+    if arguments.save and arguments.compare:
+        raise UserError("--save keeps the prototypes of one method: name it with --method, and leave --compare out")
+    if arguments.save and arguments.save.exists():
+        raise UserError(f"--save: {arguments.save} exists, and is not overwritten; name another file, or remove it")
     methods = list(certificates.METHODS) if arguments.compare else [arguments.method]
     table, pictures = Table(*certificates.TITLES), {}
     for method, points, found in certificates.certified(methods, arguments.classes, arguments.dim, arguments.seed):
         table.add_row(*certificates.row(method, found))
         pictures[f"{method}: max cosine {found.max_cosine:.4f}"] = points
+        if arguments.save:
+            certificates.save(arguments.save, method, arguments.seed, points, found)
     console.print(table)
     console.print(certificates.bound(arguments.classes, arguments.dim), highlight=False)
+    if arguments.save:
+        say(console, f"written: {arguments.save}")
     if arguments.dim in (2, 3):
         from headbench.results import store
         from headbench.results.figures import sphere

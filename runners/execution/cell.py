@@ -86,6 +86,7 @@ def run(
         "provenance": described,
         "started_at": started,
         "finished_at": _now(),
+        **({"inputs": planned.parts.inputs()} if keep_weights else {}),
     }
     files = ["cell.yaml", "history.csv", "predictions.npz", "geometry.npz", *(["weights.pt"] if keep_weights else [])]
     store.check_result(result)

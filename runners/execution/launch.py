@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -61,7 +62,7 @@ def data_folder(given: Path | None) -> Path:
 
 def prepare(
     *,
-    grid: str,
+    grid: str | dict[str, Any],
     changes: list[str],
     name: str | None,
     where: list[str],

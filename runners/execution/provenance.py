@@ -3,33 +3,14 @@
 import importlib.metadata
 import platform
 import resource
-import subprocess
 import sys
-from pathlib import Path
 
 import torch
 
+from headbench.core.version import git_commit
 from headbench.runners.training.hardware import Hardware
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
-
-
-def git_commit() -> str:
-    """Return the harness's commit, with ``-dirty`` if tracked files differ from it, or ``unknown`` outside a git
-    checkout.
-    """
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        commit = git("rev-parse", "--short=12", "HEAD")
-        return f"{commit}-dirty" if git("status", "--porcelain", "--untracked-files=no") else commit
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def describe(hardware: Hardware) -> dict[str, object]:

@@ -161,12 +161,14 @@ def grid_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def read_grid(name_or_file: str) -> tuple[dict[str, Any], str]:
-    """Return a grid file's contents, not yet validated, and its place for messages.
+def read_grid(name_or_file: str | dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return a grid file's contents, not yet validated, and its place for messages; contents stay what they are.
 
     Raises:
         UserError: if there is no such grid or file, or it is no YAML mapping.
     """
+    if isinstance(name_or_file, dict):
+        return name_or_file, f"grid '{name_or_file.get('name')}'"
     path = Path(name_or_file)
     if name_or_file in grid_names():
         path = FOLDER / f"{name_or_file}.yaml"

@@ -1,6 +1,8 @@
 """``bench.py prototypes``: certificates of prototypes, their picture, and the table that comes with the harness."""
 
+import io
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,9 @@ from headbench.heads.geometry import methods as geometry
 from headbench.heads.geometry.certificate import Certificate, certify, lower_bound
 from headbench.heads.geometry.codes import Array
 from headbench.heads.geometry.methods import METHODS
+from headbench.results import store
 
-__all__ = ["METHODS", "TITLES", "bound", "certified", "rebuild_table", "row"]
+__all__ = ["METHODS", "TITLES", "bound", "certified", "rebuild_table", "row", "save"]
 
 TITLES = ("method", "max cos", "mean max cos", "max |cos|", "U", "above bound")
 
@@ -47,6 +50,16 @@ def bound(num_classes: int, dim: int) -> str:
     """Return the line below the table: the lower bound that the last column is above, and what U is."""
     cosine, name = lower_bound(num_classes, dim)
     return f"lower bound of the largest cosine: {cosine:.5f} ({name}); U: uniformity, log mean exp(-2 |p_i - p_j|^2)"
+
+
+def save(file: Path, method: str, seed: int, points: Array, found: Certificate) -> None:
+    """Write prototypes (C, d) to a ``.npz`` file under ``prototypes``; beside it ``method``, ``seed`` and every field
+    of the certificate.
+    """
+    kept = {"prototypes": points, "method": method, "seed": seed} | asdict(found)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: np.asarray(value) for name, value in kept.items()})  # type: ignore[arg-type]
+    store.write_bytes(file, buffer.getvalue())
 
 
 def rebuild_table(file: Path = geometry.TABLE) -> Iterator[tuple[tuple[int, int], float]]:

@@ -53,6 +53,16 @@ class Parts:
             generator=generator(seed, "head generator"),
         )
 
+    def inputs(self) -> dict[str, Any]:
+        """Return what ``result.json`` keeps beside weights, so that the network can be built again without the data."""
+        mean, std = self.train.statistics
+        return {
+            "image_shape": list(self.train.image_shape),
+            "class_counts": self.class_counts.tolist(),
+            "mean": list(mean),
+            "std": list(std),
+        }
+
 
 def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
     """Load a registered data set from the data folder, or from its cache there.

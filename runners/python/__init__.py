@@ -1,0 +1,1 @@
+"""What ``import headbench`` offers, one file a function."""

@@ -1,0 +1,95 @@
+"""A grid from Python: :func:`headbench.run`."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.console import Console
+
+from headbench import results
+from headbench.core.errors import UserError, suggest
+from headbench.runners.execution import launch
+from headbench.runners.grid.config import Grid
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Options of bench.py run with their defaults; all other settings change the grid. One worker is this process itself.
+OPTIONS: dict[str, Any] = {
+    "name": None,
+    "workers": 1,
+    "threads": None,
+    "device": "auto",
+    "precision": "auto",
+    "keep_weights": False,
+    "retry_failed": False,
+}
+CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
+
+
+def run(
+    grid: str | Path | Mapping[str, Any],
+    out: str | Path,
+    data: str | Path | None,
+    where: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> "pd.DataFrame":
+    """Train what is missing of a grid and return its rows, see :func:`headbench.run`."""
+    _check(settings)
+    changes = {key: value for key, value in settings.items() if key not in OPTIONS}
+    options = OPTIONS | {key: value for key, value in settings.items() if key in OPTIONS}
+    with _borrowed_torch():
+        prepared = launch.prepare(
+            grid=_plain(grid) if isinstance(grid, Mapping) else str(grid),
+            changes=_words(changes),
+            where=_words(where),
+            data=None if data is None else Path(data),
+            out=Path(out),
+            plugins=[],
+            **options,
+        )
+        launch.execute(prepared, Console())
+    return results.load(out, prepared.grid.name)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    """Raise UserError for a setting that is neither an option nor a key of a grid, or an option's wrong value."""
+    known = [*OPTIONS, *sorted(set(Grid.model_fields) - {"name", "axes", "overrides"})]
+    for key in settings:
+        if "." not in key and key not in known:
+            raise UserError(f"run: unknown argument '{key}'; {suggest(key, ['out', 'data', 'where', *known])}")
+    for key, choices in CHOICES.items():
+        if settings.get(key, "auto") not in choices:
+            raise UserError(f"run: {key}: unknown '{settings[key]}'; {suggest(settings[key], choices)}")
+    for key in ("workers", "threads"):
+        if settings.get(key) is not None and settings[key] < 1:
+            raise UserError(f"run: {key}: {settings[key]} is not at least 1")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in JSON's types; of numpy's numbers and arrays their values, of anything else its text."""
+    return json.loads(json.dumps(value, default=lambda other: getattr(other, "tolist", other.__str__)()))
+
+
+def _words(changes: Mapping[str, Any]) -> list[str]:
+    """Return changes as the command line has them: ``key=value``, the value as JSON, which is YAML too."""
+    return [f"{key}={json.dumps(_plain(value))}" for key, value in changes.items()]
+
+
+@contextmanager
+def _borrowed_torch() -> Iterator[None]:
+    """Leave torch's settings and random numbers as they were found, for a caller who goes on with torch."""
+    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    cudnn = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_deterministic_debug_mode(mode)
+        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = cudnn

@@ -1,0 +1,52 @@
+"""A head alone, for the reader's own training loop: :func:`headbench.head`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from headbench.core.batch import DataInfo
+from headbench.core.errors import UserError
+from headbench.core.streams import derive, generator
+from headbench.heads import HEADS, Head
+
+# Of a head's images nothing is known here, and no head needs more than that there are some.
+IMAGE_SHAPE = (3, 32, 32)
+
+
+def head(name: str, info: DataInfo, feature_dim: int, seed: int, options: dict[str, Any]) -> Head:
+    """Return a registered head on the CPU, with the same initial numbers as in a cell of that seed.
+
+    Raises:
+        UserError: for an unknown name or option, or where the head does not apply.
+    """
+    if feature_dim < 1:
+        raise UserError(f"head: feature_dim is {feature_dim}; at least 1 is needed")
+    entry = HEADS[name]
+    resolved = entry.resolve(options, f"head '{name}'")
+    reason = entry.target.supports(info, feature_dim, **resolved)
+    if reason is not None:
+        raise UserError(f"head '{name}' does not apply to C = {info.num_classes} and d = {feature_dim}: {reason}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "head"))
+        return entry.target(info, feature_dim, **resolved)
+
+
+def info(
+    num_classes: int, class_counts: Sequence[int] | None, class_names: Sequence[str] | None, seed: int
+) -> DataInfo:
+    """Return what a head may know of the data: by default one image of each class, and numbers for names.
+
+    Raises:
+        UserError: for fewer than two classes, or as many counts or names as there are not classes.
+    """
+    if num_classes < 2:
+        raise UserError(f"head: num_classes is {num_classes}; at least 2 are needed")
+    counts = torch.ones(num_classes, dtype=torch.int64) if class_counts is None else torch.as_tensor(class_counts)
+    names = tuple(map(str, range(num_classes) if class_names is None else class_names))
+    if counts.shape != (num_classes,) or counts.is_floating_point() or counts.min() < 1:
+        raise UserError(f"head: class_counts are {num_classes} whole numbers of at least 1, not {counts.tolist()}")
+    if len(names) != num_classes:
+        raise UserError(f"head: there are {len(names)} class_names of {num_classes} classes")
+    stream = generator(seed, "head generator")
+    return DataInfo(num_classes, counts.long(), names, int(counts.sum()), IMAGE_SHAPE, stream)

@@ -1,0 +1,106 @@
+"""The trained network of a cell whose weights were kept: :func:`headbench.classifier`."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from headbench.backbones import BACKBONES
+from headbench.core import arrays
+from headbench.core.batch import DataInfo
+from headbench.core.errors import DamagedError, UserError
+from headbench.core.streams import generator
+from headbench.core.validation import one_line
+from headbench.data.loading.augment import normalise
+from headbench.heads import HEADS
+from headbench.results import store
+from headbench.runners.grid.config import Cell
+from headbench.runners.training.classifier import Classifier, build
+
+
+class Network(nn.Module):
+    """A trained classifier: images to scores, all in float32.
+
+    Args:
+        classifier: its backbone, projection and head, which stay the network's.
+        inputs: what it was trained on, see :class:`headbench.results.schema.Inputs`.
+
+    Attributes:
+        image_shape: (channels, height, width) of its training images.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, classifier: Classifier, inputs: dict[str, Any]) -> None:
+        super().__init__()
+        self.image_shape: tuple[int, int, int] = tuple(inputs["image_shape"])
+        self.backbone, self.projection, self.head = classifier.backbone, classifier.projection, classifier.head
+        self.register_buffer("mean", torch.tensor(inputs["mean"]))
+        self.register_buffer("std", torch.tensor(inputs["std"]))
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images (B, channels, H, W), bytes or floats in [0, 1], to features (B, d)."""
+        pixels = 255 * images if images.is_floating_point() else images
+        shown = normalise(pixels, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.projection(self.backbone(shown))
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (B, channels, H, W), bytes or floats in [0, 1], to logits (B, C)."""
+        return self.head.logits(self.features(images))
+
+
+def classifier(cell: str | Path, out: str | Path) -> Network:
+    """Return the network of a finished cell on the CPU, see :func:`headbench.classifier`."""
+    folder = Path(cell) if Path(cell).is_dir() else store.cell_folder(Path(out), str(cell))
+    result = store.read_result(folder)
+    if result is None:
+        raise UserError(f"there is no finished cell in {folder}; name its folder, or its cell_id and the folder out")
+    if "weights.pt" not in result["sha256"] or result.get("inputs") is None:
+        raise UserError(
+            f"cell {result['cell_id']} was trained without keeping what its network needs; train it with "
+            f"keep_weights=True (--keep-weights) in another folder"
+        )
+    described = _described(folder)
+    network = build(described, _info(result, described.seed), bf16=False)
+    try:
+        weights = store.read_file(folder, "weights.pt")
+        arrays.check_archive(weights)
+        weights.seek(0)
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except Exception as error:  # whatever foreign contents lead to
+        raise DamagedError(f"{folder / 'weights.pt'}: not the weights of its cell ({str(error)[:200]})") from None
+    return Network(network, result["inputs"]).eval()
+
+
+def _described(folder: Path) -> Cell:
+    """Return a cell as it was trained, if head and backbone are still of the same version."""
+    try:
+        described = Cell.model_validate(store.read_description(folder))
+    except ValidationError as error:
+        raise UserError(one_line(error, Cell, f"{folder / 'cell.yaml'}, of another version of the harness")) from None
+    for registry, name, version in (
+        (HEADS, described.head, described.head_version),
+        (BACKBONES, described.backbone, described.backbone_version),
+    ):
+        found: Any = registry[name]
+        if found.version != version:
+            raise UserError(
+                f"{folder} was trained with version {version} of '{name}', and this harness has version {found.version}"
+            )
+    return described
+
+
+def _info(result: dict[str, Any], seed: int) -> DataInfo:
+    facts, inputs = result["facts"], result["inputs"]
+    return DataInfo(
+        num_classes=facts["num_classes"],
+        class_counts=torch.tensor(inputs["class_counts"]),
+        class_names=tuple(result["class_names"]),
+        train_size=facts["n_train"],
+        image_shape=tuple(inputs["image_shape"]),
+        generator=generator(seed, "head generator"),
+    )

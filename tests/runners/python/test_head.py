@@ -1,0 +1,45 @@
+"""A head for a training loop of one's own."""
+
+from typing import Any
+
+import pytest
+import torch
+
+import headbench
+from headbench.core.errors import UserError
+from headbench.runners.training.classifier import build
+from tests.runners.helpers import cell, digits
+
+
+@pytest.mark.parametrize("name", ["psc", "dl2pa"])
+def test_it_starts_as_in_a_cell_of_that_seed(name: str) -> None:
+    one = cell(name, axes={"feature_dim": [5], "seed": [3]})
+    theirs = build(one, digits().info(3), bf16=False).head.state_dict()
+    alone = headbench.head(name, num_classes=10, feature_dim=5, seed=3, **one.head_options).state_dict()
+    assert theirs.keys() == alone.keys()
+    assert all(torch.equal(theirs[key], alone[key]) for key in theirs)
+
+
+def test_the_numbers_of_its_caller_go_on_as_without_it() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    headbench.head("psc", num_classes=3, feature_dim=2)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("etff", {}, "unknown head 'etff'; did you mean 'etf'"),
+        ("etf", {}, "head 'etf' does not apply to C = 10 and d = 5"),
+        ("hpn", {"loss_scael": 2}, "head 'hpn': unknown key 'loss_scael'; did you mean 'loss_scale'"),
+        ("psc", {"class_counts": [1, 2]}, "class_counts are 10 whole numbers"),
+        ("psc", {"class_names": ["one"]}, "there are 1 class_names of 10 classes"),
+        ("psc", {"num_classes": 1}, "num_classes is 1; at least 2"),
+        ("psc", {"feature_dim": 0}, "feature_dim is 0; at least 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(name: str, asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        headbench.head(name, **({"num_classes": 10, "feature_dim": 5} | asked))

@@ -1,0 +1,30 @@
+"""What is imported before the first word is printed: torch takes seconds, and is not there where nothing needs it."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "torchvision", "timm", "numpy", "scipy", "pandas", "sklearn", "matplotlib", "seaborn", "pyarrow"}
+MAIN = "from headbench.runners.commands.main import main\nmain({words})"
+
+
+@pytest.mark.parametrize(
+    ("code", "allowed"),
+    [
+        ("import headbench", set()),
+        (MAIN.format(words=["--help"]), set()),
+        (MAIN.format(words=["run", "--help"]), set()),
+        (MAIN.format(words=["--version"]), set()),
+        (MAIN.format(words=["reprot"]), set()),
+        ("import headbench\nheadbench.HEADS['psc']", {"torch", "numpy", "scipy"}),
+        (MAIN.format(words=["list", "heads"]), {"torch", "numpy", "scipy"}),
+    ],
+    ids=["import", "help", "run help", "version", "wrong command", "HEADS", "list heads"],
+)
+def test_only_what_is_needed_is_imported(code: str, allowed: set[str]) -> None:
+    told = "import sys, atexit\natexit.register(lambda: print('\\nimported:', *sys.modules))\n"
+    done = subprocess.run([sys.executable, "-c", told + code], capture_output=True, text=True, check=False)
+    imported = {name.partition(".")[0] for name in done.stdout.partition("\nimported: ")[2].split()}
+    assert "headbench" in imported, done.stderr
+    assert imported & HEAVY <= allowed
