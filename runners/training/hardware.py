@@ -96,7 +96,7 @@ def share(workers: int | None, threads: int | None, cells: int, device: str) -> 
     """Return workers and threads of each, one thread count for the whole grid.
 
     By default one worker per CUDA device, else one per CPU core up to 8, and the cores divided among them: on two cores
-    two workers of one thread finish a grid sooner than one of two (README, "Measured").
+    two workers of one thread finish a grid sooner than one of two (docs/measured.md, "Speed").
 
     Args:
         workers: as asked for, or None.
