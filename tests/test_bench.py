@@ -15,13 +15,13 @@ import yaml
 from PIL import Image
 
 from headbench import results
+from headbench.core import version
 from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.heads.geometry import methods
 from headbench.heads.geometry.certificate import max_cosine
 from headbench.results import report, store
 from headbench.results.figures import sphere
-from headbench.runners.commands import arguments
 from headbench.runners.commands.main import main
 from headbench.runners.inspection import certificates, listing
 from tests.data.helpers import random_images, save
@@ -236,7 +236,7 @@ def test_an_installed_package_is_not_written_to(
 ) -> None:
     (tmp_path / "runs" / "small").mkdir(parents=True)
     (tmp_path / "runs" / "small" / "grid.yaml").touch()
-    monkeypatch.setattr(arguments, "__file__", str(tmp_path / "headbench" / "runners" / "commands" / "arguments.py"))
+    monkeypatch.setattr(version, "ROOT", tmp_path / "headbench")
     for words in (["record", "--grid", "small", "--out", str(tmp_path / "runs")], ["prototypes", "--rebuild-table"]):
         assert "this is an installed package" in refused(words, capsys, monkeypatch)
 
