@@ -83,8 +83,8 @@ def main() -> None:
     steps = []
     for name in HEADS.names():
         for options in ({}, VARIANTS[name]) if name in VARIANTS else ({},):
-            target = HEADS.get(name).target
-            usable = [size for size in SIZES if target.supports(info(size[0]), size[1], **options) is None]
+            target, resolved = HEADS.get(name).target, HEADS.get(name).resolve(options, name)
+            usable = [size for size in SIZES if target.supports(info(size[0]), size[1], resolved) is None]
             parts = {size: head_part(target(info(size[0]), size[1], **options), *size) for size in usable}
             rounds = [
                 {None: seconds(network)} | {size: seconds(part) for size, part in parts.items()}

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_json
 
+from headbench.core import source
 from headbench.core.errors import UserError, suggest
 from headbench.core.validation import one_line
 
@@ -26,12 +27,21 @@ class Entry(Generic[T]):
         target: the class or function.
         version: raised whenever the numbers it produces change; part of every ``cell_id``.
         about: free text by field (``paper``, ``source``, ``deviations``, ...).
+        package: the package whose modules the target may take its numbers from, beside its own.
     """
 
     name: str
     target: T
     version: int
     about: dict[str, str] = field(default_factory=dict)
+    package: str = ""
+
+    @cached_property
+    def source(self) -> str | None:
+        """A digest of the source behind the target's numbers, see :func:`headbench.core.source.digest`: where it moves
+        and the version does not, somebody may have forgotten to raise the version.
+        """
+        return source.digest(self.target, self.package)
 
     @cached_property
     def options_model(self) -> type[BaseModel]:
@@ -45,6 +55,13 @@ class Entry(Generic[T]):
         return create_model(
             f"{self.name} options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields
         )
+
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Every option that has a default, with it, in JSON types."""
+        fields = self.options_model.model_fields.items()
+        made = self.options_model.model_construct(**{name: f.default for name, f in fields if not f.is_required()})
+        return made.model_dump(mode="json")
 
     def resolve(self, options: dict[str, Any], place: str) -> dict[str, Any]:
         """Check options and fill in the defaults.
@@ -74,10 +91,11 @@ class Registry(Mapping[str, Entry[T]]):
 
     Args:
         kind: the word for an entry in messages ("head", "backbone", "data set").
+        package: where this kind lives (``headbench.heads``).
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, package: str = "") -> None:
+        self.kind, self.package = kind, package
         self._entries: dict[str, Entry[T]] = {}
 
     def register(self, name: str, *, version: int, **about: str) -> Callable[[T], T]:
@@ -90,10 +108,14 @@ class Registry(Mapping[str, Entry[T]]):
         def decorate(target: T) -> T:
             if name in self._entries:
                 raise ValueError(f"{self.kind} '{name}' is registered twice: {self._entries[name].target} and {target}")
-            self._entries[name] = Entry(name, target, version, about)
+            self._entries[name] = Entry(name, target, version, about, self.package)
             return target
 
         return decorate
+
+    def unregister(self, name: str) -> None:
+        """Forget a name, as tests do with what they have registered."""
+        del self._entries[name]
 
     def __getitem__(self, name: str) -> Entry[T]:
         """Return the entry of that name.

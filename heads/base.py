@@ -1,14 +1,16 @@
 """The contract between a head and the runner."""
 
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from headbench.core.batch import DataInfo, Targets
+
+# A head's resolved options: every one by name, with its value. Defaults stand in the signature of ``__init__`` only.
+Options = Mapping[str, Any]
 
 
 class RecipeView(Protocol):
@@ -26,20 +28,22 @@ class Stage:
 
     Attributes:
         name: shown in the history.
-        epochs: length of the stage.
+        epochs: length of the stage, at least 1.
         overrides: recipe fields that differ in this stage (``{"lr": 0.01}``).
         sampler: ``instance`` visits every image once an epoch; ``class_balanced`` draws as many images, class first,
             with replacement.
-        trainable: parts of the classifier that learn; the others are frozen and in eval mode.
-        views: named views per sample, or None for the head's own.
+        views: named views of each sample. The first is the one to classify, the only one that mixup and CutMix touch.
+        trainable: prefixes of the names of the parameters that learn (``"backbone"``, ``"projection"``,
+            ``"head.scale"``), but for those that the head froze itself. The others are frozen, and what holds only
+            such parameters is in eval mode.
     """
 
     name: str
     epochs: int
     overrides: dict[str, Any] = field(default_factory=dict)
-    sampler: Literal["instance", "class_balanced"] = "instance"
-    trainable: tuple[Literal["backbone", "projection", "head"], ...] = ("backbone", "projection", "head")
-    views: tuple[str, ...] | None = None
+    sampler: str = "instance"
+    views: tuple[str, ...] = ("weak",)
+    trainable: tuple[str, ...] = ("backbone", "projection", "head")
 
 
 def _no_collect(split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,7 +60,7 @@ class Context:
         epochs: length of the stage.
         step: optimiser step within the stage, from 0.
         collect: ``collect(split, view)`` makes one eval-mode pass over ``"train"`` or ``"val"`` and returns features
-            (N, d), labels (N,) and indices (N,).
+            (N, d), labels (N,) and indices (N,); what was in training mode is so again.
     """
 
     stage: str = "train"
@@ -81,11 +85,9 @@ class Head(nn.Module):
     ``.cpu()``, no boolean-mask indexing, no Python branch on a tensor's value.
 
     Attributes:
-        views: class level, the named views that this head wants of each sample.
         named: class level, options that the head's label names even where they have their default.
     """
 
-    views: tuple[str, ...] = ("weak",)
     named: tuple[str, ...] = ()
 
     @property
@@ -96,32 +98,35 @@ class Head(nn.Module):
         return 1.0
 
     @classmethod
-    def options(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Return every option: as given, or else with its default in the signature of ``__init__``, the one place of
-        defaults.
-        """
-        parameters = inspect.signature(cls.__init__).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty} | given
-
-    @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return why this head does not apply to these data and this d, or None where it does."""
         return None
 
     @classmethod
-    def files(cls, **hyperparameters: Any) -> dict[str, Path]:
+    def files(cls, options: Options) -> dict[str, Path]:
         """Return the files that options name, by option: a cell is known by what is in them, not by where they are."""
         return {}
 
     @classmethod
-    def loss_name(cls, **hyperparameters: Any) -> str:
+    def loss_name(cls, options: Options) -> str:
         """Return the name of the loss under these options: a recipe gives the default of ``loss_scale`` by it."""
         return "cross-entropy"
 
     @classmethod
-    def stages(cls, recipe: RecipeView) -> list[Stage]:
-        """Return the stages of training; by default one, the recipe itself."""
+    def stages(cls, recipe: RecipeView, options: Options) -> list[Stage]:
+        """Return the stages of training; by default one, the recipe itself.
+
+        Evaluation and selection happen in the last one.
+        """
         return [Stage("train", recipe.epochs)]
+
+    @classmethod
+    def search_space(cls, trial: Any, options: Options) -> dict[str, Any]:
+        """Return the options that a search changes, with what an Optuna trial suggests for each; by default none.
+
+        At most five, each with the paper's value within its range.
+        """
+        return {}
 
     def logits(self, features: Tensor) -> Tensor:
         """Map features (B, d) to scores (B, C) whose softmax are this head's probabilities."""
@@ -142,6 +147,9 @@ class Head(nn.Module):
     def after_step(self) -> None:
         """Run after each optimiser step (retractions)."""
 
+    def on_stage_start(self, context: Context) -> None:
+        """Begin a stage, before its optimiser is made; what learns in it may be initialised anew, in place."""
+
     def on_epoch_start(self, context: Context) -> dict[str, float]:
         """Do an epoch's host work (re-assignment, re-clustering); return what to log in ``history.csv``."""
         return {}
@@ -155,8 +163,14 @@ class Head(nn.Module):
         selection.
         """
 
-    def parameter_groups(self, recipe: RecipeView) -> Iterable[dict[str, Any]]:
-        """Return the head's parameters as optimiser groups."""
+    def parameter_groups(self, recipe: RecipeView, stage: Stage) -> Iterable[dict[str, Any]]:
+        """Return all of the head's parameters as optimiser groups; those that do not learn in a stage are left out
+        later.
+
+        Args:
+            recipe: of the stage.
+            stage: which is about to begin.
+        """
         return [{"params": list(self.parameters())}]
 
     def prototypes(self) -> Tensor | None:

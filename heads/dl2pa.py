@@ -1,6 +1,6 @@
 """DL2PA: fixed uniform prototypes whose classes are re-assigned to them every epoch by bipartite matching."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from pydantic import NonNegativeInt, PositiveFloat
 from torch import Tensor
 
 from headbench.core.batch import DataInfo, Targets
-from headbench.heads.base import Context
+from headbench.heads.base import Context, Options
 from headbench.heads.families.fixed_prototypes import FixedPrototypeHead, Objective
 from headbench.heads.geometry import methods as geometry
 from headbench.heads.geometry.assignment import assign
@@ -57,12 +57,11 @@ class DL2PAHead(FixedPrototypeHead):
     assignment: Tensor
 
     @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return why these prototypes do not exist in R^d, or which options contradict each other."""
-        options = cls.options(hyperparameters)
         if not options["assignment_period"] and (options["queue"] != "mean" or options["freeze_epoch"] is not None):
             return "queue and freeze_epoch belong to the assignment, and assignment_period is 0"
-        return super().supports(info, feature_dim, **hyperparameters)
+        return super().supports(info, feature_dim, options)
 
     def __init__(
         self,

@@ -2,11 +2,10 @@
 temperature.
 """
 
-from typing import Any
-
 from pydantic import NonNegativeInt, PositiveFloat
 
 from headbench.core.batch import DataInfo
+from headbench.heads.base import Options
 from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
 from headbench.heads.geometry import methods as geometry
 from headbench.heads.psc import Smoothing
@@ -34,12 +33,12 @@ class EBVHead(FixedPrototypeHead):
     """
 
     @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return that one dimension has no room for more than two classes."""
         return geometry.unsupported("ebv", info.num_classes, feature_dim)
 
     @classmethod
-    def loss_name(cls, **hyperparameters: Any) -> str:
+    def loss_name(cls, options: Options) -> str:
         """Return cross-entropy."""
         return "cross-entropy"
 

@@ -1,12 +1,13 @@
 """ETF: a fixed simplex equiangular tight frame and the dot-regression loss."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveFloat
 
 from headbench.core.batch import DataInfo
 from headbench.core.streams import generator
+from headbench.heads.base import Options
 from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
 from headbench.heads.geometry.codes import simplex
 from headbench.heads.registry import register
@@ -35,12 +36,12 @@ class ETFHead(FixedPrototypeHead):
     """
 
     @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return why d is too small: C equiangular vectors at -1/(C-1) need d >= C - 1."""
         needed = info.num_classes - 1
         if feature_dim < needed:
             return f"a simplex ETF of {info.num_classes} classes needs d >= {needed}"
-        return super().supports(info, feature_dim, **hyperparameters)
+        return super().supports(info, feature_dim, options)
 
     def __init__(
         self,

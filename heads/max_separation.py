@@ -1,11 +1,10 @@
 """Maximum separation as inductive bias in one matrix: a fixed simplex before the softmax."""
 
-from typing import Any
-
 import torch
 from pydantic import PositiveFloat
 
 from headbench.core.batch import DataInfo
+from headbench.heads.base import Options
 from headbench.heads.families.fixed_linear import FixedLinearHead
 from headbench.heads.geometry.codes import simplex
 from headbench.heads.registry import register
@@ -28,7 +27,7 @@ class MaxSeparationHead(FixedLinearHead):
     """
 
     @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return that d is not C - 1."""
         needed = info.num_classes - 1
         return (

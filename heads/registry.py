@@ -6,7 +6,7 @@ from typing import Any
 from headbench.core.registry import Registry
 from headbench.heads.base import Head
 
-HEADS: Registry[type[Head]] = Registry("head")
+HEADS: Registry[type[Head]] = Registry("head", "headbench.heads")
 
 
 def register(

@@ -1,11 +1,10 @@
 """RePoNet: softmax with fixed weights at the vertices of a regular polytope, the simplex or the orthoplex."""
 
-from typing import Any
-
 import torch
 from pydantic import PositiveFloat
 
 from headbench.core.batch import DataInfo
+from headbench.heads.base import Options
 from headbench.heads.families.fixed_linear import FixedLinearHead
 from headbench.heads.geometry.codes import orthoplex, simplex
 from headbench.heads.registry import register
@@ -29,7 +28,7 @@ class RePoNetSimplexHead(FixedLinearHead):
     """
 
     @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return that d is not C - 1."""
         needed = info.num_classes - 1
         return (
@@ -58,7 +57,7 @@ class RePoNetOrthoplexHead(FixedLinearHead):
     """
 
     @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return that d is not C / 2, rounded up."""
         needed = (info.num_classes + 1) // 2
         return (

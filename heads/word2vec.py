@@ -1,7 +1,6 @@
 """Word2Vec prototypes: fixed word vectors of the class names, brought to d dimensions by PCA."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import PositiveFloat
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from headbench.core.batch import DataInfo
+from headbench.heads.base import Options
 from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
 from headbench.heads.geometry.word_vectors import class_vectors, file_of
 from headbench.heads.normalisation import unit
@@ -67,19 +67,19 @@ class Word2VecHead(FixedPrototypeHead):
     named = ("vectors",)
 
     @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return that d is above the size of the vectors.
 
         Raises:
             UserError: if a class name has no vector.
         """
-        size = class_vectors(info.class_names, cls.options(hyperparameters)["vectors"]).shape[1]
+        size = class_vectors(info.class_names, options["vectors"]).shape[1]
         return None if feature_dim <= size else f"the word vectors have {size} dimensions, fewer than d = {feature_dim}"
 
     @classmethod
-    def files(cls, **hyperparameters: Any) -> dict[str, Path]:
+    def files(cls, options: Options) -> dict[str, Path]:
         """Return the file behind ``vectors``."""
-        return {"vectors": file_of(cls.options(hyperparameters)["vectors"])}
+        return {"vectors": file_of(options["vectors"])}
 
     def __init__(
         self,

@@ -158,6 +158,7 @@ class Provenance(_Checked):
     git_commit: Text
     torch_version: Text
     cells_per_device: Positive | None = None
+    head_source: Text | None = None
 
 
 class Health(_Checked):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from headbench.core.batch import DataInfo, Targets
-from headbench.heads.base import Context, Head, RecipeView
+from headbench.heads.base import Context, Head, RecipeView, Stage
 from headbench.heads.losses import cross_entropy, mixed
 from headbench.heads.normalisation import unit
 
@@ -45,7 +45,7 @@ class CosineHead(Head):
         """s, as it is now."""
         return self.scale.item()
 
-    def parameter_groups(self, recipe: RecipeView) -> Iterable[dict[str, Any]]:
+    def parameter_groups(self, recipe: RecipeView, stage: Stage) -> Iterable[dict[str, Any]]:
         """Return the weight, and a learnable scale without weight decay."""
         groups: list[dict[str, Any]] = [{"params": [self.weight]}]
         return (

@@ -2,12 +2,12 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
 from headbench.core.batch import DataInfo, Targets
-from headbench.heads.base import Context, Head
+from headbench.heads.base import Context, Head, Options
 from headbench.heads.geometry import methods as geometry
 from headbench.heads.losses import (
     batch_class_weights,
@@ -20,6 +20,8 @@ from headbench.heads.losses import (
 from headbench.heads.normalisation import BatchNorm, unit
 
 Objective = Literal["squared-cosine", "dot-regression", "cross-entropy"]
+# Of heads without an option ``loss``.
+USUAL: Objective = "squared-cosine"
 
 
 def weights_without_use(loss: str, batch_weights: bool) -> str | None:
@@ -44,12 +46,11 @@ class FixedPrototypeHead(Head):
     bank: Tensor
 
     @classmethod
-    def supports(cls, info: DataInfo, feature_dim: int, **hyperparameters: Any) -> str | None:
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return that batch weights have no use, or why the option ``prototypes``, for heads that have it, has none in
         R^d.
         """
-        options = cls.options(hyperparameters)
-        useless = weights_without_use(cls.loss_name(**options), options.get("batch_weights", False))
+        useless = weights_without_use(cls.loss_name(options), options.get("batch_weights", False))
         return useless or (
             geometry.unsupported(options["prototypes"], info.num_classes, feature_dim)
             if "prototypes" in options
@@ -57,14 +58,13 @@ class FixedPrototypeHead(Head):
         )
 
     @classmethod
-    def loss_name(cls, **hyperparameters: Any) -> str:
+    def loss_name(cls, options: Options) -> str:
         """Return the option ``loss`` where there is one, else the squared cosine."""
-        return str(cls.options(hyperparameters).get("loss", "squared-cosine"))
+        return str(options.get("loss", USUAL))
 
     @classmethod
-    def files(cls, **hyperparameters: Any) -> dict[str, Path]:
+    def files(cls, options: Options) -> dict[str, Path]:
         """Return the file of the user's own prototypes, for heads with an option ``prototypes``."""
-        options = cls.options(hyperparameters)
         path = geometry.file_of(options["prototypes"]) if "prototypes" in options else None
         return {} if path is None else {"prototypes": path}
 
@@ -73,7 +73,7 @@ class FixedPrototypeHead(Head):
         prototypes: Tensor,
         loss_scale: float,
         *,
-        objective: Objective = "squared-cosine",
+        objective: Objective = USUAL,
         scale: float | None = None,
         batch_weights: bool = False,
         batch_norm: bool = False,

@@ -17,7 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the cells of a grid that are not simply done, and how many are."""
+    """Print the cells of a grid that are not simply done, and how many are in each state."""
     from headbench.runners.inspection import status
 
     grid = grid_name(arguments.grid)
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     counts = {
         state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(row["state"] for row in rows)
     }
-    others = [row for row in rows if row["state"] not in {"done", "n/a"}]
+    others = [row for row in rows if row["state"] not in {"done", "n/a"} or (row["state"] == "done" and row[""])]
     if others:
         console.print(tabled(others))
     say(console, f"{grid}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))

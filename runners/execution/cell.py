@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from headbench.core.errors import UserError, note
-from headbench.heads import Context
+from headbench.heads import HEADS, Context
 from headbench.results import answers, store
 from headbench.results.numbers import collapse, health, metrics
 from headbench.runners.execution import provenance
@@ -44,7 +44,8 @@ def run(
     Returns:
         What was written to ``result.json``.
     """
-    started, described = _now(), provenance.describe(hardware)
+    started = _now()
+    described = provenance.describe(hardware) | {"head_source": HEADS.get(planned.cell.head).source}
     store.write_yaml(folder / "cell.yaml", planned.cell.model_dump(mode="json"))
     provenance.reset_peak_memory(hardware)
     log = Log(folder)

@@ -1,16 +1,18 @@
 """A grid from its arguments to its trained cells."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, note
 from headbench.core.folders import DEFAULT, expanded, from_environment
+from headbench.heads import HEADS
 from headbench.heads.geometry import cache
 from headbench.results import store
-from headbench.runners.execution import plan, queue, workers
+from headbench.runners.execution import plan, provenance, queue, workers
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
 from headbench.runners.execution.queue import Events, Way
@@ -102,7 +104,8 @@ def prepare(
     wanted = [p for p in planned if id(p.cell) in chosen]
     todo = queue.pending(wanted, out, retry_failed=retry_failed)
     if todo:
-        _refuse_mixture(parsed.name, planned, out, machine)
+        for line in _moved_sources(_refuse_mixture(parsed.name, planned, out, machine)):
+            note(line)
     ids, team = frozenset(p.cell_id for p in todo), min(team, max(len(todo), 1))
     job = Job(
         contents,
@@ -121,10 +124,14 @@ def prepare(
     return Launch(parsed, planned, wanted, todo, team, machine, job)
 
 
-def _refuse_mixture(grid: str, planned: list[Planned], out: Path, machine: Hardware) -> None:
-    """Raise UserError where ``--precision auto`` would add cells to a grid whose finished ones were trained in another
-    precision, on another machine.
+def _refuse_mixture(grid: str, planned: list[Planned], out: Path, machine: Hardware) -> list[dict[str, Any]]:
+    """Return the results of finished cells.
+
+    Raises:
+        UserError: where ``--precision auto`` would add cells to a grid whose finished ones were trained in another
+            precision, on another machine.
     """
+    results = []
     for cell in planned:
         result = queue.result_of(cell, out)
         if result is not None and result["provenance"]["precision"] != machine.precision:
@@ -135,6 +142,18 @@ def _refuse_mixture(grid: str, planned: list[Planned], out: Path, machine: Hardw
                 f"{other}, or give --precision {machine.precision}, which makes a grid of its own, "
                 f"'{grid}+{machine.precision}'"
             )
+        results += [] if result is None else [result]
+    return results
+
+
+def _moved_sources(results: list[dict[str, Any]]) -> list[str]:
+    """Return a line for each head whose source has changed since cells were finished, under the same version."""
+    moved = Counter(result["facts"]["head"] for result in results if provenance.moved_source(result))
+    return [
+        f"the source of head '{head}' has changed since {count} finished cells of this grid were trained, and its "
+        f"version is still {HEADS.get(head).version}; raise it if its numbers change (bench.py status names the cells)"
+        for head, count in sorted(moved.items())
+    ]
 
 
 def execute(launch: Launch, console: Console) -> None:

@@ -4,10 +4,12 @@ import importlib.metadata
 import platform
 import resource
 import sys
+from typing import Any
 
 import torch
 
 from headbench.core.version import git_commit
+from headbench.heads import HEADS
 from headbench.runners.training.hardware import Hardware
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
@@ -28,6 +30,15 @@ def describe(hardware: Hardware) -> dict[str, object]:
         "threads": hardware.threads,
         "precision": hardware.precision,
     }
+
+
+def moved_source(result: dict[str, Any]) -> bool:
+    """Say whether a finished cell was trained by another source of its head than the present one.
+
+    A result that does not tell, or of a head that is not here, was not.
+    """
+    head, recorded = result["facts"]["head"], result["provenance"].get("head_source")
+    return recorded is not None and head in HEADS.names() and HEADS.get(head).source not in (None, recorded)
 
 
 def reset_peak_memory(hardware: Hardware) -> None:

@@ -245,9 +245,9 @@ def expand(grid: Grid, precision: str, place: str | None = None, *, derived: boo
 
 def _check_losses(cells: list[Cell], place: str) -> None:
     """Refuse a recipe's factor on a loss that no head has, with its default options or those of its cells."""
-    losses = {HEADS.get(name).target.loss_name() for name in HEADS.names()}
+    losses = {HEADS.get(name).target.loss_name(HEADS.get(name).defaults) for name in HEADS.names()}
     losses |= {
-        HEADS.get(head).target.loss_name(**json.loads(options))
+        HEADS.get(head).target.loss_name(json.loads(options))
         for head, options in {(cell.head, json.dumps(cell.head_options)) for cell in cells}
     }
     for cell in cells:
@@ -306,7 +306,7 @@ def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cel
     dataset_options, dataset_label = raw["dataset"].resolve(dataset, f"{place}, data set '{dataset.name}'")
     backbone_options, backbone_label = raw["backbone"].resolve(backbone, f"{place}, backbone '{backbone.name}'")
     head_place = f"{place}, head '{head.name}'"
-    loss = head.target.loss_name(**raw["head"].resolve(head, head_place)[0])
+    loss = head.target.loss_name(raw["head"].resolve(head, head_place)[0])
     given = (
         {"loss_scale": recipe.loss_scale[loss]}
         if loss in recipe.loss_scale and "loss_scale" in head.options_model.model_fields
@@ -327,7 +327,7 @@ def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cel
         "head": head.name,
         "head_version": head.version,
         "head_options": head_options,
-        "head_files": {option: _contents(path) for option, path in head.target.files(**head_options).items()},
+        "head_files": {option: _contents(path) for option, path in head.target.files(head_options).items()},
         "head_label": head_label,
         "recipe": recipe,
         "recipe_label": label(chosen.name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),

@@ -6,7 +6,7 @@ from typing import Any
 
 from headbench.core.errors import DamagedError, NewerError
 from headbench.results import store
-from headbench.runners.execution import attempts, locks
+from headbench.runners.execution import attempts, locks, provenance
 from headbench.runners.execution.plan import Planned
 from headbench.runners.training import checkpoint
 
@@ -19,7 +19,7 @@ def state_of(folder: Path, watch: locks.Watch) -> tuple[str, str]:
         result = store.read_result(folder)
         if result is not None:
             store.verify(folder, result)
-            return "done", ""
+            return "done", "trained by another source of its head" if provenance.moved_source(result) else ""
     except DamagedError as error:
         return "damaged", str(error)
     except NewerError as error:

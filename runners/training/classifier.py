@@ -1,12 +1,13 @@
 """The classifier: backbone, projection and head in one module."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
 
 from headbench.backbones import BACKBONES
 from headbench.core.batch import Batch, DataInfo
+from headbench.core.errors import UserError, suggest
 from headbench.core.streams import derive
 from headbench.heads import HEADS, Context, Head
 from headbench.runners.grid.config import Cell
@@ -24,11 +25,15 @@ class Classifier(nn.Module):
         projection: (B, num_features) to (B, d).
         head: the classifier head.
         bf16: autocast the backbone to bfloat16.
+
+    Attributes:
+        fixed: names of the parameters that never learn, since they came without gradient.
     """
 
     def __init__(self, backbone: nn.Module, projection: nn.Module, head: Head, *, bf16: bool = False) -> None:
         super().__init__()
         self.backbone, self.projection, self.head, self.bf16 = backbone, projection, head, bf16
+        self.fixed = frozenset(name for name, parameter in self.named_parameters() if not parameter.requires_grad)
 
     def features(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W) to features (B, d), float32."""
@@ -45,12 +50,35 @@ class Classifier(nn.Module):
             self.head.observe(features.detach(), batch.targets, context)
         return self.head.loss(features, batch.targets, context)
 
-    def set_trainable(self, parts: Iterable[str]) -> None:
-        """Put the named parts into training mode; freeze the others in eval mode."""
-        for name in PARTS:
-            part = getattr(self, name)
-            part.train(name in parts)
-            part.requires_grad_(name in parts)
+    def set_trainable(self, prefixes: Collection[str]) -> None:
+        """Let the parameters below prefixes of names (``head``, ``head.scale``) learn, but the fixed ones, and freeze
+        all others.
+
+        A module whose parameters are all frozen is in eval mode; one without parameters goes with the module around it.
+        """
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name not in self.fixed and any(_below(name, prefix) for prefix in prefixes))
+        for part in PARTS:
+            _set_mode(getattr(self, part), part in prefixes)
+
+    def check_trainable(self, prefixes: Collection[str], place: str) -> None:
+        """Raise UserError for a prefix that is neither a part nor that of a parameter."""
+        names = [name for name, _ in self.named_parameters()]
+        for prefix in prefixes:
+            if prefix not in PARTS and not any(_below(name, prefix) for name in names):
+                own = [name for name in names if _below(name, prefix.partition(".")[0])]
+                raise UserError(f"{place}: trainable: unknown parameter '{prefix}'; {suggest(prefix, own or PARTS)}")
+
+
+def _below(name: str, prefix: str) -> bool:
+    return f"{name}.".startswith(f"{prefix}.")
+
+
+def _set_mode(module: nn.Module, training: bool) -> None:
+    learns = [parameter.requires_grad for parameter in module.parameters()]
+    module.train(any(learns) if learns else training)
+    for child in module.children():
+        _set_mode(child, module.training)
 
 
 def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
@@ -77,4 +105,4 @@ def unsupported(cell: Cell, info: DataInfo) -> str | None:
             width = BACKBONES.get(cell.backbone).target(info.image_shape, **cell.backbone_options).num_features
         if width != cell.feature_dim:
             return f"without a projection d must equal the backbone's {width} features"
-    return HEADS.get(cell.head).target.supports(info, cell.feature_dim, **cell.head_options)
+    return HEADS.get(cell.head).target.supports(info, cell.feature_dim, cell.head_options)

@@ -41,7 +41,7 @@ def top1(classifier: Classifier, part: Part) -> float:
 def collect(classifier: Classifier, parts: dict[str, Part], split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
     """Return features (N, d), labels (N,) and indices (N,) of one pass, for a head's ``context.collect``.
 
-    Leaves eval mode behind.
+    What was in training mode is so again afterwards.
 
     Raises:
         UserError: for a split other than those offered (the test part never is), an empty one, or a view other than
@@ -52,7 +52,12 @@ def collect(classifier: Classifier, parts: dict[str, Part], split: str, view: st
             f"collect('{split}', '{view}'): a head may collect the plain view of "
             f"{', '.join(name for name in parts if len(parts[name]))}"
         )
-    features = embed(classifier, parts[split])
+    training = [module for module in classifier.modules() if module.training]
+    try:
+        features = embed(classifier, parts[split])
+    finally:
+        for module in training:
+            module.training = True
     return features, parts[split].labels, torch.arange(len(features), device=features.device)
 
 

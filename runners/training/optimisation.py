@@ -5,16 +5,28 @@ import math
 import torch
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
+from headbench.core.errors import UserError
+from headbench.heads import Stage
 from headbench.runners.grid.recipes import Cosine, MultiStep, OneCycle, Recipe
 from headbench.runners.training.classifier import Classifier
 
 
-def optimiser(classifier: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser over the parts that are to be trained; the head may group its own parameters."""
+def optimiser(classifier: Classifier, recipe: Recipe, stage: Stage) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser over what learns in a stage; the head may group its own parameters.
+
+    Raises:
+        UserError: if nothing learns, or the head's groups leave out something that does.
+    """
     body = [*classifier.backbone.parameters(), *classifier.projection.parameters()]
-    groups = [{"params": body}, *classifier.head.parameter_groups(recipe)]
+    groups = [{"params": body}, *classifier.head.parameter_groups(recipe, stage)]
     trained = [group | {"params": [p for p in group["params"] if p.requires_grad]} for group in groups]
     used = [group for group in trained if group["params"]]
+    held = {id(parameter) for group in used for parameter in group["params"]}
+    learns = {name: parameter for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    left_out = [name for name, parameter in learns.items() if id(parameter) not in held]
+    if not learns or left_out:
+        problem = f"parameter_groups leaves out {', '.join(left_out)}" if left_out else "nothing learns"
+        raise UserError(f"stage '{stage.name}': {problem}")
     if recipe.optimiser == "adamw":
         return torch.optim.AdamW(used, lr=recipe.lr, weight_decay=recipe.weight_decay)
     return torch.optim.SGD(

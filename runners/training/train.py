@@ -81,10 +81,12 @@ def stage_plan(cell: Cell, head: type[Any], part: Part) -> list[tuple[Stage, Rec
         UserError: if a stage's overrides or views are unknown, or its batches would be empty.
     """
     plan, train_size = [], len(part)
-    for stage in head.stages(cell.recipe):
+    for stage in head.stages(cell.recipe, cell.head_options):
         place = f"head '{cell.head}', stage '{stage.name}'"
+        if stage.epochs < 1:
+            raise UserError(f"{place}: {stage.epochs} epochs; a stage has at least 1")
         recipe = recipes.change(cell.recipe, stage.overrides, place)
-        for view in stage.views or head.views:
+        for view in stage.views:
             if view not in part.views:
                 raise UserError(f"{place}: unknown view '{view}'; {suggest(view, part.views)}")
         if recipe.drop_last and train_size < recipe.batch_size:
@@ -147,6 +149,8 @@ def _train(
     info = parts.info(cell.seed)
     classifier = build(cell, info, bf16=hardware.bf16).to(hardware.device)
     plan = stage_plan(cell, type(classifier.head), parts.train)
+    for stage, _ in plan:
+        classifier.check_trainable(stage.trainable, f"head '{cell.head}', stage '{stage.name}'")
     run = Run(
         cell, parts, Trained(classifier, [] if history is None else history), info.generator, on_epoch, checkpoints
     )
@@ -174,7 +178,7 @@ def _final_losses(run: Run, stage: Stage, recipe: Recipe) -> dict[str, float]:
         health.loss_of,
         head,
         labels=labels,
-        views=len(stage.views or head.views),
+        views=len(stage.views),
         batch_size=recipe.batch_size,
         context=context,
     )
@@ -193,27 +197,34 @@ def _run_stage(
 ) -> None:
     """Train one stage, after ``before`` epochs of earlier ones, or what a checkpoint of it has left."""
     classifier, parts, history = run.trained.classifier, run.parts, run.trained.history
-    views = stage.views or classifier.head.views
     epochs = [
         Epoch(
-            views, recipe.augmentation(), recipe.batch_size, recipe.drop_last, stage.sampler, run.cell.seed, before + k
+            stage.views,
+            recipe.augmentation(),
+            recipe.batch_size,
+            recipe.drop_last,
+            stage.sampler,
+            run.cell.seed,
+            before + k,
         )
         for k in range(stage.epochs)
     ]
     steps = len(epochs[0].slices(len(parts.train)))
+    collect = partial(evaluate.collect, classifier, {"train": parts.train, "val": parts.val})
     classifier.set_trainable(stage.trainable)
-    optimiser = optimisation.optimiser(classifier, recipe)
+    if state is None:
+        classifier.head.on_stage_start(Context(stage.name, 0, stage.epochs, 0, collect))
+    optimiser = optimisation.optimiser(classifier, recipe, stage)
     schedule = optimisation.schedule(optimiser, recipe, stage.epochs, steps)
     finished = 0 if state is None else _restore(run, optimiser, schedule, state, before, stage.epochs)
-    collect = partial(evaluate.collect, classifier, {"train": parts.train, "val": parts.val})
     for number_in_stage, epoch in enumerate(epochs[finished:], start=finished):
         context = Context(stage.name, number_in_stage, stage.epochs, number_in_stage * steps, collect)
-        logged = classifier.head.on_epoch_start(context)
         classifier.set_trainable(stage.trainable)
+        logged = classifier.head.on_epoch_start(context)
         row: dict[str, Any] = {
             "epoch": len(history) + 1,
             "stage": stage.name,
-            "chance_loss": _chance(run, views, recipe, context),
+            "chance_loss": _chance(run, stage.views, recipe, context),
         }
         row |= _run_epoch(classifier, parts.train, epoch, optimiser, schedule, context)
         if not math.isfinite(row["train_loss"]):

@@ -33,6 +33,12 @@ def make(head: str | type[Head], num_classes: int = 5, dim: int = 8, seed: int =
         return target(info(num_classes, seed), dim, **options)
 
 
+def unsupported(head: str, facts: DataInfo, dim: int, **options: Any) -> str | None:
+    """Why a head does not apply, with its default options but those given."""
+    entry = HEADS.get(head)
+    return entry.target.supports(facts, dim, entry.resolve(options, head))
+
+
 def batch(num_classes: int, dim: int, size: int = 12, views: int = 1, seed: int = 0) -> tuple[Tensor, Targets]:
     """Random features (V, B, d) that want a gradient, and targets."""
     stream = generator(seed, "batch")

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from headbench.core.batch import Targets
-from headbench.heads import HEADS, Context, Head
-from tests.heads.helpers import CONTEXT, batch, info, make, slow_cross_entropy, slow_squared_cosine, unit64
+from headbench.heads import Context, Head
+from tests.heads.helpers import CONTEXT, batch, info, make, slow_cross_entropy, slow_squared_cosine, unit64, unsupported
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,13 +128,12 @@ def test_with_a_simplex_any_assignment_is_a_rotation() -> None:
 
 
 def test_options_without_use_are_not_applicable() -> None:
-    supports = HEADS.get("dl2pa").target.supports
-    assert supports(info(6), 3, batch_weights=True, loss="dot-regression") is None
-    assert supports(info(6), 3, batch_weights=True) == "batch_weights belong to the dot-regression loss"
+    assert unsupported("dl2pa", info(6), 3, batch_weights=True, loss="dot-regression") is None
+    assert unsupported("dl2pa", info(6), 3, batch_weights=True) == "batch_weights belong to the dot-regression loss"
     for options in ({"queue": "reference"}, {"freeze_epoch": 3}):
-        assert supports(info(6), 3, **options) is None
-        assert "belong to the assignment" in str(supports(info(6), 3, assignment_period=0, **options))
+        assert unsupported("dl2pa", info(6), 3, **options) is None
+        assert "belong to the assignment" in str(unsupported("dl2pa", info(6), 3, assignment_period=0, **options))
     assert (
-        HEADS.get("etf").target.supports(info(3), 2, batch_weights=True, loss="cross-entropy")
+        unsupported("etf", info(3), 2, batch_weights=True, loss="cross-entropy")
         == "batch_weights belong to the dot-regression loss"
     )

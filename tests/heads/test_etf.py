@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from headbench.core.batch import Targets
-from headbench.heads import HEADS, Head
+from headbench.heads import Head
 from headbench.heads.losses import batch_class_weights
-from tests.heads.helpers import CONTEXT, batch, info, make, slow_cross_entropy, slow_squared_cosine, unit64
+from tests.heads.helpers import CONTEXT, batch, info, make, slow_cross_entropy, slow_squared_cosine, unit64, unsupported
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,9 +24,8 @@ def test_the_frame_is_equiangular(num_classes: int, dim: int) -> None:
 
 
 def test_too_few_dimensions_are_not_applicable() -> None:
-    supports = HEADS.get("etf").target.supports
-    assert supports(info(10), 9) is None
-    assert supports(info(10), 8) == "a simplex ETF of 10 classes needs d >= 9"
+    assert unsupported("etf", info(10), 9) is None
+    assert unsupported("etf", info(10), 8) == "a simplex ETF of 10 classes needs d >= 9"
 
 
 def slow_weights(labels: Tensor, num_classes: int) -> Tensor:

@@ -11,7 +11,7 @@ from headbench.core.batch import Targets
 from headbench.core.errors import UserError
 from headbench.heads import HEADS, Head
 from headbench.heads.geometry import methods
-from tests.heads.helpers import CONTEXT, batch, info, make, slow_squared_cosine, unit64
+from tests.heads.helpers import CONTEXT, batch, info, make, slow_squared_cosine, unit64, unsupported
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,11 +50,10 @@ def test_the_prototypes_are_those_asked_for(method: str) -> None:
 
 
 def test_prototypes_that_do_not_exist_are_not_applicable() -> None:
-    supports = HEADS.get("hpn").target.supports
-    assert supports(info(8), 5, prototypes="simplex") == "simplex prototypes of 8 classes need d >= 7"
-    assert supports(info(8), 3, prototypes="orthoplex") == "orthoplex prototypes of 8 classes need d >= 4"
-    assert supports(info(3), 1) == "separated prototypes of 3 classes need d >= 2"
-    assert HEADS.get("dl2pa").target.supports(info(3), 1) == "uniform prototypes of 3 classes need d >= 2"
+    assert unsupported("hpn", info(8), 5, prototypes="simplex") == "simplex prototypes of 8 classes need d >= 7"
+    assert unsupported("hpn", info(8), 3, prototypes="orthoplex") == "orthoplex prototypes of 8 classes need d >= 4"
+    assert unsupported("hpn", info(3), 1) == "separated prototypes of 3 classes need d >= 2"
+    assert unsupported("dl2pa", info(3), 1) == "uniform prototypes of 3 classes need d >= 2"
 
 
 @pytest.mark.parametrize("name", ["hpn", "word2vec"])
@@ -85,12 +84,14 @@ def test_prototypes_from_a_file(tmp_path: Path) -> None:
     rows = 3 * torch.randn(5, 4, dtype=torch.float64)
     path = tmp_path / "own.npy"
     np.save(path, rows.numpy())
-    target = HEADS.get("hpn").target
+    files = HEADS.get("hpn").target.files
     assert torch.allclose(
         make("hpn", 5, 4, prototypes=str(path)).state_dict()["bank"].double(), unit64(rows), atol=1e-6
     )
-    assert target.supports(info(6), 4, prototypes=str(path)) == "own.npy has 5 prototypes in 4 dimensions, not 6 in 4"
-    assert target.files(prototypes=str(path)) == {"prototypes": path}
-    assert target.files(prototypes="random") == {}
+    assert (
+        unsupported("hpn", info(6), 4, prototypes=str(path)) == "own.npy has 5 prototypes in 4 dimensions, not 6 in 4"
+    )
+    assert files({"prototypes": str(path)}) == {"prototypes": path}
+    assert files({"prototypes": "random"}) == {}
     with pytest.raises(UserError, match="did you mean 'uniform'"):
-        target.supports(info(5), 4, prototypes="unifrom")
+        unsupported("hpn", info(5), 4, prototypes="unifrom")

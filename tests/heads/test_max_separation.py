@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from headbench.heads import HEADS
-from tests.heads.helpers import batch, info, make
+from tests.heads.helpers import batch, info, make, unsupported
 from tests.heads.test_frozen_linear import reference
 
 __all__ = ["reference"]
@@ -34,9 +33,10 @@ def test_scores_sum_to_zero_and_every_direction_counts() -> None:
 
 
 def test_it_has_one_dimension_only() -> None:
-    supports = HEADS.get("max-separation").target.supports
-    assert supports(info(10), 9) is None
-    assert supports(info(10), 10) == supports(info(10), 8) == "the matrix of 10 classes has exactly 9 dimensions"
+    assert unsupported("max-separation", info(10), 9) is None
+    for dim in (8, 10):
+        reason = unsupported("max-separation", info(10), dim)
+        assert reason == "the matrix of 10 classes has exactly 9 dimensions"
 
 
 def test_with_radius_one_it_is_the_simplex_of_reponet() -> None:

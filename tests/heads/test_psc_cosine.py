@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headbench.core.batch import Targets
-from headbench.heads import HEADS, Head
+from headbench.heads import HEADS, Head, Stage
 from headbench.heads.geometry.codes import simplex
 from headbench.runners.grid import recipes
 from tests.heads.helpers import CONTEXT, batch, make, slow_cosines, slow_cross_entropy
@@ -52,7 +52,7 @@ def test_lengths_do_not_matter() -> None:
 def test_what_learns(options: dict[str, Any], learned: set[str]) -> None:
     head = make("psc-cosine", **options)
     assert {name for name, parameter in head.named_parameters() if parameter.requires_grad} == learned
-    groups = list(head.parameter_groups(recipes.load("fast", {}, "test")))
+    groups = list(head.parameter_groups(recipes.load("fast", {}, "test"), Stage("train", 1)))
     assert sum(len(group["params"]) for group in groups) == len(learned)
     assert all(
         group["weight_decay"] == 0 for group in groups if any(parameter.dim() == 0 for parameter in group["params"])

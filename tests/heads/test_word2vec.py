@@ -13,7 +13,7 @@ from headbench.core.errors import UserError
 from headbench.heads import HEADS, Head
 from headbench.heads.geometry.word_vectors import class_vectors
 from headbench.heads.word2vec import principal_directions
-from tests.heads.helpers import info, slow_squared_cosine
+from tests.heads.helpers import info, slow_squared_cosine, unsupported
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,11 +88,12 @@ def test_missing_names_are_listed() -> None:
 
 
 def test_above_the_size_of_the_vectors_it_does_not_apply() -> None:
-    supports = HEADS.get("word2vec").target.supports
-    assert supports(info(), 50, vectors="glove") is None
+    assert unsupported("word2vec", info(), 50, vectors="glove") is None
     with pytest.raises(UserError, match="no word vector for 1 of 2 class names: qwxz"):
-        supports(dataclasses.replace(info(2), class_names=("cat", "qwxz")), 5)
-    assert supports(info(), 51, vectors="glove") == "the word vectors have 50 dimensions, fewer than d = 51"
+        unsupported("word2vec", dataclasses.replace(info(2), class_names=("cat", "qwxz")), 5)
+    assert (
+        unsupported("word2vec", info(), 51, vectors="glove") == "the word vectors have 50 dimensions, fewer than d = 51"
+    )
 
 
 @pytest.mark.parametrize(("source", "size"), [("glove", 50), ("minilm", 384)])
@@ -104,9 +105,8 @@ def test_the_shipped_tables_know_the_classes_of_every_small_data_set(source: str
 
 
 def test_the_default_vectors_have_at_least_d_dimensions_in_every_grid() -> None:
-    supports = HEADS.get("word2vec").target.supports
-    assert supports(info(), 384) is None
-    assert supports(info(), 385) == "the word vectors have 384 dimensions, fewer than d = 385"
+    assert unsupported("word2vec", info(), 384) is None
+    assert unsupported("word2vec", info(), 385) == "the word vectors have 384 dimensions, fewer than d = 385"
 
 
 @pytest.mark.parametrize("header", ["", "3 2\n"])

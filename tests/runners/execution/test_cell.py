@@ -139,7 +139,7 @@ def test_finalize_runs_on_the_weights_of_each_selection(tmp_path: Path) -> None:
         (one,) = planned(cell("finalizing"))
         result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
     finally:
-        del HEADS._entries["finalizing"]
+        HEADS.unregister("finalizing")
     assert Finalizing.calls == len(result["selections"]) == 3
 
 
@@ -156,7 +156,7 @@ class Unfinished(PSCHead):
 def unfinished() -> Any:
     HEADS.register("unfinished", version=1)(Unfinished)
     yield
-    del HEADS._entries["unfinished"]
+    HEADS.unregister("unfinished")
 
 
 @pytest.mark.usefixtures("unfinished")
@@ -202,7 +202,7 @@ def test_the_epochs_are_those_of_all_stages(tmp_path: Path, monkeypatch: pytest.
         assert one.facts["epochs"] == 5
         printed = run([one], tmp_path)
     finally:
-        del HEADS._entries["staged"]
+        HEADS.unregister("staged")
     assert "epoch 4/5" in printed
     result = store.read_result(store.cell_folder(tmp_path, one.cell_id))
     assert result is not None
@@ -228,7 +228,7 @@ def test_a_cell_that_diverged_is_marked_and_one_that_learned_is_not(tmp_path: Pa
         wild, calm = planned(cell("wild"), cell("psc", recipe=QUICK | {"epochs": 6}))
         printed = run([wild, calm], tmp_path)
     finally:
-        del HEADS._entries["wild"]
+        HEADS.unregister("wild")
     found = [store.read_result(store.cell_folder(tmp_path, one.cell_id)) for one in (wild, calm)]
     marks = [[] if result is None else result["health"]["marks"] for result in found]
     assert "diverged" in marks[0]
@@ -294,7 +294,7 @@ def test_the_history_grows_by_a_line_per_epoch(tmp_path: Path) -> None:
                     one, tmp_path, CPU, watch(tmp_path, stop, pieces), keep_weights=False, checkpoints=checkpoints
                 )
     finally:
-        del HEADS._entries["late"]
+        HEADS.unregister("late")
     assert whole == [list(range(1, epoch + 1)) for epoch in range(1, 6)]
     assert pieces == [list(range(1, epoch + 1)) for epoch in (1, 2, 3, 4, 3, 4, 5)]
     timeless = [

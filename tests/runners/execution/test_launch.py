@@ -1,5 +1,6 @@
-"""A grid of ``--precision auto`` holds cells of one precision."""
+"""A grid holds cells of one precision, and cells of an older source of a head are named."""
 
+import argparse
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import yaml
 from rich.console import Console
 
 from headbench.core.errors import UserError
+from headbench.heads import HEADS
+from headbench.runners.commands import status
 from headbench.runners.execution import launch
 from headbench.runners.training import hardware
 from tests.runners.helpers import grid
@@ -47,3 +50,25 @@ def test_a_grid_goes_on_in_the_precision_of_its_finished_cells(tmp_path: Path, m
         prepare(tmp_path)
     assert prepare(tmp_path, where=["seed=0"]).todo == []
     assert len(prepare(tmp_path, precision="bf16").todo) == 2
+
+
+def test_a_source_that_moved_without_its_version_is_named_before_training_and_its_cells_by_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    printed = StringIO()
+    first = prepare(tmp_path, where=["seed=0"])
+    launch.execute(first, Console(file=StringIO()))
+    assert len(prepare(tmp_path).todo) == 1
+    assert capsys.readouterr().err == ""
+    monkeypatch.setitem(HEADS.get("psc").__dict__, "source", "0123456789abcdef")
+    later = prepare(tmp_path)
+    assert len(later.todo) == 1, "the cell counts as done"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(
+        "note: the source of head 'psc' has changed since 1 finished cells of this grid were trained"
+    )
+    asked = argparse.Namespace(grid=str(tmp_path / "tiny.yaml"), out=tmp_path / "runs")
+    assert status.run(asked, Console(file=printed, width=200)) == 0
+    assert f"{first.todo[0].cell_id}" in printed.getvalue()
+    assert "trained by another source of its head" in printed.getvalue()
+    assert later.todo[0].cell_id not in printed.getvalue().split("done")[0]

@@ -9,7 +9,7 @@ from pydantic import PositiveFloat
 
 from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
-from headbench.heads import HEADS
+from headbench.heads import HEADS, Options
 from headbench.runners.execution import plan
 from headbench.runners.grid import config, recipes
 from headbench.runners.grid.config import expand, parse_grid
@@ -401,8 +401,8 @@ def test_a_loss_that_an_option_reaches_may_have_a_factor() -> None:
             super().__init__(info, feature_dim)
 
         @classmethod
-        def loss_name(cls, *, loss: str = "cross-entropy", **hyperparameters: Any) -> str:
-            return loss
+        def loss_name(cls, options: Options) -> str:
+            return str(options["loss"])
 
     HEADS.register("two-losses", version=1)(TwoLosses)
     try:
@@ -417,7 +417,7 @@ def test_a_loss_that_an_option_reaches_may_have_a_factor() -> None:
         with pytest.raises(UserError, match="unknown loss 'balanced-softmax'"):
             cells(axes={"head": ["psc", "two-losses"]}, recipe=recipe)
     finally:
-        HEADS._entries.pop("two-losses")
+        HEADS.unregister("two-losses")
 
 
 def test_folders_of_different_paths_are_different_cells_until_their_images_are_known() -> None:

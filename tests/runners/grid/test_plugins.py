@@ -46,7 +46,7 @@ def test_a_plugin_meets_no_other_module(tmp_path: Path) -> None:
         assert sys.modules["random"] is random
     finally:
         for name in set(HEADS.names()) - known:
-            HEADS._entries.pop(name)
+            HEADS.unregister(name)
 
 
 @pytest.mark.parametrize(

@@ -1,23 +1,26 @@
 """The training loop: paired, reproducible, obedient to a head's stages and hooks."""
 
+import itertools
 import math
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from headbench.core.batch import Batch, DataInfo, Targets
 from headbench.core.errors import UserError
-from headbench.heads import HEADS, Context, Stage
+from headbench.heads import HEADS, Context, Head, Options, Stage
 from headbench.heads.psc import PSCHead
 from headbench.runners.grid import recipes
 from headbench.runners.training import optimisation
 from headbench.runners.training.classifier import Classifier, build, unsupported
 from headbench.runners.training.train import NonFiniteLossError, stage_plan, train
+from tests.heads.helpers import make
 from tests.heads.throwaway import ThrowawayHead
 from tests.runners.helpers import CPU, QUICK, cell, digits
 
+TRAIN = Stage("train", 1)
 FIVE = ["psc", "word2vec", "hpn", "etf", "dl2pa"]
 
 
@@ -67,13 +70,13 @@ def test_for_one_seed_all_heads_see_the_same_batches(monkeypatch: pytest.MonkeyP
     assert len(first) == 2 * (len(digits().train) // 128)
     for head in FIVE[1:]:
         assert all(torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(first, seen(head), strict=True))
-    # Also a head of two stages and two views: its first view is the others' only one, until its second stage draws by
+    # Also a head of two stages and three views: its first view is the others' only one, until its second stage draws by
     # class.
     staged = seen("throwaway")
     for (a, b), (c, d) in list(zip(first, staged, strict=True))[: len(first) // 2]:
         assert torch.equal(a[0], c[0])
         assert torch.equal(b, d)
-    assert staged[0][0].shape[0] == 2
+    assert staged[0][0].shape[0] == 3
 
 
 @pytest.mark.parametrize(
@@ -125,10 +128,10 @@ def test_training_learns() -> None:
 class Recording(ThrowawayHead):
     """Keeps what the runner does: the hooks in order, what it was given, the backbone at the end of each stage."""
 
-    def __init__(self, info: DataInfo, feature_dim: int) -> None:
+    def __init__(self, info: DataInfo, feature_dim: int, *, share: float = 0.5) -> None:
         super().__init__(info, feature_dim)
         self.calls: list[str] = []
-        self.batches: list[tuple[str, int, tuple[int, ...], bool]] = []
+        self.batches: list[tuple[str, int, tuple[int, ...], tuple[bool, bool]]] = []
         self.kept: Any = None
 
     def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
@@ -139,7 +142,7 @@ class Recording(ThrowawayHead):
 
     def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
         self.calls.append("loss")
-        self.batches.append((context.stage, context.step, tuple(features.shape), self.training))
+        self.batches.append((context.stage, context.step, tuple(features.shape), (self.training, self.linear.training)))
         if context.stage == "contrast" and context.epoch % 2 == 0:
             labels = digits().train.labels[targets.indices]
             assert torch.equal(targets.labels, labels)
@@ -149,7 +152,13 @@ class Recording(ThrowawayHead):
     def after_step(self) -> None:
         self.calls.append("after_step")
 
+    def on_stage_start(self, context: Context) -> None:
+        self.calls.append("stage")
+        assert (context.epoch, context.step) == (0, 0)
+        super().on_stage_start(context)
+
     def on_epoch_start(self, context: Context) -> dict[str, float]:
+        assert self.training
         self.calls.append("start")
         return super().on_epoch_start(context)
 
@@ -162,7 +171,7 @@ class Recording(ThrowawayHead):
 def recording() -> Any:
     HEADS.register("recording", version=1, paper="-", source="-", deviations="-")(Recording)
     yield cell("recording", recipe=QUICK | {"epochs": 6, "drop_last": False})
-    del HEADS._entries["recording"]
+    HEADS.unregister("recording")
 
 
 def test_stages_views_hooks_clusters_and_samplers(recording: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,14 +186,16 @@ def test_stages_views_hooks_clusters_and_samplers(recording: Any, monkeypatch: p
         backbones.append(states(run.trained.classifier))
 
     monkeypatch.setattr(run_stage, spy)
+    start = states(build(recording, digits().info(0), bf16=False))
     run = train(recording, digits(), CPU, lambda _: None)
     head = run.classifier.head
     assert isinstance(head, Recording)
     steps = math.ceil(len(digits().train) / 128)
-    assert head.calls == (["start"] + ["observe", "loss", "after_step"] * steps + ["end"]) * 6
+    epoch = ["start"] + ["observe", "loss", "after_step"] * steps + ["end"]
+    assert head.calls == (["stage"] + epoch * 3) * 2
     contrast, classify = head.batches[: 3 * steps], head.batches[3 * steps :]
-    assert {(stage, shape[0]) for stage, _, shape, _ in contrast} == {("contrast", 2)}
-    assert {(stage, shape[0]) for stage, _, shape, _ in classify} == {("classify", 1)}
+    assert {(stage, shape[0], modes) for stage, _, shape, modes in contrast} == {("contrast", 3, (True, True))}
+    assert {(stage, shape[0], modes) for stage, _, shape, modes in classify} == {("classify", 1, (True, False))}
     assert [step for _, step, _, _ in contrast] == [step for _, step, _, _ in classify] == list(range(3 * steps))
     assert [row["stage"] for row in run.history] == ["contrast"] * 3 + ["classify"] * 3
     assert ["clusters" in row for row in run.history] == [True, False, True, False, False, False]
@@ -195,7 +206,14 @@ def test_stages_views_hooks_clusters_and_samplers(recording: Any, monkeypatch: p
     assert all(torch.equal(backbones[0][key], backbones[1][key]) for key in frozen), (
         "a frozen part moved, its batch-norm statistics perhaps"
     )
-    assert not torch.equal(backbones[0]["head.linear.weight"], backbones[1]["head.linear.weight"])
+    for before, after in ((start, backbones[0]), *itertools.pairwise(backbones)):
+        assert not torch.equal(before["head.scale"], after["head.scale"])
+        assert torch.equal(before["head.anchor"], after["head.anchor"]), "what the head froze itself learned"
+    assert torch.equal(start["head.linear.bias"] == backbones[0]["head.linear.bias"], torch.zeros(10, dtype=torch.bool))
+    assert torch.equal(backbones[0]["head.linear.bias"], backbones[1]["head.linear.bias"])
+    labels = digits().train.labels
+    means = torch.stack([run.features[labels == number].mean(dim=0) for number in range(10)])
+    assert torch.equal(backbones[1]["head.linear.weight"], means), "not those that the second stage began with"
     assert int(head.state_dict()["seen"]) == 6 * len(digits().train)
 
 
@@ -204,9 +222,13 @@ def test_collect_is_in_order_in_eval_mode_and_never_the_test_part(recording: Any
 
     classifier = build(recording, digits().info(0), bf16=False)
     offered = {"train": digits().train, "val": digits().val}
+    classifier.set_trainable(("backbone", "head.scale"))
+    modes = [module.training for module in classifier.modules()]
     features, labels, indices = evaluate.collect(classifier, offered, "train", "plain")
     again, _, _ = evaluate.collect(classifier, offered, "train", "plain")
     assert torch.equal(features, again)
+    assert modes == [module.training for module in classifier.modules()]
+    assert set(modes) == {False, True}
     assert torch.equal(labels, digits().train.labels)
     assert indices.tolist() == list(range(len(labels)))
     with pytest.raises(UserError, match=r"collect\('test', 'plain'\)"):
@@ -218,10 +240,15 @@ class Diverging(PSCHead):
         return super().loss(features, targets, context) * (math.nan if context.epoch else 1)
 
 
-class WrongStage(PSCHead):
-    @classmethod
-    def stages(cls, recipe: Any) -> list[Stage]:
-        return [Stage("only", 1, {"lerning_rate": 1})]
+def staged(*stages: Stage) -> type[Head]:
+    """A head of these stages."""
+
+    class Staged(PSCHead):
+        @classmethod
+        def stages(cls, recipe: Any, options: Options) -> list[Stage]:
+            return list(stages)
+
+    return Staged
 
 
 def test_a_loss_that_is_not_finite_ends_the_cell_with_the_epoch() -> None:
@@ -230,12 +257,77 @@ def test_a_loss_that_is_not_finite_ends_the_cell_with_the_epoch() -> None:
         with pytest.raises(NonFiniteLossError, match="the training loss is nan in epoch 2"):
             train(cell("diverging"), digits(), CPU, lambda _: None)
     finally:
-        del HEADS._entries["diverging"]
+        HEADS.unregister("diverging")
 
 
 def test_a_stage_with_an_unknown_override_is_refused_before_training() -> None:
     with pytest.raises(UserError, match="stage 'only': unknown key 'lerning_rate'"):
-        stage_plan(cell("psc"), WrongStage, digits().train)
+        stage_plan(cell("psc"), staged(Stage("only", 1, {"lerning_rate": 1})), digits().train)
+
+
+def test_a_stage_without_epochs_is_refused_before_training() -> None:
+    with pytest.raises(UserError, match="stage 'second': 0 epochs; a stage has at least 1"):
+        stage_plan(cell("psc"), staged(Stage("first", 2), Stage("second", 0)), digits().train)
+
+
+@pytest.mark.parametrize(
+    ("trainable", "message"),
+    [
+        (
+            ("backbone", "head.liner"),
+            "stage 'second': trainable: unknown parameter 'head.liner'; did you mean 'head.lin",
+        ),
+        (("heads",), "trainable: unknown parameter 'heads'; did you mean 'head'"),
+        ((), "stage 'second': nothing learns"),
+    ],
+)
+def test_what_is_to_learn_must_be_there(trainable: tuple[str, ...], message: str) -> None:
+    HEADS.register("wrong", version=1)(staged(Stage("first", 1), Stage("second", 1, trainable=trainable)))
+    rows: list[Any] = []
+    try:
+        with pytest.raises(UserError, match=message):
+            train(cell("wrong"), digits(), CPU, rows.append)
+        assert len(rows) == ("nothing" in message)
+    finally:
+        HEADS.unregister("wrong")
+
+
+def test_a_parameter_that_learns_must_be_in_a_group() -> None:
+    class Forgetful(PSCHead):
+        def parameter_groups(self, recipe: Any, stage: Stage) -> list[dict[str, Any]]:
+            return [{"params": [self.linear.weight]}]
+
+    HEADS.register("forgetful", version=1)(Forgetful)
+    try:
+        with pytest.raises(UserError, match="stage 'train': parameter_groups leaves out head.linear.bias"):
+            train(cell("forgetful"), digits(), CPU, lambda _: None)
+    finally:
+        HEADS.unregister("forgetful")
+
+
+def test_a_frozen_module_is_in_eval_mode_and_one_without_parameters_goes_with_its_surroundings() -> None:
+    backbone = nn.Sequential(
+        nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout()),
+        nn.Sequential(nn.Linear(2, 3), nn.Dropout()),
+        nn.Dropout(),
+    )
+    backbone[1].requires_grad_(False)  # by the backbone itself
+    classifier = Classifier(backbone, nn.Identity(), make("psc", 4, 3))
+    expected: dict[tuple[str, ...], set[str]] = {
+        ("backbone", "projection", "head"): {"", "0", "0.0", "0.1", "0.2", "2"},
+        ("backbone.0.1",): {"", "0", "0.1", "0.2", "2"},
+        ("backbone.1", "head.linear.bias"): set(),
+    }
+    for prefixes, training in expected.items():
+        classifier.set_trainable(prefixes)
+        assert {name for name, module in backbone.named_modules() if module.training} == training
+        learns = {name for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+        assert learns == {
+            name
+            for name, _ in classifier.named_parameters()
+            if f"{name}.".startswith(tuple(f"{prefix}." for prefix in prefixes)) and "backbone.1" not in name
+        }
+        assert classifier.head.training == any("head" in prefix for prefix in prefixes)
 
 
 def test_batches_larger_than_the_data_are_refused_before_training() -> None:
@@ -248,13 +340,9 @@ def test_a_one_cycle_of_too_few_steps_is_refused_before_training() -> None:
         stage_plan(cell("psc", recipe=QUICK | {"epochs": 1, "batch_size": 320}), PSCHead, digits().train)
 
 
-class LooksTwice(PSCHead):
-    views = ("weak", "waek")
-
-
 def test_an_unknown_view_is_refused_before_training() -> None:
     with pytest.raises(UserError, match="stage 'train': unknown view 'waek'; did you mean 'weak'"):
-        stage_plan(cell("psc"), LooksTwice, digits().train)
+        stage_plan(cell("psc"), staged(Stage("train", 2, views=("weak", "waek"))), digits().train)
 
 
 def test_projection_none_needs_the_backbones_width() -> None:
@@ -270,7 +358,7 @@ def test_projection_none_needs_the_backbones_width() -> None:
 def rates(recipe: Any, epochs: int, steps: int) -> list[float]:
     """The learning rate at every step."""
     classifier = build(cell("psc"), digits().info(0), bf16=False)
-    sgd = optimisation.optimiser(classifier, recipe)
+    sgd = optimisation.optimiser(classifier, recipe, TRAIN)
     schedule = optimisation.schedule(sgd, recipe, epochs, steps)
     seen = []
     for _ in range(epochs * steps):
@@ -303,7 +391,9 @@ def test_the_paper_schedule_drops_at_100_and_200_of_250() -> None:
 def test_the_optimiser_holds_every_trainable_parameter_once() -> None:
     classifier = build(cell("psc"), digits().info(0), bf16=False)
     held = [
-        id(p) for group in optimisation.optimiser(classifier, cell("psc").recipe).param_groups for p in group["params"]
+        id(p)
+        for group in optimisation.optimiser(classifier, cell("psc").recipe, TRAIN).param_groups
+        for p in group["params"]
     ]
     assert sorted(held) == sorted(id(p) for p in classifier.parameters())
 
@@ -340,6 +430,6 @@ def test_the_imagenet_recipe_warms_up_and_falls_as_a_cosine() -> None:
 
 def test_adamw_is_torchs() -> None:
     recipe = recipes.load("imagenet-adamw", {}, "here")
-    found = optimisation.optimiser(build(cell("psc"), digits().info(0), bf16=False), recipe)
+    found = optimisation.optimiser(build(cell("psc"), digits().info(0), bf16=False), recipe, TRAIN)
     assert isinstance(found, torch.optim.AdamW)
     assert (found.defaults["lr"], found.defaults["weight_decay"]) == (1e-3, 0.05)
