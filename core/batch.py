@@ -35,7 +35,7 @@ class Targets:
         labels: (B,) int64, unmixed.
         indices: (B,) int64, position of each sample in the training part.
         pairs: ``(labels, weight)`` pairs whose weights (0-dim tensors, one lambda per batch) sum to 1; without mixup,
-            one pair of weight 1.
+            one pair of weight 1. They are those of the first view; the others are never mixed.
     """
 
     labels: Tensor

@@ -11,15 +11,19 @@ from headbench.core.batch import Targets
 
 
 def mixed(loss: Callable[[Tensor, Tensor], Tensor], scores: Tensor, targets: Targets) -> Tensor:
-    """Return the mean over V views of ``loss(scores, labels)``, weighted over the pairs of labels that mixing left.
+    """Return the mean over V views of ``loss(scores, labels)``, for the first view weighted over the pairs of labels
+    that mixing left.
 
     Args:
         loss: batch mean of scores (N, ...) and labels (N,).
         scores: (V, B, ...).
         targets: labels of the B samples.
     """
-    views, flat = scores.shape[0], scores.flatten(0, 1)
-    return torch.stack([weight * loss(flat, labels.repeat(views)) for labels, weight in targets.pairs]).sum()
+    views = scores.shape[0]
+    first = torch.stack([weight * loss(scores[0], labels) for labels, weight in targets.pairs]).sum()
+    if views == 1:
+        return first
+    return (first + (views - 1) * loss(scores[1:].flatten(0, 1), targets.labels.repeat(views - 1))) / views
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:

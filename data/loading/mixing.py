@@ -1,4 +1,4 @@
-"""Mixup and CutMix: one lambda per batch, carried by ``Targets.pairs`` only."""
+"""Mixup and CutMix of the first view: one lambda per batch, carried by ``Targets.pairs`` only."""
 
 from dataclasses import dataclass, replace
 
@@ -63,7 +63,7 @@ def draw_box(weight: float, shape: tuple[int, int, int], random: np.random.Gener
 
 
 def mix(batch: Batch, keys: Tensor, weight: Tensor, box: Box | None) -> Batch:
-    """Return a batch mixed with a permutation of itself.
+    """Return a batch whose first view, the one to classify, is mixed with a permutation of itself.
 
     Args:
         batch: images (V, B, channels, H, W) and their unmixed targets.
@@ -72,15 +72,18 @@ def mix(batch: Batch, keys: Tensor, weight: Tensor, box: Box | None) -> Batch:
         box: what comes from the partner (CutMix), or None for the weighted mean (mixup).
 
     Returns:
-        The same partner and weight for all views; ``labels`` and ``indices`` stay those of the image itself.
+        The mixed first view and the other views as they were; ``labels`` and ``indices`` stay those of the image
+        itself.
     """
     partner = torch.argsort(keys)
-    other = batch.images[:, partner]
+    first = batch.images[:1]
+    other = first[:, partner]
     if box is None:
-        images = weight * batch.images + (1 - weight) * other
+        mixed = weight * first + (1 - weight) * other
     else:
         top, bottom, left, right = box
-        images = batch.images.clone()
-        images[..., top:bottom, left:right] = other[..., top:bottom, left:right]
+        mixed = first.clone()
+        mixed[..., top:bottom, left:right] = other[..., top:bottom, left:right]
+    images = torch.cat([mixed, batch.images[1:]]) if len(batch.images) > 1 else mixed
     labels = batch.targets.labels
     return Batch(images, replace(batch.targets, pairs=((labels, weight), (labels[partner], 1 - weight))))

@@ -1,29 +1,29 @@
-"""The streaming form of the loader: image files read by worker processes through timm's transforms, batch by batch."""
+"""A part whose images are files, read and augmented by worker processes, batch by batch."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
+from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from headbench.core.batch import Batch, Targets
 from headbench.core.errors import UserError
 from headbench.core.streams import derive
 from headbench.data.formats.decoding import open_rgb
 from headbench.data.formats.walking import printable
 from headbench.data.loading.augment import Augmentation
-from headbench.data.loading.mixing import draw_mixes, mix
-from headbench.data.loading.resident import Epoch, epoch_order
+from headbench.data.loading.epoch import EpochPlan
+from headbench.data.loading.views import FILE_VIEWS, VIEWS, View
+from headbench.data.loading.views.plain import crop
 from headbench.data.registry import FileSet
 
 EVAL_BATCH = 100
-# Of an image's shorter side; 0.875 is the field's 256 to 224.
-TEST_CROP = 0.875
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Streamed:
     std: tuple[float, ...]
     exif: bool = False
 
-    views: ClassVar = ("weak", "plain")
+    mixing_stream: ClassVar = "stream"
     ignored: ClassVar = ("pad", "cutout")
 
     @classmethod
@@ -85,76 +85,53 @@ class Streamed:
         """(channels, height, width)."""
         return 3, self.size, self.size
 
-    def batches(self, epoch: Epoch) -> Iterator[Batch]:
-        """Yield one epoch of augmented batches.
+    def shown(self, plan: EpochPlan) -> Iterator[Tensor]:
+        """Yield the views (V, B, 3, size, size) of each batch of a plan, before any mixing.
 
         Each image draws from a seed of its own, so that the number of workers changes nothing.
         """
-        device, augmentation = self.labels.device, epoch.augmentation
-        order = epoch_order(self.labels.cpu(), epoch.sampler, epoch.stream("order"))
-        slices = epoch.slices(len(order))
-        transforms = [self._training(augmentation) if view == "weak" else self._plain() for view in epoch.views]
-        seed = derive(epoch.seed, "stream", epoch.number)
-        mixes = draw_mixes(len(order), len(slices), augmentation, self.image_shape, seed, device)
-        files = _Files(self, order[: slices[-1].stop], transforms, seed)
-        for step, (images, indices) in enumerate(_loaded(files, epoch.batch_size)):
-            chosen = indices.to(device, non_blocking=True)
-            shown = images.to(device, non_blocking=True).transpose(0, 1).contiguous()
-            batch = Batch(shown, Targets.plain(self.labels[chosen], chosen))
-            yield (
-                batch if mixes is None else mix(batch, mixes.keys[slices[step]], mixes.weights[step], mixes.boxes[step])
-            )
+        transforms = [self._transform(view, plan.epoch.augmentation) for view in plan.epoch.views]
+        files = _Files(self, plan.order[: plan.slices[-1].stop], transforms, plan.epoch.derived("stream"))
+        for images in _loaded(files, plan.epoch.batch_size):
+            yield images.to(self.labels.device, non_blocking=True).transpose(0, 1).contiguous()
 
     def plain_batches(self) -> Iterator[Tensor]:
         """Yield all images in order, scaled and cropped in the middle, normalised, (B, 3, size, size)."""
-        for images, _ in _loaded(_Files(self, torch.arange(len(self)), [self._plain()], 0), EVAL_BATCH):
+        plain = self._transform("plain", Augmentation())
+        for images in _loaded(_Files(self, torch.arange(len(self)), [plain], 0), EVAL_BATCH):
             yield images[:, 0].to(self.labels.device, non_blocking=True)
 
-    def _plain(self) -> Any:
-        from timm.data.transforms_factory import create_transform
-
-        return create_transform(
-            self.image_shape,
-            is_training=False,
-            mean=self.mean,
-            std=self.std,
-            crop_pct=TEST_CROP,
-            interpolation="bicubic",
-        )
-
-    def _training(self, augmentation: Augmentation) -> Any:
-        """Return timm's training transform: random resized crop, flip, policy or colour jitter, normalisation, random
-        erasing.
-        """
-        from timm.data.transforms_factory import create_transform
-        from torchvision.transforms import Compose, TrivialAugmentWide
-
-        trivial = augmentation.policy == "trivial"
-        crop, colour, final = create_transform(
-            self.image_shape,
-            is_training=True,
-            hflip=0.5 if augmentation.flip else 0.0,
-            color_jitter=augmentation.color_jitter,
-            auto_augment=None if trivial else augmentation.policy or None,
-            interpolation="bicubic",
-            mean=self.mean,
-            std=self.std,
-            re_prob=augmentation.random_erasing,
-            separate=True,
-        )
-        return Compose([crop, TrivialAugmentWide() if trivial else colour, final])
+    def _transform(self, view: str, augmentation: Augmentation) -> Callable[[Image], Tensor]:
+        """Return what makes a view (3, size, size) of an image of any size, drawing from the global generators."""
+        if view in FILE_VIEWS.names():
+            return FILE_VIEWS.get(view).target(augmentation, self.size, self.statistics)
+        tensors = torch.tensor(self.mean), torch.tensor(self.std)
+        return partial(_shown, VIEWS.get(view).target, augmentation, tensors, crop(self.size, normalize=False))
 
 
-class _Files(torch.utils.data.Dataset[tuple[Tensor, int]]):
-    """The images of one epoch in its order: all views (V, 3, H, W) of one file, and its position in the part."""
+def _shown(
+    view: View,
+    augmentation: Augmentation,
+    statistics: tuple[Tensor, Tensor],
+    cropped: Callable[[Image], Tensor],
+    image: Image,
+) -> Tensor:
+    """Return a view of one image, as if it were an epoch of its own."""
+    pixels = cropped(image)[None]
+    shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
+    return view(1, augmentation, statistics, shape, torch.default_generator)(pixels, slice(0, 1))[0]
 
-    def __init__(self, part: Streamed, order: Tensor, transforms: list[Any], seed: int) -> None:
+
+class _Files(torch.utils.data.Dataset[Tensor]):
+    """The images of one epoch in its order: all views (V, 3, H, W) of one file."""
+
+    def __init__(self, part: Streamed, order: Tensor, transforms: list[Callable[[Image], Tensor]], seed: int) -> None:
         self.part, self.order, self.transforms, self.seed = part, order.tolist(), transforms, seed
 
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+    def __getitem__(self, place: int) -> Tensor:
         path = self.part.root / self.part.paths[self.order[place]]
         image = open_rgb(path, printable(path), self.part.exif)
         views = []
@@ -166,10 +143,10 @@ class _Files(torch.utils.data.Dataset[tuple[Tensor, int]]):
             random.seed(seed)
             np.random.seed(seed % 2**32)
             views.append(transform(image))
-        return torch.stack(views), self.order[place]
+        return torch.stack(views)
 
 
-def _loaded(files: _Files, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _loaded(files: _Files, batch_size: int) -> Iterator[Tensor]:
     """Yield batches that worker processes have read; what they complain of is one line, as everywhere."""
     pinned = files.part.labels.device.type == "cuda"
     try:

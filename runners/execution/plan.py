@@ -53,7 +53,7 @@ def make(cells: list[Cell], root: Path, hardware: Hardware) -> list[Planned]:
         dataset, data = shared.dataset(cell), shared.parts(cell)
         check_augmentation(cell, data)
         reason = unsupported(cell, data.info(cell.seed))
-        stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, data.train)
+        stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, len(data.train))
         epochs = sum(stage.epochs for stage, _ in stages) or cell.recipe.epochs
         cell_id = cell.cell_id(f"{dataset.fingerprint} {digest(dataset.class_names)}")
         other = known.setdefault(cell_id, cell)

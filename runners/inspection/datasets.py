@@ -9,7 +9,7 @@ import torch
 from headbench.core.batch import Targets
 from headbench.data import DATASETS, cache
 from headbench.data.loading.contact_sheet import contact_sheet
-from headbench.data.loading.resident import Epoch
+from headbench.data.loading.epoch import Epoch, batches
 from headbench.data.splits import Protocol, partition
 from headbench.runners.grid import recipes
 from headbench.runners.training import parts
@@ -107,7 +107,7 @@ def show(
     statistics = (dataset.mean, dataset.std) if shown is None else (shown.mean, shown.std)
     part = parts.lay(dataset, chosen, statistics, torch.device("cpu")).train
     epoch = Epoch(("weak",), recipe.augmentation(), min(count, len(part)), False, "instance", 0, 0)
-    batch = next(iter(part.batches(epoch)))
+    batch = next(iter(batches(part, epoch)))
     mean, std = (torch.tensor(values) for values in statistics)
     sheet = contact_sheet(batch.images[0], _titles(batch.targets, dataset.class_names), mean, std)
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from headbench.core.errors import UserError
-from headbench.data.loading.resident import Part
+from headbench.data.loading.epoch import Part
 from headbench.runners.training.classifier import Classifier
 
 # Rows of features that are held in float64 at once.

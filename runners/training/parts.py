@@ -12,7 +12,8 @@ from headbench.core.errors import UserError
 from headbench.core.streams import generator
 from headbench.data import DATASETS, Dataset, FileSet, ImageSet, cache
 from headbench.data.formats.image_files import check_variation
-from headbench.data.loading.resident import Part, Resident
+from headbench.data.loading.epoch import Part
+from headbench.data.loading.resident import Resident
 from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import Samples
 from headbench.data.splits import Partition

@@ -13,10 +13,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from headbench.core.errors import UserError, suggest
+from headbench.core.errors import UserError
 from headbench.core.streams import derive
-from headbench.data.loading.resident import Epoch, Part
-from headbench.heads import Context, Stage
+from headbench.data.loading.epoch import Epoch, Part, batches
+from headbench.data.loading.samplers import SAMPLERS
+from headbench.data.loading.views import VIEWS
+from headbench.heads import Context, Head, Stage
 from headbench.runners.grid import recipes
 from headbench.runners.grid.config import Cell
 from headbench.runners.grid.recipes import OneCycle, Recipe
@@ -74,21 +76,24 @@ class Run:
     checkpoints: Checkpoints | None
 
 
-def stage_plan(cell: Cell, head: type[Any], part: Part) -> list[tuple[Stage, Recipe]]:
+def stage_plan(cell: Cell, head: type[Head], train_size: int) -> list[tuple[Stage, Recipe]]:
     """Return the stages of a cell with the recipe of each.
 
     Raises:
-        UserError: if a stage's overrides or views are unknown, or its batches would be empty.
+        UserError: if a stage's overrides, views or sampler are unknown, or its batches would be empty.
     """
-    plan, train_size = [], len(part)
+    plan = []
     for stage in head.stages(cell.recipe, cell.head_options):
         place = f"head '{cell.head}', stage '{stage.name}'"
         if stage.epochs < 1:
             raise UserError(f"{place}: {stage.epochs} epochs; a stage has at least 1")
         recipe = recipes.change(cell.recipe, stage.overrides, place)
-        for view in stage.views:
-            if view not in part.views:
-                raise UserError(f"{place}: unknown view '{view}'; {suggest(view, part.views)}")
+        try:
+            _ = SAMPLERS.get(stage.sampler), [VIEWS.get(view) for view in stage.views]
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from None
+        if not stage.views:
+            raise UserError(f"{place}: no views; a stage shows at least one, such as {VIEWS.names()}")
         if recipe.drop_last and train_size < recipe.batch_size:
             raise UserError(
                 f"{place}: batch_size {recipe.batch_size} is more than the {train_size} training images, and "
@@ -148,7 +153,7 @@ def _train(
 ) -> Trained:
     info = parts.info(cell.seed)
     classifier = build(cell, info, bf16=hardware.bf16).to(hardware.device)
-    plan = stage_plan(cell, type(classifier.head), parts.train)
+    plan = stage_plan(cell, type(classifier.head), len(parts.train))
     for stage, _ in plan:
         classifier.check_trainable(stage.trainable, f"head '{cell.head}', stage '{stage.name}'")
     run = Run(
@@ -330,7 +335,7 @@ def _run_epoch(
     total = torch.zeros((), device=part.labels.device)
     losses: list[Tensor] = []
     norms: list[Tensor] = []
-    for batch in part.batches(epoch):
+    for batch in batches(part, epoch):
         loss = classifier(batch, replace(context, step=context.step + steps))
         optimiser.zero_grad()
         loss.backward()

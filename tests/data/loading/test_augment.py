@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from headbench.core.streams import generator
 from headbench.data.loading.augment import Augmentation, cutout, normalise, pad_crop_flip
-from headbench.data.loading.views import weak
+from headbench.data.loading.views.weak import weak
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,7 +8,10 @@ import torch
 from headbench.core.batch import Batch
 from headbench.core.streams import generator
 from headbench.data.loading.augment import Augmentation, normalise
-from headbench.data.loading.resident import EVAL_BATCH, Epoch, Resident, epoch_order
+from headbench.data.loading.epoch import Epoch
+from headbench.data.loading.epoch import batches as drawn_batches
+from headbench.data.loading.resident import EVAL_BATCH, Resident
+from headbench.data.loading.samplers import SAMPLERS
 
 
 def part(count: int = 50) -> Resident:
@@ -27,7 +30,7 @@ def batches(**changes: Any) -> list[Batch]:
         "seed": 0,
         "number": 0,
     }
-    return list(part().batches(Epoch(**(settings | changes))))
+    return list(drawn_batches(part(), Epoch(**(settings | changes))))
 
 
 def test_an_epoch_shows_every_image_once_with_its_own_label_and_index() -> None:
@@ -67,17 +70,17 @@ def test_views_differ_and_the_plain_one_is_not_augmented() -> None:
         "drop_last": False,
         "sampler": "instance",
     }
-    (batch,) = resident.batches(Epoch(views=("weak", "weak", "plain"), seed=0, number=0, **settings))
+    (batch,) = drawn_batches(resident, Epoch(views=("weak", "weak", "plain"), seed=0, number=0, **settings))
     assert batch.images.shape == (3, 50, 1, 4, 4)
     assert not torch.equal(batch.images[0], batch.images[1])
     assert torch.allclose(batch.images[2] * 255, ramp.float())
-    (single,) = resident.batches(Epoch(views=("weak",), seed=0, number=0, **settings))
+    (single,) = drawn_batches(resident, Epoch(views=("weak",), seed=0, number=0, **settings))
     assert torch.equal(single.images[0], batch.images[0])
 
 
 def test_class_balanced_draws_every_class_equally_often() -> None:
     labels = torch.tensor([0] * 9000 + [1] * 900 + [2] * 100)
-    drawn = labels[epoch_order(labels, "class_balanced", generator(0, "test"))]
+    drawn = labels[SAMPLERS.get("class_balanced").target(labels, generator(0, "test"))]
     assert len(drawn) == len(labels)
     assert torch.allclose(torch.bincount(drawn) / len(drawn), torch.full((3,), 1 / 3), atol=0.02)
 
@@ -98,6 +101,6 @@ def test_a_part_of_shared_images_shows_its_own_rows() -> None:
         torch.cat(list(some.plain_batches())),
         normalise(whole.images[[7, 3, 49]], torch.tensor([0.5]), torch.tensor([0.25])),
     )
-    (batch,) = some.batches(Epoch(("plain",), Augmentation(), 3, False, "instance", 0, 0))
+    (batch,) = drawn_batches(some, Epoch(("plain",), Augmentation(), 3, False, "instance", 0, 0))
     shown = batch.images[0, :, 0, 0, 0] * 0.25 * 255 + 0.5 * 255
     assert torch.equal(shown.round().long(), torch.tensor([7, 3, 49])[batch.targets.indices])

@@ -12,7 +12,7 @@ from headbench.core.batch import Batch
 from headbench.core.errors import UserError
 from headbench.data import FileSet
 from headbench.data.loading.augment import Augmentation
-from headbench.data.loading.resident import Epoch
+from headbench.data.loading.epoch import Epoch, batches
 from headbench.data.loading.streamed import Streamed
 from tests.data.helpers import random_images, save
 
@@ -47,11 +47,11 @@ def same(first: list[Batch], second: list[Batch]) -> bool:
 
 
 def test_an_epoch_shows_every_file_once_with_its_label(part: Streamed) -> None:
-    seen = list(part.batches(epoch()))
+    seen = list(batches(part, epoch()))
     assert [batch.images.shape for batch in seen] == [(1, 4, 3, 32, 32), (1, 4, 3, 32, 32), (1, 2, 3, 32, 32)]
     assert torch.cat([batch.targets.indices for batch in seen]).sort().values.tolist() == list(range(10))
     assert all(torch.equal(batch.targets.labels, batch.targets.indices % 3) for batch in seen)
-    assert [len(batch.targets.labels) for batch in part.batches(epoch(drop_last=True))] == [4, 4]
+    assert [len(batch.targets.labels) for batch in batches(part, epoch(drop_last=True))] == [4, 4]
 
 
 def test_the_number_of_workers_changes_nothing_and_the_epoch_does(
@@ -66,12 +66,12 @@ def test_the_number_of_workers_changes_nothing_and_the_epoch_does(
         runs.append(list(part.batches(policy)))
     assert same(*runs)
     assert not torch.equal(runs[0][0].images[0], runs[0][0].images[1])
-    assert not same(runs[0], list(part.batches(epoch(number=1, augmentation=policy.augmentation, views=policy.views))))
+    assert not same(runs[0], list(batches(part, epoch(number=1, augmentation=policy.augmentation, views=policy.views))))
 
 
 @pytest.mark.parametrize("policy", ["rand-m9-mstd0.5-inc1", "trivial", ""])
 def test_policies_give_normalised_images_of_the_right_size(part: Streamed, policy: str) -> None:
-    (batch,) = part.batches(epoch(batch_size=10, augmentation=Augmentation(policy=policy, color_jitter=0.4)))
+    (batch,) = batches(part, epoch(batch_size=10, augmentation=Augmentation(policy=policy, color_jitter=0.4)))
     assert batch.images.shape == (1, 10, 3, 32, 32)
     assert batch.images.dtype == torch.float32
     assert batch.images.abs().max() < 3

@@ -1,0 +1,124 @@
+"""One epoch of batches from a part of a data set: its order, its slices, its mixing and its random streams.
+
+They are the same for every kind of part; a part only shows images.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from headbench.core.batch import Batch, Targets
+from headbench.core.streams import derive, generator
+from headbench.data.loading.augment import Augmentation
+from headbench.data.loading.mixing import Mixes, draw_mixes, mix
+from headbench.data.loading.samplers import SAMPLERS
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One pass over a training part; the same fields give the same batches, whatever ran before.
+
+    Attributes:
+        views: names, one slice of the batch each.
+        augmentation: of the recipe.
+        batch_size: images a step.
+        drop_last: leave out the last, smaller batch.
+        sampler: a name, see :mod:`headbench.data.loading.samplers`.
+        seed: of the cell.
+        number: of the epoch within the whole training, whatever its stages: for one seed all heads see the same
+            batches.
+    """
+
+    views: tuple[str, ...]
+    augmentation: Augmentation
+    batch_size: int
+    drop_last: bool
+    sampler: str
+    seed: int
+    number: int
+
+    def stream(self, name: str, *parts: int) -> torch.Generator:
+        """Return the CPU generator of a named stream of this epoch."""
+        return generator(self.seed, name, "train", self.number, *parts)
+
+    def derived(self, name: str) -> int:
+        """Return a seed of this epoch for what makes its own generators."""
+        return derive(self.seed, name, self.number)
+
+    def slices(self, count: int) -> list[slice]:
+        """Return the parts of ``count`` images that make the batches."""
+        end = count - count % self.batch_size if self.drop_last else count
+        return [slice(start, min(start + self.batch_size, end)) for start in range(0, end, self.batch_size)]
+
+
+@dataclass(frozen=True)
+class EpochPlan:
+    """What an epoch has drawn for a part, once, on the CPU, so that no step waits for the device.
+
+    Attributes:
+        epoch: that was asked for.
+        order: (N,) positions in the part, on the CPU.
+        positions: the same on the part's device.
+        slices: of the order, one a batch.
+        mixes: of the batches, or None.
+    """
+
+    epoch: Epoch
+    order: Tensor
+    positions: Tensor
+    slices: list[slice]
+    mixes: Mixes | None
+
+
+class Part(Protocol):
+    """One part of a data set, ready to be trained or evaluated on: resident on the device, or streamed from files."""
+
+    mixing_stream: ClassVar[str]
+    """Name of the random stream of its mixing."""
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Fields of an augmentation that cannot be applied to it."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64, on the device."""
+
+    @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel, of pixels in [0, 1], by which images are normalised."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of a batch's images."""
+
+    def __len__(self) -> int: ...
+
+    def shown(self, plan: EpochPlan) -> Iterator[Tensor]:
+        """Yield the views (V, B, channels, H, W) of each batch of a plan, before any mixing."""
+
+    def plain_batches(self) -> Iterator[Tensor]:
+        """Yield all images in order, normalised and not augmented, (B, channels, H, W)."""
+
+
+def draw(part: Part, epoch: Epoch) -> EpochPlan:
+    """Draw an epoch of a part."""
+    device = part.labels.device
+    order = SAMPLERS.get(epoch.sampler).target(part.labels.cpu(), epoch.stream("order"))
+    slices = epoch.slices(len(order))
+    seed = epoch.derived(part.mixing_stream)
+    mixes = draw_mixes(len(order), len(slices), epoch.augmentation, part.image_shape, seed, device)
+    return EpochPlan(epoch, order, order.to(device), slices, mixes)
+
+
+def batches(part: Part, epoch: Epoch) -> Iterator[Batch]:
+    """Yield one epoch of augmented batches of a part."""
+    plan = draw(part, epoch)
+    for step, (chosen, images) in enumerate(zip(plan.slices, part.shown(plan), strict=True)):
+        positions = plan.positions[chosen]
+        batch = Batch(images, Targets.plain(part.labels[positions], positions))
+        mixes = plan.mixes
+        yield batch if mixes is None else mix(batch, mixes.keys[chosen], mixes.weights[step], mixes.boxes[step])

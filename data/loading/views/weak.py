@@ -1,0 +1,64 @@
+"""The recipe's augmentation, as most heads train on."""
+
+from collections.abc import Callable
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from headbench.data.loading.augment import Augmentation, cutout, normalise, pad_crop_flip
+from headbench.data.loading.views.registry import FILE_VIEWS, VIEWS, Show
+
+
+@VIEWS.register("weak", version=1)
+def weak(
+    count: int,
+    augmentation: Augmentation,
+    statistics: tuple[Tensor, Tensor],
+    shape: tuple[int, int, int],
+    stream: torch.Generator,
+) -> Show:
+    """The recipe's crop, flip and cutout.
+
+    Args:
+        count: images in the epoch.
+        augmentation: of the recipe.
+        statistics: mean and deviation per channel, on the images' device.
+        shape: (channels, height, width).
+        stream: CPU generator.
+    """
+    device = statistics[0].device
+    top, left = torch.randint(0, 2 * augmentation.pad + 1, (2, count), generator=stream).to(device)
+    flip = (torch.rand(count, generator=stream) < (0.5 if augmentation.flip else 0.0)).to(device)
+    row, column = (torch.randint(0, side, (count,), generator=stream).to(device) for side in shape[1:])
+
+    def show(images: Tensor, chosen: slice) -> Tensor:
+        shown = normalise(pad_crop_flip(images, augmentation.pad, top[chosen], left[chosen], flip[chosen]), *statistics)
+        return cutout(shown, augmentation.cutout, row[chosen], column[chosen]) if augmentation.cutout else shown
+
+    return show
+
+
+@FILE_VIEWS.register("weak", version=1)
+def random_crop(
+    augmentation: Augmentation, size: int, statistics: tuple[tuple[float, ...], tuple[float, ...]]
+) -> Callable[[Image], Tensor]:
+    """Timm's training transform: random resized crop, flip, policy or colour jitter, normalisation, random erasing."""
+    from timm.data.transforms_factory import create_transform
+    from torchvision.transforms import Compose, TrivialAugmentWide
+
+    trivial = augmentation.policy == "trivial"
+    cropped, colour, final = create_transform(
+        (3, size, size),
+        is_training=True,
+        hflip=0.5 if augmentation.flip else 0.0,
+        color_jitter=augmentation.color_jitter,
+        auto_augment=None if trivial else augmentation.policy or None,
+        interpolation="bicubic",
+        mean=statistics[0],
+        std=statistics[1],
+        re_prob=augmentation.random_erasing,
+        separate=True,
+    )
+    transform: Callable[[Image], Tensor] = Compose([cropped, TrivialAugmentWide() if trivial else colour, final])
+    return transform
