@@ -18,6 +18,10 @@ class StoppedError(Exception):
     """A run could not go on, by no mistake of the user; its message is one line that says why, and where it stopped."""
 
 
+class PrunedError(Exception):
+    """A cell is not worth going on with; who is told of its epochs ends it so. It is neither done nor failed."""
+
+
 class DamagedError(Exception):
     """A file of the store is not what was written; the message names it."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from headbench.core.errors import UserError, note
-from headbench.heads import HEADS, Context
+from headbench.heads import HEADS
 from headbench.results import answers, store
 from headbench.results.numbers import collapse, health, metrics
 from headbench.runners.execution import provenance
@@ -21,7 +21,7 @@ from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.health import dead_features
 from headbench.runners.training.history import Log
-from headbench.runners.training.train import Trained, train
+from headbench.runners.training.train import Training, resume
 
 # Above this many values, stored scores are float16.
 FLOAT32_VALUES = 5_000_000
@@ -48,18 +48,23 @@ def run(
     described = provenance.describe(hardware) | {"head_source": HEADS.get(planned.cell.head).source}
     store.write_yaml(folder / "cell.yaml", planned.cell.model_dump(mode="json"))
     provenance.reset_peak_memory(hardware)
-    log = Log(folder)
+    training = (
+        Training(planned.cell, planned.parts, hardware)
+        if checkpoints is None
+        else resume(planned.cell, planned.parts, hardware, checkpoints)
+    )
+    log = Log(folder, training.history)
 
     def logged(row: dict[str, Any]) -> None:
         check()
         log.append()
         on_epoch(row)
 
-    trained = train(planned.cell, planned.parts, hardware, logged, checkpoints, log.rows)
-    rows, absent, predictions = _selections(trained, planned)
+    training.run(logged, checkpoints)
+    rows, absent, predictions = _selections(training, planned)
     labels, num_classes = planned.parts.train.labels, planned.facts["num_classes"]
-    predicted = evaluate.predictions(trained.classifier, trained.features)
-    shape = evaluate.geometry(trained.classifier, trained.features, labels, predicted, num_classes)
+    predicted = evaluate.predictions(training.classifier, training.features)
+    shape = evaluate.geometry(training.classifier, training.features, labels, predicted, num_classes)
     check()
     log.write()
     store.write_arrays(folder / "predictions.npz", predictions)
@@ -68,21 +73,21 @@ def run(
         rows["last"] |= collapse.measure(vars(shape))
     if keep_weights:
         buffer = io.BytesIO()
-        torch.save(trained.classifier.state_dict(), buffer)
+        torch.save(training.classifier.state_dict(), buffer)
         store.write_bytes(folder / "weights.pt", buffer.getvalue())
-    seconds = sum(row["seconds"] for row in trained.history)
+    seconds = sum(row["seconds"] for row in training.history)
     result = {
         "cell_id": planned.cell_id,
         "facts": planned.facts,
         "class_names": planned.parts.class_names,
-        "native_scale": trained.classifier.head.native_scale,
+        "native_scale": training.classifier.head.native_scale,
         "selections": rows,
         "absent": absent,
         "health": health.assess(
-            trained.history, _measured(trained, predicted, labels), num_classes, planned.cell.feature_dim
+            training.history, _measured(training, predicted, labels), num_classes, planned.cell.feature_dim
         ),
         "train_seconds": seconds,
-        "images_per_second": sum(row["images"] for row in trained.history) / seconds,
+        "images_per_second": sum(row["images"] for row in training.history) / seconds,
         "peak_memory_mb": provenance.peak_memory_mb(hardware),
         "provenance": described,
         "started_at": started,
@@ -96,7 +101,7 @@ def run(
 
 
 def _selections(
-    trained: Trained, planned: Planned
+    training: Training, planned: Planned
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, np.ndarray]]:
     """Evaluate the weights of every selection; the classifier ends with those of ``last``.
 
@@ -106,19 +111,13 @@ def _selections(
     Raises:
         UserError: if the head can be finished on no selection.
     """
-    classifier, parts = trained.classifier, planned.parts
+    classifier, parts = training.classifier, training.parts
     absent: dict[str, str] = {}
     rows: dict[str, dict[str, Any]] = {}
     arrays = {"test_labels": parts.test.labels.cpu().numpy(), "val_labels": parts.val.labels.cpu().numpy()}
-    context = Context(
-        "finalize",
-        0,
-        1,
-        0,
-        lambda split, view: evaluate.collect(classifier, {"train": parts.train, "val": parts.val}, split, view),
-    )
-    for selection in sorted(trained.selected, key=lambda name: name == "last"):
-        snapshot = trained.selected[selection]
+    context = training.context("finalize")
+    for selection in sorted(training.selected, key=lambda name: name == "last"):
+        snapshot = training.selected[selection]
         classifier.load_state_dict(snapshot.state)
         try:
             classifier.head.finalize(context)
@@ -149,15 +148,15 @@ def _selections(
     return rows, absent, arrays
 
 
-def _measured(trained: Trained, predicted: Tensor, labels: Tensor) -> dict[str, float]:
+def _measured(training: Training, predicted: Tensor, labels: Tensor) -> dict[str, float]:
     """Return what :func:`headbench.results.numbers.health.assess` takes, from the predicted classes and the labels (N,)
     of the training images.
     """
     accuracy, largest = (predicted == labels).double().mean().item(), torch.bincount(labels).max().item() / len(labels)
-    return trained.losses | {
+    return training.losses | {
         "train_top1": accuracy,
         "largest_class": largest,
-        "dead_features": dead_features(trained.features),
+        "dead_features": dead_features(training.features),
     }
 
 

@@ -11,15 +11,15 @@ NAME = "history.csv"
 
 
 class Log:
-    """The history of a cell: rows in memory, and their file.
+    """The file of a cell's history.
 
-    Attributes:
-        rows: one per epoch; each has its own columns, and what it lacks stays empty in the file.
+    Args:
+        folder: of the cell.
+        rows: one per epoch, as they come; each has its own columns, and what it lacks stays empty in the file.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
-        self.rows: list[dict[str, Any]] = []
+    def __init__(self, folder: Path, rows: list[dict[str, Any]]) -> None:
+        self.path, self.rows = folder / NAME, rows
         self._written: list[str] = []
 
     def write(self) -> None:

@@ -1,5 +1,6 @@
 """What the tests of the runner share: small cells on the real digits."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from headbench.runners.execution import plan
 from headbench.runners.grid import config
 from headbench.runners.grid.config import Cell
 from headbench.runners.training import parts
+from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.parts import Parts
+from headbench.runners.training.train import Training, resume
 from tests.heads.throwaway import ThrowawayHead
 
 CPU = Hardware(torch.device("cpu"), torch.get_num_threads(), bf16=False)
@@ -56,6 +59,19 @@ def digits(val_fraction: float = 0.1) -> Parts:
     """The digits, split."""
     dataset = parts.load("digits", {}, Path())
     return parts.lay(dataset, partition(dataset, Protocol(val_fraction)), None, CPU.device)
+
+
+def train(
+    cell: Cell,
+    parts: Parts,
+    hardware: Hardware,
+    on_epoch: Callable[[dict[str, Any]], None],
+    checkpoints: Checkpoints | None = None,
+) -> Training:
+    """The training of a cell, to its end, from its checkpoint where it has one."""
+    training = Training(cell, parts, hardware) if checkpoints is None else resume(cell, parts, hardware, checkpoints)
+    training.run(on_epoch, checkpoints)
+    return training
 
 
 def planned(*cells: Cell) -> list[plan.Planned]:

@@ -24,8 +24,10 @@ from headbench.runners.execution.owner import this_process
 from headbench.runners.execution.progress import Display
 from headbench.runners.inspection import status
 from headbench.runners.training.checkpoint import Checkpoints
-from headbench.runners.training.train import train
-from tests.runners.helpers import CPU, QUICK, cell, digits, planned
+from headbench.runners.training.train import Training
+from tests.runners.helpers import CPU, QUICK, cell, digits, planned, train
+
+RUN = Training.run
 
 
 def run(plan: list[Any], out: Path) -> str:
@@ -101,12 +103,12 @@ def test_finished_cells_are_skipped_and_inapplicable_ones_not_run(tmp_path: Path
 def test_a_failing_cell_is_recorded_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = planned(cell("hpn"), cell("psc"))
 
-    def sometimes(one: Any, *arguments: Any) -> Any:
-        if one.head == "hpn":
+    def sometimes(training: Training, *arguments: Any) -> None:
+        if training.cell.head == "hpn":
             raise RuntimeError("no\nluck")
-        return train(one, *arguments)
+        RUN(training, *arguments)
 
-    monkeypatch.setattr(cells, "train", sometimes)
+    monkeypatch.setattr(Training, "run", sometimes)
     printed = run(plan, tmp_path)
     assert "[1/2] digits hpn d=5 seed=0: failed: RuntimeError: no luck" in printed
     assert "[2/2] digits psc d=5 seed=0:" in printed
@@ -169,15 +171,14 @@ def test_a_head_that_can_be_finished_on_no_selection_fails_and_says_why(tmp_path
 def test_a_row_that_cannot_be_finished_is_absent_and_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last weights are broken after the training; the other selections stay."""
 
-    def broken(*arguments: Any) -> Any:
-        trained = train(*arguments)
-        last = trained.selected["last"]
-        trained.selected["last"] = type(last)(
+    def broken(training: Training, *arguments: Any) -> None:
+        RUN(training, *arguments)
+        last = training.selected["last"]
+        training.selected["last"] = type(last)(
             last.row, last.state | {"head.linear.weight": torch.full_like(last.state["head.linear.weight"], torch.inf)}
         )
-        return trained
 
-    monkeypatch.setattr(cells, "train", broken)
+    monkeypatch.setattr(Training, "run", broken)
     (one,) = planned(cell("unfinished"))
     assert "no last epoch" in run([one], tmp_path)
     result = store.read_result(store.cell_folder(tmp_path, one.cell_id))
@@ -242,7 +243,7 @@ def test_running_out_of_device_memory_names_a_batch_size_to_try(
     def exhausted(*_: Any) -> Any:
         raise torch.cuda.OutOfMemoryError("tried to allocate")
 
-    monkeypatch.setattr(cells, "train", exhausted)
+    monkeypatch.setattr(Training, "run", exhausted)
     assert "failed: CUDA out of memory; try --set recipe.batch_size=64" in run(planned(cell("psc")), tmp_path)
 
 
@@ -308,8 +309,7 @@ def test_a_failed_training_keeps_its_history(tmp_path: Path, monkeypatch: pytest
     (one,) = planned(cell("psc"))
     losses = iter([2.0, math.nan])
     monkeypatch.setattr(
-        "headbench.runners.training.train._run_epoch",
-        lambda *_: {"lr": 0.1, "train_loss": next(losses), "images": 1, "seconds": 1.0},
+        Training, "_steps", lambda *_: {"lr": 0.1, "train_loss": next(losses), "images": 1, "seconds": 1.0}
     )
     assert "failed: NonFiniteLossError: the training loss is nan in epoch 2" in run([one], tmp_path)
     history = pd.read_csv(store.cell_folder(tmp_path, one.cell_id) / "history.csv")
@@ -334,15 +334,14 @@ def test_who_has_lost_its_lock_writes_nothing(tmp_path: Path, monkeypatch: pytes
 
     for end in (None, RuntimeError("no luck"), KeyboardInterrupt()):
 
-        def trained(*arguments: Any, end: BaseException | None = end) -> Any:
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
-            done = train(*arguments)
+        def trained(*arguments: Any, end: BaseException | None = end) -> None:
+            RUN(*arguments)
             lose()
             if end:
                 raise end
-            return done
 
-        monkeypatch.setattr(cells, "train", trained)
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+        monkeypatch.setattr(Training, "run", trained)
         way = queue.Way(tmp_path, CPU, Display(Console(file=StringIO()), 1, 0), keep_weights=False, wait=False)
         with suppress(KeyboardInterrupt):
             queue.run([one], way)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from headbench.runners.training.checkpoint import Checkpoints
-from headbench.runners.training.train import Trained, train
-from tests.runners.helpers import CPU, QUICK, cell, digits
+from headbench.runners.training.train import Training
+from tests.runners.helpers import CPU, QUICK, cell, digits, train
 
 
 class StoppedError(Exception):
@@ -30,7 +30,7 @@ def stop_after(epochs: int) -> Any:
     return on_epoch
 
 
-def equal(first: Trained, second: Trained) -> bool:
+def equal(first: Training, second: Training) -> bool:
     """Whether two trainings have the same weights, selections and history, but for the time that they took."""
     timeless = [
         [{key: value for key, value in row.items() if key != "seconds"} for row in run.history]
@@ -157,9 +157,8 @@ def test_a_state_with_foreign_contents_is_set_aside_and_the_cell_starts_anew(
     change(state)
     checkpoints.offer(state)
     rows: list[int] = []
-    history: list[dict[str, Any]] = []
-    train(one, digits(), CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id"), history)
-    assert rows == [row["epoch"] for row in history] == [1, 2]
+    run = train(one, digits(), CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id"))
+    assert rows == [row["epoch"] for row in run.history] == [1, 2]
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
     assert capsys.readouterr().err.count("\n") == 1
 

@@ -11,8 +11,7 @@ from headbench.core.batch import Targets
 from headbench.heads import Context, Head
 from headbench.runners.training import health
 from headbench.runners.training.classifier import build
-from headbench.runners.training.train import train
-from tests.runners.helpers import CPU, QUICK, cell, digits
+from tests.runners.helpers import CPU, QUICK, cell, digits, train
 
 CONTEXT = Context("train", 0, 2, 0)
 

@@ -15,10 +15,11 @@ from headbench.heads.psc import PSCHead
 from headbench.runners.grid import recipes
 from headbench.runners.training import optimisation
 from headbench.runners.training.classifier import Classifier, build, unsupported
-from headbench.runners.training.train import NonFiniteLossError, stage_plan, train
+from headbench.runners.training.stages import stage_plan
+from headbench.runners.training.train import NonFiniteLossError, Training
 from tests.heads.helpers import make
 from tests.heads.throwaway import ThrowawayHead
-from tests.runners.helpers import CPU, QUICK, cell, digits
+from tests.runners.helpers import CPU, QUICK, cell, digits, train
 
 TRAIN = Stage("train", 1)
 FIVE = ["psc", "word2vec", "hpn", "etf", "dl2pa"]
@@ -115,6 +116,24 @@ def test_without_a_validation_part_nothing_is_chosen_on_it() -> None:
     assert all(math.isnan(row["val_top1"]) for row in run.history)
 
 
+def test_without_the_test_part_nothing_is_asked_of_it_and_the_same_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = cell("psc", recipe=QUICK | {"epochs": 3})
+    whole = train(one, digits(), CPU, lambda _: None)
+    monkeypatch.setattr(type(digits().test), "plain_batches", refusing(digits().test))
+    run = Training(one, digits(), CPU, evaluate_on=("val",))
+    run.run(lambda _: None)
+    assert set(run.selected) == {"last", "best_val"}
+    assert [row["val_top1"] for row in run.history] == [row["val_top1"] for row in whole.history]
+    assert not any("test_top1" in row for row in run.history)
+    assert equal(run.selected["best_val"].state, whole.selected["best_val"].state)
+
+
+def refusing(part: Any) -> Any:
+    """A ``plain_batches`` that shows every part but one."""
+    show = type(part).plain_batches
+    return lambda self: pytest.fail("the test part was shown") if self is part else show(self)
+
+
 def test_training_learns() -> None:
     run = train(
         cell("hpn", axes={"feature_dim": [9]}, recipe=QUICK | {"epochs": 15, "batch_size": 64}),
@@ -174,20 +193,16 @@ def recording() -> Any:
     HEADS.unregister("recording")
 
 
-def test_stages_views_hooks_clusters_and_samplers(recording: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_views_hooks_clusters_and_samplers(recording: Any) -> None:
     backbones = []
-    run_stage = "headbench.runners.training.train._run_stage"
-    from headbench.runners.training import train as module
-
-    original = module._run_stage
-
-    def spy(run: Any, *arguments: Any, **keywords: Any) -> None:
-        original(run, *arguments, **keywords)
-        backbones.append(states(run.trained.classifier))
-
-    monkeypatch.setattr(run_stage, spy)
     start = states(build(recording, digits().info(0), bf16=False))
-    run = train(recording, digits(), CPU, lambda _: None)
+    run = Training(recording, digits(), CPU)
+
+    def keep(row: dict[str, Any]) -> None:
+        if row["epoch"] in (3, 6):
+            backbones.append(states(run.classifier))
+
+    run.run(keep)
     head = run.classifier.head
     assert isinstance(head, Recording)
     steps = math.ceil(len(digits().train) / 128)

@@ -1,0 +1,60 @@
+"""The stages of a cell's training, each with its recipe."""
+
+import math
+
+from headbench.core.errors import UserError
+from headbench.data.loading.samplers import SAMPLERS
+from headbench.data.loading.views import VIEWS
+from headbench.heads import Head, Stage
+from headbench.runners.grid import recipes
+from headbench.runners.grid.config import Cell
+from headbench.runners.grid.recipes import OneCycle, Recipe
+
+
+def stage_plan(cell: Cell, head: type[Head], train_size: int) -> list[tuple[Stage, Recipe]]:
+    """Return the stages of a cell with the recipe of each.
+
+    Args:
+        cell: the cell.
+        head: its class.
+        train_size: images in the training part.
+
+    Raises:
+        UserError: if a stage's overrides, views or sampler are unknown, or its batches would be empty.
+    """
+    plan = []
+    for stage in head.stages(cell.recipe, cell.head_options):
+        place = f"head '{cell.head}', stage '{stage.name}'"
+        recipe = recipes.change(cell.recipe, stage.overrides, place)
+        _check_names(stage, place)
+        _check_steps(stage, recipe, train_size, place)
+        plan.append((stage, recipe))
+    if not plan:
+        raise UserError(f"head '{cell.head}': no stages; a head has at least one")
+    return plan
+
+
+def _check_names(stage: Stage, place: str) -> None:
+    try:
+        _ = SAMPLERS.get(stage.sampler), [VIEWS.get(view) for view in stage.views]
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
+    if not stage.views:
+        raise UserError(f"{place}: no views; a stage shows at least one of {', '.join(VIEWS.names())}")
+
+
+def _check_steps(stage: Stage, recipe: Recipe, train_size: int, place: str) -> None:
+    if stage.epochs < 1:
+        raise UserError(f"{place}: {stage.epochs} epochs; a stage has at least 1")
+    if recipe.drop_last and train_size < recipe.batch_size:
+        raise UserError(
+            f"{place}: batch_size {recipe.batch_size} is more than the {train_size} training images, and drop_last is "
+            f"set"
+        )
+    whole, rest = divmod(train_size, recipe.batch_size)
+    steps = stage.epochs * (whole if recipe.drop_last else whole + math.ceil(rest / recipe.batch_size))
+    if isinstance(recipe.schedule, OneCycle) and recipe.schedule.warmup * steps <= 1:
+        raise UserError(
+            f"{place}: {steps} steps are too few for a warm-up of {recipe.schedule.warmup:g} of them; more epochs or "
+            f"smaller batches"
+        )
