@@ -360,6 +360,15 @@ def test_an_unknown_view_is_refused_before_training() -> None:
         stage_plan(cell("psc"), staged(Stage("train", 2, views=("weak", "waek"))), len(digits().train))
 
 
+def test_an_unknown_sampler_and_a_stage_that_shows_nothing_are_refused_before_training() -> None:
+    with pytest.raises(UserError, match="stage 'train': unknown sampler 'balanced'; did you mean 'class_balanced'"):
+        stage_plan(cell("psc"), staged(Stage("train", 2, sampler="balanced")), 1000)
+    with pytest.raises(UserError, match="stage 'train': no views; a stage shows at least one of plain, weak"):
+        stage_plan(cell("psc"), staged(Stage("train", 2, views=())), 1000)
+    with pytest.raises(UserError, match="head 'psc': no stages"):
+        stage_plan(cell("psc"), staged(), 1000)
+
+
 def test_projection_none_needs_the_backbones_width() -> None:
     fits = cell("psc", projection="none", axes={"feature_dim": [8]})
     assert unsupported(fits, digits().info(0)) is None
