@@ -16,18 +16,19 @@ def test_the_scale_gives_its_confidence_at_a_simplex_vertex(num_classes: int, co
     assert torch.allclose(shares.diagonal(), torch.full((num_classes,), confidence, dtype=torch.float64))
 
 
-def test_mixed_weighs_pairs_and_averages_views_by_hand() -> None:
-    scores = torch.randn(2, 4, 3, dtype=torch.float64)
+def test_mixed_weighs_the_pairs_of_the_first_view_and_averages_views_by_hand() -> None:
+    scores = torch.randn(3, 4, 3, dtype=torch.float64)
     a, b = torch.tensor([0, 1, 2, 0]), torch.tensor([2, 2, 1, 0])
     targets = Targets(
         a, torch.arange(4), ((a, torch.tensor(0.7, dtype=torch.float64)), (b, torch.tensor(0.3, dtype=torch.float64)))
     )
     total = 0.0
-    for view in scores:
+    for number, view in enumerate(scores):
+        share = 0.3 if number == 0 else 0.0
         for row, first, second in zip(view, a, b, strict=True):
             log_shares = row - torch.logsumexp(row, dim=0)
-            total -= 0.7 * log_shares[first].item() + 0.3 * log_shares[second].item()
-    assert mixed(cross_entropy, scores, targets).item() == pytest.approx(total / 8)
+            total -= (1 - share) * log_shares[first].item() + share * log_shares[second].item()
+    assert mixed(cross_entropy, scores, targets).item() == pytest.approx(total / 12)
 
 
 def test_squared_cosine_by_hand() -> None:

@@ -16,7 +16,7 @@ from headbench.data.loading.streamed import Streamed
 from headbench.data.loading.views import VIEWS, Show
 from tests.data.helpers import random_images, save
 
-COUNT, SIDE, CROPPED = 9, 40, 35
+COUNT, SIDE, CROPPED = 9, 48, 42
 STATISTICS = ((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
 
 
@@ -49,7 +49,7 @@ def _registered() -> Iterator[None]:
 @pytest.fixture
 def pixels() -> Tensor:
     """What is shown of the images: (COUNT, 3, CROPPED, CROPPED) uint8."""
-    edge = (SIDE - CROPPED + 1) // 2
+    edge = (SIDE - CROPPED) // 2
     whole = torch.from_numpy(random_images(COUNT, 0, SIDE)).permute(0, 3, 1, 2)
     return whole[..., edge : edge + CROPPED, edge : edge + CROPPED].contiguous()
 

@@ -63,7 +63,7 @@ def test_the_number_of_workers_changes_nothing_and_the_epoch_does(
     runs = []
     for workers in (1, 2):
         monkeypatch.setattr("torch.get_num_threads", lambda workers=workers: workers)
-        runs.append(list(part.batches(policy)))
+        runs.append(list(batches(part, policy)))
     assert same(*runs)
     assert not torch.equal(runs[0][0].images[0], runs[0][0].images[1])
     assert not same(runs[0], list(batches(part, epoch(number=1, augmentation=policy.augmentation, views=policy.views))))
