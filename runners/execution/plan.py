@@ -15,7 +15,7 @@ from headbench.runners.training import parts
 from headbench.runners.training.classifier import unsupported
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.parts import Parts, Statistics
-from headbench.runners.training.train import stage_plan
+from headbench.runners.training.stages import stage_plan
 
 # The val_fraction of the protocol that is simply called lt-val.
 LT_VAL = 0.1
