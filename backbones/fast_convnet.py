@@ -1,10 +1,11 @@
 """A small convolutional network that learns CIFAR well in ten epochs, also on a CPU."""
 
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import FilePath, PositiveInt
 from torch import Tensor, nn
 
 from headbench.backbones.registry import Backbone, register
+from headbench.backbones.weights import load_weights
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -23,6 +24,7 @@ class FastConvNet(Backbone):
     Args:
         image_shape: (channels, height, width); any size, since pooling rounds up.
         widths: channels of the stages.
+        weights: file of trained ones, such as the ``weights.pt`` of a finished cell.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class FastConvNet(Backbone):
         image_shape: tuple[int, int, int],
         *,
         widths: tuple[PositiveInt, PositiveInt, PositiveInt] = (64, 128, 256),
+        weights: FilePath | None = None,
     ) -> None:
         super().__init__()
         channels = (image_shape[0], *widths)
@@ -37,6 +40,7 @@ class FastConvNet(Backbone):
             nn.Sequential(_block(a, b), _block(b, b)) for a, b in zip(channels[:-1], widths, strict=True)
         )
         self.num_features = widths[-1]
+        load_weights(self, weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W) to features (B, num_features)."""

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch.nn.functional as F
-from pydantic import PositiveInt
+from pydantic import FilePath, PositiveInt
 from torch import Tensor, nn
 
 from headbench.backbones.registry import Backbone, register
+from headbench.backbones.weights import load_weights
 
 
 class _Subsample(nn.Module):
@@ -60,6 +61,7 @@ class ResNet32(Backbone):
         shortcut: where the width changes, ``conv3x3`` (3x3 convolution of stride 2 and batch norm) or ``A``
             (subsampling and zero channels, no parameters).
         width: w; 16 gives 64 features, 32 the double-width form of the long-tailed CIFAR-100 tables with 128.
+        weights: file of trained ones, such as the ``weights.pt`` of a finished cell.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class ResNet32(Backbone):
         *,
         shortcut: Literal["conv3x3", "A"] = "conv3x3",
         width: PositiveInt = 16,
+        weights: FilePath | None = None,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -87,6 +90,7 @@ class ResNet32(Backbone):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        load_weights(self, weights)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W) to features (B, num_features)."""

@@ -1,12 +1,16 @@
-"""Any image model of the timm library as a backbone, randomly initialised."""
+"""Any image model of the timm library as a backbone, randomly initialised or with weights that were trained before."""
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+import torch.nn.functional as F
+from pydantic import AfterValidator, FilePath, PositiveInt
 from torch import Tensor
 
 from headbench.backbones.registry import Backbone, register
-from headbench.core.errors import suggest
+from headbench.backbones.weights import load_weights, timm_weights
+from headbench.core.errors import UserError, suggest
 
 
 def _known(model: str) -> str:
@@ -22,29 +26,61 @@ def _known(model: str) -> str:
 @register(
     "timm",
     version=1,
-    source="Wightman, PyTorch Image Models; timm.create_model(model, pretrained=False, num_classes=0)",
+    source="Wightman, PyTorch Image Models; timm.create_model(model, num_classes=0)",
 )
 class TimmBackbone(Backbone):
     """A timm model without its classifier, pooled as the model does.
 
+    Weights want images normalised as in their training: the recipe's ``normalisation`` says how, else images are
+    normalised by the data set's own statistics.
+
     Args:
         image_shape: (channels, height, width); height = width.
         model: timm's name of the architecture, such as ``resnet50``, ``resnet101`` or ``swin_tiny_patch4_window7_224``.
+        size: height and width that images are resized to (bilinear); by default as they are.
+        weights: file of trained ones, under timm's names or the ``weights.pt`` of a finished cell.
+        pretrained: take timm's own weights, which are fetched once.
     """
 
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> dict[str, Path]:
+        """Return the file of the weights, of timm's own too.
+
+        Raises:
+            UserError: if two sources are named, or timm's own cannot be fetched.
+        """
+        named = super().files(options)
+        if not options.get("pretrained"):
+            return named
+        if named:
+            raise UserError("weights and pretrained are two sources of weights; give one of them")
+        return {"pretrained": timm_weights(options["model"])}
+
     def __init__(
-        self, image_shape: tuple[int, int, int], *, model: Annotated[str, AfterValidator(_known)] = "resnet50"
+        self,
+        image_shape: tuple[int, int, int],
+        *,
+        model: Annotated[str, AfterValidator(_known)] = "resnet50",
+        size: PositiveInt | None = None,
+        weights: FilePath | None = None,
+        pretrained: bool = False,
     ) -> None:
         import timm
 
         super().__init__()
         network: Any = timm.create_model(model, pretrained=False, num_classes=0, in_chans=image_shape[0])
+        self.size = None if size is None else (size, size)
         if hasattr(network, "set_input_size"):
-            network.set_input_size(img_size=image_shape[1:])
+            network.set_input_size(img_size=self.size or image_shape[1:])
+        classifiers = network.pretrained_cfg.get("classifier") or ()
+        spare = (classifiers,) if isinstance(classifiers, str) else tuple(classifiers)
+        load_weights(network, timm_weights(model) if pretrained else weights, spare, within="backbone.model.")
         self.model = network
         self.num_features = int(getattr(network, "head_hidden_size", network.num_features))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W) to features (B, num_features)."""
+        if self.size is not None:
+            images = F.interpolate(images, size=self.size, mode="bilinear", antialias=True)
         features: Tensor = self.model(images)
         return features

@@ -14,6 +14,7 @@ from headbench.backbones import BACKBONES
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
 from headbench.core.numbers import Count, Number, Seed
+from headbench.core.registry import Entry
 from headbench.core.validation import one_line
 from headbench.data import DATASETS
 from headbench.heads import HEADS
@@ -81,6 +82,7 @@ class Grid(Strict):
         description: one sentence.
         recipe: of every cell, unless ``axes.recipe`` lists several.
         projection: ``linear`` from the backbone to d, or ``none``.
+        freeze: ``backbone`` keeps it as it was at the start, in eval mode; or ``none``.
         val_fraction: part of the training set held out for every choice, where the data set has no validation set of
             its own; 0 for no validation.
         split_seed: of that split.
@@ -95,6 +97,7 @@ class Grid(Strict):
     description: str = ""
     recipe: Based = Choice(name="fast")
     projection: Literal["linear", "none"] = "linear"
+    freeze: Literal["none", "backbone"] = "none"
     val_fraction: ValFraction = 0.1
     split_seed: Seed = 0
     imbalance_profile: Literal["exp", "step"] = "exp"
@@ -119,8 +122,10 @@ class Cell(Strict):
     backbone: str
     backbone_version: int
     backbone_options: dict[str, Any]
+    backbone_files: dict[str, str] = Field({})
     backbone_label: str
     projection: Literal["linear", "none"]
+    freeze: Literal["none", "backbone"] = "none"
     feature_dim: Count
     head: str
     head_version: int
@@ -142,6 +147,13 @@ class Cell(Strict):
         for told_by_the_data in ("path", "exif"):
             fields["dataset_options"].pop(told_by_the_data, None)
         fields["head_options"] |= fields["head_files"]
+        # Options of backbones that are off are left out, so that a new one does not change what an old cell is.
+        options = fields["backbone_options"] | fields.pop("backbone_files")
+        fields["backbone_options"] = {
+            key: value for key, value in options.items() if not (value is None or value is False)
+        }
+        if self.freeze == "none":
+            del fields["freeze"]
         return digest(fields | {"recipe": self.recipe.identity(), "data": data})
 
 
@@ -154,6 +166,18 @@ def digest(value: Any, length: int = 16) -> str:
 @cache
 def _contents(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _hashed(entry: Entry[Any], options: dict[str, Any], place: str) -> dict[str, str]:
+    """Return SHA-256 of the files that a plug-in's options name, by option.
+
+    Raises:
+        UserError: if one cannot be had.
+    """
+    try:
+        return {option: _contents(path) for option, path in entry.target.files(options).items()}
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
 
 
 def grid_names() -> list[str]:
@@ -230,7 +254,8 @@ def expand(grid: Grid, precision: str, place: str | None = None, *, derived: boo
         axes.head,
     )
     raw = [
-        dict(zip(names, point, strict=True)) | {"projection": grid.projection} for point in itertools.product(*values)
+        dict(zip(names, point, strict=True)) | {"projection": grid.projection, "freeze": grid.freeze}
+        for point in itertools.product(*values)
     ]
     cells = [_resolve(fields, grid, precision, place) for fields in raw]
     for override in grid.overrides:
@@ -323,11 +348,12 @@ def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cel
         "backbone": backbone.name,
         "backbone_version": backbone.version,
         "backbone_options": backbone_options,
+        "backbone_files": _hashed(backbone, backbone_options, f"{place}, backbone '{backbone.name}'"),
         "backbone_label": backbone_label,
         "head": head.name,
         "head_version": head.version,
         "head_options": head_options,
-        "head_files": {option: _contents(path) for option, path in head.target.files(head_options).items()},
+        "head_files": _hashed(head, head_options, head_place),
         "head_label": head_label,
         "recipe": recipe,
         "recipe_label": label(chosen.name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
@@ -336,6 +362,8 @@ def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cel
         "precision": precision,
     }
     try:
-        return Cell(**fields, **{key: raw[key] for key in ("projection", "feature_dim", "seed", "imbalance_factor")})
+        return Cell(
+            **fields, **{key: raw[key] for key in ("projection", "freeze", "feature_dim", "seed", "imbalance_factor")}
+        )
     except ValidationError as error:
         raise UserError(one_line(error, Cell, place)) from None

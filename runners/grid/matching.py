@@ -8,7 +8,7 @@ from headbench.core.errors import UserError, suggest
 
 # Fields with options or fields of their own, which follow after a dot.
 OUTER = ("dataset", "backbone", "recipe", "head")
-PLAIN = ("imbalance_factor", "projection", "feature_dim", "seed")
+PLAIN = ("imbalance_factor", "projection", "freeze", "feature_dim", "seed")
 NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d*)?(e[-+]?\d+)?(?![\w.])")
 
 

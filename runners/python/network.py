@@ -65,6 +65,9 @@ def classifier(cell: str | Path, out: str | Path) -> Network:
             f"keep_weights=True (--keep-weights) in another folder"
         )
     described = _described(folder)
+    # What it began with is not needed any more.
+    bare = described.backbone_options | dict.fromkeys(described.backbone_files)
+    described = described.model_copy(update={"backbone_options": bare})
     network = build(described, _info(result, described.seed), bf16=False)
     try:
         weights = store.read_file(folder, "weights.pt")

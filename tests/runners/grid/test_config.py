@@ -19,7 +19,9 @@ from tests.runners.helpers import CPU, QUICK, cell, cells, grid
 
 
 @pytest.mark.parametrize("name", config.grid_names())
-def test_every_grid_of_the_harness_expands(name: str) -> None:
+def test_every_grid_of_the_harness_expands(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "efficientnet_lite0.safetensors").touch()
+    monkeypatch.chdir(tmp_path)
     contents, place = config.read_grid(name)
     expanded = expand(parse_grid(contents, place), "auto")
     axes = contents["axes"]
@@ -200,6 +202,21 @@ def test_the_identity_does_not_know_where_files_are(tmp_path: Path) -> None:
         for name in ("a.txt", "b.txt", "c.txt")
     ]
     assert ids[0] == ids[1] != ids[2]
+    backbones = [{"name": "fast_convnet", "weights": str(tmp_path / name)} for name in ("a.txt", "b.txt", "c.txt")]
+    ids = [cell(axes={"backbone": [backbone]}).cell_id("data") for backbone in backbones]
+    assert ids[0] == ids[1] != ids[2]
+    with pytest.raises(UserError, match=r"backbone 'fast_convnet': weights: .*not point to a file .*gone\.pt"):
+        cell(axes={"backbone": [{"name": "fast_convnet", "weights": "gone.pt"}]})
+
+
+def test_options_of_backbones_that_are_off_and_nothing_frozen_are_as_before_there_were_any() -> None:
+    one = cell(axes={"backbone": [{"name": "timm", "model": "resnet18", "size": None, "pretrained": False}]})
+    former = one.model_dump(mode="json", exclude={"backbone_files", "freeze"})
+    former = {name: value for name, value in former.items() if not name.endswith("_label")}
+    former |= {"backbone_options": {"model": "resnet18"}, "recipe": one.recipe.identity(), "data": "data"}
+    former["dataset_options"] = {}
+    former["head_options"] |= former["head_files"]
+    assert one.cell_id("data") == config.digest(former)
 
 
 def test_an_override_may_take_another_recipe_for_one_backbone() -> None:
@@ -254,6 +271,8 @@ CHANGES: dict[str, Any] = {
     "head_version": 99,
     "head_options": {"loss_scale": 77.0},
     "head_files": {"vectors": "abc"},
+    "backbone_files": {"weights": "abc"},
+    "freeze": "backbone",
     "recipe": recipes.load("paper", {}, "here"),
     "val_fraction": 0.3,
     "split_seed": 5,
