@@ -81,7 +81,7 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
         UserError: if the data set is missing or damaged.
     """
     folder = folder_of(entry, options, root)
-    with _alone(folder):
+    with alone(folder):
         found = _open(folder, entry.version, root)
         if found is not None:
             return found
@@ -102,7 +102,7 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Keep other processes of this machine from downloading or caching the same data at the same time, where the
     machine lets us.
     """

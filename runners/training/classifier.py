@@ -1,11 +1,13 @@
 """The classifier: backbone, projection and head in one module."""
 
+import json
 from collections.abc import Collection
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
-from headbench.backbones import BACKBONES
+from headbench.backbones import BACKBONES, Backbone
 from headbench.core.batch import Batch, DataInfo
 from headbench.core.errors import UserError, suggest
 from headbench.core.streams import derive
@@ -36,10 +38,11 @@ class Classifier(nn.Module):
         self.fixed = frozenset(name for name, parameter in self.named_parameters() if not parameter.requires_grad)
 
     def features(self, images: Tensor) -> Tensor:
-        """Map images (B, channels, H, W) to features (B, d), float32."""
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
-            pooled: Tensor = self.backbone(images.contiguous(memory_format=torch.channels_last))
-        features: Tensor = self.projection(pooled.float())
+        """Map images (B, channels, H, W), or the backbone's features of them (B, num_features), to features (B, d),
+        float32.
+        """
+        known = images.dim() == 2
+        features: Tensor = self.projection(images if known else pooled(self.backbone, images, bf16=self.bf16))
         return features
 
     def forward(self, batch: Batch, context: Context) -> Tensor:
@@ -81,14 +84,32 @@ def _set_mode(module: nn.Module, training: bool) -> None:
         _set_mode(child, module.training)
 
 
+def pooled(backbone: nn.Module, images: Tensor, *, bf16: bool) -> Tensor:
+    """Map images (B, channels, H, W) to a backbone's features (B, num_features), float32."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+        found: Tensor = backbone(images.contiguous(memory_format=torch.channels_last))
+    return found.float()
+
+
+def build_backbone(cell: Cell, image_shape: tuple[int, int, int]) -> Backbone:
+    """Return a cell's backbone on the CPU, initialised from its own stream of the cell's seed; a frozen one is without
+    gradient.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(cell.seed, "backbone"))
+        backbone = BACKBONES.get(cell.backbone).target(image_shape, **cell.backbone_options)
+    if cell.freeze == "backbone":
+        backbone.requires_grad_(False)
+    return backbone.to(memory_format=torch.channels_last)
+
+
 def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
     """Return a cell's classifier on the CPU, each part initialised from its own stream of the cell's seed.
 
     So for one seed every head gets the same backbone, and for one seed and d the same projection.
     """
+    backbone = build_backbone(cell, info.image_shape)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(cell.seed, "backbone"))
-        backbone = BACKBONES.get(cell.backbone).target(info.image_shape, **cell.backbone_options)
         torch.manual_seed(derive(cell.seed, "projection"))
         projection = (
             nn.Linear(backbone.num_features, cell.feature_dim) if cell.projection == "linear" else nn.Identity()
@@ -99,10 +120,25 @@ def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
 
 
 def unsupported(cell: Cell, info: DataInfo) -> str | None:
-    """Return why a cell does not apply, or None where it does."""
-    if cell.projection == "none":
-        with torch.device("meta"):
-            width = BACKBONES.get(cell.backbone).target(info.image_shape, **cell.backbone_options).num_features
-        if width != cell.feature_dim:
+    """Return why a cell does not apply, or None where it does.
+
+    Raises:
+        UserError: if a file of weights is not that of the backbone.
+    """
+    if cell.projection == "none" or cell.backbone_files:
+        width = _width(cell.backbone, json.dumps(cell.backbone_options), info.image_shape)
+        if cell.projection == "none" and width != cell.feature_dim:
             return f"without a projection d must equal the backbone's {width} features"
-    return HEADS.get(cell.head).target.supports(info, cell.feature_dim, cell.head_options)
+    reason = HEADS.get(cell.head).target.supports(info, cell.feature_dim, cell.head_options)
+    if reason is None and cell.projection == "none" and cell.freeze == "backbone":
+        head = HEADS.get(cell.head).target(info, cell.feature_dim, **cell.head_options)
+        if not any(parameter.requires_grad for parameter in head.parameters()):
+            return "with a frozen backbone and no projection nothing of this head is left to train"
+    return reason
+
+
+@cache
+def _width(name: str, options: str, image_shape: tuple[int, int, int]) -> int:
+    """Return the features of a backbone, whose weights are checked if it has some."""
+    with torch.device("meta"):
+        return BACKBONES.get(name).target(image_shape, **json.loads(options)).num_features

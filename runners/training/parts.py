@@ -13,6 +13,7 @@ from headbench.core.streams import generator
 from headbench.data import DATASETS, Dataset, FileSet, ImageSet, cache
 from headbench.data.formats.image_files import check_variation
 from headbench.data.loading.epoch import Part
+from headbench.data.loading.features import Features
 from headbench.data.loading.resident import Resident
 from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import Samples
@@ -86,8 +87,16 @@ def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
     return dataset
 
 
-def lay(dataset: Dataset, partition: Partition, statistics: Statistics | None, device: torch.device) -> Parts:
+def lay(
+    dataset: Dataset,
+    partition: Partition,
+    statistics: Statistics | None,
+    device: torch.device,
+    features: dict[str, Tensor] | None = None,
+) -> Parts:
     """Lay training, validation and test part on the device, normalised by ``statistics``, or by the data set's own.
+
+    Where ``features`` (M, F) stand for the images of each part of the data set, by its name, they are laid instead.
 
     Raises:
         UserError: if the statistics have another number of channels than the images.
@@ -99,19 +108,22 @@ def lay(dataset: Dataset, partition: Partition, statistics: Statistics | None, d
             f"recipe.normalisation=null"
         )
 
-    def part(samples: Samples, positions: Tensor, labels: Tensor) -> Part:
+    def part(name: str, samples: Samples, positions: Tensor, labels: Tensor) -> Part:
         if isinstance(samples, FileSet):
             return Streamed.of(samples, positions, labels, shown, device)
+        if features is not None:
+            _, channels, height, width = samples.images.shape
+            return Features.of(features[name], positions, labels, (channels, height, width), shown, device)
         return Resident.of(samples.images, positions, labels, shown, device)
 
-    def whole(samples: Samples) -> Part:
-        return part(samples, torch.arange(len(samples)), samples.labels)
+    def whole(name: str, samples: Samples) -> Part:
+        return part(name, samples, torch.arange(len(samples)), samples.labels)
 
-    held_out = part(dataset.train, partition.val, dataset.train.labels[partition.val])
+    held_out = part("train", dataset.train, partition.val, dataset.train.labels[partition.val])
     return Parts(
-        train=part(dataset.train, partition.train, partition.labels),
-        val=held_out if partition.official is None else whole(partition.official),
-        test=whole(dataset.test),
+        train=part("train", dataset.train, partition.train, partition.labels),
+        val=held_out if partition.official is None else whole("val", partition.official),
+        test=whole("test", dataset.test),
         class_names=dataset.class_names,
         class_counts=torch.bincount(partition.labels, minlength=len(dataset.class_names)),
         nominal=partition.nominal,
