@@ -29,6 +29,7 @@ def say(console: Console, text: str) -> None:
 def tabled(rows: list[dict[str, str]]) -> Table:
     """Return rows of texts by title as a table for the terminal."""
     table = Table(*rows[0])
+    table.columns[0].no_wrap = True  # a name that is cut names nothing
     for row in rows:
         table.add_row(*map(escape.terminal, row.values()))
     return table

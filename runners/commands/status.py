@@ -4,7 +4,7 @@ import argparse
 
 from rich.console import Console
 
-from headbench.runners.commands.arguments import add_grid, add_out, grid_name, require_grid
+from headbench.runners.commands.arguments import add_grid, add_out, add_plugin, grid_name, require_grid
 from headbench.runners.commands.screen import say, tabled
 
 HELP = "say which cells of a grid are done, running, failed or damaged; reads all their files"
@@ -14,6 +14,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     add_grid(parser)
     add_out(parser)
+    add_plugin(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

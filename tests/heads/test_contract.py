@@ -6,7 +6,7 @@ A new head brings the test file of its own file's name, ``tests/heads/test_<file
 """
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -272,6 +272,36 @@ def test_loss_scale_is_a_factor(name: str) -> None:
     features, targets = batch(5, width(name))
     plain, scaled = (small(name, loss_scale=scale).loss(features, targets, CONTEXT) for scale in (1.0, 3.5))
     assert torch.allclose(3.5 * plain, scaled)
+
+
+class Trial:
+    """An Optuna trial that suggests the least of everything."""
+
+    def suggest_float(self, name: str, low: float, high: float, **_: Any) -> float:
+        return low
+
+    def suggest_int(self, name: str, low: int, high: int, **_: Any) -> int:
+        return low
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return choices[0]
+
+
+@every
+def test_a_search_changes_at_most_five_options_to_valid_values(name: str) -> None:
+    suggested = target(name).search_space(Trial(), entry(name).defaults)
+    assert len(suggested) <= 5
+    assert entry(name).resolve(suggested, name).keys() == entry(name).defaults.keys()
+
+
+@every
+def test_what_is_asked_of_the_class_takes_every_option(name: str) -> None:
+    recipe, options = recipes.load("fast", {}, "test"), entry(name).defaults
+    stages = target(name).stages(recipe, options)
+    assert stages
+    assert all(stage.epochs >= 1 and stage.views and stage.trainable for stage in stages)
+    assert set(target(name).files(options)) <= set(options)
+    assert target(name).loss_name(options)
 
 
 @every

@@ -13,8 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from headbench.core.batch import DataInfo, Targets
-from headbench.heads import Context, Head, Options, Stage
-from headbench.heads.base import RecipeView
+from headbench.heads import Context, Head, Options, RecipeView, Stage
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
