@@ -33,8 +33,8 @@ ROOMS: dict[str, set[str]] = {
 # Files that stand above the tables and figures that they gather.
 ABOVE = {"results.comparison", "results.report"}
 MOST = 14
-# Folders of files of one kind, however many: methods, data sets.
-KINDS = {"heads", "data"}
+# Folders of files of one kind, however many: methods, data sets, commands.
+KINDS = {"heads", "data", "runners/commands"}
 
 
 def files() -> dict[str, Path]:

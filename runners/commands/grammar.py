@@ -2,12 +2,17 @@
 
 import argparse
 import importlib
+import pkgutil
+from pathlib import Path
 from types import ModuleType
 
 from headbench.core.errors import UserError, suggest
 from headbench.runners.commands.arguments import Parser, path
 
-COMMANDS = ("run", "report", "status", "clean", "record", "list", "data", "prototypes", "toy")
+# Every other file of this folder is a command; the one that may be left out stands first.
+SHARED = {"arguments", "grammar", "main", "screen"}
+FILES = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
+COMMANDS = ("run", *sorted(FILES - SHARED - {"run"}))
 MOST = {"threads": 1024, "workers": 1024, "bins": 10_000, "count": 10_000, "imbalance_factor": 1e9, "seed": 2**32 - 1}
 POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim"}
 # Options of the harness itself, without a command.
@@ -37,7 +42,7 @@ def parser(program: str = "bench.py") -> Parser:
         command = module_of(name)
         added = commands.add_parser(name, help=command.HELP)
         command.add(added)
-        if name != "data":  # its actions have it
+        if added._subparsers is None:  # else its actions have it
             added.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return main
 
