@@ -25,6 +25,12 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        _, channels, height, width = self.images.shape
+        return channels, height, width
+
 
 @dataclass(frozen=True)
 class FileSet:
@@ -46,6 +52,11 @@ class FileSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) after cropping."""
+        return 3, self.size, self.size
 
 
 Samples = ImageSet | FileSet

@@ -6,6 +6,8 @@ import json
 import math
 import os
 import tempfile
+import textwrap
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ CELLS = "cells"
 LARGEST = 2**27
 # Of an error that is shown, in characters.
 LONGEST_ERROR = 2000
+# Of a line of YAML.
+WIDTH = 160
 ECES = ("ece_raw", "ece_native", "ece_temperature")
 # libyaml's, ten times as fast on the plan of a large grid, where PyYAML was built with it.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -31,6 +35,15 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def cell_folder(out: Path, cell_id: str) -> Path:
     """Return the folder of a cell."""
     return out / CELLS / cell_id
+
+
+def begun(out: Path) -> set[str]:
+    """Return the cells that have a folder."""
+    try:
+        with os.scandir(out / CELLS) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def grid_folder(out: Path, grid: str) -> Path:
@@ -65,17 +78,35 @@ def write_text(path: Path, content: str) -> None:
 
 def write_yaml(path: Path, content: Any) -> None:
     """Write a YAML file atomically, keys in their order."""
-    write_text(path, yaml.safe_dump(content, sort_keys=False, width=160))
+    write_text(path, yaml.safe_dump(content, sort_keys=False, width=WIDTH))
 
 
 def write_plan(folder: Path, content: dict[str, Any]) -> None:
     """Write ``grid.yaml``, with a last line that holds the SHA-256 of the others, unless it is there: a finished grid
     on a read-only disk can be shown.
     """
-    text = yaml.safe_dump(content, sort_keys=False, width=160)
+    rest, cells = dict(content), content.get("cells")
+    if cells:
+        del rest["cells"]
+    text = yaml.safe_dump(rest, sort_keys=False, width=WIDTH) + (_listed(cells) if cells else "")
     path, whole = folder / "grid.yaml", f"{text}# sha256 {_sha256(text.encode())}\n".encode()
     if not path.is_file() or path.read_bytes() != whole:
         write_bytes(path, whole)
+
+
+def _listed(cells: list[dict[str, Any]]) -> str:
+    """Return cells as YAML would be dumped: their values repeat, so that a large grid has few different lines."""
+    lines = ["cells:\n"]
+    for cell in cells:
+        entries = [_entry(key, value) for key, value in cell.items()]
+        lines += [f"- {entries[0]}", *(f"  {entry}" for entry in entries[1:])]
+    return "".join(lines)
+
+
+@lru_cache(maxsize=100_000, typed=True)
+def _entry(key: str, value: Any) -> str:
+    """Return a key and its value as lines that are indented by 2 but for the first."""
+    return textwrap.indent(yaml.safe_dump({key: value}, sort_keys=False, width=WIDTH - 2), "  ").removeprefix("  ")
 
 
 def read_plan(folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from headbench.runners.execution import attempts, locks, owner, queue, workers
 from headbench.runners.execution.locks import Watch, locked
 from headbench.runners.grid import config
 from headbench.runners.training.checkpoint import Checkpoints
-from tests.runners.helpers import CPU, QUICK, TINY, cell, planned
+from tests.runners.helpers import QUICK, TINY, cell, planned, way
 
 ROOT = Path(__file__).parents[1]
 # Slows epochs down, and lets a head kill its process, at the start of an epoch from which on it shall.
@@ -228,7 +228,7 @@ def test_who_waits_asks_less_and_less_often(tmp_path: Path, monkeypatch: pytest.
             told.append(str(message[0]))
 
     with locked(folder, Watch()):
-        queue.run([one], queue.Way(tmp_path, CPU, Told(None), keep_weights=False))  # type: ignore[arg-type]
+        queue.run([one], way(tmp_path, Told(None)))  # type: ignore[arg-type]
     assert told == ["failed"]
     assert pauses[0] == 0.5
     assert pauses == sorted(pauses)
@@ -276,7 +276,7 @@ class TestAttempts:
         for _ in range(attempts.UNSEEN):
             assert not (folder / "error.txt").exists()
             self.died(folder, 0)
-        queue.run([one], queue.Way(tmp_path, CPU, Silent(), keep_weights=False))
+        queue.run([one], way(tmp_path, Silent()))
         assert (
             folder / "error.txt"
         ).read_text() == "its process ended without a word, 5 times (killed, or out of memory)\n"

@@ -9,11 +9,13 @@ from rich.table import Table
 
 from headbench.core import escape
 from headbench.runners.commands.arguments import add_data, add_grid, add_out, add_plugin
-from headbench.runners.commands.screen import say
+from headbench.runners.commands.screen import say, show_rows
 
 if TYPE_CHECKING:
     from headbench.runners.execution.plan import Planned
 
+# Above so many cells, lines are printed in place of a table.
+MOST_DRAWN = 1000
 HELP = "train what is missing of a grid, then write tables, figures and report (the default)"
 
 
@@ -74,30 +76,32 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from headbench.runners.inspection import status
 
     prepared = launch.prepare(
-        grid=arguments.grid,
-        changes=arguments.set,
-        name=arguments.name,
-        where=arguments.where,
-        data=arguments.data,
-        out=arguments.out,
-        workers=arguments.workers,
-        threads=arguments.threads,
-        device=arguments.device,
-        precision=arguments.precision,
-        plugins=arguments.plugin,
-        keep_weights=arguments.keep_weights,
-        retry_failed=arguments.retry_failed,
-        wait=not arguments.no_wait,
+        launch.RunOptions(
+            grid=arguments.grid,
+            changes=arguments.set,
+            name=arguments.name,
+            where=arguments.where,
+            data=arguments.data,
+            out=arguments.out,
+            workers=arguments.workers,
+            threads=arguments.threads,
+            device=arguments.device,
+            precision=arguments.precision,
+            plugins=arguments.plugin,
+            keep_weights=arguments.keep_weights,
+            retry_failed=arguments.retry_failed,
+            wait=not arguments.no_wait,
+        )
     )
     if arguments.dry_run:
         show_plan(prepared.wanted, prepared.todo, console)
-        seconds = status.seconds_left(prepared.plan, prepared.todo, arguments.out, prepared.workers)
+        seconds = status.seconds_left(prepared.entries, prepared.finished, prepared.todo, prepared.workers)
         if seconds is not None:
             console.print(f"about {datetime.timedelta(seconds=round(seconds))} by the finished cells of the same kind")
         return 0
     launch.execute(prepared, console)
     if arguments.no_report:
-        return 1 if queue.failures(prepared.plan, arguments.out) else 0
+        return 1 if queue.failures((entry["cell_id"] for entry in prepared.entries), arguments.out) else 0
     try:
         return show_report(arguments.out, prepared.grid.name, console)
     except OSError as error:
@@ -140,14 +144,21 @@ def show_plan(wanted: "list[Planned]", todo: "list[Planned]", console: Console) 
     varied = [key for key in keys if len(set(columns[key])) > 1 or key.startswith("n_")]
     shared = ", ".join(f"{titles.get(key, key)} {columns[key][0]}" for key in keys if key not in varied)
     console.print(escape.terminal(f"all cells: {shared}"))
-    table = Table("cell", *(titles.get(key, key) for key in varied), "state")
-    table.columns[0].no_wrap = True
-    for key, column in zip(varied, table.columns[1:-1], strict=True):
-        # Long names wrap, so that numbers are never cut.
-        column.no_wrap, column.overflow = isinstance(wanted[0].facts[key], int | float), "fold"
-    table.columns[-1].min_width = len("to do")
-    for number, p in enumerate(wanted):
-        state = p.not_applicable or ("to do" if p.cell_id in waiting else "ended")
-        table.add_row(*map(escape.terminal, (p.cell_id, *(columns[key][number] for key in varied), state)))
-    console.print(table)
+    titled = ["cell", *(titles.get(key, key) for key in varied), "state"]
+    rows = [
+        (p.cell_id, *values, p.not_applicable or ("to do" if p.cell_id in waiting else "ended"))
+        for p, *values in zip(wanted, *(columns[key] for key in varied), strict=True)
+    ]
+    if len(rows) > MOST_DRAWN:
+        show_rows(titled, rows, console)
+    else:
+        table = Table(*titled)
+        table.columns[0].no_wrap = True
+        for key, column in zip(varied, table.columns[1:-1], strict=True):
+            # Long names wrap, so that numbers are never cut.
+            column.no_wrap, column.overflow = isinstance(wanted[0].facts[key], int | float), "fold"
+        table.columns[-1].min_width = len("to do")
+        for row in rows:
+            table.add_row(*map(escape.terminal, row))
+        console.print(table)
     console.print(f"{len(todo)} of {len(wanted)} cells to train")

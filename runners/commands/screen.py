@@ -1,6 +1,7 @@
 """What the commands print."""
 
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 
 from rich.console import Console
@@ -33,3 +34,12 @@ def tabled(rows: list[dict[str, str]]) -> Table:
     for row in rows:
         table.add_row(*map(escape.terminal, row.values()))
     return table
+
+
+def show_rows(titles: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+    """Print rows that are too many for a table that is drawn, in aligned columns, the last one as it comes."""
+    table = [list(titles), *([escape.plain(text) for text in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
+    for row in table:
+        aligned = "  ".join(text.ljust(width) for text, width in zip(row[:-1], widths, strict=True))
+        console.out(f"{aligned}  {row[-1]}", highlight=False)

@@ -21,6 +21,7 @@ from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.health import dead_features
 from headbench.runners.training.history import Log
+from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import Training, resume
 
 # Above this many values, stored scores are float16.
@@ -29,6 +30,7 @@ FLOAT32_VALUES = 5_000_000
 
 def run(
     planned: Planned,
+    parts: Parts,
     folder: Path,
     hardware: Hardware,
     on_epoch: Callable[[dict[str, Any]], None],
@@ -49,9 +51,9 @@ def run(
     store.write_yaml(folder / "cell.yaml", planned.cell.model_dump(mode="json"))
     provenance.reset_peak_memory(hardware)
     training = (
-        Training(planned.cell, planned.parts, hardware)
+        Training(planned.cell, parts, hardware)
         if checkpoints is None
-        else resume(planned.cell, planned.parts, hardware, checkpoints)
+        else resume(planned.cell, parts, hardware, checkpoints)
     )
     log = Log(folder, training.history)
 
@@ -62,7 +64,7 @@ def run(
 
     training.run(logged, checkpoints)
     rows, absent, predictions = _selections(training, planned)
-    labels, num_classes = planned.parts.train.labels, planned.facts["num_classes"]
+    labels, num_classes = parts.train.labels, planned.facts["num_classes"]
     predicted = evaluate.predictions(training.classifier, training.features)
     shape = evaluate.geometry(training.classifier, training.features, labels, predicted, num_classes)
     check()
@@ -79,7 +81,7 @@ def run(
     result = {
         "cell_id": planned.cell_id,
         "facts": planned.facts,
-        "class_names": planned.parts.class_names,
+        "class_names": parts.outline.class_names,
         "native_scale": training.classifier.head.native_scale,
         "selections": rows,
         "absent": absent,
@@ -92,7 +94,7 @@ def run(
         "provenance": described,
         "started_at": started,
         "finished_at": _now(),
-        **({"inputs": planned.parts.inputs()} if keep_weights else {}),
+        **({"inputs": parts.inputs()} if keep_weights else {}),
     }
     files = ["cell.yaml", "history.csv", "predictions.npz", "geometry.npz", *(["weights.pt"] if keep_weights else [])]
     store.check_result(result)

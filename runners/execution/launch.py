@@ -1,26 +1,66 @@
 """A grid from its arguments to its trained cells."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from headbench.core.errors import UserError, note
+from headbench.core.errors import DamagedError, UserError, note
 from headbench.core.folders import DEFAULT, expanded, from_environment
 from headbench.heads import HEADS
 from headbench.heads.geometry import cache
 from headbench.results import store
-from headbench.runners.execution import plan, provenance, queue, workers
+from headbench.runners.execution import plan, queue, workers
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
-from headbench.runners.execution.queue import Events, Way
+from headbench.runners.execution.queue import Events, Finished, Way
 from headbench.runners.execution.workers import Job
 from headbench.runners.grid import config, overrides
-from headbench.runners.grid.config import Grid
+from headbench.runners.grid.config import Cell, Grid
 from headbench.runners.training import hardware
-from headbench.runners.training.hardware import Hardware
+from headbench.runners.training.data import Data
+from headbench.runners.training.hardware import Hardware, Share
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run is asked for, as the options of ``bench.py run``.
+
+    Attributes:
+        grid: a grid's name, a file, or the contents of one.
+        changes: words of ``--set``.
+        name: of the derived grid.
+        where: words of ``--where``.
+        data: the data folder, or None for the default one.
+        out: folder of the runs.
+        workers: parallel processes, or None for the default.
+        threads: of each worker, or None for the default.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        plugins: files to import first.
+        keep_weights: keep each cell's last weights.
+        retry_failed: train cells again that failed before.
+        wait: stay until the cells of other processes have ended too.
+    """
+
+    grid: str | dict[str, Any]
+    changes: Sequence[str] = ()
+    name: str | None = None
+    where: Sequence[str] = ()
+    data: Path | None = None
+    out: Path = Path("runs")
+    workers: int | None = None
+    threads: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    plugins: Sequence[Path] = ()
+    keep_weights: bool = False
+    retry_failed: bool = False
+    wait: bool = True
 
 
 @dataclass(frozen=True)
@@ -29,17 +69,19 @@ class Launch:
 
     Attributes:
         grid: as it was understood.
-        plan: all of its cells.
+        entries: what ``grid.yaml`` lists: all of its cells that were ever planned.
         wanted: those that ``--where`` chose.
-        todo: those of them that have not ended yet.
+        finished: those that are done, by ``cell_id``.
+        todo: those of the wanted that have not ended yet.
         workers: processes that share them.
         machine: of this process.
         job: for the workers.
     """
 
     grid: Grid
-    plan: list[Planned]
+    entries: list[dict[str, Any]]
     wanted: list[Planned]
+    finished: dict[str, Finished]
     todo: list[Planned]
     workers: int
     machine: Hardware
@@ -62,93 +104,81 @@ def data_folder(given: Path | None) -> Path:
     return named
 
 
-def prepare(
-    *,
-    grid: str | dict[str, Any],
-    changes: list[str],
-    name: str | None,
-    where: list[str],
-    data: Path | None,
-    out: Path,
-    workers: int | None,
-    threads: int | None,
-    device: str,
-    precision: str,
-    plugins: list[Path],
-    keep_weights: bool,
-    retry_failed: bool,
-    wait: bool = True,
-) -> Launch:
-    """Read a grid, resolve and check all of its cells, and find what is left to train.
-
-    The arguments are those of ``bench.py run``.
+def prepare(options: RunOptions) -> Launch:
+    """Read a grid, resolve and check its cells, plan those that are wanted, and find what is left to train.
 
     Raises:
-        UserError: for anything that is wrong with them.
+        UserError: for anything that is wrong with what is asked for.
     """
-    contents, place = config.read_grid(grid)
-    written = config.parse_grid(contents, place)
-    contents = overrides.derive(contents, overrides.assignments(changes, "--set"), name)
-    if precision != "auto" and name is None:
-        contents["name"] = f"{contents['name']}+{precision}"
-    parsed = config.parse_grid(contents, place)
-    if changes and written.overrides:
-        config.expand(written, precision, place)
-    cells = config.expand(parsed, precision, place, derived=bool(changes))
-    chosen = {id(cell) for cell in overrides.choose(cells, overrides.assignments(where, "--where"))}
-    root = data_folder(data)
+    grid, cells = _asked(options)
+    wanted_cells = overrides.choose(cells, overrides.assignments(options.where, "--where"))
+    root = data_folder(options.data)
     cache.cache_folder()
-    team, threads = hardware.share(workers, threads, len(cells), device)
-    machine = hardware.set_up(device, threads, precision)
-    planned = plan.make(cells, root, machine)
-    wanted = [p for p in planned if id(p.cell) in chosen]
-    todo = queue.pending(wanted, out, retry_failed=retry_failed)
+    team, threads = hardware.share(options.workers, options.threads, len(cells), options.device)
+    machine = hardware.set_up(Share(options.device, threads, options.precision))
+    wanted = plan.make(wanted_cells, root)
+    before = _listed_before(options.out, grid.name) if len(wanted) < len(cells) else []
+    entries = plan.listed(wanted, cells, before)
+    ids = [entry["cell_id"] for entry in entries if entry["not_applicable"] is None]
+    finished = queue.finished(ids, options.out)
+    ended = {*finished, *([] if options.retry_failed else queue.failures(ids, options.out))}
+    todo = [p for p in wanted if p.not_applicable is None and p.cell_id not in ended]
     if todo:
-        for line in _moved_sources(_refuse_mixture(parsed.name, planned, out, machine)):
+        _refuse_mixture(grid.name, finished, machine)
+        for line in _moved_sources(finished):
             note(line)
-    ids, team = frozenset(p.cell_id for p in todo), min(team, max(len(todo), 1))
+    team = min(team, max(len(todo), 1))
     job = Job(
-        contents,
-        place,
-        tuple(plugins),
-        root,
-        out,
-        ids,
-        machine.device.type,
-        threads,
-        precision,
-        keep_weights,
-        wait,
-        team,
+        cells=todo,
+        plugins=tuple(options.plugins),
+        root=root,
+        out=options.out,
+        share=Share(machine.device.type, threads, options.precision, team),
+        keep_weights=options.keep_weights,
+        wait=options.wait,
     )
-    return Launch(parsed, planned, wanted, todo, team, machine, job)
+    return Launch(grid, entries, wanted, finished, todo, team, machine, job)
 
 
-def _refuse_mixture(grid: str, planned: list[Planned], out: Path, machine: Hardware) -> list[dict[str, Any]]:
-    """Return the results of finished cells.
+def _asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
+    """Return the grid that is asked for, and its cells."""
+    contents, place = config.read_grid(options.grid)
+    written = config.parse_grid(contents, place)
+    contents = overrides.derive(contents, overrides.assignments(options.changes, "--set"), options.name)
+    if options.precision != "auto" and options.name is None:
+        contents["name"] = f"{contents['name']}+{options.precision}"
+    grid = config.parse_grid(contents, place)
+    if options.changes and written.overrides:
+        config.expand(written, options.precision, place)
+    return grid, config.expand(grid, options.precision, place, derived=bool(options.changes))
 
-    Raises:
-        UserError: where ``--precision auto`` would add cells to a grid whose finished ones were trained in another
-            precision, on another machine.
+
+def _listed_before(out: Path, grid: str) -> list[dict[str, Any]]:
+    """Return the cells of an earlier plan of a grid, none where there is none that can be read."""
+    try:
+        cells: list[dict[str, Any]] = store.read_plan(store.grid_folder(out, grid))["cells"]
+    except (FileNotFoundError, DamagedError):
+        return []
+    return cells
+
+
+def _refuse_mixture(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:
+    """Raise UserError where ``--precision auto`` would add cells to a grid whose finished ones were trained in another
+    precision, on another machine.
     """
-    results = []
-    for cell in planned:
-        result = queue.result_of(cell, out)
-        if result is not None and result["provenance"]["precision"] != machine.precision:
-            other = result["provenance"]["precision"]
+    for cell_id, other in finished.items():
+        if other.precision != machine.precision:
             raise UserError(
-                f"grid '{grid}': cell {cell.cell_id} was trained in {other}, and --precision auto is "
+                f"grid '{grid}': cell {cell_id} was trained in {other.precision}, and --precision auto is "
                 f"{machine.precision} on this machine; go on where it is "
-                f"{other}, or give --precision {machine.precision}, which makes a grid of its own, "
+                f"{other.precision}, or give --precision {machine.precision}, which makes a grid of its own, "
                 f"'{grid}+{machine.precision}'"
             )
-        results += [] if result is None else [result]
-    return results
 
 
-def _moved_sources(results: list[dict[str, Any]]) -> list[str]:
+def _moved_sources(finished: dict[str, Finished]) -> list[str]:
     """Return a line for each head whose source has changed since cells were finished, under the same version."""
-    moved = Counter(result["facts"]["head"] for result in results if provenance.moved_source(result))
+    moved = Counter(cell.head for cell in finished.values() if cell.moved_source)
     return [
         f"the source of head '{head}' has changed since {count} finished cells of this grid were trained, and its "
         f"version is still {HEADS.get(head).version}; raise it if its numbers change (bench.py status names the cells)"
@@ -159,7 +189,7 @@ def _moved_sources(results: list[dict[str, Any]]) -> list[str]:
 def execute(launch: Launch, console: Console) -> None:
     """Write what is planned and train what is left, in this process or in several workers."""
     grid, todo, job, machine = launch.grid, launch.todo, launch.job, launch.machine
-    store.write_plan(store.grid_folder(job.out, grid.name), plan.resolved(grid, launch.plan))
+    store.write_plan(store.grid_folder(job.out, grid.name), plan.resolved(grid, launch.entries))
     if todo:
         sharing = (
             f"{launch.workers} workers, threads: {machine.threads} each"
@@ -175,14 +205,11 @@ def execute(launch: Launch, console: Console) -> None:
         if launch.workers > 1:
             workers.run(job, todo, launch.workers, display)
         else:
-            queue.run(
-                todo,
-                Way(
-                    job.out, machine, display, job.keep_weights, job.wait, lambda planned: _apart(job, planned, display)
-                ),
-            )
+            data = Data(job.root, machine.device)
+            apart = partial(_apart, job, display)
+            queue.run(todo, Way(job.out, machine, data, display, job.keep_weights, job.wait, apart))
 
 
-def _apart(job: Job, planned: Planned, events: Events) -> None:
+def _apart(job: Job, events: Events, planned: Planned) -> None:
     """Train one cell in a process of its own, unless another process has it by then."""
-    workers.run(replace(job, cell_ids=frozenset({planned.cell_id}), wait=False), [planned], 1, events)
+    workers.run(replace(job, cells=[planned], wait=False), [planned], 1, events)

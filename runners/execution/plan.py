@@ -1,20 +1,21 @@
-"""The plan of a grid: its cells with their data, identity and applicability, all checked before anything is trained."""
+"""The plan of a grid: the identity, the names and sizes of its cells, checked on the CPU before anything is trained."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from headbench.core.errors import UserError
-from headbench.data import Dataset
 from headbench.data.loading.resident import Resident
-from headbench.data.splits import Protocol, partition
+from headbench.data.splits import partition
 from headbench.heads import HEADS
 from headbench.runners.grid.config import Cell, Grid, digest
 from headbench.runners.training import parts
 from headbench.runners.training.classifier import unsupported
-from headbench.runners.training.hardware import Hardware
-from headbench.runners.training.parts import Parts, Statistics
+from headbench.runners.training.data import Data
+from headbench.runners.training.parts import Division, Outline
 from headbench.runners.training.stages import stage_plan
 
 # The val_fraction of the protocol that is simply called lt-val.
@@ -23,39 +24,40 @@ LT_VAL = 0.1
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell ready to train.
+    """A cell ready to train, in any process: texts and numbers.
 
     Attributes:
         cell: the cell.
         cell_id: its identity, the name of its folder.
-        parts: its data on the device.
         facts: its columns in ``results.csv``.
         not_applicable: why it cannot be trained, or None.
     """
 
     cell: Cell
     cell_id: str
-    parts: Parts
     facts: dict[str, Any]
     not_applicable: str | None
 
 
-def make(cells: list[Cell], root: Path, hardware: Hardware) -> list[Planned]:
-    """Load the data of all cells, give each its identity, and ask its head whether it applies.
+def make(cells: list[Cell], root: Path) -> list[Planned]:
+    """Give each cell its identity, and ask its head whether it applies.
+
+    Data sets are loaded, one after the other, and nothing is laid on a device.
 
     Raises:
         UserError: if a data set is missing or damaged, or a cell cannot be set up.
     """
-    shared = _Shared(root, hardware)
-    plan: list[Planned] = []
+    outlines = _Outlines(root)
+    kinds: dict[str, tuple[dict[str, Any], str | None]] = {}
     known: dict[str, Cell] = {}
+    plan: list[Planned] = []
     for cell in cells:
-        dataset, data = shared.dataset(cell), shared.parts(cell)
-        check_augmentation(cell, data)
-        reason = unsupported(cell, data.info(cell.seed))
-        stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, len(data.train))
-        epochs = sum(stage.epochs for stage, _ in stages) or cell.recipe.epochs
-        cell_id = cell.cell_id(f"{dataset.fingerprint} {digest(dataset.class_names)}")
+        outline = outlines.of(cell)
+        kind = cell.kind
+        if kind not in kinds:
+            kinds[kind] = _checked(cell, outline)
+        facts, reason = kinds[kind]
+        cell_id = cell.cell_id(outline.identity)
         other = known.setdefault(cell_id, cell)
         if other is not cell:
             raise UserError(
@@ -63,51 +65,47 @@ def make(cells: list[Cell], root: Path, hardware: Hardware) -> list[Planned]:
                 f"names, so that their cells are the same; "
                 "leave one of them out of the grid"
             )
-        plan.append(Planned(cell, cell_id, data, _facts(cell, dataset, data, epochs), reason))
+        plan.append(Planned(cell, cell_id, facts | {"seed": cell.seed}, reason))
     return plan
 
 
-class _Shared:
-    """Data sets and their parts, loaded once for all cells with the same data and protocol."""
+class _Outlines:
+    """The outlines of all data of a plan; of the data sets themselves only the newest is kept."""
 
-    def __init__(self, root: Path, hardware: Hardware) -> None:
-        self.root, self.hardware = root, hardware
-        self.datasets: dict[str, Dataset] = {}
-        self.laid: dict[tuple[str, Protocol, Statistics | None], Parts] = {}
+    def __init__(self, root: Path) -> None:
+        self.data = Data(root, torch.device("cpu"))
+        self.known: dict[Division, Outline] = {}
 
-    def dataset(self, cell: Cell) -> Dataset:
-        """Return a cell's data set."""
-        key = _key(cell)
-        if key not in self.datasets:
-            self.datasets[key] = parts.load(cell.dataset, cell.dataset_options, self.root)
-        return self.datasets[key]
-
-    def parts(self, cell: Cell) -> Parts:
-        """Return a cell's parts on the device."""
-        protocol = Protocol(
-            cell.val_fraction, cell.split_seed, cell.imbalance_factor, cell.imbalance_profile, cell.imbalance_seed
-        )
-        shown = cell.recipe.normalisation
-        statistics = None if shown is None else (shown.mean, shown.std)
-        key = (_key(cell), protocol, statistics)
-        if key not in self.laid:
-            dataset = self.dataset(cell)
-            self.laid[key] = parts.lay(dataset, partition(dataset, protocol), statistics, self.hardware.device)
-        return self.laid[key]
+    def of(self, cell: Cell) -> Outline:
+        division = Division.of(cell)
+        if division not in self.known:
+            dataset = self.data.dataset(cell)
+            parts.check_statistics(dataset, division.statistics)
+            self.known[division] = parts.outline(dataset, partition(dataset, division.protocol))
+        return self.known[division]
 
 
-def _key(cell: Cell) -> str:
-    return digest([cell.dataset, cell.dataset_options])
+def _checked(cell: Cell, outline: Outline) -> tuple[dict[str, Any], str | None]:
+    """Return the facts of all cells that differ in their seed only, and why they do not apply, or None.
+
+    Raises:
+        UserError: if such a cell cannot be set up.
+    """
+    check_augmentation(cell, outline)
+    reason = unsupported(cell, outline.info(cell.seed))
+    stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, outline.n_train)
+    epochs = sum(stage.epochs for stage, _ in stages) or cell.recipe.epochs
+    return _facts(cell, outline, epochs), reason
 
 
-def protocol_name(cell: Cell, dataset: Dataset) -> str:
+def protocol_name(cell: Cell, outline: Outline) -> str:
     """Return the protocol's name: what makes the choices, and for a long tail whether it is the published subset."""
     if cell.imbalance_factor == 1:
-        held_out = f"holdout-{cell.val_fraction:g}" if dataset.val is None else "official-val"
+        held_out = f"holdout-{cell.val_fraction:g}" if not outline.official_val else "official-val"
         return held_out if cell.val_fraction else "full-train"
     if not cell.val_fraction:
         name = "published"
-    elif dataset.val is not None:
+    elif outline.official_val:
         name = "lt-official-val"
     else:
         name = "lt-val" if cell.val_fraction == LT_VAL else f"lt-val-{cell.val_fraction:g}"
@@ -116,10 +114,10 @@ def protocol_name(cell: Cell, dataset: Dataset) -> str:
     return name + profile + seed
 
 
-def check_augmentation(cell: Cell, data: Parts) -> None:
+def check_augmentation(cell: Cell, outline: Outline) -> None:
     """Raise UserError for a field of the recipe that the cell's images cannot be augmented by."""
     augmentation = cell.recipe.augmentation()
-    for name in data.train.ignored:
+    for name in outline.ignored:
         if getattr(augmentation, name):
             kind = "streamed images" if name in Resident.ignored else "images in memory"
             raise UserError(
@@ -128,30 +126,55 @@ def check_augmentation(cell: Cell, data: Parts) -> None:
             )
 
 
-def _facts(cell: Cell, dataset: Dataset, data: Parts, epochs: int) -> dict[str, Any]:
+def _facts(cell: Cell, outline: Outline, epochs: int) -> dict[str, Any]:
     return {
         "dataset": cell.dataset_label,
-        "data_fingerprint": dataset.fingerprint,
-        "protocol": protocol_name(cell, dataset),
+        "data_fingerprint": outline.fingerprint,
+        "protocol": protocol_name(cell, outline),
         "backbone": cell.backbone_label,
         "projection": cell.projection,
         "head": cell.head,
         "head_label": cell.head_label,
         "head_options": json.dumps(cell.head_options, sort_keys=True),
         "feature_dim": cell.feature_dim,
-        "num_classes": len(data.class_names),
+        "num_classes": len(outline.class_names),
         "imbalance_factor": cell.imbalance_factor,
         "recipe": cell.recipe_label,
         "recipe_hash": digest(cell.recipe.identity(), 8),
         "seed": cell.seed,
         "epochs": epochs,
-        "n_train": len(data.train),
-        "n_val": len(data.val),
-        "n_test": len(data.test),
+        "n_train": outline.n_train,
+        "n_val": outline.n_val,
+        "n_test": outline.n_test,
     }
 
 
-def resolved(grid: Grid, plan: list[Planned]) -> dict[str, Any]:
+def check_data(planned: Planned, outline: Outline) -> None:
+    """Raise UserError where a cell's data are not those that it was planned with."""
+    if planned.cell.cell_id(outline.identity) != planned.cell_id:
+        raise UserError(f"the data set {planned.cell.dataset_label} has changed since the run began; start it again")
+
+
+def listed(plan: list[Planned], cells: list[Cell], before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the cells of ``grid.yaml`` in the order of the grid: those of the plan, and of the others those that an
+    earlier plan has.
+
+    Args:
+        plan: of some cells.
+        cells: of the grid.
+        before: what ``grid.yaml`` lists.
+    """
+    new = dict[str, dict[str, Any]]()
+    for planned in plan:
+        point = planned.cell.point
+        new[point] = {"cell_id": planned.cell_id, "point": point, "not_applicable": planned.not_applicable}
+        new[point] |= planned.facts
+    if len(plan) == len(cells):
+        return list(new.values())
+    known = {entry.get("point"): entry for entry in before} | new
+    return [known[cell.point] for cell in cells if cell.point in known]
+
+
+def resolved(grid: Grid, entries: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the contents of ``grid.yaml``: the grid as it was understood, and its cells."""
-    cells = [{"cell_id": p.cell_id, "not_applicable": p.not_applicable} | p.facts for p in plan]
-    return grid.model_dump(mode="json") | {"cells": cells}
+    return grid.model_dump(mode="json") | {"cells": entries}

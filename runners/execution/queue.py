@@ -6,7 +6,7 @@ import errno
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,11 @@ import torch
 
 from headbench.core.errors import DamagedError, NewerError, UserError, note
 from headbench.results import store
-from headbench.runners.execution import attempts, cell, locks
+from headbench.runners.execution import attempts, cell, locks, plan, provenance
 from headbench.runners.execution.owner import Owner
 from headbench.runners.execution.plan import Planned
 from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware
 
 # Between two looks at cells that other processes have: the first pause, the longest, and the factor between two in
@@ -46,44 +47,81 @@ class Events(Protocol):
         """A cell lost the process that trained it."""
 
 
-def result_of(planned: Planned, out: Path) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class Finished:
+    """What a plan asks of a finished cell.
+
+    Attributes:
+        head: its name.
+        moved_source: the source of the head has changed since.
+        precision: that it was trained in.
+        seconds: that its training took.
+    """
+
+    head: str
+    moved_source: bool
+    precision: str
+    seconds: float | None
+
+
+def result_of(cell_id: str, out: Path) -> dict[str, Any] | None:
     """Return a cell's result, or None where it has none that can be read.
 
     Raises:
         UserError: if a newer harness wrote it.
     """
     try:
-        return store.read_result(store.cell_folder(out, planned.cell_id))
+        return store.read_result(store.cell_folder(out, cell_id))
     except DamagedError:
         return None
     except NewerError as error:
         raise UserError(str(error)) from None
 
 
-def pending(plan: list[Planned], out: Path, *, retry_failed: bool) -> list[Planned]:
+def finished(cell_ids: Iterable[str], out: Path) -> dict[str, Finished]:
+    """Return the finished ones of some cells; their results are read.
+
+    Raises:
+        UserError: if a newer harness wrote one.
+    """
+    found, there = dict[str, Finished](), store.begun(out)
+    for cell_id in cell_ids:
+        result = result_of(cell_id, out) if cell_id in there else None
+        if result is not None:
+            found[cell_id] = Finished(
+                result["facts"]["head"],
+                provenance.moved_source(result),
+                result["provenance"]["precision"],
+                result["train_seconds"],
+            )
+    return found
+
+
+def failures(cell_ids: Iterable[str], out: Path) -> list[str]:
+    """Return those of some cells that failed."""
+    there = store.begun(out)
+    failed = [
+        cell_id
+        for cell_id in cell_ids
+        if cell_id in there and store.read_error(store.cell_folder(out, cell_id)) is not None
+    ]
+    return [cell_id for cell_id in failed if result_of(cell_id, out) is None]
+
+
+def pending(cells: list[Planned], out: Path, *, retry_failed: bool) -> list[Planned]:
     """Return the applicable cells that have no result yet.
 
     Those that failed before only if they are to be tried again.
     """
-
-    def waits(planned: Planned) -> bool:
-        return result_of(planned, out) is None and (retry_failed or not _failed(planned, out))
-
-    return [planned for planned in plan if planned.not_applicable is None and waits(planned)]
-
-
-def failures(plan: list[Planned], out: Path) -> list[Planned]:
-    """Return the cells that failed."""
-    return [planned for planned in plan if _failed(planned, out) and result_of(planned, out) is None]
-
-
-def _failed(planned: Planned, out: Path) -> bool:
-    return store.read_error(store.cell_folder(out, planned.cell_id)) is not None
+    ids = [planned.cell_id for planned in cells if planned.not_applicable is None]
+    ended = {*finished(ids, out), *([] if retry_failed else failures(ids, out))}
+    return [planned for planned in cells if planned.not_applicable is None and planned.cell_id not in ended]
 
 
 def clear_failures(cells: list[Planned], out: Path) -> None:
     """Forget that these cells failed before."""
-    for planned in cells:
+    there = store.begun(out)
+    for planned in (planned for planned in cells if planned.cell_id in there):
         (store.cell_folder(out, planned.cell_id) / "error.txt").unlink(missing_ok=True)
 
 
@@ -94,6 +132,7 @@ class Way:
     Attributes:
         out: folder of the runs.
         hardware: of this process.
+        data: of the cells, on its device.
         events: told what happens.
         keep_weights: keep each cell's last weights.
         wait: stay until the cells of other processes have ended too.
@@ -103,6 +142,7 @@ class Way:
 
     out: Path
     hardware: Hardware
+    data: Data
     events: Events
     keep_weights: bool
     wait: bool = True
@@ -126,13 +166,14 @@ def run(cells: list[Planned], way: Way) -> None:
         elif waiting and not (way.wait or watch.is_deciding()):
             return
         elif waiting:
+            way.data.drop()
             time.sleep(pause)
             pause = min(pause * BACK_OFF, LONGEST_PAUSE)
 
 
 def _ended(planned: Planned, way: Way) -> bool:
     """Say whether a cell has ended, and tell so."""
-    result, error = result_of(planned, way.out), store.read_error(store.cell_folder(way.out, planned.cell_id))
+    result, error = result_of(planned.cell_id, way.out), store.read_error(store.cell_folder(way.out, planned.cell_id))
     if result is not None:
         way.events.finished(planned, result)
     elif error is not None:
@@ -174,8 +215,17 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> bool:
         attempts.begin(folder)
         way.events.started(planned)
         on_epoch = partial(way.events.epoch, planned)
+        parts = way.data.parts(planned.cell)
+        plan.check_data(planned, parts.outline)
         result = cell.run(
-            planned, folder, way.hardware, on_epoch, keep_weights=way.keep_weights, checkpoints=checkpoints, check=check
+            planned,
+            parts,
+            folder,
+            way.hardware,
+            on_epoch,
+            keep_weights=way.keep_weights,
+            checkpoints=checkpoints,
+            check=check,
         )
     except KeyboardInterrupt:
         if locks.owner_of(folder) == mine:

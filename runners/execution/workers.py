@@ -16,11 +16,13 @@ from typing import Any
 
 from headbench.core.errors import StoppedError, UserError, note
 from headbench.results import store
-from headbench.runners.execution import attempts, locks, plan, queue, stops
+from headbench.runners.execution import attempts, locks, queue, stops
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Events
-from headbench.runners.grid import config, plugins
+from headbench.runners.grid import plugins
 from headbench.runners.training import hardware
+from headbench.runners.training.data import Data
+from headbench.runners.training.hardware import Share
 
 # Workers that may die while they have no cell, or be told to stop alone, before no other is started.
 DEATHS = 2
@@ -33,35 +35,25 @@ SIGNALS = (*stops.SIGNALS, signal.SIGINT)
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker needs to plan the same cells again.
+    """What a worker needs to train cells.
 
     Attributes:
-        contents: of the grid file, with the changes of ``--set``.
-        place: of the grid, for messages.
+        cells: to train.
         plugins: files to import first.
         root: the data folder.
         out: folder of the runs.
-        cell_ids: the cells to train.
-        device: ``cpu`` or ``cuda``.
-        threads: of each worker.
-        precision: as requested.
+        share: of the machine.
         keep_weights: keep each cell's last weights.
         wait: stay until the cells of other processes have ended too.
-        workers: how many share the cells.
     """
 
-    contents: dict[str, Any]
-    place: str
+    cells: list[Planned]
     plugins: tuple[Path, ...]
     root: Path
     out: Path
-    cell_ids: frozenset[str]
-    device: str
-    threads: int
-    precision: str
+    share: Share
     keep_weights: bool
     wait: bool
-    workers: int
 
 
 class _Sender:
@@ -97,7 +89,7 @@ class _Sender:
 
 
 def _work(job: Job, number: int, pipe: Connection) -> None:
-    """Run in a worker process: plan the grid, and train what no other process has."""
+    """Run in a worker process: train what no other process has."""
     try:
         stops.heed(SIGNALS)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -115,11 +107,10 @@ def _drain(job: Job, number: int, sender: _Sender) -> tuple[Any, ...]:
     try:
         for path in job.plugins:
             plugins.load(path)
-        machine = hardware.set_up(job.device, job.threads, job.precision, number, job.workers)
-        cells = config.expand(config.parse_grid(job.contents, job.place), job.precision, job.place, derived=True)
-        planned = [p for p in plan.make(cells, job.root, machine) if p.cell_id in job.cell_ids]
+        machine = hardware.set_up(job.share, number)
         sender.send("ready")
-        queue.run(planned, queue.Way(job.out, machine, sender, job.keep_weights, job.wait))
+        data = Data(job.root, machine.device)
+        queue.run(job.cells, queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename
     return ("ended",)

@@ -20,10 +20,12 @@ from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
 from headbench.runners.grid.choices import Based, Choice, Named, Placed, based, label
-from headbench.runners.grid.matching import OUTER, matching
+from headbench.runners.grid.matching import OUTER, PLAIN, matching
 from headbench.runners.grid.recipes import Recipe, Strict
 
 FOLDER = Path(__file__).parents[1] / "grids"
+# Options of data sets that are no part of a cell's identity.
+TOLD_BY_THE_DATA = ("path", "exif")
 # The name of a grid is the name of its folder.
 LONGEST = 100
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
@@ -143,18 +145,36 @@ class Cell(Strict):
         """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the identity of the data, which tells
         of some options; labels do not count.
         """
-        fields = self.model_dump(mode="json", exclude={"dataset_label", "backbone_label", "head_label", "recipe_label"})
-        for told_by_the_data in ("path", "exif"):
-            fields["dataset_options"].pop(told_by_the_data, None)
-        fields["head_options"] |= fields["head_files"]
+        fields = {name: value for name, value in self._fields().items() if not name.endswith("_label")}
+        fields["dataset_options"] = {
+            name: value for name, value in self.dataset_options.items() if name not in TOLD_BY_THE_DATA
+        }
+        fields["head_options"] = self.head_options | self.head_files
         # Options of backbones that are off are left out, so that a new one does not change what an old cell is.
-        options = fields["backbone_options"] | fields.pop("backbone_files")
+        options = self.backbone_options | fields.pop("backbone_files")
         fields["backbone_options"] = {
             key: value for key, value in options.items() if not (value is None or value is False)
         }
         if self.freeze == "none":
             del fields["freeze"]
         return digest(fields | {"recipe": self.recipe.identity(), "data": data})
+
+    @property
+    def point(self) -> str:
+        """16 digits that no other cell of a grid has, whatever the data hold."""
+        return self.cell_id(json.dumps(self.dataset_options))
+
+    @property
+    def kind(self) -> str:
+        """A text that is equal for cells that differ in their seed only."""
+        return json.dumps(self._fields() | {"recipe": self.recipe.identity(), "seed": None})
+
+    def with_seed(self, seed: int) -> "Cell":
+        """Return the same cell with another seed, which is not checked; the two share what they have in common."""
+        return Cell.model_construct(self.model_fields_set, **self._fields() | {"seed": seed})
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields}
 
 
 def digest(value: Any, length: int = 16) -> str:
@@ -257,12 +277,13 @@ def expand(grid: Grid, precision: str, place: str | None = None, *, derived: boo
         dict(zip(names, point, strict=True)) | {"projection": grid.projection, "freeze": grid.freeze}
         for point in itertools.product(*values)
     ]
-    cells = [_resolve(fields, grid, precision, place) for fields in raw]
+    resolve = _Resolver(grid, precision, place)
+    cells = [resolve.cell(fields) for fields in raw]
     for override in grid.overrides:
         with override.placed():
             for number in matching(cells, override.where, f"{place}, overrides.where", needed=not derived):
                 raw[number] = _overridden(raw[number], override.set, place)
-                cells[number] = _resolve(raw[number], grid, precision, place)
+                cells[number] = resolve.cell(raw[number])
     _check_losses(cells, place)
     _refuse_doubles(cells, place)
     return cells
@@ -286,15 +307,15 @@ def _check_losses(cells: list[Cell], place: str) -> None:
 def _refuse_doubles(cells: list[Cell], place: str) -> None:
     seen: set[str] = set()
     for cell in cells:
-        identity = cell.cell_id(json.dumps(cell.dataset_options))
-        if identity in seen:
+        point = cell.point
+        if point in seen:
             imbalance = f", imbalance {cell.imbalance_factor:g}" if cell.imbalance_factor > 1 else ""
             facts = (
                 f"{cell.dataset_label}{imbalance}, {cell.backbone_label}, {cell.recipe_label}, d = "
                 f"{cell.feature_dim}, {cell.head_label}, seed {cell.seed}"
             )
             raise UserError(f"{place}: the same cell occurs twice ({facts}); an axis lists a value twice")
-        seen.add(identity)
+        seen.add(point)
 
 
 def _overridden(raw: dict[str, Any], changes: dict[str, Any], place: str) -> dict[str, Any]:
@@ -321,7 +342,34 @@ def _replaced(old: Choice, outer: str, inner: str, value: Any) -> Choice:
     return choice.changed(old.options | choice.options) if outer == "recipe" else choice
 
 
-def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cell:
+class _Resolver:
+    """Makes cells; names, options and values are checked once for all cells that differ in their seed only."""
+
+    def __init__(self, grid: Grid, precision: str, place: str) -> None:
+        self.grid, self.precision, self.place = grid, precision, place
+        self.seeds = frozenset(grid.axes.seed)
+        self.choices: dict[tuple[str, ...], dict[str, Any]] = {}
+        self.checked: dict[tuple[Any, ...], Cell] = {}
+
+    def cell(self, raw: dict[str, Any]) -> Cell:
+        """Return the cell of some values of the axes."""
+        choices = tuple(f"{raw[axis].name} {raw[axis].options}" for axis in OUTER)
+        kind = (*choices, *(repr(raw[axis]) for axis in PLAIN if axis != "seed"))
+        known = self.checked.get(kind)
+        if known is not None and type(raw["seed"]) is int and raw["seed"] in self.seeds:
+            return known.with_seed(raw["seed"])
+        if choices not in self.choices:
+            self.choices[choices] = _resolved(raw, self.grid, self.precision, self.place)
+        try:
+            cell = Cell(**self.choices[choices], **{axis: raw[axis] for axis in PLAIN})
+        except ValidationError as error:
+            raise UserError(one_line(error, Cell, self.place)) from None
+        self.checked.setdefault(kind, cell)
+        return cell
+
+
+def _resolved(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> dict[str, Any]:
+    """Return the fields of a cell that follow from its data set, backbone, recipe and head."""
     chosen: Choice = raw["recipe"]
     with chosen.placed():
         recipe = recipes.load(chosen.name, chosen.options, place)
@@ -338,7 +386,7 @@ def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cel
         else {}
     )
     head_options, head_label = raw["head"].resolve(head, head_place, given, named=head.target.named)
-    fields = {
+    return {
         "dataset": dataset.name,
         "dataset_version": dataset.version,
         "dataset_options": dataset_options,
@@ -361,9 +409,3 @@ def _resolve(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> Cel
         "split_seed": grid.split_seed,
         "precision": precision,
     }
-    try:
-        return Cell(
-            **fields, **{key: raw[key] for key in ("projection", "freeze", "feature_dim", "seed", "imbalance_factor")}
-        )
-    except ValidationError as error:
-        raise UserError(one_line(error, Cell, place)) from None

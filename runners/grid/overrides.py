@@ -1,6 +1,7 @@
 """``--set`` and ``--where``: changing a grid from the command line, and choosing among its cells."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from headbench.core import yaml_files
@@ -12,7 +13,7 @@ from headbench.runners.grid.matching import matching
 COMMA = re.compile(r",(?![^()]*\))")
 
 
-def assignments(words: list[str], option: str) -> dict[str, Any]:
+def assignments(words: Iterable[str], option: str) -> dict[str, Any]:
     """Parse ``key=value`` words; a value with commas is a list, and each part is read as YAML.
 
     Raises:

@@ -8,6 +8,7 @@ from headbench.core.errors import DamagedError, NewerError
 from headbench.results import store
 from headbench.runners.execution import attempts, locks, provenance
 from headbench.runners.execution.plan import Planned
+from headbench.runners.execution.queue import Finished
 from headbench.runners.training import checkpoint
 
 
@@ -58,30 +59,30 @@ def of_grid(out: Path, grid: str) -> list[dict[str, str]]:
     return rows
 
 
-def seconds_left(plan: list[Planned], todo: list[Planned], out: Path, workers: int) -> float | None:
+def seconds_left(
+    entries: list[dict[str, Any]], finished: dict[str, Finished], todo: list[Planned], workers: int
+) -> float | None:
     """Estimate how long cells will take, from the epochs of finished ones of the same kind (data set, backbone, recipe,
     imbalance factor); None without any.
 
     Args:
-        plan: all cells of the grid.
+        entries: the cells of the grid, as ``grid.yaml`` lists them.
+        finished: those of them that are done, by ``cell_id``.
         todo: those that are left.
-        out: folder of the runs.
         workers: that share them.
     """
     kinds: dict[tuple[Any, ...], list[float]] = {}
-    for planned in plan:
-        try:
-            result = store.read_result(store.cell_folder(out, planned.cell_id))
-        except (DamagedError, NewerError):
-            continue
-        if result is not None:
-            kinds.setdefault(_kind(planned), []).append(result["train_seconds"] / planned.facts["epochs"])
-    known = [p.facts["epochs"] * sum(kinds[_kind(p)]) / len(kinds[_kind(p)]) for p in todo if _kind(p) in kinds]
+    for entry in entries:
+        done = finished.get(entry["cell_id"])
+        if done is not None and done.seconds is not None:
+            kinds.setdefault(_kind(entry), []).append(done.seconds / entry["epochs"])
+    means = {kind: sum(seconds) / len(seconds) for kind, seconds in kinds.items()}
+    known = [p.facts["epochs"] * means[_kind(p.facts)] for p in todo if _kind(p.facts) in means]
     return sum(known) / len(known) * len(todo) / workers if known else None
 
 
-def _kind(planned: Planned) -> tuple[Any, ...]:
-    return tuple(planned.facts[key] for key in ("dataset", "backbone", "recipe_hash", "imbalance_factor"))
+def _kind(facts: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(facts[key] for key in ("dataset", "backbone", "recipe_hash", "imbalance_factor"))
 
 
 def clean(out: Path) -> list[Path]:

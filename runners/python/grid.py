@@ -43,13 +43,14 @@ def run(
     options = OPTIONS | {key: value for key, value in settings.items() if key in OPTIONS}
     with _borrowed_torch():
         prepared = launch.prepare(
-            grid=_plain(grid) if isinstance(grid, Mapping) else str(grid),
-            changes=_words(changes),
-            where=_words(where),
-            data=None if data is None else Path(data),
-            out=Path(out),
-            plugins=[],
-            **options,
+            launch.RunOptions(
+                grid=_plain(grid) if isinstance(grid, Mapping) else str(grid),
+                changes=_words(changes),
+                where=_words(where),
+                data=None if data is None else Path(data),
+                out=Path(out),
+                **options,
+            )
         )
         launch.execute(prepared, Console())
     return results.load(out, prepared.grid.name)

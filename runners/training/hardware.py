@@ -35,6 +35,23 @@ class Hardware:
         return "bf16" if self.bf16 else "fp32"
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one worker is to use of a machine.
+
+    Attributes:
+        device: ``auto``, ``cpu`` or ``cuda``.
+        threads: CPU threads.
+        precision: ``auto``, ``fp32`` or ``bf16``.
+        workers: how many such workers there are.
+    """
+
+    device: str
+    threads: int
+    precision: str
+    workers: int = 1
+
+
 def has_bf16(device: torch.device) -> bool:
     """Say whether the device multiplies bfloat16 in hardware.
 
@@ -110,28 +127,25 @@ def share(workers: int | None, threads: int | None, cells: int, device: str) -> 
     return workers, threads or max(cores() // workers, 1)
 
 
-def set_up(device: str, threads: int, precision: str, worker: int = 0, workers: int = 1) -> Hardware:
+def set_up(share: Share, worker: int = 0) -> Hardware:
     """Choose device and precision, and make torch deterministic.
 
     Args:
-        device: ``auto``, ``cpu`` or ``cuda``.
-        threads: CPU threads.
-        precision: ``auto``, ``fp32`` or ``bf16``.
-        worker: number of this worker; with several CUDA devices each worker has its own.
-        workers: how many there are.
+        share: of this worker.
+        worker: its number; with several CUDA devices each worker has its own.
 
     Raises:
         UserError: if CUDA is asked for and absent.
     """
-    if device == "cuda" and not torch.cuda.is_available():
+    if share.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
-    if device != "cpu" and torch.cuda.is_available():
+    if share.device != "cpu" and torch.cuda.is_available():
         devices = torch.cuda.device_count()
         chosen = torch.device("cuda", worker % devices)
         torch.cuda.set_device(chosen)
     else:
         chosen, devices = torch.device("cpu"), 1
-    torch.set_num_threads(threads)
+    torch.set_num_threads(share.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # As use_deterministic_algorithms(True), which loads torch's compiler too: two seconds of every start.
     torch.set_deterministic_debug_mode("error")
@@ -140,5 +154,5 @@ def set_up(device: str, threads: int, precision: str, worker: int = 0, workers: 
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
-    bf16 = has_bf16(chosen) if precision == "auto" else precision == "bf16"
-    return Hardware(chosen, threads, bf16, len(range(worker % devices, workers, devices)))
+    bf16 = has_bf16(chosen) if share.precision == "auto" else share.precision == "bf16"
+    return Hardware(chosen, share.threads, bf16, len(range(worker % devices, share.workers, devices)))

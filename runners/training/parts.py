@@ -1,5 +1,6 @@
-"""A data set, divided and laid on the device: what all cells with the same data and protocol share."""
+"""A data set, divided: in outline as a plan needs it, and laid on the device as training needs it."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,32 +18,71 @@ from headbench.data.loading.features import Features
 from headbench.data.loading.resident import Resident
 from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import Samples
-from headbench.data.splits import Partition
+from headbench.data.splits import Partition, Protocol
+from headbench.runners.grid.config import Cell, digest
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Training, validation (possibly empty) and test part of a data set on the device.
+class Division:
+    """Which data a cell is trained on; cells of the same division share their parts.
 
     Attributes:
-        train: training part.
-        val: held out for choices.
-        test: test part.
-        class_names: C names.
-        class_counts: (C,) images of the training part.
-        nominal: (C,) images that the protocol wants; they define the many, medium and few classes.
-        ranges: first class of the medium and of the few group in the convention of index ranges, or None.
+        source: the data set with its options.
+        protocol: how its training set is divided.
+        statistics: that images are normalised by, or None for the data set's own.
     """
 
-    train: Part
-    val: Part
-    test: Part
+    source: str
+    protocol: Protocol
+    statistics: Statistics | None
+
+    @classmethod
+    def of(cls, cell: Cell) -> "Division":
+        """Return the division of a cell."""
+        protocol = Protocol(
+            cell.val_fraction, cell.split_seed, cell.imbalance_factor, cell.imbalance_profile, cell.imbalance_seed
+        )
+        shown = cell.recipe.normalisation
+        return cls(source(cell), protocol, None if shown is None else (shown.mean, shown.std))
+
+
+def source(cell: Cell) -> str:
+    """Return the data set of a cell with its options, as one text."""
+    return json.dumps([cell.dataset, cell.dataset_options], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a divided data set without its images.
+
+    Attributes:
+        fingerprint: of the data set.
+        class_names: C names.
+        class_counts: (C,) images of the training part.
+        image_shape: (channels, height, width) of a batch's images.
+        ignored: fields of an augmentation that cannot be applied to it.
+        n_train: images of the training part.
+        n_val: images of the validation part.
+        n_test: images of the test part.
+        official_val: the data set has a validation part of its own.
+    """
+
+    fingerprint: str
     class_names: tuple[str, ...]
     class_counts: Tensor
-    nominal: Tensor
-    ranges: tuple[int, int] | None
+    image_shape: tuple[int, int, int]
+    ignored: tuple[str, ...]
+    n_train: int
+    n_val: int
+    n_test: int
+    official_val: bool
+
+    @property
+    def identity(self) -> str:
+        """What a ``cell_id`` tells of the data."""
+        return f"{self.fingerprint} {digest(self.class_names)}"
 
     def info(self, seed: int) -> DataInfo:
         """Return what a head may know, with a generator of its own for this seed."""
@@ -50,17 +90,42 @@ class Parts:
             num_classes=len(self.class_names),
             class_counts=self.class_counts,
             class_names=self.class_names,
-            train_size=len(self.train),
-            image_shape=self.train.image_shape,
+            train_size=self.n_train,
+            image_shape=self.image_shape,
             generator=generator(seed, "head generator"),
         )
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Training, validation (possibly empty) and test part of a data set on the device.
+
+    Attributes:
+        outline: their names and sizes.
+        train: training part.
+        val: held out for choices.
+        test: test part.
+        nominal: (C,) images that the protocol wants; they define the many, medium and few classes.
+        ranges: first class of the medium and of the few group in the convention of index ranges, or None.
+    """
+
+    outline: Outline
+    train: Part
+    val: Part
+    test: Part
+    nominal: Tensor
+    ranges: tuple[int, int] | None
+
+    def info(self, seed: int) -> DataInfo:
+        """Return what a head may know, with a generator of its own for this seed."""
+        return self.outline.info(seed)
 
     def inputs(self) -> dict[str, Any]:
         """Return what ``result.json`` keeps beside weights, so that the network can be built again without the data."""
         mean, std = self.train.statistics
         return {
-            "image_shape": list(self.train.image_shape),
-            "class_counts": self.class_counts.tolist(),
+            "image_shape": list(self.outline.image_shape),
+            "class_counts": self.outline.class_counts.tolist(),
             "mean": list(mean),
             "std": list(std),
         }
@@ -87,6 +152,32 @@ def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
     return dataset
 
 
+def outline(dataset: Dataset, partition: Partition) -> Outline:
+    """Return what is known of a divided data set without its images."""
+    held_out = partition.val if partition.official is None else partition.official
+    kind = Streamed if isinstance(dataset.train, FileSet) else Resident
+    return Outline(
+        fingerprint=dataset.fingerprint,
+        class_names=dataset.class_names,
+        class_counts=torch.bincount(partition.labels, minlength=len(dataset.class_names)),
+        image_shape=dataset.train.image_shape,
+        ignored=kind.ignored,
+        n_train=len(partition.train),
+        n_val=len(held_out),
+        n_test=len(dataset.test),
+        official_val=dataset.val is not None,
+    )
+
+
+def check_statistics(dataset: Dataset, statistics: Statistics | None) -> None:
+    """Raise UserError if the statistics have another number of channels than the images."""
+    if statistics is not None and len(statistics[0]) != len(dataset.mean):
+        raise UserError(
+            f"the recipe's normalisation is for {len(statistics[0])} channels, the images have {len(dataset.mean)}; "
+            f"set recipe.normalisation=null"
+        )
+
+
 def lay(
     dataset: Dataset,
     partition: Partition,
@@ -101,19 +192,14 @@ def lay(
     Raises:
         UserError: if the statistics have another number of channels than the images.
     """
+    check_statistics(dataset, statistics)
     shown = statistics or (dataset.mean, dataset.std)
-    if len(shown[0]) != len(dataset.mean):
-        raise UserError(
-            f"the recipe's normalisation is for {len(shown[0])} channels, the images have {len(dataset.mean)}; set "
-            f"recipe.normalisation=null"
-        )
 
     def part(name: str, samples: Samples, positions: Tensor, labels: Tensor) -> Part:
         if isinstance(samples, FileSet):
             return Streamed.of(samples, positions, labels, shown, device)
         if features is not None:
-            _, channels, height, width = samples.images.shape
-            return Features.of(features[name], positions, labels, (channels, height, width), shown, device)
+            return Features.of(features[name], positions, labels, samples.image_shape, shown, device)
         return Resident.of(samples.images, positions, labels, shown, device)
 
     def whole(name: str, samples: Samples) -> Part:
@@ -121,11 +207,10 @@ def lay(
 
     held_out = part("train", dataset.train, partition.val, dataset.train.labels[partition.val])
     return Parts(
+        outline=outline(dataset, partition),
         train=part("train", dataset.train, partition.train, partition.labels),
         val=held_out if partition.official is None else whole("val", partition.official),
         test=whole("test", dataset.test),
-        class_names=dataset.class_names,
-        class_counts=torch.bincount(partition.labels, minlength=len(dataset.class_names)),
         nominal=partition.nominal,
         ranges=dataset.ranges,
     )

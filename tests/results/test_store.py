@@ -325,3 +325,31 @@ def test_predictions_that_are_none_are_damaged(arrays: dict[str, np.ndarray], tm
     )
     with pytest.raises(DamagedError, match=r"predictions\.npz is damaged"):
         store.read_predictions(folder, "last_test_logits", "test_labels")
+
+
+def test_a_plan_is_the_yaml_that_is_written_of_it(tmp_path: Path) -> None:
+    """Whatever its texts and numbers; their lines are put together."""
+    texts = [
+        "plain",
+        "12",
+        "0x1F",
+        "1e5",
+        "yes",
+        "a: b",
+        "- c",
+        "",
+        " d ",
+        "two\nlines",
+        "\x1b[0m",
+        "日本",
+        "long " * 60,
+        "x" * 300,
+    ]
+    cells: list[dict[str, object]] = [
+        {"cell_id": f"{n:016x}", "text": text, "number": n, "none": None} for n, text in enumerate(texts)
+    ]
+    cells += [{"cell_id": "1", "number": number} for number in (1, 1.0, True, 1e-7, 1e300)]
+    for content in ({"name": "toy", "cells": cells}, {"name": "toy", "cells": []}):
+        store.write_plan(tmp_path, content)
+        written = (tmp_path / "grid.yaml").read_text()
+        assert written.rpartition("# sha256")[0] == yaml.safe_dump(content, sort_keys=False, width=160)

@@ -9,11 +9,12 @@ import torch
 
 from headbench.data.splits import Protocol, partition
 from headbench.heads import HEADS
-from headbench.runners.execution import plan
+from headbench.runners.execution import plan, queue
 from headbench.runners.grid import config
 from headbench.runners.grid.config import Cell
 from headbench.runners.training import parts
 from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import Training, resume
@@ -76,4 +77,9 @@ def train(
 
 def planned(*cells: Cell) -> list[plan.Planned]:
     """The plan of such cells."""
-    return plan.make(list(cells), Path(), CPU)
+    return plan.make(list(cells), Path())
+
+
+def way(out: Path, events: Any, *, wait: bool = True) -> queue.Way:
+    """How such cells are trained in this process."""
+    return queue.Way(out, CPU, Data(Path(), CPU.device), events, keep_weights=False, wait=wait)

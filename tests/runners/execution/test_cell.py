@@ -25,7 +25,7 @@ from headbench.runners.execution.progress import Display
 from headbench.runners.inspection import status
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.train import Training
-from tests.runners.helpers import CPU, QUICK, cell, digits, planned, train
+from tests.runners.helpers import CPU, QUICK, cell, digits, planned, train, way
 
 RUN = Training.run
 
@@ -35,14 +35,14 @@ def run(plan: list[Any], out: Path) -> str:
     printed = StringIO()
     todo = queue.pending(plan, out, retry_failed=False)
     with Display(Console(file=printed, width=200), len(todo), len(plan) - len(todo)) as display:
-        queue.run(todo, queue.Way(out, CPU, display, keep_weights=False))
+        queue.run(todo, way(out, display))
     return printed.getvalue()
 
 
 @pytest.mark.parametrize("head", ["dl2pa", "throwaway"])
 def test_the_files_of_a_cell(head: str, tmp_path: Path) -> None:
     (one,) = planned(cell(head))
-    result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=True)
+    result = cells.run(one, digits(), tmp_path, CPU, lambda _: None, keep_weights=True)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"cell.yaml", "history.csv", "predictions.npz", "geometry.npz", "weights.pt", "result.json"}
     assert yaml.safe_load((tmp_path / "cell.yaml").read_text()) == one.cell.model_dump(mode="json")
@@ -58,13 +58,13 @@ def test_the_files_of_a_cell(head: str, tmp_path: Path) -> None:
 
 def test_every_metric_is_recomputed_from_the_predictions(tmp_path: Path) -> None:
     (one,) = planned(cell("hpn"))
-    result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
+    result = cells.run(one, digits(), tmp_path, CPU, lambda _: None, keep_weights=False)
     with np.load(tmp_path / "predictions.npz") as stored:
         for selection, row in result["selections"].items():
             val = stored["val_logits" if selection == "last" else f"{selection}_val_logits"]
             test = (stored[f"{selection}_test_logits"], stored["test_labels"])
             again = metrics.evaluate(
-                test, (val, stored["val_labels"]), result["native_scale"], digits().class_counts.numpy(), None
+                test, (val, stored["val_labels"]), result["native_scale"], digits().outline.class_counts.numpy(), None
             )
             assert {key: row[key] for key in again} == pytest.approx(again, nan_ok=True)
         assert stored["test_labels"].tolist() == digits().test.labels.tolist()
@@ -72,11 +72,11 @@ def test_every_metric_is_recomputed_from_the_predictions(tmp_path: Path) -> None
 
 def test_geometry_against_a_slow_version(tmp_path: Path) -> None:
     (one,) = planned(cell("psc"))
-    cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
-    classifier = train(one.cell, one.parts, CPU, lambda _: None).classifier
+    cells.run(one, digits(), tmp_path, CPU, lambda _: None, keep_weights=False)
+    classifier = train(one.cell, digits(), CPU, lambda _: None).classifier
     from headbench.runners.training import evaluate
 
-    features, labels = evaluate.embed(classifier, one.parts.train).double().numpy(), one.parts.train.labels.numpy()
+    features, labels = evaluate.embed(classifier, digits().train).double().numpy(), digits().train.labels.numpy()
     means = np.stack([features[labels == c].mean(axis=0) for c in range(10)])
     within = sum(np.outer(h - means[y], h - means[y]) for h, y in zip(features, labels, strict=True)) / len(labels)
     between = sum(np.outer(means[y] - features.mean(axis=0), means[y] - features.mean(axis=0)) for y in labels) / len(
@@ -139,7 +139,7 @@ def test_finalize_runs_on_the_weights_of_each_selection(tmp_path: Path) -> None:
     HEADS.register("finalizing", version=1)(Finalizing)
     try:
         (one,) = planned(cell("finalizing"))
-        result = cells.run(one, tmp_path, CPU, lambda _: None, keep_weights=False)
+        result = cells.run(one, digits(), tmp_path, CPU, lambda _: None, keep_weights=False)
     finally:
         HEADS.unregister("finalizing")
     assert Finalizing.calls == len(result["selections"]) == 3
@@ -208,7 +208,12 @@ def test_the_epochs_are_those_of_all_stages(tmp_path: Path, monkeypatch: pytest.
     result = store.read_result(store.cell_folder(tmp_path, one.cell_id))
     assert result is not None
     each = result["train_seconds"] / 5
-    assert status.seconds_left([one, other, plain], [other, plain], tmp_path, 1) == pytest.approx(each * (5 + 2))
+    assert status.seconds_left(
+        [p.facts | {"cell_id": p.cell_id} for p in (one, other, plain)],
+        queue.finished([p.cell_id for p in (one, other, plain)], tmp_path),
+        [other, plain],
+        workers=1,
+    ) == pytest.approx(each * (5 + 2))
 
 
 class Wild(PSCHead):
@@ -286,13 +291,19 @@ def test_the_history_grows_by_a_line_per_epoch(tmp_path: Path) -> None:
     try:
         (one,) = planned(cell("late", recipe=QUICK | {"epochs": 5}))
         whole: list[list[int]] = []
-        cells.run(one, tmp_path / "whole", CPU, watch(tmp_path / "whole", None, whole), keep_weights=False)
+        cells.run(one, digits(), tmp_path / "whole", CPU, watch(tmp_path / "whole", None, whole), keep_weights=False)
         pieces: list[list[int]] = []
         for stop in (2, 4, None):
             checkpoints = Checkpoints(tmp_path, one.cell_id, seconds=0 if stop == 2 else 3600)
             with suppress(StoppedError):
                 cells.run(
-                    one, tmp_path, CPU, watch(tmp_path, stop, pieces), keep_weights=False, checkpoints=checkpoints
+                    one,
+                    digits(),
+                    tmp_path,
+                    CPU,
+                    watch(tmp_path, stop, pieces),
+                    keep_weights=False,
+                    checkpoints=checkpoints,
                 )
     finally:
         HEADS.unregister("late")
@@ -342,8 +353,8 @@ def test_who_has_lost_its_lock_writes_nothing(tmp_path: Path, monkeypatch: pytes
 
         (folder / "checkpoint.pt").unlink(missing_ok=True)
         monkeypatch.setattr(Training, "run", trained)
-        way = queue.Way(tmp_path, CPU, Display(Console(file=StringIO()), 1, 0), keep_weights=False, wait=False)
+        lone = way(tmp_path, Display(Console(file=StringIO()), 1, 0), wait=False)
         with suppress(KeyboardInterrupt):
-            queue.run([one], way)
+            queue.run([one], lone)
         assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cell.yaml"} == winners
         lock.unlink()

@@ -1,6 +1,7 @@
 """A grid holds cells of one precision, and cells of an older source of a head are named."""
 
 import argparse
+import dataclasses
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from headbench.core.errors import UserError
 from headbench.heads import HEADS
 from headbench.runners.commands import status
 from headbench.runners.execution import launch
+from headbench.runners.execution.launch import RunOptions
 from headbench.runners.training import hardware
 from tests.runners.helpers import grid
 
@@ -20,22 +22,8 @@ from tests.runners.helpers import grid
 def prepare(tmp_path: Path, **changes: Any) -> launch.Launch:
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(grid(axes={"seed": [0, 1]})))
-    usual: dict[str, Any] = dict.fromkeys(["name", "workers", "threads"]) | {
-        "changes": [],
-        "where": [],
-        "plugins": [],
-        "keep_weights": False,
-    }
-    usual |= {
-        "data": tmp_path,
-        "out": tmp_path / "runs",
-        "device": "cpu",
-        "precision": "auto",
-        "retry_failed": False,
-        "workers": 1,
-        "threads": 1,
-    }
-    return launch.prepare(grid=str(file), **usual | changes)
+    usual = RunOptions(str(file), data=tmp_path, out=tmp_path / "runs", device="cpu", workers=1, threads=1)
+    return launch.prepare(dataclasses.replace(usual, **changes))
 
 
 def test_a_grid_goes_on_in_the_precision_of_its_finished_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from headbench.runners.grid import config, recipes
 from headbench.runners.grid.config import expand, parse_grid
 from tests.data.helpers import png, random_images
 from tests.heads.throwaway import ThrowawayHead
-from tests.runners.helpers import CPU, QUICK, cell, cells, grid
+from tests.runners.helpers import QUICK, cell, cells, grid
 
 
 @pytest.mark.parametrize("name", config.grid_names())
@@ -459,4 +459,4 @@ def test_two_data_sets_with_the_same_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=r"the data sets folder\(path=same\) and folder\(exif=False, path=same\) have the same images"
     ):
-        plan.make(cells(axes={"dataset": twice}, recipe=QUICK | {"batch_size": 4}), tmp_path, CPU)
+        plan.make(cells(axes={"dataset": twice}, recipe=QUICK | {"batch_size": 4}), tmp_path)

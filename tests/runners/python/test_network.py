@@ -18,7 +18,7 @@ from tests.runners.helpers import CPU, cell, digits, planned
 def trained(out: Path, *, keep_weights: bool) -> str:
     """Train a small cell; return its identity."""
     (one,) = planned(cell("dl2pa"))
-    cells.run(one, store.cell_folder(out, one.cell_id), CPU, lambda _: None, keep_weights=keep_weights)
+    cells.run(one, digits(), store.cell_folder(out, one.cell_id), CPU, lambda _: None, keep_weights=keep_weights)
     return one.cell_id
 
 

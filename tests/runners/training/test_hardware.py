@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from headbench.runners.training import hardware
+from headbench.runners.training.hardware import Share
 
 
 @pytest.mark.parametrize(
@@ -94,12 +95,12 @@ def test_a_share_of_a_slurm_job_counts(
 
 
 def test_workers_on_a_cpu_share_it() -> None:
-    assert hardware.set_up("cpu", 1, "fp32").cells_per_device == 1
-    assert hardware.set_up("cpu", 1, "fp32", worker=2, workers=3).cells_per_device == 3
+    assert hardware.set_up(Share("cpu", 1, "fp32")).cells_per_device == 1
+    assert hardware.set_up(Share("cpu", 1, "fp32", 3), 2).cells_per_device == 3
 
 
 def test_workers_are_spread_over_the_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
-    assert [hardware.set_up("cuda", 1, "fp32", worker, 3).cells_per_device for worker in range(3)] == [2, 1, 2]
+    assert [hardware.set_up(Share("cuda", 1, "fp32", 3), worker).cells_per_device for worker in range(3)] == [2, 1, 2]

@@ -1,0 +1,121 @@
+"""A plan is made on the CPU, of the wanted cells alone; data are laid when a cell starts."""
+
+import dataclasses
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from headbench.core.errors import UserError
+from headbench.data import DATASETS
+from headbench.heads.psc import PSCHead
+from headbench.results import store
+from headbench.runners.execution import launch, plan
+from headbench.runners.execution.launch import RunOptions
+from headbench.runners.grid.config import Cell
+from headbench.runners.training import parts
+from headbench.runners.training.data import Data
+from tests.runners.helpers import QUICK, cell, cells, grid, planned
+
+
+def test_a_plan_holds_no_data_and_lays_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "lay", None)
+    plan = planned(*cells(axes={"imbalance_factor": [1, 10], "seed": [0, 1]}))
+    assert [p.facts["n_train"] for p in plan] == [1293, 1293, 523, 523]
+    assert len(pickle.dumps(plan)) < 20_000
+    assert pickle.loads(pickle.dumps(plan)) == plan
+
+
+def test_a_head_is_asked_once_for_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def supports(info: Any, feature_dim: int, *_: Any, **__: Any) -> str | None:
+        asked.append(feature_dim)
+        return "an odd d" if feature_dim % 2 else None
+
+    monkeypatch.setattr(PSCHead, "supports", supports)
+    plan = planned(*cells(axes={"feature_dim": [4, 5], "seed": [0, 1, 2]}))
+    assert asked == [4, 5]
+    assert {(p.cell.feature_dim, p.not_applicable) for p in plan} == {(4, None), (5, "an odd d")}
+    assert [p.facts["seed"] for p in plan] == [p.cell.seed for p in plan]
+
+
+def test_cells_that_differ_in_the_seed_are_whole_cells() -> None:
+    made = cells(
+        axes={"head": ["psc", "hpn"], "seed": [0, 1, 2]},
+        overrides=[{"where": {"seed": 2}, "set": {"seed": 7, "head.loss_scale": 3}}],
+    )
+    assert [one.seed for one in made] == [0, 0, 1, 1, 7, 7]
+    for one in made:
+        checked = Cell.model_validate(one.model_dump())
+        assert checked == one
+        assert checked.cell_id("data") == one.cell_id("data")
+    assert len({one.point for one in made}) == 6
+    assert len({one.kind for one in made}) == 4
+
+
+def test_data_are_shared_while_cells_follow_each_other_and_then_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid: list[float] = []
+    lay = parts.lay
+
+    def counted(dataset: Any, partition: Any, *rest: Any) -> Any:
+        laid.append(len(partition.train))
+        return lay(dataset, partition, *rest)
+
+    monkeypatch.setattr(parts, "lay", counted)
+    data = Data(Path(), torch.device("cpu"))
+    first, second, tail = cells(axes={"seed": [0, 1]}) + cells(axes={"imbalance_factor": [10]})
+    assert data.parts(first) is data.parts(second)
+    before = data.dataset(first)
+    assert len(data.parts(tail).train) == 523
+    assert data.dataset(tail) is before
+    assert data.parts(first).outline.n_train == 1293
+    assert laid == [1293, 523, 1293]
+    data.drop()
+    assert data.dataset(first) is not before
+
+
+def test_data_that_have_changed_since_the_plan_are_refused() -> None:
+    (one,) = planned(cell("psc"))
+    outline = Data(Path(), torch.device("cpu")).parts(one.cell).outline
+    plan.check_data(one, outline)
+    with pytest.raises(UserError, match="the data set digits has changed since the run began"):
+        plan.check_data(one, dataclasses.replace(outline, fingerprint="another"))
+
+
+@pytest.fixture
+def two_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunOptions:
+    """A run of a grid over digits, and a data set that cannot be loaded."""
+
+    def lost(root: Path) -> Any:
+        raise UserError("nothing there")
+
+    monkeypatch.setitem(
+        DATASETS._entries, "lost", dataclasses.replace(DATASETS.get("digits"), name="lost", target=lost)
+    )
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(grid(axes={"dataset": ["digits", "lost"], "head": ["psc", "hpn"]}, recipe=QUICK)))
+    return RunOptions(str(file), data=tmp_path, out=tmp_path / "runs", device="cpu", workers=1, threads=1)
+
+
+def test_where_loads_only_what_its_cells_need(two_sets: RunOptions) -> None:
+    with pytest.raises(UserError, match="data set 'lost': nothing there"):
+        launch.prepare(two_sets)
+    chosen = launch.prepare(dataclasses.replace(two_sets, where=["dataset=digits", "head=hpn"]))
+    assert [p.cell.head for p in chosen.wanted] == ["hpn"]
+
+
+def test_a_grid_lists_the_cells_of_earlier_plans(two_sets: RunOptions) -> None:
+    def heads(*where: str) -> list[str]:
+        prepared = launch.prepare(dataclasses.replace(two_sets, where=["dataset=digits", *where]))
+        folder = store.grid_folder(two_sets.out, "tiny")
+        store.write_plan(folder, plan.resolved(prepared.grid, prepared.entries))
+        return [entry["head"] for entry in store.read_plan(folder)["cells"]]
+
+    assert heads("head=hpn") == ["hpn"]
+    assert heads("head=psc") == ["psc", "hpn"]
+    other = dataclasses.replace(two_sets, changes=["split_seed=1"], name="tiny", where=["dataset=digits", "head=psc"])
+    assert [entry["head"] for entry in launch.prepare(other).entries] == ["psc"]
