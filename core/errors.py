@@ -35,6 +35,12 @@ def note(message: str) -> None:
     print(f"note: {escape.plain(message)}", file=sys.stderr)
 
 
+def nearest(value: str, choices: Iterable[str]) -> str:
+    """Return ``"did you mean 'x'?"`` with the nearest of many choices (difflib's ratio), or nothing without any."""
+    near = difflib.get_close_matches(value, sorted(choices), n=1, cutoff=0.0)
+    return f"did you mean '{near[0]}'?" if near else ""
+
+
 def suggest(value: str, choices: Iterable[str]) -> str:
     """Return ``"did you mean 'x'? known: x, y, z"`` for a misspelt name, nearest choice first (difflib's ratio)."""
     known = sorted(choices)

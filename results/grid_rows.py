@@ -62,10 +62,10 @@ def load(out: Path, grid: str) -> pd.DataFrame:
         grid: the grid's name.
 
     Returns:
-        A row per cell and selection for finished cells, one row for a failed or inapplicable cell, none for a cell that
-        has not run; heads in the grid's order. Metrics are fractions in [0, 1]; ``nll`` is in nats; ``nc1`` to ``nc4``
-        belong to the selection ``last``, ``health`` to the cell. The ``error`` of a finished cell says which selection
-        is absent, and why.
+        A row per cell and selection for finished cells, one row for a failed, pruned or inapplicable cell, none for a
+        cell that has not run; heads in the grid's order. Metrics are fractions in [0, 1]; ``nll`` is in nats; ``nc1``
+        to ``nc4`` belong to the selection ``last``, ``health`` to the cell. The ``error`` of a finished cell says which
+        selection is absent, and why.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
@@ -107,8 +107,8 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
         return [
             common | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()
         ]
-    error = store.read_error(folder)
-    return [] if error is None else [common | {"status": "failed", "error": store.first_line(error)}]
+    ending = store.read_ending(folder)
+    return [] if ending is None else [common | {"status": ending[0], "error": ending[1]}]
 
 
 def _known(measured: dict[str, Any]) -> dict[str, Any]:

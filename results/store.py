@@ -9,7 +9,7 @@ import tempfile
 import textwrap
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -23,6 +23,9 @@ SCHEMA = 3
 CELLS = "cells"
 # Of a plan, a result or a description of a cell, in bytes: more is not read.
 LARGEST = 2**27
+Ending = Literal["failed", "pruned"]
+# The files that say how a cell ended without a result.
+ENDINGS: dict[Ending, str] = {"failed": "error.txt", "pruned": "pruned.txt"}
 # Of an error that is shown, in characters.
 LONGEST_ERROR = 2000
 # Of a line of YAML.
@@ -335,8 +338,8 @@ def verify(folder: Path, result: dict[str, Any]) -> None:
             raise DamagedError(f"{path} is damaged or missing")
 
 
-def first_line(text: str) -> str:
-    """Return the first line of an ``error.txt``: the error in one line, before its traceback."""
+def _first_line(text: str) -> str:
+    """Return the first line of an ending: why in one line, before its traceback."""
     lines = text.strip().splitlines()
     return lines[0][:LONGEST_ERROR] if lines else "unknown error"
 
@@ -357,13 +360,27 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read_error(folder: Path) -> str | None:
-    """Return a failed cell's ``error.txt``, or None where it did not fail."""
-    path = folder / "error.txt"
-    if not path.is_file():
-        return None
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return file.read(LONGEST_ERROR * 100)
+def read_ending(folder: Path) -> tuple[Ending, str] | None:
+    """Return how a cell without a result has ended, ``failed`` or ``pruned``, and the line that says why; None where it
+    has not.
+    """
+    for ending, name in ENDINGS.items():
+        path = folder / name
+        if path.is_file():
+            with path.open(encoding="utf-8", errors="replace") as file:
+                return ending, _first_line(file.read(LONGEST_ERROR * 100))
+    return None
+
+
+def write_ending(folder: Path, ending: Ending, message: str, trace: str = "") -> None:
+    """Write why a cell has ended without a result, in one line, and the traceback of what led to it."""
+    write_text(folder / ENDINGS[ending], f"{message}\n\n{trace}" if trace else f"{message}\n")
+
+
+def clear_endings(folder: Path) -> None:
+    """Forget that a cell has ended without a result."""
+    for name in ENDINGS.values():
+        (folder / name).unlink(missing_ok=True)
 
 
 def _without_nan(value: Any) -> Any:

@@ -33,6 +33,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="run only these cells: head=psc,dl2pa seed=0",
     )
     parser.add_argument(
+        "--cell",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="ID",
+        help="run exactly these cells, for one job of an array: their identities, as --dry-run shows them",
+    )
+    parser.add_argument(
         "--set",
         nargs="+",
         action="extend",
@@ -57,7 +65,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_plugin(parser)
     parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the cells, train nothing")
-    parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed before")
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="train cells again that failed or were pruned before"
+    )
     parser.add_argument(
         "--no-wait",
         action="store_true",
@@ -81,6 +91,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             changes=arguments.set,
             name=arguments.name,
             where=arguments.where,
+            cells=arguments.cell,
             data=arguments.data,
             out=arguments.out,
             workers=arguments.workers,
@@ -95,13 +106,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     if arguments.dry_run:
         show_plan(prepared.wanted, prepared.todo, console)
-        seconds = status.seconds_left(prepared.entries, prepared.finished, prepared.todo, prepared.workers)
+        seconds = status.seconds_left(prepared.entries, prepared.finished, prepared.todo, prepared.job.share.workers)
         if seconds is not None:
             console.print(f"about {datetime.timedelta(seconds=round(seconds))} by the finished cells of the same kind")
         return 0
     launch.execute(prepared, console)
     if arguments.no_report:
-        return 1 if queue.failures((entry["cell_id"] for entry in prepared.entries), arguments.out) else 0
+        endings = queue.endings((entry["cell_id"] for entry in prepared.entries), arguments.out)
+        return 1 if "failed" in endings.values() else 0
     try:
         return show_report(arguments.out, prepared.grid.name, console)
     except OSError as error:

@@ -2,27 +2,26 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from headbench.core.errors import DamagedError, UserError, note
+from headbench.core.errors import DamagedError, UserError, nearest, note
 from headbench.core.folders import DEFAULT, expanded, from_environment
 from headbench.heads import HEADS
 from headbench.heads.geometry import cache
 from headbench.results import store
-from headbench.runners.execution import plan, queue, workers
+from headbench.runners.execution import plan, queue
+from headbench.runners.execution.executors import Executor, InProcess, Processes
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
-from headbench.runners.execution.queue import Events, Finished, Way
+from headbench.runners.execution.queue import Finished
 from headbench.runners.execution.workers import Job
 from headbench.runners.grid import config, overrides
 from headbench.runners.grid.config import Cell, Grid
 from headbench.runners.training import hardware
-from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware, Share
 
 
@@ -35,6 +34,7 @@ class RunOptions:
         changes: words of ``--set``.
         name: of the derived grid.
         where: words of ``--where``.
+        cells: identities of the cells to train, or none for all of them.
         data: the data folder, or None for the default one.
         out: folder of the runs.
         workers: parallel processes, or None for the default.
@@ -51,6 +51,7 @@ class RunOptions:
     changes: Sequence[str] = ()
     name: str | None = None
     where: Sequence[str] = ()
+    cells: Sequence[str] = ()
     data: Path | None = None
     out: Path = Path("runs")
     workers: int | None = None
@@ -70,12 +71,11 @@ class Launch:
     Attributes:
         grid: as it was understood.
         entries: what ``grid.yaml`` lists: all of its cells that were ever planned.
-        wanted: those that ``--where`` chose.
+        wanted: those that ``--where`` and ``--cell`` chose.
         finished: those that are done, by ``cell_id``.
         todo: those of the wanted that have not ended yet.
-        workers: processes that share them.
         machine: of this process.
-        job: for the workers.
+        job: how they are trained.
     """
 
     grid: Grid
@@ -83,7 +83,6 @@ class Launch:
     wanted: list[Planned]
     finished: dict[str, Finished]
     todo: list[Planned]
-    workers: int
     machine: Hardware
     job: Job
 
@@ -111,17 +110,19 @@ def prepare(options: RunOptions) -> Launch:
         UserError: for anything that is wrong with what is asked for.
     """
     grid, cells = _asked(options)
-    wanted_cells = overrides.choose(cells, overrides.assignments(options.where, "--where"))
+    chosen = overrides.choose(cells, overrides.assignments(options.where, "--where"))
     root = data_folder(options.data)
     cache.cache_folder()
     team, threads = hardware.share(options.workers, options.threads, len(cells), options.device)
     machine = hardware.set_up(Share(options.device, threads, options.precision))
-    wanted = plan.make(wanted_cells, root)
-    before = _listed_before(options.out, grid.name) if len(wanted) < len(cells) else []
-    entries = plan.listed(wanted, cells, before)
+    partial = options.cells or len(chosen) < len(cells)
+    before = _listed_before(options.out, grid.name) if partial else []
+    planned = _planned(chosen, options.cells, root, before)
+    wanted = [p for p in planned if not options.cells or p.cell_id in options.cells]
+    entries = plan.listed(planned, cells, before)
     ids = [entry["cell_id"] for entry in entries if entry["not_applicable"] is None]
     finished = queue.finished(ids, options.out)
-    ended = {*finished, *([] if options.retry_failed else queue.failures(ids, options.out))}
+    ended = {*finished, *([] if options.retry_failed else queue.endings(ids, options.out))}
     todo = [p for p in wanted if p.not_applicable is None and p.cell_id not in ended]
     if todo:
         _refuse_mixture(grid.name, finished, machine)
@@ -129,7 +130,6 @@ def prepare(options: RunOptions) -> Launch:
             note(line)
     team = min(team, max(len(todo), 1))
     job = Job(
-        cells=todo,
         plugins=tuple(options.plugins),
         root=root,
         out=options.out,
@@ -137,7 +137,7 @@ def prepare(options: RunOptions) -> Launch:
         keep_weights=options.keep_weights,
         wait=options.wait,
     )
-    return Launch(grid, entries, wanted, finished, todo, team, machine, job)
+    return Launch(grid, entries, wanted, finished, todo, machine, job)
 
 
 def _asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
@@ -151,6 +151,24 @@ def _asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     if options.changes and written.overrides:
         config.expand(written, options.precision, place)
     return grid, config.expand(grid, options.precision, place, derived=bool(options.changes))
+
+
+def _planned(cells: list[Cell], wanted: Sequence[str], root: Path, before: list[dict[str, Any]]) -> list[Planned]:
+    """Return the plan of some cells; where identities are wanted that an earlier plan has, of no more than these.
+
+    Raises:
+        UserError: for an identity that no cell has, with the nearest.
+    """
+    points = {entry.get("point") for entry in before if entry["cell_id"] in wanted}
+    few = plan.make([cell for cell in cells if cell.point in points], root) if points else []
+    if wanted and set(wanted) <= {p.cell_id for p in few}:
+        return few
+    planned = plan.make(cells, root)
+    known = {p.cell_id for p in planned}
+    for cell_id in wanted:
+        if cell_id not in known:
+            raise UserError(f"--cell: no cell '{cell_id}' here; {nearest(cell_id, known)} (--dry-run lists them)")
+    return planned
 
 
 def _listed_before(out: Path, grid: str) -> list[dict[str, Any]]:
@@ -186,30 +204,19 @@ def _moved_sources(finished: dict[str, Finished]) -> list[str]:
     ]
 
 
-def execute(launch: Launch, console: Console) -> None:
-    """Write what is planned and train what is left, in this process or in several workers."""
+def execute(launch: Launch, console: Console, executor: Executor | None = None) -> None:
+    """Write what is planned and train what is left, by default in this process or in several workers."""
     grid, todo, job, machine = launch.grid, launch.todo, launch.job, launch.machine
     store.write_plan(store.grid_folder(job.out, grid.name), plan.resolved(grid, launch.entries))
+    workers = job.share.workers
     if todo:
-        sharing = (
-            f"{launch.workers} workers, threads: {machine.threads} each"
-            if launch.workers > 1
-            else f"threads: {machine.threads}"
+        threads = (
+            f"{workers} workers, threads: {machine.threads} each" if workers > 1 else f"threads: {machine.threads}"
         )
         console.print(
-            f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {sharing}, {machine.precision}"
+            f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {threads}, {machine.precision}"
         )
-    queue.clear_failures(todo, job.out)
+    queue.clear_endings(todo, job.out)
     ended = sum(p.not_applicable is None for p in launch.wanted) - len(todo)
     with Display(console, len(todo), ended) as display:
-        if launch.workers > 1:
-            workers.run(job, todo, launch.workers, display)
-        else:
-            data = Data(job.root, machine.device)
-            apart = partial(_apart, job, display)
-            queue.run(todo, Way(job.out, machine, data, display, job.keep_weights, job.wait, apart))
-
-
-def _apart(job: Job, events: Events, planned: Planned) -> None:
-    """Train one cell in a process of its own, unless another process has it by then."""
-    workers.run(replace(job, cells=[planned], wait=False), [planned], 1, events)
+        (executor or (Processes(job) if workers > 1 else InProcess(job, machine))).run(todo, display)

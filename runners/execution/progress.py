@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.text import Text
 
 from headbench.core import escape
 from headbench.runners.execution.plan import Planned
+from headbench.runners.execution.queue import Outcome
 
 # Between two lines about epochs where the output is no terminal, so that a log of short cells has one line a cell.
 QUIET_SECONDS = 10.0
@@ -30,7 +32,7 @@ class Display:
 
     def __init__(self, console: Console, cells: int, done: int) -> None:
         self.console, self.cells, self.before = console, cells, done
-        self.ended: dict[str, bool] = {}
+        self.ended: dict[str, Outcome] = {}
         self.running: dict[str, tuple[float, str]] = {}
         self.start = self.last_line = time.monotonic()
         self.status = Text("")
@@ -79,22 +81,26 @@ class Display:
         self._end(
             planned,
             f"{accuracy}, {result['train_seconds']:.1f} s, {result['images_per_second']:.0f} images/s",
-            good=True,
+            Outcome.DONE,
         )
 
     def failed(self, planned: Planned, message: str) -> None:
         """Count and show a failed cell, once."""
-        self._end(planned, f"failed: {message}", good=False)
+        self._end(planned, f"failed: {message}", Outcome.FAILED)
+
+    def pruned(self, planned: Planned, message: str) -> None:
+        """Count and show a pruned cell, once."""
+        self._end(planned, f"pruned: {message}", Outcome.PRUNED)
 
     def stopped(self, planned: Planned, message: str) -> None:
         """Say that a cell will be trained again."""
         self.running.pop(planned.cell_id, None)
         self._line(f"  {_name(planned)}: {message}")
 
-    def _end(self, planned: Planned, text: str, *, good: bool) -> None:
+    def _end(self, planned: Planned, text: str, outcome: Outcome) -> None:
         self.running.pop(planned.cell_id, None)
         if planned.cell_id not in self.ended:
-            self.ended[planned.cell_id] = good
+            self.ended[planned.cell_id] = outcome
             self._line(f"[{len(self.ended)}/{self.cells}] {_name(planned)}: {text}, {self._left()}")
 
     def _left(self) -> str:
@@ -107,11 +113,12 @@ class Display:
 
     def _show(self) -> None:
         self.status.plain = "\n".join(escape.plain(text) for _, text in self.running.values())
-        good = sum(self.ended.values())
-        counts = (
-            f"{self.before + good} done, {len(self.running)} running, {len(self.ended) - good} failed; {self._left()}"
-        )
-        self.progress.update(self.task, completed=len(self.ended), description=counts)
+        counts = Counter(self.ended.values())
+        told = [
+            f"{self.before + counts[Outcome.DONE]} done, {len(self.running)} running, {counts[Outcome.FAILED]} failed"
+        ]
+        told += [f"{counts[Outcome.PRUNED]} pruned"] if counts[Outcome.PRUNED] else []
+        self.progress.update(self.task, completed=len(self.ended), description=f"{', '.join(told)}; {self._left()}")
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()

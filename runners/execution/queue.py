@@ -8,13 +8,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from headbench.core.errors import DamagedError, NewerError, UserError, note
+from headbench.core.errors import DamagedError, NewerError, PrunedError, UserError, note
 from headbench.results import store
 from headbench.runners.execution import attempts, cell, locks, plan, provenance
 from headbench.runners.execution.owner import Owner
@@ -28,6 +29,15 @@ from headbench.runners.training.hardware import Hardware
 PAUSE, LONGEST_PAUSE, BACK_OFF = 0.5, 30.0, 1.25
 
 
+class Outcome(Enum):
+    """What an attempt at a cell has come to; ``REQUEUED``: the cell is to be tried again, or another process has it."""
+
+    DONE = "done"
+    FAILED = "failed"
+    PRUNED = "pruned"
+    REQUEUED = "requeued"
+
+
 class Events(Protocol):
     """Who is told how the cells go on."""
 
@@ -35,7 +45,7 @@ class Events(Protocol):
         """A cell begins."""
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
-        """An epoch of a cell is finished."""
+        """An epoch of a cell is finished; ``PrunedError`` ends the cell."""
 
     def finished(self, planned: Planned, result: dict[str, Any]) -> None:
         """A cell is done, here or in another process."""
@@ -43,8 +53,11 @@ class Events(Protocol):
     def failed(self, planned: Planned, message: str) -> None:
         """A cell failed, here or in another process."""
 
+    def pruned(self, planned: Planned, message: str) -> None:
+        """A cell was not worth going on with, here or in another process."""
+
     def stopped(self, planned: Planned, message: str) -> None:
-        """A cell lost the process that trained it."""
+        """A cell is tried again: it lost the process that trained it, or had no room beside others."""
 
 
 @dataclass(frozen=True)
@@ -97,32 +110,32 @@ def finished(cell_ids: Iterable[str], out: Path) -> dict[str, Finished]:
     return found
 
 
-def failures(cell_ids: Iterable[str], out: Path) -> list[str]:
-    """Return those of some cells that failed."""
+def endings(cell_ids: Iterable[str], out: Path) -> dict[str, store.Ending]:
+    """Return how those of some cells ended that ended without a result."""
     there = store.begun(out)
-    failed = [
-        cell_id
-        for cell_id in cell_ids
-        if cell_id in there and store.read_error(store.cell_folder(out, cell_id)) is not None
-    ]
-    return [cell_id for cell_id in failed if result_of(cell_id, out) is None]
+    found = {cell_id: store.read_ending(store.cell_folder(out, cell_id)) for cell_id in cell_ids if cell_id in there}
+    return {
+        cell_id: ending[0]
+        for cell_id, ending in found.items()
+        if ending is not None and result_of(cell_id, out) is None
+    }
 
 
 def pending(cells: list[Planned], out: Path, *, retry_failed: bool) -> list[Planned]:
     """Return the applicable cells that have no result yet.
 
-    Those that failed before only if they are to be tried again.
+    Those that failed or were pruned before only if they are to be tried again.
     """
     ids = [planned.cell_id for planned in cells if planned.not_applicable is None]
-    ended = {*finished(ids, out), *([] if retry_failed else failures(ids, out))}
+    ended = {*finished(ids, out), *([] if retry_failed else endings(ids, out))}
     return [planned for planned in cells if planned.not_applicable is None and planned.cell_id not in ended]
 
 
-def clear_failures(cells: list[Planned], out: Path) -> None:
-    """Forget that these cells failed before."""
+def clear_endings(cells: list[Planned], out: Path) -> None:
+    """Forget that these cells failed or were pruned before."""
     there = store.begun(out)
     for planned in (planned for planned in cells if planned.cell_id in there):
-        (store.cell_folder(out, planned.cell_id) / "error.txt").unlink(missing_ok=True)
+        store.clear_endings(store.cell_folder(out, planned.cell_id))
 
 
 @dataclass(frozen=True)
@@ -158,9 +171,9 @@ def run(cells: list[Planned], way: Way) -> None:
     """
     waiting, watch, pause = list(cells), locks.Watch(), PAUSE
     while waiting:
-        left = [planned for planned in waiting if not _ended(planned, way)]
+        left = [planned for planned in waiting if _ended(planned, way) is None]
         pause = PAUSE if len(left) < len(waiting) else pause
-        waiting = [planned for planned in left if not _attempt(planned, way, watch)]
+        waiting = [planned for planned in left if _attempt(planned, way, watch) is Outcome.REQUEUED]
         if len(waiting) < len(left):
             pause = PAUSE
         elif waiting and not (way.wait or watch.is_deciding()):
@@ -171,62 +184,54 @@ def run(cells: list[Planned], way: Way) -> None:
             pause = min(pause * BACK_OFF, LONGEST_PAUSE)
 
 
-def _ended(planned: Planned, way: Way) -> bool:
-    """Say whether a cell has ended, and tell so."""
-    result, error = result_of(planned.cell_id, way.out), store.read_error(store.cell_folder(way.out, planned.cell_id))
+def _ended(planned: Planned, way: Way) -> Outcome | None:
+    """Return how a cell has ended, and tell so; None where it has not."""
+    result = result_of(planned.cell_id, way.out)
     if result is not None:
         way.events.finished(planned, result)
-    elif error is not None:
-        way.events.failed(planned, store.first_line(error))
-    return result is not None or error is not None
+        return Outcome.DONE
+    ending = store.read_ending(store.cell_folder(way.out, planned.cell_id))
+    if ending is None:
+        return None
+    tell = way.events.failed if ending[0] == "failed" else way.events.pruned
+    tell(planned, ending[1])
+    return Outcome(ending[0])
 
 
-def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> bool:
-    """Train a cell unless another process has it; say whether it has ended."""
+def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
+    """Train a cell unless another process has it."""
     folder = store.cell_folder(way.out, planned.cell_id)
     with locks.locked(folder, watch) as mine:
         if mine is None:
-            return False
-        if _ended(planned, way):
-            return True
+            return Outcome.REQUEUED
+        ended = _ended(planned, way)
+        if ended is not None:
+            return ended
         deaths = attempts.deaths(folder)
         if deaths >= attempts.UNSEEN:
-            fail(
-                planned,
-                folder,
-                f"its process ended without a word, {deaths} times (killed, or out of memory)",
-                way.events,
-            )
-            return True
+            message = f"its process ended without a word, {deaths} times (killed, or out of memory)"
+            return fail(planned, folder, message, way.events)
         if not deaths or way.apart is None:
-            return _train(planned, folder, mine, way)
+            outcome = _train(planned, folder, mine, way)
+            if outcome is Outcome.REQUEUED:
+                way.data.drop()
+            return outcome
     way.apart(planned)
-    return _ended(planned, way)
+    return _ended(planned, way) or Outcome.REQUEUED
 
 
-def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> bool:
-    """Train a cell whose lock this process has; say whether it has ended."""
+def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
+    """Train a cell whose lock this process has."""
     if os.path.lexists(folder / "result.json"):
         aside = store.set_aside(folder / "result.json")
         note(f"{folder / 'result.json'} is damaged; it is kept as {aside.name}, and the cell is trained again")
     check = partial(locks.check, folder, mine)
     checkpoints = Checkpoints(folder, planned.cell_id, check=check)
+    first = not attempts.deaths(folder)
     try:
         attempts.begin(folder)
         way.events.started(planned)
-        on_epoch = partial(way.events.epoch, planned)
-        parts = way.data.parts(planned.cell)
-        plan.check_data(planned, parts.outline)
-        result = cell.run(
-            planned,
-            parts,
-            folder,
-            way.hardware,
-            on_epoch,
-            keep_weights=way.keep_weights,
-            checkpoints=checkpoints,
-            check=check,
-        )
+        result = _trained(planned, folder, way, checkpoints)
     except KeyboardInterrupt:
         if locks.owner_of(folder) == mine:
             attempts.end(folder)
@@ -235,16 +240,37 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> bool:
     except Exception as error:
         if locks.owner_of(folder) != mine:
             way.events.stopped(planned, "another process has taken its lock; it is left to that one")
-            return False
+            return Outcome.REQUEUED
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             attempts.end(folder)
             raise
-        fail(planned, folder, _message(planned, error), way.events, traceback.format_exc())
-    else:
-        attempts.end(folder)
-        checkpoints.remove()
-        way.events.finished(planned, result)
-    return True
+        if isinstance(error, PrunedError):
+            return prune(planned, folder, str(error), way.events)
+        if isinstance(error, torch.cuda.OutOfMemoryError) and first and way.hardware.cells_per_device > 1:
+            # Its attempt stays counted, so that the next one that ends so fails it.
+            way.events.stopped(planned, "out of memory beside other cells on its device; tried once more")
+            return Outcome.REQUEUED
+        return fail(planned, folder, _message(planned, error), way.events, traceback.format_exc())
+    attempts.end(folder)
+    checkpoints.remove()
+    way.events.finished(planned, result)
+    return Outcome.DONE
+
+
+def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints) -> dict[str, Any]:
+    """Train a cell on its data; return its result."""
+    parts = way.data.parts(planned.cell)
+    plan.check_data(planned, parts.outline)
+    return cell.run(
+        planned,
+        parts,
+        folder,
+        way.hardware,
+        partial(way.events.epoch, planned),
+        keep_weights=way.keep_weights,
+        checkpoints=checkpoints,
+        check=checkpoints.check,
+    )
 
 
 def _message(planned: Planned, error: Exception) -> str:
@@ -253,8 +279,17 @@ def _message(planned: Planned, error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def fail(planned: Planned, folder: Path, message: str, events: Events, trace: str = "") -> None:
+def fail(planned: Planned, folder: Path, message: str, events: Events, trace: str = "") -> Outcome:
     """End a cell with an ``error.txt``, and tell so; its attempts are counted anew if it is tried again."""
-    store.write_text(folder / "error.txt", f"{message}\n\n{trace}" if trace else f"{message}\n")
+    store.write_ending(folder, "failed", message, trace)
     attempts.end(folder)
     events.failed(planned, message)
+    return Outcome.FAILED
+
+
+def prune(planned: Planned, folder: Path, message: str, events: Events) -> Outcome:
+    """End a cell with a ``pruned.txt``, and tell so; its history stays."""
+    store.write_ending(folder, "pruned", message)
+    attempts.end(folder)
+    events.pruned(planned, message)
+    return Outcome.PRUNED

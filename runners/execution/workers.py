@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from headbench.core.errors import StoppedError, UserError, note
+from headbench.core.errors import PrunedError, StoppedError, UserError, note
 from headbench.results import store
 from headbench.runners.execution import attempts, locks, queue, stops
 from headbench.runners.execution.plan import Planned
@@ -38,7 +38,6 @@ class Job:
     """What a worker needs to train cells.
 
     Attributes:
-        cells: to train.
         plugins: files to import first.
         root: the data folder.
         out: folder of the runs.
@@ -47,7 +46,6 @@ class Job:
         wait: stay until the cells of other processes have ended too.
     """
 
-    cells: list[Planned]
     plugins: tuple[Path, ...]
     root: Path
     out: Path
@@ -69,7 +67,15 @@ class _Sender:
         self.send("started", planned.cell_id)
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
+        """Send an epoch, and hear whether the cell was pruned meanwhile."""
         self.send("epoch", planned.cell_id, row)
+        try:
+            while self.pipe.poll():
+                cell_id, message = self.pipe.recv()
+                if cell_id == planned.cell_id:
+                    raise PrunedError(message)
+        except (EOFError, OSError):
+            raise stops.Stopped(signal.SIGTERM) from None
 
     def finished(self, planned: Planned, result: dict[str, Any]) -> None:
         shown = ("selections", "health", "train_seconds", "images_per_second")
@@ -77,6 +83,9 @@ class _Sender:
 
     def failed(self, planned: Planned, message: str) -> None:
         self.send("failed", planned.cell_id, message)
+
+    def pruned(self, planned: Planned, message: str) -> None:
+        self.send("pruned", planned.cell_id, message)
 
     def stopped(self, planned: Planned, message: str) -> None:
         self.send("stopped", planned.cell_id, message)
@@ -88,13 +97,13 @@ class _Sender:
             raise stops.Stopped(signal.SIGTERM) from None
 
 
-def _work(job: Job, number: int, pipe: Connection) -> None:
+def _work(job: Job, cells: list[Planned], number: int, pipe: Connection) -> None:
     """Run in a worker process: train what no other process has."""
     try:
         stops.heed(SIGNALS)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         _follow_parent()
-        last = _drain(job, number, _Sender(pipe))
+        last = _drain(job, cells, number, _Sender(pipe))
         stops.ignore(SIGNALS)  # what is left is the interpreter's own end
     except KeyboardInterrupt as stop:
         os._exit(stops.status(stop))
@@ -102,7 +111,7 @@ def _work(job: Job, number: int, pipe: Connection) -> None:
         pipe.send(last)
 
 
-def _drain(job: Job, number: int, sender: _Sender) -> tuple[Any, ...]:
+def _drain(job: Job, cells: list[Planned], number: int, sender: _Sender) -> tuple[Any, ...]:
     """Train what no other process has; return the last message to the parent."""
     try:
         for path in job.plugins:
@@ -110,7 +119,7 @@ def _drain(job: Job, number: int, sender: _Sender) -> tuple[Any, ...]:
         machine = hardware.set_up(job.share, number)
         sender.send("ready")
         data = Data(job.root, machine.device)
-        queue.run(job.cells, queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait))
+        queue.run(cells, queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename
     return ("ended",)
@@ -139,15 +148,14 @@ class _Worker:
     ended: bool = False
 
 
-def run(job: Job, cells: list[Planned], workers: int, events: Events) -> None:
-    """Train the cells in ``workers`` processes; return when all workers have ended.
+def run(job: Job, cells: list[Planned], events: Events) -> None:
+    """Train the cells in as many processes as the job shares the machine among; return when all of them have ended.
 
     A worker that dies is replaced; its cell is tried once more, then it counts as failed.
 
     Args:
         job: for the workers.
         cells: the cells to train.
-        workers: number of processes, at most one per cell.
         events: told what happens.
 
     Raises:
@@ -156,7 +164,7 @@ def run(job: Job, cells: list[Planned], workers: int, events: Events) -> None:
         UserError: if no worker could start.
     """
     planned = {p.cell_id: p for p in cells}
-    team = {number: _start(job, number) for number in range(min(workers, len(cells)))}
+    team = {number: _start(job, cells, number) for number in range(min(job.share.workers, len(cells)))}
     could_start, lost = False, 0
     try:
         while team:
@@ -175,7 +183,7 @@ def run(job: Job, cells: list[Planned], workers: int, events: Events) -> None:
                     lost += 1
                     note(f"a worker that had no cell to blame {_cause(worker)}; {_next(cells, job.out)}")
                 if lost < DEATHS:
-                    team[number] = _start(job, number)
+                    team[number] = _start(job, cells, number)
                 elif not team:
                     raise StoppedError(
                         f"{lost} workers were lost without a cell to blame, and no other is started; "
@@ -185,18 +193,18 @@ def run(job: Job, cells: list[Planned], workers: int, events: Events) -> None:
         _dismiss(list(team.values()))
 
 
-def _start(job: Job, number: int) -> _Worker:
+def _start(job: Job, cells: list[Planned], number: int) -> _Worker:
     """Start a worker, from which signals are kept until it can heed them."""
     context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(job, number, sender), daemon=True)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_work, args=(job, cells, number, theirs), daemon=True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         process.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    sender.close()
-    return _Worker(process, receiver)
+    theirs.close()
+    return _Worker(process, ours)
 
 
 def _listen(worker: _Worker, planned: dict[str, Planned], events: Events) -> bool:
@@ -215,7 +223,11 @@ def _listen(worker: _Worker, planned: dict[str, Planned], events: Events) -> boo
             worker.ended = True
             continue
         worker.cell_id = content[0] if kind in {"started", "epoch"} else None
-        getattr(events, kind)(planned[content[0]], *content[1:])
+        try:
+            getattr(events, kind)(planned[content[0]], *content[1:])
+        except PrunedError as pruned:
+            with suppress(ConnectionError):
+                worker.pipe.send((content[0], str(pruned)))
     return True
 
 

@@ -13,8 +13,8 @@ from headbench.runners.training import checkpoint
 
 
 def state_of(folder: Path, watch: locks.Watch) -> tuple[str, str]:
-    """Return a cell's state, ``done``, ``failed``, ``damaged``, ``newer``, ``running`` or ``waiting``, and what more
-    there is to say; its files are read.
+    """Return a cell's state, ``done``, ``failed``, ``pruned``, ``damaged``, ``newer``, ``running`` or ``waiting``, and
+    what more there is to say; its files are read.
     """
     try:
         result = store.read_result(folder)
@@ -25,9 +25,9 @@ def state_of(folder: Path, watch: locks.Watch) -> tuple[str, str]:
         return "damaged", str(error)
     except NewerError as error:
         return "newer", str(error)
-    error_text = store.read_error(folder)
-    if error_text is not None:
-        return "failed", store.first_line(error_text)
+    ending = store.read_ending(folder)
+    if ending is not None:
+        return ending
     if watch.is_held(folder):
         owner = locks.owner_of(folder)
         return "running", f"process {owner.pid} on {owner.place.host}" if owner else ""

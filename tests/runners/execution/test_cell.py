@@ -112,15 +112,15 @@ def test_a_failing_cell_is_recorded_and_the_others_go_on(tmp_path: Path, monkeyp
     printed = run(plan, tmp_path)
     assert "[1/2] digits hpn d=5 seed=0: failed: RuntimeError: no luck" in printed
     assert "[2/2] digits psc d=5 seed=0:" in printed
-    error = store.read_error(store.cell_folder(tmp_path, plan[0].cell_id))
-    assert error is not None
-    assert error.startswith("RuntimeError: no luck\n\nTraceback")
+    folder = store.cell_folder(tmp_path, plan[0].cell_id)
+    assert (folder / "error.txt").read_text().startswith("RuntimeError: no luck\n\nTraceback")
+    assert store.read_ending(folder) == ("failed", "RuntimeError: no luck")
     assert queue.pending(plan, tmp_path, retry_failed=False) == []
     monkeypatch.undo()
     (again,) = queue.pending(plan, tmp_path, retry_failed=True)
-    queue.clear_failures([again], tmp_path)
+    queue.clear_endings([again], tmp_path)
     assert "[1/1] digits hpn d=5 seed=0:" in run(plan, tmp_path)
-    assert store.read_error(store.cell_folder(tmp_path, again.cell_id)) is None
+    assert store.read_ending(store.cell_folder(tmp_path, again.cell_id)) is None
 
 
 class Finalizing(PSCHead):

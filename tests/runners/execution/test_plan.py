@@ -119,3 +119,27 @@ def test_a_grid_lists_the_cells_of_earlier_plans(two_sets: RunOptions) -> None:
     assert heads("head=psc") == ["psc", "hpn"]
     other = dataclasses.replace(two_sets, changes=["split_seed=1"], name="tiny", where=["dataset=digits", "head=psc"])
     assert [entry["head"] for entry in launch.prepare(other).entries] == ["psc"]
+
+
+def test_cells_are_named_by_their_identities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that an earlier plan has is planned alone, and the grid lists the others as before."""
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(grid(axes={"seed": [0, 1, 2]})))
+    options = RunOptions(str(file), data=tmp_path, out=tmp_path / "runs", device="cpu", workers=1, threads=1)
+    whole, sizes, make = launch.prepare(options), list[int](), plan.make
+
+    def counted(cells: list[Cell], root: Path) -> list[plan.Planned]:
+        sizes.append(len(cells))
+        return make(cells, root)
+
+    monkeypatch.setattr(plan, "make", counted)
+    wanted = [p.cell_id for p in whole.wanted][1:]
+    for planned_at_once in (3, 2):
+        few = launch.prepare(dataclasses.replace(options, cells=wanted))
+        assert [p.cell_id for p in few.todo] == wanted
+        assert few.entries == whole.entries
+        assert sizes.pop() == planned_at_once
+        store.write_plan(store.grid_folder(options.out, "tiny"), plan.resolved(few.grid, few.entries))
+    typed = f"{wanted[0][:-1]}x"
+    with pytest.raises(UserError, match=rf"--cell: no cell '{typed}' here; did you mean '{wanted[0]}'\?"):
+        launch.prepare(dataclasses.replace(options, cells=[typed]))

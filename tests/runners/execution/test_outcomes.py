@@ -1,0 +1,108 @@
+"""What an attempt at a cell can come to, whoever trains it."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from headbench.core.errors import PrunedError
+from headbench.results import grid_rows, store
+from headbench.runners.execution import plan, queue
+from headbench.runners.execution.executors import Executor, InProcess, Processes
+from headbench.runners.execution.locks import Watch
+from headbench.runners.execution.plan import Planned
+from headbench.runners.execution.workers import Job
+from headbench.runners.grid import config
+from headbench.runners.inspection import status
+from headbench.runners.training.hardware import Share
+from tests.runners.helpers import CPU, QUICK, cells, grid, planned, way
+
+
+class Pruning:
+    """Remembers what it is told, and prunes the cells of some seeds after their first epoch."""
+
+    def __init__(self, *seeds: int) -> None:
+        self.seeds, self.told = seeds, list[tuple[str, int]]()
+
+    def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
+        if planned.cell.seed in self.seeds:
+            raise PrunedError(f"seed {planned.cell.seed} is not worth it")
+
+    def started(self, planned: Planned) -> None:
+        self.told.append(("started", planned.cell.seed))
+
+    def finished(self, planned: Planned, result: dict[str, Any]) -> None:
+        self.told.append(("finished", planned.cell.seed))
+
+    def failed(self, planned: Planned, message: str) -> None:
+        self.told.append(("failed", planned.cell.seed))
+
+    def pruned(self, planned: Planned, message: str) -> None:
+        self.told.append((f"pruned: {message}", planned.cell.seed))
+
+    def stopped(self, planned: Planned, message: str) -> None:
+        self.told.append(("stopped", planned.cell.seed))
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_who_is_told_of_an_epoch_may_prune_its_cell(processes: bool, tmp_path: Path) -> None:
+    epochs = 60
+    changes: dict[str, Any] = {"axes": {"seed": [0, 1]}, "recipe": QUICK | {"epochs": epochs, "batch_size": 1000}}
+    todo = planned(*cells(**changes))
+    job = Job((), Path(), tmp_path, Share("cpu", 1, "fp32"), keep_weights=False, wait=True)
+    executor: Executor = Processes(job) if processes else InProcess(job, CPU)
+    events = Pruning(1)
+    executor.run(todo, events)
+    assert events.told == [
+        ("started", 0),
+        ("finished", 0),
+        ("started", 1),
+        ("pruned: seed 1 is not worth it", 1),
+    ]
+    folder = store.cell_folder(tmp_path, todo[1].cell_id)
+    assert (folder / "pruned.txt").read_text() == "seed 1 is not worth it\n"
+    assert not {"error.txt", "result.json", "attempts.json", "lock.json"} & {path.name for path in folder.iterdir()}
+    lived = len(pd.read_csv(folder / "history.csv"))
+    assert 1 <= lived < epochs if processes else lived == 1
+    assert status.state_of(folder, Watch()) == ("pruned", "seed 1 is not worth it")
+    parsed = config.parse_grid(grid(**changes), "grid tiny")
+    entries = plan.listed(todo, [p.cell for p in todo], [])
+    store.write_plan(store.grid_folder(tmp_path, "tiny"), plan.resolved(parsed, entries))
+    rows = grid_rows.load(tmp_path, "tiny").drop_duplicates("cell_id")
+    assert rows["status"].tolist() == ["done", "pruned"]
+    assert rows["error"].iloc[1] == "seed 1 is not worth it"
+    assert queue.pending(todo, tmp_path, retry_failed=False) == []
+    assert queue.pending(todo, tmp_path, retry_failed=True) == [todo[1]]
+    queue.clear_endings(todo, tmp_path)
+    assert queue.pending(todo, tmp_path, retry_failed=False) == [todo[1]]
+
+
+@pytest.mark.parametrize(
+    ("beside", "failures", "expected"),
+    [
+        (2, 1, ["started 0", "stopped 0", "started 1", "finished 1", "started 0", "finished 0"]),
+        (2, 9, ["started 0", "stopped 0", "started 1", "finished 1", "started 0", "failed 0"]),
+        (1, 9, ["started 0", "failed 0", "started 1", "finished 1"]),
+    ],
+)
+def test_out_of_memory_beside_other_cells_is_tried_once_more_at_the_end(
+    beside: int, failures: int, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = [failures]
+
+    def run(one: Planned, *_: Any, **__: Any) -> dict[str, Any]:
+        if one.cell.seed == 0 and left[0]:
+            left[0] -= 1
+            raise torch.cuda.OutOfMemoryError("no room")
+        return {}
+
+    monkeypatch.setattr("headbench.runners.execution.cell.run", run)
+    todo, events = planned(*cells(axes={"seed": [0, 1]})), Pruning()
+    shared = dataclasses.replace(CPU, cells_per_device=beside)
+    queue.run(todo, dataclasses.replace(way(tmp_path, events), hardware=shared, apart=None))
+    assert [f"{word} {seed}" for word, seed in events.told] == expected
+    error = store.cell_folder(tmp_path, todo[0].cell_id) / "error.txt"
+    assert error.is_file() == ("failed 0" in expected)
