@@ -27,7 +27,6 @@ from headbench.data.loading.features import VIEWS
 from headbench.heads import HEADS
 from headbench.runners.grid.config import Cell, digest
 from headbench.runners.training.classifier import build_backbone, pooled
-from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.parts import Statistics
 from headbench.runners.training.stages import stage_plan
 
@@ -42,13 +41,15 @@ class Source:
         cell: any of the cells that share them.
         dataset: the images.
         statistics: that they are normalised by.
-        hardware: of this process.
+        device: to compute them on.
+        bf16: autocast the backbone to bfloat16.
     """
 
     cell: Cell
     dataset: Dataset
     statistics: Statistics
-    hardware: Hardware
+    device: torch.device
+    bf16: bool
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -60,8 +61,13 @@ class Source:
             "data": self.dataset.fingerprint,
             "backbone": [cell.backbone, cell.backbone_version, options],
             "statistics": self.statistics,
-            "precision": self.hardware.precision,
+            "precision": "bf16" if self.bf16 else "fp32",
         }
+
+    @property
+    def key(self) -> str:
+        """The name of their folder."""
+        return digest(self.identity)
 
 
 def are_fixed(cell: Cell, dataset: Dataset) -> bool:
@@ -82,7 +88,7 @@ def of(source: Source, root: Path) -> dict[str, Tensor]:
         source: what they come from.
         root: the data folder.
     """
-    folder = (from_environment("HEADBENCH_CACHE") or root / cache.FOLDER) / "features" / digest(source.identity)
+    folder = (from_environment("HEADBENCH_CACHE") or root / cache.FOLDER) / "features" / source.key
     with cache.alone(folder):
         found = _open(folder, source.dataset)
         if found is not None:
@@ -101,13 +107,14 @@ def of(source: Source, root: Path) -> dict[str, Tensor]:
 
 
 def _open(folder: Path, dataset: Dataset) -> dict[str, Tensor] | None:
-    """Return the features of a folder, or None where they are absent, unfinished or damaged."""
+    """Return the features of a folder, or None where they are absent or unfinished; a damaged file goes."""
     try:
         files = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["files"]
         found = {}
         for name, part in dataset.parts().items():
             width, path = files[name]["width"], folder / f"{name}.f32"
-            if path.stat().st_size != len(part) * width * 4:
+            if _sha256(path) != files[name]["sha256"]:
+                path.unlink()
                 return None
             # Copy-on-write, since torch may have no tensor that it could not write to.
             rows = np.memmap(path, np.float32, "c", shape=(len(part), width))
@@ -131,12 +138,16 @@ def _write(folder: Path, source: Source, backbone: Backbone) -> None:
                 progress.add(len(batch))
             file.flush()
             os.fsync(file.fileno())
-        with path.open("rb") as file:
-            files[name] = {"width": width, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        files[name] = {"width": width, "sha256": _sha256(path)}
     facts = {"files": files, "of": source.identity, "torch": torch.__version__, "threads": torch.get_num_threads()}
     unfinished = folder / "meta.json.part"
-    unfinished.write_text(json.dumps(facts | {"device": source.hardware.device.type}, indent=1), encoding="utf-8")
+    unfinished.write_text(json.dumps(facts | {"device": source.device.type}, indent=1), encoding="utf-8")
     unfinished.replace(folder / "meta.json")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _kept(file: BinaryIO, width: int, count: int) -> int:
@@ -150,17 +161,17 @@ def _kept(file: BinaryIO, width: int, count: int) -> int:
 def _backbone(source: Source) -> Backbone:
     assert isinstance(source.dataset.train, ImageSet)
     _, channels, height, width = source.dataset.train.images.shape
-    return build_backbone(source.cell, (channels, height, width)).to(source.hardware.device).eval()
+    return build_backbone(source.cell, (channels, height, width)).to(source.device).eval()
 
 
 @torch.no_grad()
 def _computed(source: Source, backbone: Backbone, part: str, first: int) -> Iterator[Tensor]:
     """Yield the features (B, F) float32 of the images of a part from the ``first`` on, on the CPU."""
-    samples, device = source.dataset.parts()[part], source.hardware.device
+    samples, device = source.dataset.parts()[part], source.device
     assert isinstance(samples, ImageSet)
     mean, std = (torch.tensor(values, device=device) for values in source.statistics)
     for images in torch.split(samples.images[first:], BATCH) if first < len(samples) else ():
-        yield pooled(backbone, normalise(images.to(device), mean, std), bf16=source.hardware.bf16).cpu()
+        yield pooled(backbone, normalise(images.to(device), mean, std), bf16=source.bf16).cpu()
 
 
 class _Progress:

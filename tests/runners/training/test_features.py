@@ -36,7 +36,7 @@ def images() -> Any:
 
 
 def source(one: Cell) -> Source:
-    return Source(one, images(), (images().mean, images().std), CPU)
+    return Source(one, images(), (images().mean, images().std), CPU.device, bf16=False)
 
 
 def laid(one: Cell) -> Parts:
@@ -92,7 +92,7 @@ def test_features_are_computed_once_by_all_that_they_depend_on(tmp_path: Path, m
         features.of(source(probe(axes={"seed": [1]})), Path()),
         features.of(source(probe(axes={"backbone": [trained]})), Path()),
         features.of(source(probe(axes={"backbone": [wider]})), Path()),
-        features.of(Source(probe(), images(), ((0.0,), (1.0,)), CPU), Path()),
+        features.of(Source(probe(), images(), ((0.0,), (1.0,)), CPU.device, bf16=False), Path()),
     ]
     for other in others:
         assert other["test"].shape != first["test"].shape or not torch.equal(other["test"], first["test"])
@@ -120,9 +120,17 @@ def test_a_computation_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pyt
     again = features.of(source(probe()), Path())
     assert all(torch.equal(whole[name], rows) for name, rows in again.items())
     assert seen == [100, 100, 100, 100, 37]
-    # A finished file that was cut is made anew from where it is whole.
-    train.write_bytes(train.read_bytes()[:-4])
-    assert torch.equal(features.of(source(probe()), Path())["train"], whole["train"])
+
+
+@pytest.mark.parametrize("damage", ["a byte", "the end"])
+def test_damaged_features_are_computed_anew(damage: str, tmp_path: Path) -> None:
+    whole = {name: rows.clone() for name, rows in features.of(source(probe()), Path()).items()}
+    (train,) = tmp_path.glob("features/*/train.f32")
+    content = bytearray(train.read_bytes())
+    content[5] ^= 255
+    train.write_bytes(content if damage == "a byte" else content[:-4])
+    again = features.of(source(probe()), Path())
+    assert all(torch.equal(whole[name], rows) for name, rows in again.items())
 
 
 def test_where_nothing_can_be_written_features_are_computed_all_the_same(
