@@ -36,7 +36,7 @@ class InProcess:
         def apart(planned: Planned) -> None:
             workers.run(replace(self.job, wait=False), [planned], events)
 
-        job, data = self.job, Data(self.job.root, self.machine.device)
+        job, data = self.job, Data(self.job.root, self.machine.device, bf16=self.machine.bf16)
         queue.run(cells, Way(job.out, self.machine, data, events, job.keep_weights, job.wait, apart))
 
 

@@ -118,7 +118,7 @@ def _drain(job: Job, cells: list[Planned], number: int, sender: _Sender) -> tupl
             plugins.load(path)
         machine = hardware.set_up(job.share, number)
         sender.send("ready")
-        data = Data(job.root, machine.device)
+        data = Data(job.root, machine.device, bf16=machine.bf16)
         queue.run(cells, queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename

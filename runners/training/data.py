@@ -7,7 +7,7 @@ import torch
 from headbench.data import Dataset
 from headbench.data.splits import partition
 from headbench.runners.grid.config import Cell
-from headbench.runners.training import parts
+from headbench.runners.training import features, parts
 from headbench.runners.training.parts import Division, Parts
 
 
@@ -17,12 +17,13 @@ class Data:
     Args:
         root: the data folder.
         device: to lay them on.
+        bf16: the precision in which a frozen backbone's features are computed.
     """
 
-    def __init__(self, root: Path, device: torch.device) -> None:
-        self.root, self.device = root, device
+    def __init__(self, root: Path, device: torch.device, *, bf16: bool = False) -> None:
+        self.root, self.device, self.bf16 = root, device, bf16
         self._loaded: tuple[str, Dataset] | None = None
-        self._laid: tuple[Division, Parts] | None = None
+        self._laid: tuple[Division, str | None, Parts] | None = None
 
     def dataset(self, cell: Cell) -> Dataset:
         """Return the data set of a cell.
@@ -37,18 +38,29 @@ class Data:
         return self._loaded[1]
 
     def parts(self, cell: Cell) -> Parts:
-        """Return the parts of a cell on the device; other ones that were there are dropped first.
+        """Return the parts of a cell on the device, as features where these stay the same; other parts that were there
+        are dropped first.
 
         Raises:
             UserError: if the data set is missing or damaged, or cannot be divided so.
         """
-        division = Division.of(cell)
-        if self._laid is None or self._laid[0] != division:
+        division, dataset = Division.of(cell), self.dataset(cell)
+        source = self._source(cell, dataset, division)
+        key = None if source is None else source.key
+        if self._laid is None or self._laid[:2] != (division, key):
             self._take_up()
-            dataset = self.dataset(cell)
             divided = partition(dataset, division.protocol)
-            self._laid = division, parts.lay(dataset, divided, division.statistics, self.device)
-        return self._laid[1]
+            known = None if source is None else features.of(source, self.root)
+            self._laid = division, key, parts.lay(dataset, divided, division.statistics, self.device, known)
+        return self._laid[2]
+
+    def _source(self, cell: Cell, dataset: Dataset, division: Division) -> features.Source | None:
+        """Return where the features of a cell's images come from, or None where they are other ones in every step."""
+        parts.check_statistics(dataset, division.statistics)
+        if not features.are_fixed(cell, dataset):
+            return None
+        shown = division.statistics or (dataset.mean, dataset.std)
+        return features.Source(cell, dataset, shown, self.device, self.bf16)
 
     def drop(self) -> None:
         """Give back what the data occupy."""

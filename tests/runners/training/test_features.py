@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from headbench.data.splits import Protocol, partition
+from headbench.data.loading.features import Features
+from headbench.data.loading.resident import Resident
 from headbench.runners.grid.config import Cell
 from headbench.runners.training import classifier, evaluate, features, parts
 from headbench.runners.training.classifier import build, unsupported
+from headbench.runners.training.data import Data
 from headbench.runners.training.features import Source
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import Training
@@ -40,9 +42,8 @@ def source(one: Cell) -> Source:
 
 
 def laid(one: Cell) -> Parts:
-    """The digits as features."""
-    found = features.of(source(one), Path())
-    return parts.lay(images(), partition(images(), Protocol(0.1)), None, CPU.device, found)
+    """The digits as a run lays them for a cell."""
+    return Data(Path(), CPU.device).parts(one)
 
 
 @pytest.mark.parametrize("head", ["psc", "dl2pa", "throwaway"])
@@ -50,6 +51,7 @@ def test_a_cell_on_features_is_the_cell_with_the_backbone_in_every_step(head: st
     one = probe(head)
     assert features.are_fixed(one, images())
     whole, cached = (Training(one, data, CPU) for data in (digits(), laid(one)))
+    assert isinstance(cached.parts.train, Features)
     for training in (whole, cached):
         training.run(lambda _: None)
     for row, other in zip(whole.history, cached.history, strict=True):
@@ -80,6 +82,18 @@ def test_where_steps_see_other_features_the_backbone_runs() -> None:
     mixed = STILL | {"mixup": 0.2}
     for other in (cell(recipe=STILL), probe(recipe=QUICK), probe(recipe=STILL | {"flip": True}), probe(recipe=mixed)):
         assert not features.are_fixed(other, images())
+        assert isinstance(laid(other).train, Resident)
+
+
+def test_the_parts_of_one_backbone_are_not_those_of_another() -> None:
+    data = Data(Path(), CPU.device)
+    first, second, free = (data.parts(one).train for one in (probe(), probe(axes={"seed": [1]}), cell(recipe=STILL)))
+    assert isinstance(first, Features)
+    assert isinstance(second, Features)
+    assert isinstance(free, Resident)
+    assert not torch.equal(first.features, second.features)
+    assert data.parts(probe()).train is not first
+    assert data.parts(probe("dl2pa")).train is data.parts(probe()).train
 
 
 def test_features_are_computed_once_by_all_that_they_depend_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
