@@ -1,18 +1,20 @@
 """What only finished cells have: the tables and figures of one comparison."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from headbench.results import compared, tables
 from headbench.results.answers import Answers
+from headbench.results.compared import Comparison
 from headbench.results.derived import tried
 from headbench.results.differences import not_separated
 from headbench.results.figures import assignment, base, class_cosines, reliability
 from headbench.results.figures import lines as line_figures
-from headbench.results.tables import collapse, paired, per_class
 from headbench.results.tables.base import Table
 
 T = TypeVar("T")
@@ -49,14 +51,9 @@ def show(part: pd.DataFrame, out: Path, description: str, name: str) -> Part:
     shapes = read("geometry", class_cosines.of, dict[str, Figure]())
     history = read("histories", assignment.histories, pd.DataFrame())
     answers = Answers(out)
+    comparison = Comparison(part, answers, out, description, name)
     tabled = [
-        tried(f"{name}, pairs", lambda: paired.table(part, answers, "last", description, name), lines),
-        tried(
-            f"{name}, collapse",
-            lambda: collapse.table(part, description, name) if part["nc1"].notna().any() else None,
-            lines,
-        ),
-        tried(f"{name}, classes", lambda: per_class.table(part, out, description, name), lines),
+        tried(f"{name}, {title}", partial(make, comparison), lines) for title, make in compared.makers(tables).items()
     ]
     draw(
         "accuracy",
@@ -85,7 +82,7 @@ def show(part: pd.DataFrame, out: Path, description: str, name: str) -> Part:
     draw("collapse", lambda: {f"collapse-{head}": figure for head, figure in shapes.items()})
     moves = tried(f"{name}, assignment", lambda: assignment.assignment(history, description), lines)
     draw("assignment", lambda: {} if moves is None else {"assignment": moves})
-    return [table for table in tabled if table is not None], drawn, lines
+    return [table for table in tabled if isinstance(table, Table)], drawn, lines
 
 
 def files_of(figure: Figure) -> Picture:

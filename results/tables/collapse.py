@@ -2,8 +2,17 @@
 
 import pandas as pd
 
+from headbench.results.compared import Comparison
 from headbench.results.numbers.collapse import TITLES
 from headbench.results.tables.base import SELECTIONS, Table, note_on_marks, over_seeds, summaries, unmarked
+
+PLACE = 2
+
+
+def compared(comparison: Comparison) -> Table | None:
+    """Return the table of a comparison, None where nothing was measured."""
+    measured = comparison.rows["nc1"].notna().any()
+    return table(comparison.rows, comparison.description, comparison.name) if measured else None
 
 
 def table(rows: pd.DataFrame, description: str, name: str) -> Table:

@@ -7,12 +7,19 @@ import pandas as pd
 
 from headbench.results import differences
 from headbench.results.answers import Answers
+from headbench.results.compared import Comparison
 from headbench.results.differences import Found
 from headbench.results.numbers import inference
 from headbench.results.numbers.statistics import holm, mcnemar
 from headbench.results.tables.base import SELECTIONS, Table, interval, unmarked
 
 IDENTICAL = "identical predictions"
+PLACE = 1
+
+
+def compared(comparison: Comparison) -> Table | None:
+    """Return the table of a comparison's last epochs."""
+    return table(comparison.rows, comparison.answers, "last", comparison.description, comparison.name)
 
 
 def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table | None:

@@ -5,8 +5,16 @@ from pathlib import Path
 import pandas as pd
 
 from headbench.results import store
+from headbench.results.compared import Comparison
 from headbench.results.numbers.health import sound
 from headbench.results.tables.base import SELECTIONS, SIGN, Table, at_largest_dim, note_on_marks, over_seeds, unmarked
+
+PLACE = 3
+
+
+def compared(comparison: Comparison) -> Table:
+    """Return the table of a comparison."""
+    return table(comparison.rows, comparison.out, comparison.description, comparison.name)
 
 
 def table(rows: pd.DataFrame, out: Path, description: str, name: str) -> Table:
