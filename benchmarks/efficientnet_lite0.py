@@ -40,7 +40,7 @@ def renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
         ValueError: if their number or a shape is not timm's.
     """
     own = timm.create_model(MODEL).state_dict()
-    named = dict(zip(own, weights.values(), strict=True))
+    named = {name: tensor.contiguous() for name, tensor in zip(own, weights.values(), strict=True)}
     for name, tensor in own.items():
         if named[name].shape != tensor.shape:
             raise ValueError(f"'{name}' is of shape {tuple(named[name].shape)}, not {tuple(tensor.shape)}")
