@@ -37,11 +37,10 @@ def run(
     *,
     keep_weights: bool,
     checkpoints: Checkpoints | None = None,
-    check: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Train one cell, or go on from its checkpoint, and write its folder; ``result.json`` is the last file.
 
-    ``check`` is called before each write, and raises an error where the cell is no longer this process's to write.
+    The check of ``checkpoints`` is called before each write: the cell may no longer be this process's to write.
 
     Returns:
         What was written to ``result.json``.
@@ -55,7 +54,7 @@ def run(
         if checkpoints is None
         else resume(planned.cell, parts, hardware, checkpoints)
     )
-    log = Log(folder, training.history)
+    log, check = Log(folder, training.history), checkpoints.check if checkpoints else lambda: None
 
     def logged(row: dict[str, Any]) -> None:
         check()

@@ -269,7 +269,6 @@ def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints)
         partial(way.events.epoch, planned),
         keep_weights=way.keep_weights,
         checkpoints=checkpoints,
-        check=checkpoints.check,
     )
 
 
