@@ -48,3 +48,10 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_the_citation_is_of_this_version() -> None:
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert cited["version"] == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+
+
+def test_every_file_that_the_architecture_names_is_there() -> None:
+    named = re.findall(r"`([a-z]+/[\w/]*)(\.py)?`", (ROOT / "ARCHITECTURE.md").read_text())
+    assert len(named) > 20
+    for name, suffix in named:
+        assert (ROOT / f"{name}{suffix}").exists(), name
