@@ -48,6 +48,9 @@ class Training:
         evaluate_on: the parts, ``val`` and ``test``, that each epoch of the last stage is evaluated on, and that choose
             a best epoch. Nothing is asked of the others.
 
+    Raises:
+        UserError: if what a stage trains is not there.
+
     Attributes:
         classifier: with the weights of the newest epoch.
         history: one row per finished epoch.
@@ -63,8 +66,10 @@ class Training:
         self.cell, self.parts = cell, parts
         self.classifier = build(cell, info, bf16=hardware.bf16).to(hardware.device)
         self.plan = stage_plan(cell, type(self.classifier.head), len(parts.train))
-        for stage, _ in self.plan:
+        for stage, recipe in self.plan:
             self.classifier.check_trainable(stage.trainable, f"head '{cell.head}', stage '{stage.name}'")
+            self.classifier.set_trainable(stage.trainable)
+            optimisation.optimiser(self.classifier, recipe, stage)
         evaluated = {name: part for name, part in (("val", parts.val), ("test", parts.test)) if name in evaluate_on}
         self.evaluated = evaluated
         self.history: list[dict[str, Any]] = []
