@@ -22,34 +22,40 @@ def trained(out: Path, *, keep_weights: bool) -> str:
     return one.cell_id
 
 
-def test_it_gives_the_scores_that_the_cell_stored(tmp_path: Path) -> None:
-    cell_id = trained(tmp_path, keep_weights=True)
-    network = headbench.classifier(cell_id, tmp_path)
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a cell whose weights were kept."""
+    out = tmp_path_factory.mktemp("kept")
+    return store.cell_folder(out, trained(out, keep_weights=True))
+
+
+def test_it_gives_the_scores_that_the_cell_stored(kept: Path) -> None:
+    network = headbench.classifier(kept)
     assert not network.training
     test = digits().test
     assert isinstance(test, Resident)
     images = test.images[test.positions]
-    with np.load(tmp_path / "cells" / cell_id / "predictions.npz") as stored, torch.no_grad():
+    with np.load(kept / "predictions.npz") as stored, torch.no_grad():
         expected = torch.from_numpy(stored["last_test_logits"])
         torch.testing.assert_close(network(images), expected)
         torch.testing.assert_close(network(images.float() / 255), expected)
         assert network.features(images[:3]).shape == (3, 5)
 
 
-def test_the_folder_of_a_cell_is_as_good_as_its_name(tmp_path: Path) -> None:
-    cell_id = trained(tmp_path, keep_weights=True)
-    network = headbench.classifier(tmp_path / "cells" / cell_id)
+def test_the_name_of_a_cell_is_as_good_as_its_folder(kept: Path) -> None:
+    network = headbench.classifier(kept.name, kept.parents[1])
     assert {name for name, _ in network.named_children()} == {"backbone", "projection", "head"}
 
 
-def test_a_network_that_cannot_be_had_is_named_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_that_cannot_be_had_is_named_in_one_line(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UserError, match="there is no finished cell in .*0123"):
         headbench.classifier("0123", tmp_path)
     cell_id = trained(tmp_path, keep_weights=False)
     with pytest.raises(UserError, match=f"cell {cell_id} was trained without keeping .*--keep-weights"):
         headbench.classifier(cell_id, tmp_path)
-    other = trained(tmp_path / "kept", keep_weights=True)
     entry = HEADS["dl2pa"]
     monkeypatch.setitem(HEADS._entries, "dl2pa", type(entry)("dl2pa", entry.target, entry.version + 1, entry.about))
     with pytest.raises(UserError, match=f"trained with version {entry.version} of 'dl2pa'.* has version"):
-        headbench.classifier(other, tmp_path / "kept")
+        headbench.classifier(kept)
