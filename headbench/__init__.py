@@ -100,7 +100,7 @@ def load(out: str | Path, grid: str) -> "pd.DataFrame":
 
 
 def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any = None) -> dict[str, float | str]:
-    """Return the metrics of any classifier from its scores, see :func:`headbench.results.scores.evaluate`.
+    """Return the metrics of any classifier from its scores, see :func:`headbench.results.numbers.scores.evaluate`.
 
     Args:
         scores: (N, C) logits on test images: numpy, torch or lists.
@@ -111,7 +111,7 @@ def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any =
     Raises:
         UserError: for arrays that are no scores and labels of the same images and classes.
     """
-    from headbench.results import scores as judged
+    from headbench.results.numbers import scores as judged
 
     return judged.evaluate(scores, labels, val_scores, val_labels)
 
