@@ -6,8 +6,6 @@ import json
 import math
 import os
 import tempfile
-import textwrap
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +15,8 @@ import yaml
 from headbench.core import arrays
 from headbench.core.arrays import BadArrayError
 from headbench.core.errors import DamagedError, NewerError
-from headbench.results import schema
+from headbench.results import cell_lines, schema
+from headbench.results.cell_lines import LOADER, WIDTH
 
 SCHEMA = 3
 CELLS = "cells"
@@ -28,11 +27,7 @@ Ending = Literal["failed", "pruned"]
 ENDINGS: dict[Ending, str] = {"failed": "error.txt", "pruned": "pruned.txt"}
 # Of an error that is shown, in characters.
 LONGEST_ERROR = 2000
-# Of a line of YAML.
-WIDTH = 160
 ECES = ("ece_raw", "ece_native", "ece_temperature")
-# libyaml's, ten times as fast on the plan of a large grid, where PyYAML was built with it.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def cell_folder(out: Path, cell_id: str) -> Path:
@@ -88,28 +83,12 @@ def write_plan(folder: Path, content: dict[str, Any]) -> None:
     """Write ``grid.yaml``, with a last line that holds the SHA-256 of the others, unless it is there: a finished grid
     on a read-only disk can be shown.
     """
-    rest, cells = dict(content), content.get("cells")
-    if cells:
-        del rest["cells"]
-    text = yaml.safe_dump(rest, sort_keys=False, width=WIDTH) + (_listed(cells) if cells else "")
+    rest, cells = {key: value for key, value in content.items() if key != "cells"}, content["cells"]
+    text = yaml.safe_dump(rest, sort_keys=False, width=WIDTH)
+    text += f"cells:\n{cell_lines.dumped(cells)}" if cells else "cells: []\n"
     path, whole = folder / "grid.yaml", f"{text}# sha256 {_sha256(text.encode())}\n".encode()
     if not path.is_file() or path.read_bytes() != whole:
         write_bytes(path, whole)
-
-
-def _listed(cells: list[dict[str, Any]]) -> str:
-    """Return cells as YAML would be dumped: their values repeat, so that a large grid has few different lines."""
-    lines = ["cells:\n"]
-    for cell in cells:
-        entries = [_entry(key, value) for key, value in cell.items()]
-        lines += [f"- {entries[0]}", *(f"  {entry}" for entry in entries[1:])]
-    return "".join(lines)
-
-
-@lru_cache(maxsize=100_000, typed=True)
-def _entry(key: str, value: Any) -> str:
-    """Return a key and its value as lines that are indented by 2 but for the first."""
-    return textwrap.indent(yaml.safe_dump({key: value}, sort_keys=False, width=WIDTH - 2), "  ").removeprefix("  ")
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
@@ -125,12 +104,20 @@ def read_plan(folder: Path) -> dict[str, Any]:
     body = text + b"\n"
     if last != f"# sha256 {_sha256(body)}".encode():
         raise DamagedError(f"{path} is damaged; run the grid again to write it anew")
-    plan = _yaml(path, body)
+    plan = _plan(path, body)
     wrong = schema.problem(schema.Plan, plan)
     if wrong is not None:
         raise DamagedError(f"{path} is damaged ({wrong}); run the grid again to write it anew")
     found: dict[str, Any] = plan
     return found
+
+
+def _plan(path: Path, body: bytes) -> Any:
+    rest, listed, cells = body.partition(b"\ncells:\n")
+    try:
+        return _yaml(path, rest) | {"cells": cell_lines.loaded(cells.decode())} if listed else _yaml(path, body)
+    except (ValueError, TypeError):
+        return _yaml(path, body)
 
 
 def _content(path: Path) -> bytes:

@@ -352,4 +352,24 @@ def test_a_plan_is_the_yaml_that_is_written_of_it(tmp_path: Path) -> None:
     for content in ({"name": "toy", "cells": cells}, {"name": "toy", "cells": []}):
         store.write_plan(tmp_path, content)
         written = (tmp_path / "grid.yaml").read_text()
-        assert written.rpartition("# sha256")[0] == yaml.safe_dump(content, sort_keys=False, width=160)
+        text = written.rpartition("# sha256")[0]
+        assert text == yaml.safe_dump(content, sort_keys=False, width=160)
+        assert store._plan(tmp_path, text.encode()) == yaml.safe_load(text) == content
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        "- {cell_id: a, d: 1}\n- {cell_id: b, d: 2}\n",
+        "- &one\n  cell_id: a\n- *one\n",
+        "- cell_id: &text a\n- cell_id: *text\n",
+        "- cell_id: 'a\n- b'\n  d: |\n    one: 1\n    two\n",
+        "- cell_id: a\n  d:\n  - 1\n",
+        "- cell_id: a\nmore: 1\n",
+        "# none\n- cell_id: a\n\n- cell_id: b # one\n",
+        "- 1\n",
+    ],
+)
+def test_a_plan_that_was_written_otherwise_is_read_as_yaml(cells: str) -> None:
+    text = f"name: toy\ncells:\n{cells}"
+    assert store._plan(Path(), text.encode()) == yaml.safe_load(text)
