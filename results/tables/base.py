@@ -131,7 +131,7 @@ def printed(row: Mapping[Hashable, Any], usual: int, both: bool = False) -> str:
     it differs from the table's.
     """
     if row["n"] == 0:
-        return {"not_applicable": "n/a", "failed": "failed"}.get(row["state"], "-")
+        return {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned"}.get(row["state"], "-")
     factor, digits = (100, 2) if row["metric"] in PERCENT else (1, 3)
     spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 and row["metric"] not in ALONE else ""
     if not math.isnan(row["low"]) and (both or row["n"] == 1):

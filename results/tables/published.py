@@ -140,7 +140,7 @@ def _number(row: pd.Series, known: pd.Series | None, facts: dict[str, Any], vari
 
 
 def _text(row: pd.Series, letters: dict[str, str]) -> str:
-    missing = {"not_applicable": "n/a", "failed": "failed"}.get(row["state"], "-")
+    missing = {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned"}.get(row["state"], "-")
     spread = f" ± {row['std']:.2f}" if row["n"] > 1 else ""
     measured = f"{row['measured']:.2f}{spread}{f' {SIGN}' if row['marked'] else ''}" if row["n"] else missing
     if np.isnan(row["published"]):

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from headbench.results import grid_rows, report
+from headbench.results import grid_rows, report, store
 from headbench.results.answers import Answers
 from headbench.results.grid_rows import COLUMNS
 from headbench.results.tables import per_class as class_accuracies
@@ -251,3 +251,12 @@ def test_markdown_keeps_the_zeros_of_a_column_of_numbers(tmp_path: Path) -> None
         [helpers.write_cell(tmp_path, helpers.facts(head, 2, 0), right) for head, right in (("psc", 22), ("etf", 20))],
     )
     assert "| etf    | 50.00   |" in render.markdown(table(tmp_path, "toy-accuracy-last"))
+
+
+def test_a_pruned_cell_is_said_to_be_one(tmp_path: Path) -> None:
+    pruned = helpers.facts("etf", 2, 0) | {"cell_id": "etf-pruned", "not_applicable": None}
+    store.write_ending(store.cell_folder(tmp_path, "etf-pruned"), "pruned", "not worth it")
+    helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0), 22), pruned])
+    assert table(tmp_path, "toy-accuracy-last").cells["d = 2"].tolist()[1:] == ["pruned"]
+    page = report.build(tmp_path, "toy-grid").page.read_text()
+    assert "1 cells done, 0 failed, 1 pruned, 0 not applicable." in page
