@@ -50,7 +50,7 @@ class Pruning:
 @pytest.mark.parametrize("processes", [False, True])
 def test_who_is_told_of_an_epoch_may_prune_its_cell(processes: bool, tmp_path: Path) -> None:
     # A process hears of it an epoch or so later.
-    epochs = 30 if processes else 3
+    epochs = 30 if processes else 6
     changes: dict[str, Any] = {"axes": {"seed": [0, 1]}, "recipe": QUICK | {"epochs": epochs, "batch_size": 1000}}
     todo = planned(*cells(**changes))
     job = Job((), Path(), tmp_path, Share("cpu", 1, "fp32"), keep_weights=False, wait=True)
