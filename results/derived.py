@@ -6,9 +6,12 @@ None is written outside the grid's folder.
 import errno
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from headbench.results import store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 T = TypeVar("T")
 # A file system that is full stops the command, which then says so.
@@ -50,3 +53,12 @@ def write(folder: Path, files: dict[str, bytes]) -> list[str]:
 
 def _more(names: list[str]) -> str:
     return f" and {len(names) - 1} more files" if len(names) > 1 else ""
+
+
+def with_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":
+    """Return a frame with its texts, also those of its titles, changed by a function; numbers stay."""
+    texts = {
+        str(name): frame[name].map(lambda value: change(value) if isinstance(value, str) else value)
+        for name in frame.select_dtypes(exclude="number")
+    }
+    return frame.assign(**texts).rename(columns=change)

@@ -10,48 +10,12 @@ import pandas as pd
 
 from headbench.core import escape
 from headbench.core.errors import DamagedError, NewerError
-from headbench.results import store
-from headbench.results.numbers import collapse, health, metrics
-from headbench.results.texts import with_texts
+from headbench.results import columns, store
+from headbench.results.derived import with_texts
+from headbench.results.numbers import health
 
-FACTS = (
-    "dataset data_fingerprint protocol backbone projection head head_label head_options feature_dim num_classes "
-    "imbalance_factor recipe recipe_hash seed epochs"
-).split()
-METRICS = (
-    "top1 top5 macro_accuracy many_accuracy medium_accuracy few_accuracy many_range_accuracy medium_range_accuracy "
-    "few_range_accuracy"
-    " nll brier ece_raw ece_native ece_temperature ece_floor ece_raw_plugin ece_native_plugin ece_temperature_plugin"
-    " smooth_ece adaptive_ece classwise_ece mce temperature native_scale calibration_view calibration_bins"
-).split()
-INTERVALS = [f"{metric}_{end}" for metric in metrics.INTERVALS for end in ("low", "high")]
-RUN = "train_seconds images_per_second peak_memory_mb".split()
-PROVENANCE = "device cells_per_device threads precision git_commit torch_version".split()
-COLUMNS = [
-    *("cell_id", "grid", "status", "health", "error"),
-    *FACTS,
-    *("selection", "epoch", "n_train", "n_val", "n_test"),
-    *METRICS,
-    *INTERVALS,
-    *collapse.TITLES,
-    "train_loss",
-    *RUN,
-    *PROVENANCE,
-    *("started_at", "finished_at"),
-]
 # A result with others of these is that of another cell, and cannot stand beside those of its comparison.
 SIZES = "data_fingerprint num_classes n_test feature_dim seed".split()
-# Types that cells without a result, whose fields are empty, would otherwise change.
-INTEGERS = (
-    "feature_dim num_classes seed epochs epoch n_train n_val n_test cells_per_device threads calibration_bins".split()
-)
-FLOATS = [
-    *(name for name in METRICS if name not in {"calibration_view", "calibration_bins"}),
-    *INTERVALS,
-    *collapse.TITLES,
-    "train_loss",
-    *RUN,
-]
 
 
 def load(out: Path, grid: str) -> pd.DataFrame:
@@ -75,14 +39,14 @@ def load(out: Path, grid: str) -> pd.DataFrame:
     heads = list(dict.fromkeys(cell["head_label"] for cell in plan["cells"]))
     cells = sorted(plan["cells"], key=lambda cell: heads.index(cell["head_label"]))
     rows = [row for cell in cells for row in _rows(out, plan["name"], cell)]
-    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame = pd.DataFrame(rows, columns=columns.names())
     # A copy, since it lays columns of one type together: rows are then taken from all of them at once.
-    return frame.astype(dict.fromkeys(INTEGERS, "Int64") | dict.fromkeys(FLOATS, "float64")).copy()
+    return frame.astype(columns.TYPES).copy()
 
 
 def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
     folder = store.cell_folder(out, cell["cell_id"])
-    common = {key: value for key, value in cell.items() if key in COLUMNS} | {"grid": grid}
+    common = _known(cell) | {"grid": grid}
     if cell["not_applicable"]:
         return [common | {"status": "not_applicable", "error": cell["not_applicable"]}]
     try:
@@ -99,9 +63,8 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
                 f"grid again"
             )
             return [common | {"status": "failed", "error": wrong}]
-        run = {key: result[key] for key in (*RUN, "started_at", "finished_at")} | {
-            key: result["provenance"].get(key) for key in PROVENANCE
-        }
+        run = {name: result[name] for name in columns.names("run")}
+        run |= {name: result["provenance"].get(name) for name in columns.names("provenance")}
         absent = "; ".join(f"no row '{name}': {reason}" for name, reason in result.get("absent", {}).items())
         run |= {"status": "done", "health": health.words(result.get("health"))} | ({"error": absent} if absent else {})
         return [
@@ -111,8 +74,8 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
     return [] if ending is None else [common | {"status": ending[0], "error": ending[1]}]
 
 
-def _known(measured: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in measured.items() if key in COLUMNS}
+def _known(stored: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in stored.items() if key in columns.NAMED}
 
 
 def files(frame: pd.DataFrame) -> dict[str, bytes]:

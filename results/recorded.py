@@ -4,26 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from headbench.results import grid_rows, store
+from headbench.results import columns, former, grid_rows, store
 
 FOLDER = Path(__file__).parent / "measured"
 VERSIONS = ["dataset_version", "backbone_version", "head_version"]
-# Hexadecimal digits that pandas would read as a number where they have no letter, or an e.
-TEXTS = ["cell_id", "data_fingerprint", "recipe_hash", "git_commit", "torch_version"]
 # Two rows that agree in these are of the same experiment: the later one replaces the earlier.
-EXPERIMENT = [
-    "dataset",
-    "protocol",
-    "backbone",
-    "projection",
-    "head_label",
-    "feature_dim",
-    "imbalance_factor",
-    "recipe",
-    "seed",
-    "precision",
-    "selection",
-]
+EXPERIMENT = [*columns.names("comparison", "axis"), "precision", "selection"]
 
 
 def collect(out: Path, grid: str) -> pd.DataFrame:
@@ -63,7 +49,9 @@ def load(file: Path) -> pd.DataFrame:
 
     A column that the file is too old for is NaN; one that only an earlier harness had comes last.
     """
-    rows = pd.read_csv(file, dtype=dict.fromkeys(TEXTS, str))
-    known = [*grid_rows.COLUMNS, *VERSIONS]
+    # Texts of hexadecimal digits are not the numbers that pandas would read where they have no letter, or an e.
+    rows = pd.read_csv(file, dtype=dict.fromkeys(set(columns.NAMED).difference(columns.TYPES), str))
+    rows = pd.DataFrame([former.completed(row) for row in rows.to_dict("records")])
+    known = [*columns.names(), *VERSIONS]
     rows = rows.reindex(columns=[*known, *(column for column in rows if column not in known)])
-    return rows.astype(dict.fromkeys(grid_rows.INTEGERS, "Int64") | dict.fromkeys(grid_rows.FLOATS, "float64"))
+    return rows.astype(columns.TYPES)

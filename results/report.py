@@ -4,12 +4,13 @@ import base64
 import math
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -17,21 +18,24 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from headbench.core import escape
-from headbench.results import comparison, derived, grid_rows, recalibrate, store
+from headbench.results import columns, comparison, derived, grid_rows, recalibrate, store
 from headbench.results.answers import Answers
+from headbench.results.columns import Column
 from headbench.results.comparison import Part, Picture, files_of
-from headbench.results.derived import tried
+from headbench.results.derived import tried, with_texts
 from headbench.results.figures import lines as line_figures
 from headbench.results.figures.base import without_glyphs
 from headbench.results.figures.ranks import diagram
 from headbench.results.tables import paper_claims, published, ranks, render, trust
 from headbench.results.tables.base import SELECTIONS, Table, named_comparisons
 from headbench.results.tables.main import main_tables
-from headbench.results.texts import with_texts
 
 # With so many comparisons they are drawn in parallel.
 MANY = 4
 TEMPLATE = Path(__file__).parent / "report.html.j2"
+# What the page says of every cell, before and after its axes.
+FIRST = "cell_id status health".split()
+MEASURED = "top1 train_seconds images_per_second started_at git_commit device threads precision".split()
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,8 @@ def _page(
 ) -> str:
     """Return the page; the template escapes what is no fragment of HTML."""
     shown = with_texts(rows, escape.plain)
+    axes = [axis for axis in columns.AXES if not axis.quiet or rows[axis.name].nunique() > 1]
+    listed = [*(columns.NAMED[name] for name in FIRST), *axes, *(columns.NAMED[name] for name in MEASURED)]
     template = jinja2.Template(
         TEMPLATE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -147,7 +153,11 @@ def _page(
         grid=escape.plain(grid),
         trust=[escape.plain(line) for line in trust.lines(rows)],
         rows=shown,
-        cells=shown[(rows["selection"] == "last") | (rows["status"] == "failed")],
+        columns=listed,
+        cells=[
+            {column.name: _listed(column, row) for column in listed}
+            for row in shown[(rows["selection"] == "last") | (rows["status"] == "failed")].to_dict("records")
+        ],
         unfinished=planned - rows["cell_id"].nunique(),
         tables=[(escape.plain(table.caption), Markup(render.html(table))) for table in made],
         figures={
@@ -157,6 +167,13 @@ def _page(
         damaged=[escape.plain(line) for line in lines],
     )
     return page
+
+
+def _listed(column: Column, row: dict[Hashable, Any]) -> str:
+    """Return what the list of cells says of a cell; of one that failed only what was planned."""
+    value = row[column.name]
+    known = column.role in {"bookkeeping", "comparison", "axis"} or row["status"] == "done"
+    return column.shown(value) if known and not pd.isna(value) else "-"
 
 
 @contextmanager
@@ -176,7 +193,8 @@ def _begun(jobs: list[tuple[pd.DataFrame, Path, str, str]]) -> Iterator[list[Cal
 def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
     """Draw what differs in the imbalance factor alone, at the largest dimension."""
     drawn = dict[str, Figure]()
-    keys = ["dataset", "backbone", "recipe", "projection"]
+    # The protocol's name says whether there is a long tail.
+    keys = [name for name in columns.COMPARISON if name not in {"imbalance_factor", "protocol"}]
     for key, part in rows.groupby([*keys, rows["n_val"] > 0], sort=False):
         if part.loc[part["selection"] == "last", "imbalance_factor"].nunique() > 1:
             dim = part["feature_dim"].max()
@@ -184,7 +202,9 @@ def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
                 f"{key[0]}-imbalance" if f"{key[0]}-imbalance" not in drawn else f"{key[0]}-imbalance-{len(drawn) + 1}"
             )
             description = ", ".join(
-                f"{title} {value}".strip() for title, value in zip(("", "", "recipe", "projection"), key, strict=False)
+                columns.NAMED[axis].said(value)
+                for axis, value in zip(keys, key, strict=False)
+                if value != columns.USUAL.get(axis)
             )
             description += f", d = {dim}, protocol {', '.join(part['protocol'].unique())}"
             drawn[name] = line_figures.imbalance(part[part["feature_dim"] == dim], description)

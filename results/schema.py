@@ -68,13 +68,18 @@ class _Checked(BaseModel):
 
 
 class Facts(_Checked):
-    """A cell's own columns of ``results.csv``."""
+    """A cell's own columns of ``results.csv``; those with a default are of later harnesses."""
 
     dataset: Text
+    dataset_name: Text = ""
+    dataset_options: Options = "{}"
     data_fingerprint: Text
     protocol: Text
     backbone: Text
+    backbone_name: Text = ""
+    backbone_options: Options = "{}"
     projection: Text
+    freeze: Text = "none"
     head: Text
     head_label: Text
     head_options: Options

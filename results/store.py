@@ -15,7 +15,7 @@ import yaml
 from headbench.core import arrays
 from headbench.core.arrays import BadArrayError
 from headbench.core.errors import DamagedError, NewerError
-from headbench.results import cell_lines, schema
+from headbench.results import cell_lines, former, schema
 from headbench.results.cell_lines import LOADER, WIDTH
 
 SCHEMA = 3
@@ -27,7 +27,6 @@ Ending = Literal["failed", "pruned"]
 ENDINGS: dict[Ending, str] = {"failed": "error.txt", "pruned": "pruned.txt"}
 # Of an error that is shown, in characters.
 LONGEST_ERROR = 2000
-ECES = ("ece_raw", "ece_native", "ece_temperature")
 
 
 def cell_folder(out: Path, cell_id: str) -> Path:
@@ -108,7 +107,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     wrong = schema.problem(schema.Plan, plan)
     if wrong is not None:
         raise DamagedError(f"{path} is damaged ({wrong}); run the grid again to write it anew")
-    found: dict[str, Any] = plan
+    found: dict[str, Any] = plan | {"cells": [former.completed(cell) for cell in plan["cells"]]}
     return found
 
 
@@ -175,7 +174,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         return None
     wrong = schema.problem(schema.Facts, result.get("facts")) if result["schema"] == 1 else None
     if wrong is None:
-        result = _from_schema_1(result) if result["schema"] == 1 else result
+        result = former.of_schema_1(result) if result["schema"] == 1 else result
         wrong = schema.problem(schema.Result, result)
     if wrong is None and folder.parent.name == CELLS and result["cell_id"] != folder.name:
         wrong = "it is the result of another cell"
@@ -183,23 +182,9 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         raise DamagedError(f"{path} is damaged ({wrong})")
     return result | {
         "selections": {
-            name: _since_schema_3(measured, result["native_scale"]) for name, measured in result["selections"].items()
+            name: former.debiased(measured, result["native_scale"]) for name, measured in result["selections"].items()
         }
     }
-
-
-def _since_schema_3(measured: dict[str, Any], native_scale: float) -> dict[str, Any]:
-    """Return a selection whose ECE is debiased: before the third schema it was plug-in, with intervals of little
-    coverage and one native scale for a cell.
-    """
-    if "ece_floor" in measured:
-        return measured
-    plugin = {f"{name}_plugin": measured[name] for name in ECES if name in measured}
-    return (
-        {"native_scale": native_scale}
-        | {key: value for key, value in measured.items() if not key.startswith(ECES)}
-        | plugin
-    )
 
 
 def _read_sound(folder: Path) -> dict[str, Any] | None:
@@ -226,23 +211,6 @@ def _read_sound(folder: Path) -> dict[str, Any] | None:
             f"it, or give another --out"
         )
     return content
-
-
-def _from_schema_1(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result of the first schema as one of the second: it named no classes and always had 15 bins.
-
-    Intervals and neural collapse stay unknown.
-    """
-    recorded = result.get("selections")
-    if isinstance(recorded, dict):
-        recorded = {
-            name: measured | {"calibration_bins": 15} if isinstance(measured, dict) else measured
-            for name, measured in recorded.items()
-        }
-    return result | {
-        "selections": recorded,
-        "class_names": [str(number) for number in range(result["facts"]["num_classes"])],
-    }
 
 
 def read_file(folder: Path, name: str) -> io.BytesIO:

@@ -8,14 +8,14 @@ from matplotlib.figure import Figure
 
 from headbench.core.errors import DamagedError
 from headbench.results import store
-from headbench.results.figures.base import CROWD, styles
+from headbench.results.figures.base import CROWD, heads_of, styles
 
 CHANGES, SIMILARITY = "assignment_changes", "assignment_similarity"
 
 
 def histories(rows: pd.DataFrame, out: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return the epochs of each head's cells of the smallest dimension with ``head_label``, ``feature_dim``, ``seed``
-    and ``num_classes``.
+    """Return the epochs of each head's cells of the smallest dimension with ``head``, ``head_label``,
+    ``feature_dim``, ``seed`` and ``num_classes``.
 
     There a class has the most neighbours. Returns also a line for each damaged file.
 
@@ -31,7 +31,8 @@ def histories(rows: pd.DataFrame, out: Path) -> tuple[pd.DataFrame, list[str]]:
         except DamagedError as damage:
             damaged.append(f"{damage} and left out of the figures; remove the cell's result.json to train it again")
             continue
-        tables.append(history.assign(**{key: row[key] for key in ("head_label", "feature_dim", "seed", "num_classes")}))
+        told = ("head", "head_label", "feature_dim", "seed", "num_classes")
+        tables.append(history.assign(**{key: row[key] for key in told}))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), damaged
 
 
@@ -50,7 +51,7 @@ def assignment(history: pd.DataFrame, description: str) -> Figure | None:
     moved = history.dropna(subset=[CHANGES])
     moved = moved[moved["feature_dim"] == moved["feature_dim"].min()]
     first = moved.groupby("head_label")["seed"].min()
-    looks = styles(list(dict.fromkeys(history["head_label"])))
+    looks = styles(heads_of(history))
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
         figure = Figure(figsize=(9.2, 3.9), layout="constrained")
         left, right = figure.subplots(1, 2)

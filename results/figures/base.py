@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterable
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
@@ -24,22 +25,30 @@ CROWD = 10
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"]
 
 
-def styles(head_labels: list[str]) -> dict[str, tuple[str, str]]:
-    """Return a colour and a marker for each head label, a different pair for each of up to fifty.
+def heads_of(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the name of each head by its label, in the order of the rows."""
+    return dict(zip(rows["head_label"], rows["head"], strict=True))
+
+
+def styles(heads: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """Return a colour and a marker for each head, a different pair for each of up to fifty.
 
     Colours repeat earlier.
+
+    Args:
+        heads: names by label; one and the same for a plain head.
     """
     free = [number for number in range(len(PALETTE)) if number not in HEADS.values()]
     # The plain head, or else the first of its forms, has the head's own colour.
     first: dict[str, str] = {}
-    for label in sorted(head_labels, key=lambda label: "(" in label):
-        first.setdefault(label.partition("(")[0], label)
+    for label, name in sorted(heads.items(), key=lambda head: head[0] != head[1]):
+        first.setdefault(name, label)
     pairs = {first[name]: (number, number) for name, number in HEADS.items() if name in first}
-    others = [label for label in head_labels if label not in pairs]
+    others = [label for label in heads if label not in pairs]
     for place, label in enumerate(others):
         turn, number = place // len(free), free[place % len(free)]
         pairs[label] = number, (number + turn) % len(MARKERS)
-    return {label: (PALETTE[pairs[label][0]], MARKERS[pairs[label][1]]) for label in head_labels}
+    return {label: (PALETTE[pairs[label][0]], MARKERS[pairs[label][1]]) for label in heads}
 
 
 def encode(figure: Figure, form: str) -> bytes:

@@ -8,11 +8,12 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from headbench.results.figures.base import CROWD, styles
+from headbench.results import columns
+from headbench.results.figures.base import CROWD, heads_of, styles
 from headbench.results.tables.base import over_seeds, primary, summarise
 
-ECES = {"ece_raw": "ECE raw (%)", "ece_native": "ECE native (%)", "ece_temperature": "ECE temperature (%)"}
-ACROSS = {"feature_dim": "feature dimension d (log scale)", "imbalance_factor": "imbalance factor (log scale)"}
+ACCURACY = ("top1",)
+ECES = ("ece_raw", "ece_native", "ece_temperature")
 
 
 def accuracy(rows: pd.DataFrame, description: str, marks: dict[tuple[int, str], bool]) -> Figure:
@@ -26,7 +27,7 @@ def accuracy(rows: pd.DataFrame, description: str, marks: dict[tuple[int, str], 
     """
     apart = {key for key, mark in marks.items() if not mark}
     note = "; open marker: separated from the best of its dimension" if apart else ""
-    return _lines(rows, {"top1": "top-1 test accuracy (%)"}, "feature_dim", description, note, apart)
+    return _lines(rows, ACCURACY, "feature_dim", description, note, apart)
 
 
 def calibration_errors(rows: pd.DataFrame, description: str) -> Figure:
@@ -40,7 +41,7 @@ def calibration_errors(rows: pd.DataFrame, description: str) -> Figure:
     )
     floor = 100 * last.groupby("feature_dim")["ece_floor"].mean().dropna()
     for axis in figure.axes:
-        if axis.get_ylabel() == ECES[f"ece_{view}"] and len(floor):
+        if axis.get_ylabel() == _title(f"ece_{view}") and len(floor):
             axis.plot(floor.index, floor, ":", color="0.3", zorder=1)
             axis.annotate(
                 "plain ECE of calibrated heads",
@@ -60,12 +61,12 @@ def imbalance(rows: pd.DataFrame, description: str) -> Figure:
         rows: of comparisons that differ in their imbalance factor and protocol alone, of one dimension.
         description: title.
     """
-    return _lines(rows, {"top1": "top-1 test accuracy (%)"} | ECES, "imbalance_factor", description)
+    return _lines(rows, (*ACCURACY, *ECES), "imbalance_factor", description)
 
 
 def _lines(
     rows: pd.DataFrame,
-    metrics: dict[str, str],
+    metrics: tuple[str, ...],
     across: str,
     description: str,
     note: str = "",
@@ -75,15 +76,13 @@ def _lines(
     head, open markers for ``apart``.
     """
     chosen = rows[(rows["selection"] == "last") | (rows["status"] != "done")]
-    shown = {metric: title for metric, title in metrics.items() if chosen[metric].notna().any()} or dict(
-        list(metrics.items())[:1]
-    )
-    heads, places = list(dict.fromkeys(rows["head_label"])), sorted(set(chosen[across]))
-    looks = styles(heads)
+    shown = [metric for metric in metrics if chosen[metric].notna().any()] or list(metrics[:1])
+    looks, places = styles(heads_of(rows)), sorted(set(chosen[across]))
+    heads = list(looks)
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
         figure = Figure(figsize=(3 + 4.2 * len(shown), 4.6), layout="constrained")
         panels = figure.subplots(1, len(shown), squeeze=False)[0]
-        for axis, (metric, title) in zip(panels, shown.items(), strict=True):
+        for axis, metric in zip(panels, shown, strict=True):
             summary = pd.concat(
                 [summarise(part, metric).assign(place=place) for place, part in chosen.groupby(across)],
                 ignore_index=True,
@@ -119,7 +118,7 @@ def _lines(
             axis.xaxis.set_major_locator(FixedLocator(places))
             axis.xaxis.set_minor_locator(NullLocator())
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set(xlabel=ACROSS[across], ylabel=title)
+            axis.set(xlabel=f"{columns.NAMED[across].long} (log scale)", ylabel=_title(metric))
         title = textwrap.fill(f"{description}; last epoch, {over_seeds(summary)}{note}", 90 * len(shown))
         if len(shown) == 1 and len(heads) <= CROWD:
             panels[0].set_title(title, fontsize=9)
@@ -136,3 +135,8 @@ def _lines(
                 fontsize=9 if len(heads) <= CROWD else 7,
             )
     return figure
+
+
+def _title(metric: str) -> str:
+    column = columns.NAMED[metric]
+    return f"{column.long or column.title} (%)"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from headbench.core.errors import DamagedError
 from headbench.results import store
-from headbench.results.figures.base import styles
+from headbench.results.figures.base import heads_of, styles
 from headbench.results.numbers import calibration
 from headbench.results.numbers.calibration import Floats
 from headbench.results.numbers.ece import Z
@@ -120,7 +120,7 @@ def diagrams(pooled: dict[str, Pooled], rows: pd.DataFrame) -> dict[str, Figure]
         pooled: of :func:`pool`.
         rows: of the comparison.
     """
-    looks, figures = styles(list(dict.fromkeys(rows["head_label"]))), dict[str, Figure]()
+    looks, figures = styles(heads_of(rows)), dict[str, Figure]()
     for head, own in pooled.items():
         with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
             # Fixed margins: a layout engine would take a third of the time to draw, and a report may have hundreds of
@@ -145,7 +145,7 @@ def side_by_side(pooled: dict[str, Pooled], rows: pd.DataFrame, description: str
         rows: of the comparison.
         description: title.
     """
-    looks = styles(list(dict.fromkeys(rows["head_label"])))
+    looks = styles(heads_of(rows))
     columns, lines = min(ACROSS, len(pooled)), -(-len(pooled) // ACROSS)
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
         figure = Figure(figsize=(2.6 * columns + 0.6, 4.1 * lines + 0.6), layout="constrained")

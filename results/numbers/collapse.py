@@ -8,13 +8,7 @@ import numpy as np
 
 from headbench.results.numbers.statistics import Floats
 
-TITLES = {
-    "nc1": "NC1 within/between",
-    "nc2_angle": "NC2 angle",
-    "nc2_length": "NC2 length",
-    "nc3": "NC3 alignment",
-    "nc4": "NC4 nearest mean",
-}
+NAMES = ("nc1", "nc2_angle", "nc2_length", "nc3", "nc4")
 
 
 def measure(geometry: dict[str, Floats]) -> dict[str, float]:
@@ -36,7 +30,7 @@ def measure(geometry: dict[str, Floats]) -> dict[str, float]:
     means = geometry["class_means"][seen].astype(np.float64)
     count = len(means)
     if count < 2:
-        return dict.fromkeys(TITLES, np.nan)
+        return dict.fromkeys(NAMES, np.nan)
     centred = means - means.mean(axis=0)
     lengths = np.linalg.norm(centred, axis=1)
     pairs = cosines(centred, centred)[~np.eye(count, dtype=bool)]

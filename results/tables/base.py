@@ -8,40 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from headbench.results import columns
 from headbench.results.answers import Answers
 from headbench.results.differences import not_separated
 from headbench.results.numbers.health import sound
 
-# What distinguishes one comparison from another: within one, only head, feature dimension and seed vary.
-COMPARISON = ["dataset", "backbone", "recipe", "projection", "protocol", "imbalance_factor"]
 SELECTIONS = {"last": "last epoch", "best_val": "best epoch on validation", "best_test": "best epoch on test (paper)"}
-CALIBRATION = {
-    "ece_raw": "ECE raw",
-    "ece_native": "ECE native",
-    "ece_temperature": "ECE temperature",
-    "ece_floor": "floor",
-    "smooth_ece": "smooth ECE",
-    "temperature": "T",
-    "nll": "NLL",
-    "brier": "Brier",
-}
-# The convention of each group's bounds stands in its title.
-GROUPS = {
-    "top1": "top-1",
-    "many_accuracy": "many (> 100)",
-    "medium_accuracy": "medium (20-100)",
-    "few_accuracy": "few (< 20)",
-    "many_range_accuracy": "many (range)",
-    "medium_range_accuracy": "medium (range)",
-    "few_range_accuracy": "few (range)",
-}
 # A temperature from fewer validation images is flagged.
 ENOUGH = 1000
 # Behind the number of a group with a marked cell.
 SIGN = "†"
 # Printed without their spread over seeds, so that the table stays narrow.
 ALONE = {"ece_floor", "smooth_ece"}
-PERCENT = {*(name for name in CALIBRATION if "ece" in name), *GROUPS}
 
 
 @dataclass(frozen=True)
@@ -70,17 +48,15 @@ def named_comparisons(frame: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]
     """
     named = {}
     for dataset, rows in frame.groupby("dataset", sort=False):
-        parts = list(rows.groupby(COMPARISON, sort=False, dropna=False))
+        parts = list(rows.groupby(columns.COMPARISON, sort=False, dropna=False))
         for number, (key, part) in enumerate(parts, start=1):
             named[str(dataset) if len(parts) == 1 else f"{dataset}-{number}"] = (_describe(key), part)
     return named
 
 
 def _describe(key: tuple[object, ...]) -> str:
-    dataset, backbone, recipe, projection, protocol, imbalance = key
-    assert isinstance(imbalance, float | int)
-    balance = "" if imbalance == 1 else f", imbalance factor {imbalance:g}"
-    return f"{dataset}{balance}, {backbone}, recipe {recipe}, projection {projection}, protocol {protocol}"
+    values = zip(columns.COMPARISON, key, strict=True)
+    return ", ".join(columns.NAMED[name].said(value) for name, value in values if value != columns.USUAL.get(name))
 
 
 def at_largest_dim(rows: pd.DataFrame) -> pd.DataFrame:
@@ -132,7 +108,7 @@ def printed(row: Mapping[Hashable, Any], usual: int, both: bool = False) -> str:
     """
     if row["n"] == 0:
         return {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned"}.get(row["state"], "-")
-    factor, digits = (100, 2) if row["metric"] in PERCENT else (1, 3)
+    factor, digits = (100, 2) if row["metric"] in columns.PERCENT else (1, 3)
     spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 and row["metric"] not in ALONE else ""
     if not math.isnan(row["low"]) and (both or row["n"] == 1):
         spread += f" [{factor * row['low']:.{digits}f}, {factor * row['high']:.{digits}f}]"

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from headbench.results import columns
 from headbench.results.answers import Answers
 from headbench.results.tables.base import (
-    CALIBRATION,
     ENOUGH,
     SELECTIONS,
     Table,
@@ -17,6 +17,8 @@ from headbench.results.tables.base import (
     summaries,
 )
 
+SHOWN = "top1 ece_raw ece_native ece_temperature ece_floor smooth_ece temperature nll brier".split()
+
 
 def calibration(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table:
     """Return the calibration table: dimension and head down.
@@ -28,15 +30,13 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
     Brier score that are not separated from the best of their dimension, no ECE where the best is below its floor; the
     other views are not comparable between heads.
     """
-    titles, view = {"top1": "top-1"} | CALIBRATION, primary(rows)
+    titles, view = columns.titles(SHOWN), primary(rows)
     cells, tidy = summaries(rows, selection, titles, f"ece_{view}")
-    bold = marks(
-        cells, rows, answers, selection, {metric: CALIBRATION[metric] for metric in ("ece_temperature", "nll", "brier")}
-    )
+    bold = marks(cells, rows, answers, selection, columns.titles(("ece_temperature", "nll", "brier")))
     n_val = rows.loc[rows["temperature"].notna(), "n_val"].min()
     few = view == "temperature" and n_val < ENOUGH
     if few:
-        title = CALIBRATION["temperature"]
+        title = titles["temperature"]
         cells[title] = cells[title].where(cells[title] == "-", cells[title] + "*")
     bins = rows["calibration_bins"].dropna().iloc[0]
     caption = (

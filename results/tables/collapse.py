@@ -2,8 +2,9 @@
 
 import pandas as pd
 
+from headbench.results import columns
 from headbench.results.compared import Comparison
-from headbench.results.numbers.collapse import TITLES
+from headbench.results.numbers.collapse import NAMES
 from headbench.results.tables.base import SELECTIONS, Table, note_on_marks, over_seeds, summaries, unmarked
 
 PLACE = 2
@@ -23,7 +24,7 @@ def table(rows: pd.DataFrame, description: str, name: str) -> Table:
         description: of the comparison.
         name: of the comparison, for the file.
     """
-    cells, tidy = summaries(rows, "last", TITLES)
+    cells, tidy = summaries(rows, "last", columns.titles(NAMES))
     caption = (
         f"Neural collapse of the training features, {SELECTIONS['last']}, {over_seeds(tidy)}: NC1 variation within "
         f"over between classes, NC2 deviation of "

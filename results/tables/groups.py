@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from headbench.results import columns
 from headbench.results.answers import Answers
 from headbench.results.tables.base import (
-    GROUPS,
     SELECTIONS,
     Table,
     explained,
@@ -13,6 +13,10 @@ from headbench.results.tables.base import (
     over_seeds,
     summaries,
 )
+
+# By training images, and by fixed ranges of the classes.
+BY_COUNT = ("many_accuracy", "medium_accuracy", "few_accuracy")
+BY_RANGE = ("many_range_accuracy", "medium_range_accuracy", "few_range_accuracy")
 
 
 def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table:
@@ -23,8 +27,8 @@ def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: st
     A group that no class belongs to is shown as ``-``. Only top-1 has bold values, since which images a head gets right
     is not kept by class.
     """
-    cells, tidy = summaries(rows, selection, GROUPS)
-    bold = marks(cells, rows, answers, selection, {"top1": GROUPS["top1"]})
+    cells, tidy = summaries(rows, selection, columns.titles(("top1", *BY_COUNT, *BY_RANGE)))
+    bold = marks(cells, rows, answers, selection, columns.titles(["top1"]))
     conventions = "groups by training images (Liu et al., 2019) and by fixed class ranges (Zhong et al., 2021)"
     caption = (
         f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}.{explained(bold)} "

@@ -6,7 +6,7 @@ from headbench.results.answers import Answers
 from headbench.results.tables.accuracy import accuracy_by_dim
 from headbench.results.tables.base import SELECTIONS, Table, named_comparisons
 from headbench.results.tables.calibration import calibration
-from headbench.results.tables.groups import groups
+from headbench.results.tables.groups import BY_COUNT, groups
 
 
 def main_tables(frame: pd.DataFrame, answers: Answers) -> list[Table]:
@@ -19,8 +19,6 @@ def main_tables(frame: pd.DataFrame, answers: Answers) -> list[Table]:
         tables += [accuracy_by_dim(rows, answers, selection, description, name) for selection in recorded]
         if "last" in recorded:
             tables.append(calibration(rows, answers, "last", description, name))
-            if (rows["imbalance_factor"] != 1).any() or rows[
-                ["many_accuracy", "medium_accuracy", "few_accuracy"]
-            ].notna().any().sum() > 1:
+            if (rows["imbalance_factor"] != 1).any() or rows[list(BY_COUNT)].notna().any().sum() > 1:
                 tables.append(groups(rows, answers, "last", description, name))
     return tables

@@ -11,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from headbench.core import yaml_files
 from headbench.results import differences
 from headbench.results.answers import Answers
+from headbench.results.columns import COMPARISON
 from headbench.results.differences import Found
 from headbench.results.numbers import inference
 from headbench.results.numbers.inference import Difference
 from headbench.results.numbers.statistics import holm
-from headbench.results.tables.base import COMPARISON, SELECTIONS, Table, interval, unmarked
+from headbench.results.tables.base import SELECTIONS, Table, interval, unmarked
 from headbench.results.tables.paired import IDENTICAL
 
 FILE = Path(__file__).parents[1] / "claims.yaml"

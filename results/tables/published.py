@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from headbench.results import columns
+from headbench.results.columns import Column
 from headbench.results.tables import published_numbers
 from headbench.results.tables.base import (
-    COMPARISON,
     SELECTIONS,
     SIGN,
     Table,
@@ -17,15 +18,14 @@ from headbench.results.tables.base import (
     summarise,
     unmarked,
 )
+from headbench.results.tables.published_numbers import Form
 
-VARIED = ["imbalance_factor", "feature_dim", "backbone", "recipe", "projection"]
-TITLES = {
-    "imbalance_factor": "IF {:g}",
-    "feature_dim": "d = {}",
-    "backbone": "{}",
-    "recipe": "recipe {}",
-    "projection": "projection {}",
-}
+# A table is of one data set and protocol; numbers come first.
+ACROSS = sorted(
+    (column for column in columns.AXES if column.name not in {"dataset", "protocol", "head_label", "seed"}),
+    key=lambda column: column.kind == "text",
+)
+NUMBERS = [column.name for column in ACROSS if column.kind != "text"]
 
 
 def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
@@ -54,32 +54,32 @@ def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
 
 
 def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alone: bool) -> Table | None:
-    varied = [key for key in VARIED if rows[key].nunique() > 1] or ["feature_dim"]
+    varied = [column for column in ACROSS if rows[column.name].nunique() > 1] or [columns.NAMED["feature_dim"]]
     found = []
-    for key, part in rows.groupby(COMPARISON, sort=False, dropna=False):
-        facts = dict(zip(COMPARISON, key, strict=True))
+    for _, part in rows.groupby(columns.COMPARISON, sort=False, dropna=False):
         chosen = part[(part["selection"] == selection) | (part["status"] != "done")]
         forms = part.drop_duplicates("head_label").set_index("head_label")
         for _, row in summarise(chosen, "top1").iterrows():
-            head, options = forms.loc[row["head_label"], ["head", "head_options"]]
-            known = _known(dataset, head, row, facts, json.loads(options))
+            own = forms.loc[row["head_label"]]
+            known = _known(own, int(row["feature_dim"]), json.loads(own["head_options"]))
             # A number of the head as such stands beside the plain head, or beside the only form of it that was trained.
-            if known is None and (row["head_label"] == head or (forms["head"] == head).sum() == 1):
-                known = _known(dataset, head, row, facts, None)
-            found.append(_number(row, known, facts, varied))
+            if known is None and (row["head_label"] == own["head"] or (forms["head"] == own["head"]).sum() == 1):
+                known = _known(own, int(row["feature_dim"]), None)
+            found.append(_number(row, known, own, varied))
     tidy = pd.DataFrame(found)
     if not tidy["published"].notna().any():
         return None
-    columns = list(dict.fromkeys(tidy.sort_values(["feature_dim", "imbalance_factor"], kind="stable")["column"]))
+    titles = list(dict.fromkeys(tidy.sort_values(NUMBERS[::-1], kind="stable")["column"]))
     notes = list(dict.fromkeys(tidy["footnote"].dropna()))
     letters = {note: chr(ord("a") + place) for place, note in enumerate(notes)}
     heads = list(dict.fromkeys(tidy["head_label"]))
-    cells = pd.DataFrame("-", index=pd.Index(heads, name="head"), columns=columns)
+    cells = pd.DataFrame("-", index=pd.Index(heads, name="head"), columns=titles)
     for _, row in tidy.iterrows():
         cells.loc[row["head_label"], row["column"]] = _text(row, letters)
-    shared = ", ".join(
-        f"{key} {rows[key].iloc[0]}" for key in ("backbone", "recipe", "projection") if key not in varied
-    )
+    same = {
+        column: rows[column.name].iloc[0] for column in ACROSS if column.name not in NUMBERS and column not in varied
+    }
+    shared = ", ".join(f"{column.heading} {value}" for column, value in same.items() if value != column.usual)
     caption = (
         f"Top-1 test accuracy in %: measured ({SELECTIONS[selection]}, {over_seeds(tidy)}) / published (difference). "
         f"{dataset}, protocol {protocol}"
@@ -94,21 +94,18 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
     return Table(name, caption, cells, unmarked(cells), tidy)
 
 
-def _known(
-    dataset: str, head: str, row: pd.Series, facts: dict[str, Any], options: dict[str, Any] | None
-) -> pd.Series | None:
-    name = dataset.partition("(")[0]
-    return published_numbers.find(
-        name, head, int(row["feature_dim"]), float(facts["imbalance_factor"]), str(facts["backbone"]), options
-    )
+def _known(own: pd.Series, dim: int, options: dict[str, Any] | None) -> pd.Series | None:
+    """Return the published number beside a head's rows at one dimension."""
+    head, backbone = Form(own["head"], options), Form(own["backbone_name"], json.loads(own["backbone_options"]))
+    return published_numbers.find(own["dataset_name"], float(own["imbalance_factor"]), dim, head, backbone)
 
 
-def _number(row: pd.Series, known: pd.Series | None, facts: dict[str, Any], varied: list[str]) -> dict[str, Any]:
+def _number(row: pd.Series, known: pd.Series | None, own: pd.Series, varied: list[Column]) -> dict[str, Any]:
     """Return one cell of the table: what was measured, and what is published for it."""
-    values = facts | {"feature_dim": row["feature_dim"]}
-    number = {key: values[key] for key in VARIED} | {
+    values = {column.name: (row if column.name == "feature_dim" else own)[column.name] for column in ACROSS}
+    number = values | {
         "head_label": row["head_label"],
-        "column": ", ".join(TITLES[key].format(values[key]) for key in varied),
+        "column": ", ".join(column.above(values[column.name]) for column in varied),
     }
     number |= {
         "state": row["state"],
@@ -127,7 +124,7 @@ def _number(row: pd.Series, known: pd.Series | None, facts: dict[str, Any], vari
             "footnote": None,
             "published_from": None,
         }
-    backbone = f"{known['backbone']}, " if known["backbone"] != facts["backbone"] else ""
+    backbone = f"{known['backbone']}, " if known["backbone"] != own["backbone"] else ""
     flag = f"{known['flag']}: {known['note']}" if known["flag"] else None
     return number | {
         "published": known["value"],

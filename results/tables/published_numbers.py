@@ -2,7 +2,7 @@
 with it.
 """
 
-import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,16 @@ FOLDER = Path(__file__).parents[1] / "published"
 EVIDENCE = ("read", "quoted", "recalled", "inferred")
 # Flags of numbers that say nothing about the head, and are passed over where there is another.
 UNUSABLE = ("duplicated", "corrupted data", "frozen baseline", "other augmentation", "reproduction")
+# The published names of timm's models.
 TIMM = {"resnet50": "ResNet-50", "resnet101": "ResNet-101", "swin_tiny_patch4_window7_224": "Swin-T"}
+
+
+@dataclass(frozen=True)
+class Form:
+    """A head or backbone: its name, and its options where it is meant in this form only."""
+
+    name: str
+    options: dict[str, Any] | None = None
 
 
 @cache
@@ -51,14 +60,7 @@ def _accuracies(dataset: str, imbalance_factor: float) -> pd.DataFrame:
     ]
 
 
-def find(
-    dataset: str,
-    head: str,
-    feature_dim: int,
-    imbalance_factor: float,
-    backbone: str,
-    options: dict[str, Any] | None = None,
-) -> pd.Series | None:
+def find(dataset: str, imbalance_factor: float, feature_dim: int, head: Form, backbone: Form) -> pd.Series | None:
     """Return the published top-1 accuracy that a measured one stands beside, or None.
 
     Of several, one of the same backbone, without a flag that makes it unusable, and from the head's own paper is
@@ -66,37 +68,35 @@ def find(
 
     Args:
         dataset: name of the data set.
-        head: name of the head.
-        feature_dim: d; a number without a dimension stands for any.
         imbalance_factor: n_max / n_min.
-        backbone: label of the measured backbone.
-        options: of the measured head, for numbers that are of this form of it only; without them, numbers of the head
-            as such.
+        feature_dim: d; a number without a dimension stands for any.
+        head: with the options of the measured one for numbers that are of this form of it only; without them, for
+            numbers of the head as such.
+        backbone: the measured one.
     """
     rows = _accuracies(dataset, imbalance_factor)
     rows = rows[
-        rows["head"].map(lambda name: _stands_for(name, head, options)).astype(bool)
+        rows["head"].map(lambda written: _stands_for(written, head)).astype(bool)
         & ((rows["d"] == feature_dim) | rows["d"].isna())
     ]
-    model = re.search(r"model=(\w+)", backbone)
-    if model:
-        rows = rows[rows["backbone"] == TIMM.get(model.group(1), "")]
+    if backbone.name == "timm":
+        rows = rows[rows["backbone"] == TIMM.get((backbone.options or {}).get("model", ""), "")]
     if rows.empty:
         return None
     ranked = rows.assign(
-        far=rows["d"].isna() | (rows["backbone"].str.startswith("ResNet-32") != backbone.startswith("resnet32")),
+        far=rows["d"].isna() | (rows["backbone"].str.startswith("ResNet-32") != (backbone.name == "resnet32")),
         unusable=rows["flag"].map(lambda flag: any(bad in flag for bad in UNUSABLE)),
-        foreign=rows["table"] != head,
+        foreign=rows["table"] != head.name,
     )
     return ranked.sort_values(["unusable", "far", "foreign"], kind="stable").iloc[0]
 
 
-def _stands_for(published: str, head: str, options: dict[str, Any] | None) -> bool:
+def _stands_for(written: str, head: Form) -> bool:
     """Return whether a published number's head, written ``name`` or ``name(option=value, ...)``, is this head, or with
-    ``options`` this form of it.
+    options this form of it.
     """
-    if options is None:
-        return published == head
-    name, form, values = published.partition("(")
+    if head.options is None:
+        return written == head.name
+    name, form, values = written.partition("(")
     given = dict(part.split("=") for part in values.removesuffix(")").split(", ")) if form else {}
-    return name == head and bool(given) and all(str(options.get(key)) == value for key, value in given.items())
+    return name == head.name and bool(given) and all(str(head.options.get(key)) == given[key] for key in given)

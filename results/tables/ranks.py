@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 
 from headbench.results.answers import Answers
+from headbench.results.columns import COMPARISON
 from headbench.results.differences import Found, between, unhealthy
 from headbench.results.numbers import inference
 from headbench.results.numbers.statistics import Ranks, holm, ranks
-from headbench.results.tables.base import COMPARISON, SELECTIONS, Table, unmarked
+from headbench.results.tables.base import SELECTIONS, Table, unmarked
 
 OUTCOMES = ["better", "tied", "worse", "unresolved"]
 

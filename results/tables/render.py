@@ -6,8 +6,8 @@ import rich.table
 from tabulate import tabulate
 
 from headbench.core import escape
+from headbench.results.derived import with_texts
 from headbench.results.tables.base import Table
-from headbench.results.texts import with_texts
 
 # A cell with more characters is a sentence.
 SENTENCE = 40

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from headbench.core import escape
+from headbench.results import columns
 from headbench.runners.commands.arguments import add_data, add_grid, add_out, add_plugin
 from headbench.runners.commands.screen import say, show_rows
 
@@ -126,49 +127,30 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def show_plan(wanted: "list[Planned]", todo: "list[Planned]", console: Console) -> None:
     """Print the cells that would be run: first what is the same for all of them, then a row each."""
     waiting = {p.cell_id for p in todo}
-    titles = {
-        "dataset": "data set",
-        "imbalance_factor": "IF",
-        "head_label": "head",
-        "feature_dim": "d",
-        "n_train": "train",
-        "n_val": "val",
-        "n_test": "test",
-    }
-    keys = (
-        "dataset",
-        "imbalance_factor",
-        "protocol",
-        "backbone",
-        "projection",
-        "recipe",
-        "head_label",
-        "feature_dim",
-        "seed",
-        "n_train",
-        "n_val",
-        "n_test",
+    facts = [p.facts for p in wanted]
+    varied = columns.varied(facts)
+    shared = ", ".join(
+        f"{axis.heading} {axis.shown(facts[0][axis.name])}" for axis in columns.AXES if axis not in varied
     )
-    columns = {
-        key: [f"{p.facts[key]:g}" if isinstance(p.facts[key], float) else str(p.facts[key]) for p in wanted]
-        for key in keys
-    }
-    varied = [key for key in keys if len(set(columns[key])) > 1 or key.startswith("n_")]
-    shared = ", ".join(f"{titles.get(key, key)} {columns[key][0]}" for key in keys if key not in varied)
     console.print(escape.terminal(f"all cells: {shared}"))
-    titled = ["cell", *(titles.get(key, key) for key in varied), "state"]
+    shown = [*varied, *(columns.NAMED[name] for name in ("n_train", "n_val", "n_test"))]
+    titled = ["cell", *(column.heading for column in shown), "state"]
     rows = [
-        (p.cell_id, *values, p.not_applicable or ("to do" if p.cell_id in waiting else "ended"))
-        for p, *values in zip(wanted, *(columns[key] for key in varied), strict=True)
+        (
+            p.cell_id,
+            *(column.shown(p.facts[column.name]) for column in shown),
+            p.not_applicable or ("to do" if p.cell_id in waiting else "ended"),
+        )
+        for p in wanted
     ]
     if len(rows) > MOST_DRAWN:
         show_rows(titled, rows, console)
     else:
         table = Table(*titled)
         table.columns[0].no_wrap = True
-        for key, column in zip(varied, table.columns[1:-1], strict=True):
+        for column, printed in zip(shown, table.columns[1:-1], strict=True):
             # Long names wrap, so that numbers are never cut.
-            column.no_wrap, column.overflow = isinstance(wanted[0].facts[key], int | float), "fold"
+            printed.no_wrap, printed.overflow = column.kind != "text", "fold"
         table.columns[-1].min_width = len("to do")
         for row in rows:
             table.add_row(*map(escape.terminal, row))

@@ -20,7 +20,8 @@ from headbench.runners.execution.progress import Display
 from headbench.runners.execution.queue import Finished
 from headbench.runners.execution.workers import Job
 from headbench.runners.grid import config, overrides
-from headbench.runners.grid.config import Cell, Grid
+from headbench.runners.grid.cells import Cell
+from headbench.runners.grid.config import Grid
 from headbench.runners.training import hardware
 from headbench.runners.training.hardware import Hardware, Share
 

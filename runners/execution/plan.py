@@ -1,6 +1,5 @@
 """The plan of a grid: the identity, the names and sizes of its cells, checked on the CPU before anything is trained."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from headbench.core.errors import UserError
 from headbench.data.loading.resident import Resident
 from headbench.data.splits import partition
 from headbench.heads import HEADS
-from headbench.runners.grid.config import Cell, Grid, digest
+from headbench.results import columns
+from headbench.runners.grid.cells import Cell
+from headbench.runners.grid.config import Grid
 from headbench.runners.training import parts
 from headbench.runners.training.classifier import unsupported
 from headbench.runners.training.data import Data
@@ -127,26 +128,16 @@ def check_augmentation(cell: Cell, outline: Outline) -> None:
 
 
 def _facts(cell: Cell, outline: Outline, epochs: int) -> dict[str, Any]:
-    return {
-        "dataset": cell.dataset_label,
+    facts = cell.facts() | {
         "data_fingerprint": outline.fingerprint,
         "protocol": protocol_name(cell, outline),
-        "backbone": cell.backbone_label,
-        "projection": cell.projection,
-        "head": cell.head,
-        "head_label": cell.head_label,
-        "head_options": json.dumps(cell.head_options, sort_keys=True),
-        "feature_dim": cell.feature_dim,
         "num_classes": len(outline.class_names),
-        "imbalance_factor": cell.imbalance_factor,
-        "recipe": cell.recipe_label,
-        "recipe_hash": digest(cell.recipe.identity(), 8),
-        "seed": cell.seed,
         "epochs": epochs,
         "n_train": outline.n_train,
         "n_val": outline.n_val,
         "n_test": outline.n_test,
     }
+    return {name: facts[name] for name in columns.names("comparison", "axis", "fact")}
 
 
 def check_data(planned: Planned, outline: Outline) -> None:

@@ -13,19 +13,18 @@ from pydantic import AfterValidator, Field, ValidationError
 from headbench.backbones import BACKBONES
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
-from headbench.core.numbers import Count, Number, Seed
+from headbench.core.numbers import Seed
 from headbench.core.registry import Entry
 from headbench.core.validation import one_line
 from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
-from headbench.runners.grid.choices import Based, Choice, Named, Placed, based, label
-from headbench.runners.grid.matching import OUTER, PLAIN, matching
-from headbench.runners.grid.recipes import Recipe, Strict
+from headbench.runners.grid.cells import CHOICES, PLAIN, Axes, Cell, ValFraction
+from headbench.runners.grid.choices import Based, Choice, Placed, based, label
+from headbench.runners.grid.matching import matching
+from headbench.runners.grid.recipes import Strict
 
 FOLDER = Path(__file__).parents[1] / "grids"
-# Options of data sets that are no part of a cell's identity.
-TOLD_BY_THE_DATA = ("path", "exif")
 # The name of a grid is the name of its folder.
 LONGEST = 100
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
@@ -49,22 +48,7 @@ def folder_name(name: str) -> str:
     return name
 
 
-Some = Field(min_length=1)
-ImbalanceFactor = Annotated[Number, Field(ge=1)]
-ValFraction = Annotated[Number, Field(ge=0, lt=1)]
 Name = Annotated[str, AfterValidator(folder_name)]
-
-
-class Axes(Strict):
-    """The axes of a grid: their product is the list of cells."""
-
-    dataset: Annotated[tuple[Named, ...], Some]
-    head: Annotated[tuple[Named, ...], Some]
-    feature_dim: Annotated[tuple[Count, ...], Some]
-    backbone: Annotated[tuple[Named, ...], Some] = (Choice(name="fast_convnet"),)
-    recipe: Annotated[tuple[Based, ...], Some] | None = None
-    imbalance_factor: Annotated[tuple[ImbalanceFactor, ...], Some] = (1,)
-    seed: Annotated[tuple[Seed, ...], Some] = (0,)
 
 
 class Override(Placed, Strict):
@@ -106,81 +90,6 @@ class Grid(Strict):
     imbalance_seed: Seed = 0
     axes: Axes
     overrides: tuple[Override, ...] = ()
-
-
-class Cell(Strict):
-    """One training run, fully resolved.
-
-    Labels name what differs from the defaults, so that variants are never averaged.
-    """
-
-    dataset: str
-    dataset_version: int
-    dataset_options: dict[str, Any]
-    dataset_label: str
-    imbalance_factor: ImbalanceFactor
-    imbalance_profile: Literal["exp", "step"]
-    imbalance_seed: int
-    backbone: str
-    backbone_version: int
-    backbone_options: dict[str, Any]
-    backbone_files: dict[str, str] = Field({})
-    backbone_label: str
-    projection: Literal["linear", "none"]
-    freeze: Literal["none", "backbone"] = "none"
-    feature_dim: Count
-    head: str
-    head_version: int
-    head_options: dict[str, Any]
-    head_files: dict[str, str]
-    head_label: str
-    recipe: Recipe
-    recipe_label: str
-    val_fraction: float
-    split_seed: int
-    seed: Seed
-    precision: Literal["auto", "fp32", "bf16"]
-
-    def cell_id(self, data: str) -> str:
-        """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the identity of the data, which tells
-        of some options; labels do not count.
-        """
-        fields = {name: value for name, value in self._fields().items() if not name.endswith("_label")}
-        fields["dataset_options"] = {
-            name: value for name, value in self.dataset_options.items() if name not in TOLD_BY_THE_DATA
-        }
-        fields["head_options"] = self.head_options | self.head_files
-        # Options of backbones that are off are left out, so that a new one does not change what an old cell is.
-        options = self.backbone_options | fields.pop("backbone_files")
-        fields["backbone_options"] = {
-            key: value for key, value in options.items() if not (value is None or value is False)
-        }
-        if self.freeze == "none":
-            del fields["freeze"]
-        return digest(fields | {"recipe": self.recipe.identity(), "data": data})
-
-    @property
-    def point(self) -> str:
-        """16 digits that no other cell of a grid has, whatever the data hold."""
-        return self.cell_id(json.dumps(self.dataset_options))
-
-    @property
-    def kind(self) -> str:
-        """A text that is equal for cells that differ in their seed only."""
-        return json.dumps(self._fields() | {"recipe": self.recipe.identity(), "seed": None})
-
-    def with_seed(self, seed: int) -> "Cell":
-        """Return the same cell with another seed, which is not checked; the two share what they have in common."""
-        return Cell.model_construct(self.model_fields_set, **self._fields() | {"seed": seed})
-
-    def _fields(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields}
-
-
-def digest(value: Any, length: int = 16) -> str:
-    """Return the first digits of SHA-256 of a value's canonical JSON."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:length]
 
 
 @cache
@@ -241,7 +150,7 @@ def parse_grid(contents: dict[str, Any], place: str) -> Grid:
     # A mere name does not know its line.
     if "recipe" in contents:
         grid.recipe.set_line(yaml_files.line_of(contents, ("recipe",)))
-    for axis in OUTER:
+    for axis in CHOICES:
         for number, choice in enumerate(getattr(grid.axes, axis) if axis in contents["axes"] else ()):
             choice.set_line(yaml_files.line_of(contents, ("axes", axis, number)))
     return grid
@@ -249,8 +158,6 @@ def parse_grid(contents: dict[str, Any], place: str) -> Grid:
 
 def expand(grid: Grid, precision: str, place: str | None = None, *, derived: bool = False) -> list[Cell]:
     """Return the cells of a grid: the product of its axes, then its overrides; every name and option is resolved.
-
-    Seeds vary slowest, so that a whole table with one seed stands before the next seed begins.
 
     Args:
         grid: as it was parsed.
@@ -262,21 +169,9 @@ def expand(grid: Grid, precision: str, place: str | None = None, *, derived: boo
         UserError: for an unknown name, option or field, an override that matches no cell, or two equal cells.
     """
     place = place or f"grid '{grid.name}'"
-    axes = grid.axes
-    names = ("dataset", "imbalance_factor", "backbone", "recipe", "seed", "feature_dim", "head")
-    values = (
-        axes.dataset,
-        axes.imbalance_factor,
-        axes.backbone,
-        axes.recipe or (grid.recipe,),
-        axes.seed,
-        axes.feature_dim,
-        axes.head,
-    )
-    raw = [
-        dict(zip(names, point, strict=True)) | {"projection": grid.projection, "freeze": grid.freeze}
-        for point in itertools.product(*values)
-    ]
+    axes = {name: getattr(grid.axes, name) or (getattr(grid, name),) for name in Axes.model_fields}
+    shared = {name: getattr(grid, name) for name in PLAIN if name not in axes}
+    raw = [dict(zip(axes, point, strict=True)) | shared for point in itertools.product(*axes.values())]
     resolve = _Resolver(grid, precision, place)
     cells = [resolve.cell(fields) for fields in raw]
     for override in grid.overrides:
@@ -299,8 +194,7 @@ def _check_losses(cells: list[Cell], place: str) -> None:
     for cell in cells:
         for name in cell.recipe.loss_scale.keys() - losses:
             raise UserError(
-                f"{place}, recipe '{cell.recipe_label.partition('(')[0]}': loss_scale: unknown loss '{name}'; "
-                f"{suggest(name, losses)}"
+                f"{place}, recipe '{cell.recipe_name}': loss_scale: unknown loss '{name}'; {suggest(name, losses)}"
             )
 
 
@@ -309,10 +203,9 @@ def _refuse_doubles(cells: list[Cell], place: str) -> None:
     for cell in cells:
         point = cell.point
         if point in seen:
-            imbalance = f", imbalance {cell.imbalance_factor:g}" if cell.imbalance_factor > 1 else ""
-            facts = (
-                f"{cell.dataset_label}{imbalance}, {cell.backbone_label}, {cell.recipe_label}, d = "
-                f"{cell.feature_dim}, {cell.head_label}, seed {cell.seed}"
+            facts = ", ".join(
+                cell.names(axis)[-1] if axis in CHOICES else f"{axis} {getattr(cell, axis)}"
+                for axis in Axes.model_fields
             )
             raise UserError(f"{place}: the same cell occurs twice ({facts}); an axis lists a value twice")
         seen.add(point)
@@ -353,7 +246,7 @@ class _Resolver:
 
     def cell(self, raw: dict[str, Any]) -> Cell:
         """Return the cell of some values of the axes."""
-        choices = tuple(f"{raw[axis].name} {raw[axis].options}" for axis in OUTER)
+        choices = tuple(f"{raw[axis].name} {raw[axis].options}" for axis in CHOICES)
         kind = (*choices, *(repr(raw[axis]) for axis in PLAIN if axis != "seed"))
         known = self.checked.get(kind)
         if known is not None and type(raw["seed"]) is int and raw["seed"] in self.seeds:
@@ -376,8 +269,8 @@ def _resolved(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> di
         unchanged = recipes.load(chosen.name, {}, place)
     registries = {"dataset": DATASETS, "backbone": BACKBONES, "head": HEADS}
     dataset, backbone, head = (raw[field].entry(registry, place) for field, registry in registries.items())
-    dataset_options, dataset_label = raw["dataset"].resolve(dataset, f"{place}, data set '{dataset.name}'")
-    backbone_options, backbone_label = raw["backbone"].resolve(backbone, f"{place}, backbone '{backbone.name}'")
+    backbone_place = f"{place}, backbone '{backbone.name}'"
+    backbone_options, backbone_label = raw["backbone"].resolve(backbone, backbone_place)
     head_place = f"{place}, head '{head.name}'"
     loss = head.target.loss_name(raw["head"].resolve(head, head_place)[0])
     given = (
@@ -386,26 +279,27 @@ def _resolved(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> di
         else {}
     )
     head_options, head_label = raw["head"].resolve(head, head_place, given, named=head.target.named)
-    return {
-        "dataset": dataset.name,
-        "dataset_version": dataset.version,
-        "dataset_options": dataset_options,
-        "dataset_label": dataset_label,
-        "imbalance_profile": grid.imbalance_profile,
-        "imbalance_seed": grid.imbalance_seed,
-        "backbone": backbone.name,
-        "backbone_version": backbone.version,
-        "backbone_options": backbone_options,
-        "backbone_files": _hashed(backbone, backbone_options, f"{place}, backbone '{backbone.name}'"),
-        "backbone_label": backbone_label,
-        "head": head.name,
-        "head_version": head.version,
-        "head_options": head_options,
+    shared = set(Cell.model_fields).intersection(Grid.model_fields) - set(PLAIN)
+    fields = {name: getattr(grid, name) for name in shared}
+    fields |= _chosen("dataset", dataset, raw["dataset"].resolve(dataset, f"{place}, data set '{dataset.name}'"))
+    fields |= _chosen("backbone", backbone, (backbone_options, backbone_label))
+    fields |= _chosen("head", head, (head_options, head_label))
+    return fields | {
+        "backbone_files": _hashed(backbone, backbone_options, backbone_place),
         "head_files": _hashed(head, head_options, head_place),
-        "head_label": head_label,
         "recipe": recipe,
+        "recipe_name": chosen.name,
         "recipe_label": label(chosen.name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
-        "val_fraction": grid.val_fraction,
-        "split_seed": grid.split_seed,
         "precision": precision,
+    }
+
+
+def _chosen(choice: str, entry: Entry[Any], resolved: tuple[dict[str, Any], str]) -> dict[str, Any]:
+    """Return the fields of a cell that a choice has: name, version, options and label."""
+    options, named = resolved
+    return {
+        choice: entry.name,
+        f"{choice}_version": entry.version,
+        f"{choice}_options": options,
+        f"{choice}_label": named,
     }

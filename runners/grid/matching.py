@@ -5,21 +5,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from headbench.core.errors import UserError, suggest
+from headbench.runners.grid.cells import CHOICES, PLAIN, Cell
 
-# Fields with options or fields of their own, which follow after a dot.
-OUTER = ("dataset", "backbone", "recipe", "head")
-PLAIN = ("imbalance_factor", "projection", "freeze", "feature_dim", "seed")
 NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d*)?(e[-+]?\d+)?(?![\w.])")
 
 
-def matching(cells: Sequence[Any], where: dict[str, Any], place: str, *, needed: bool = True) -> list[int]:
+def matching(cells: Sequence[Cell], where: dict[str, Any], place: str, *, needed: bool = True) -> list[int]:
     """Return the positions of the cells whose fields are among the values wanted.
 
     A head, data set, backbone or recipe is named with or without its options; ``head.loss_scale`` and the like are its
     options. Numbers compare as numbers.
 
     Args:
-        cells: of the grid, :class:`headbench.runners.grid.config.Cell`.
+        cells: of the grid.
         where: a value or a list of values by key.
         place: for messages.
         needed: refuse what matches no cell.
@@ -43,30 +41,22 @@ def matching(cells: Sequence[Any], where: dict[str, Any], place: str, *, needed:
     return chosen
 
 
-def _values(cell: Any, key: str) -> list[Any]:
+def _values(cell: Cell, key: str) -> list[Any]:
     """Return the values that name a cell's field, none where it has no such field."""
     outer, _, inner = key.partition(".")
     if outer in PLAIN and not inner:
         return [getattr(cell, outer)]
-    if outer not in OUTER:
+    if outer not in CHOICES:
         return []
-    label = getattr(cell, f"{outer}_label")
     if inner in {"", "name"}:
-        return [label.partition("(")[0], label]
-    options = _options(cell, outer)
+        return cell.names(outer)
+    options = cell.options(outer)
     return [options[inner]] if inner in options else []
 
 
-def _options(cell: Any, outer: str) -> dict[str, Any]:
-    options: dict[str, Any] = (
-        cell.recipe.model_dump(mode="json") if outer == "recipe" else getattr(cell, f"{outer}_options")
-    )
-    return options
-
-
-def _keys(cells: Sequence[Any]) -> set[str]:
-    return {*OUTER, *PLAIN} | {
-        f"{outer}.{option}" for cell in cells for outer in OUTER for option in _options(cell, outer)
+def _keys(cells: Sequence[Cell]) -> set[str]:
+    return {*CHOICES, *PLAIN} | {
+        f"{outer}.{option}" for cell in cells for outer in CHOICES for option in cell.options(outer)
     }
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
-from headbench.runners.grid.config import Axes, Cell, Grid, digest
+from headbench.runners.grid.cells import Axes, Cell, digest
+from headbench.runners.grid.config import Grid
 from headbench.runners.grid.matching import matching
 
 # A comma that is not inside of brackets, as those of hpn(loss_scale=2, prototypes=uniform) are.

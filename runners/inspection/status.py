@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from headbench.core.errors import DamagedError, NewerError
-from headbench.results import store
+from headbench.results import columns, store
 from headbench.runners.execution import attempts, locks, provenance
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Finished
@@ -41,29 +41,23 @@ def of_grid(out: Path, grid: str) -> list[dict[str, str]]:
         DamagedError: if the grid's own file is damaged.
         FileNotFoundError: if there is none.
     """
-    rows, watch = [], locks.Watch()
-    for cell in store.read_plan(store.grid_folder(out, grid))["cells"]:
+    cells, rows, watch = store.read_plan(store.grid_folder(out, grid))["cells"], [], locks.Watch()
+    varied = columns.varied(cells)
+    for cell in cells:
         state, text = (
             ("n/a", cell["not_applicable"])
             if cell["not_applicable"]
             else state_of(store.cell_folder(out, cell["cell_id"]), watch)
         )
-        columns = {
-            "cell": cell["cell_id"],
-            "data set": cell["dataset"],
-            "head": cell["head_label"],
-            "d": str(cell["feature_dim"]),
-            "seed": str(cell["seed"]),
-        }
-        rows.append(columns | {"state": state, "": text})
+        told = {"cell": cell["cell_id"]} | {column.heading: column.shown(cell[column.name]) for column in varied}
+        rows.append(told | {"state": state, "": text})
     return rows
 
 
 def seconds_left(
     entries: list[dict[str, Any]], finished: dict[str, Finished], todo: list[Planned], workers: int
 ) -> float | None:
-    """Estimate how long cells will take, from the epochs of finished ones of the same kind (data set, backbone, recipe,
-    imbalance factor); None without any.
+    """Estimate how long cells will take, from the epochs of finished ones of the same comparison; None without any.
 
     Args:
         entries: the cells of the grid, as ``grid.yaml`` lists them.
@@ -82,7 +76,7 @@ def seconds_left(
 
 
 def _kind(facts: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(facts[key] for key in ("dataset", "backbone", "recipe_hash", "imbalance_factor"))
+    return tuple(facts[name] for name in columns.COMPARISON)
 
 
 def clean(out: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from headbench.core.validation import one_line
 from headbench.data.loading.augment import normalise
 from headbench.heads import HEADS
 from headbench.results import store
-from headbench.runners.grid.config import Cell
+from headbench.runners.grid.cells import Cell
 from headbench.runners.training.classifier import Classifier, build
 
 

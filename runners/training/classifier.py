@@ -12,7 +12,7 @@ from headbench.core.batch import Batch, DataInfo
 from headbench.core.errors import UserError, suggest
 from headbench.core.streams import derive
 from headbench.heads import HEADS, Context, Head
-from headbench.runners.grid.config import Cell
+from headbench.runners.grid.cells import Cell
 
 PARTS = ("backbone", "projection", "head")
 

@@ -6,7 +6,7 @@ import torch
 
 from headbench.data import Dataset
 from headbench.data.splits import partition
-from headbench.runners.grid.config import Cell
+from headbench.runners.grid.cells import Cell
 from headbench.runners.training import features, parts
 from headbench.runners.training.parts import Division, Parts
 

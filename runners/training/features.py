@@ -25,7 +25,7 @@ from headbench.data import Dataset, ImageSet, cache
 from headbench.data.loading.augment import Augmentation, normalise
 from headbench.data.loading.features import VIEWS
 from headbench.heads import HEADS
-from headbench.runners.grid.config import Cell, digest
+from headbench.runners.grid.cells import Cell, digest
 from headbench.runners.training.classifier import build_backbone, pooled
 from headbench.runners.training.parts import Statistics
 from headbench.runners.training.stages import stage_plan

@@ -19,7 +19,7 @@ from headbench.data.loading.resident import Resident
 from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import Samples
 from headbench.data.splits import Partition, Protocol
-from headbench.runners.grid.config import Cell, digest
+from headbench.runners.grid.cells import Cell, digest
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 

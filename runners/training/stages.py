@@ -7,7 +7,7 @@ from headbench.data.loading.samplers import SAMPLERS
 from headbench.data.loading.views import VIEWS
 from headbench.heads import Head, Stage
 from headbench.runners.grid import recipes
-from headbench.runners.grid.config import Cell
+from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.recipes import OneCycle, Recipe
 
 

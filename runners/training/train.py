@@ -13,7 +13,7 @@ from torch import Tensor
 from headbench.core.streams import derive
 from headbench.data.loading.epoch import Epoch, batches
 from headbench.heads import Context
-from headbench.runners.grid.config import Cell
+from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints, same_structure
 from headbench.runners.training.classifier import build

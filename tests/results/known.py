@@ -16,6 +16,7 @@ FACTS = {
     "backbone": "b",
     "recipe": "fast",
     "projection": "linear",
+    "freeze": "none",
     "protocol": "p",
     "imbalance_factor": 1.0,
     "status": "done",

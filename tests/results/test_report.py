@@ -118,20 +118,24 @@ def test_many_comparisons_are_drawn_in_parallel_to_the_same_bytes(
     assert [table.name for table in second.tables] == [table.name for table in first.tables]
 
 
+def heads(*labels: str) -> dict[str, str]:
+    """Names of heads by their labels."""
+    return {label: label.split("(")[0] for label in labels}
+
+
 def test_a_head_keeps_its_colour_whatever_else_is_drawn() -> None:
-    alone, together = base.styles(["dl2pa"]), base.styles(["psc", "mine", "dl2pa", "hpn(loss_scale=2.0)"])
+    alone, together = base.styles({"dl2pa": "dl2pa"}), base.styles(heads("psc", "mine", "dl2pa", "hpn(loss_scale=2.0)"))
     assert alone["dl2pa"] == together["dl2pa"]
     assert len({colour for colour, _ in together.values()}) == 4
-    assert (
-        base.styles(["word2vec(vectors=minilm)"])["word2vec(vectors=minilm)"] == base.styles(["word2vec"])["word2vec"]
-    )
-    pair = base.styles(["hpn(loss_scale=2.0)", "hpn"])
-    assert pair["hpn"] == base.styles(["hpn"])["hpn"] != pair["hpn(loss_scale=2.0)"]
+    form = "word2vec(vectors=minilm)"
+    assert base.styles({form: "word2vec"})[form] == base.styles({"word2vec": "word2vec"})["word2vec"]
+    pair = base.styles(heads("hpn(loss_scale=2.0)", "hpn"))
+    assert pair["hpn"] == base.styles({"hpn": "hpn"})["hpn"] != pair["hpn(loss_scale=2.0)"]
 
 
 def test_no_two_heads_of_a_large_grid_look_alike() -> None:
-    heads = ["psc", "word2vec", "hpn", "etf", "dl2pa", *(f"head-{number}" for number in range(45))]
-    assert len(set(base.styles(heads).values())) == 50
+    many = heads("psc", "word2vec", "hpn", "etf", "dl2pa", *(f"head-{number}" for number in range(45)))
+    assert len(set(base.styles(many).values())) == 50
 
 
 def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
@@ -169,7 +173,9 @@ def test_a_bin_of_three_images_is_paler_than_one_of_three_thousand() -> None:
     bins = calibration.Bins(np.linspace(0, 1, 3), np.array([3, 3000]), np.array([0.3, 0.9]), np.array([1 / 3, 0.9]))
     curve = np.full((2, 5), np.nan)
     pooled = {"psc": reliability.Pooled(bins, curve, 5, "native view", 1, "ECE 0.00 %")}
-    figure = reliability.diagrams(pooled, pd.DataFrame({"head_label": ["psc"], "dataset": ["toy"]}))["psc"]
+    figure = reliability.diagrams(pooled, pd.DataFrame({"head": ["psc"], "head_label": ["psc"], "dataset": ["toy"]}))[
+        "psc"
+    ]
     few, many = figure.axes[0].containers[0]
     assert few.get_alpha() < 0.3
     assert many.get_alpha() > 0.95

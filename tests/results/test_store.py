@@ -290,7 +290,8 @@ def test_a_plan_that_is_none_is_one_line(text: str, tmp_path: Path) -> None:
 def test_a_plan_with_a_wrong_cell_is_one_line(key: str, value: Any, tmp_path: Path) -> None:
     cell = {"cell_id": "x", "not_applicable": None} | helpers.facts("psc", 2, 0)
     write_plan_text(tmp_path, yaml.safe_dump({"name": "toy", "cells": [cell]}))
-    assert store.read_plan(tmp_path)["cells"] == [cell]
+    (read,) = store.read_plan(tmp_path)["cells"]
+    assert read.items() >= cell.items()
     write_plan_text(tmp_path, yaml.safe_dump({"name": "toy", "cells": [cell | {key: value}]}))
     with pytest.raises(DamagedError, match=rf"\(cells\.0\.{key}: "):
         store.read_plan(tmp_path)

@@ -11,7 +11,7 @@ from headbench.data.splits import Protocol, partition
 from headbench.heads import HEADS
 from headbench.runners.execution import plan, queue
 from headbench.runners.grid import config
-from headbench.runners.grid.config import Cell
+from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.data import Data

@@ -22,6 +22,7 @@ def rows_and_histories(out: Path, columns: dict[str, list[float]]) -> pd.DataFra
         rows.append(
             {
                 "cell_id": cell_id,
+                "head": head,
                 "head_label": head,
                 "feature_dim": dim,
                 "seed": 0,

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 from headbench import evaluate
 from headbench.core.errors import UserError
-from headbench.results.grid_rows import COLUMNS
+from headbench.results import columns
 
 GENERATOR = np.random.default_rng(0)
 LABELS = GENERATOR.integers(0, 4, 300)
@@ -37,7 +37,7 @@ def test_the_temperature_is_that_of_the_least_nll_on_validation() -> None:
 
 
 def test_every_metric_is_a_column_of_a_cell() -> None:
-    assert evaluate(SCORES, LABELS).keys() <= set(COLUMNS)
+    assert evaluate(SCORES, LABELS).keys() <= set(columns.names())
 
 
 @pytest.mark.parametrize(

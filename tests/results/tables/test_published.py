@@ -7,7 +7,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from headbench.results import former
 from headbench.results.tables import published, published_numbers, render
+from headbench.results.tables.published_numbers import Form
+
+Question = tuple[str, float, int, Form, Form]
+
+
+def timm(model: str) -> Form:
+    return Form("timm", {"model": model})
 
 
 def test_every_published_number_has_a_source() -> None:
@@ -52,16 +60,16 @@ def test_what_is_wrong_is_flagged() -> None:
 @pytest.mark.parametrize(
     ("question", "value", "table"),
     [
-        (("cifar100", "hpn", 50, 1, "fast_convnet"), 64.7, "hpn"),
-        (("cifar100", "dl2pa", 50, 1, "resnet32"), 66.22, "dl2pa"),
-        (("tiny-imagenet", "hpn", 25, 1, "resnet32"), 38.6, "hpn"),
-        (("tiny-imagenet", "dl2pa", 100, 1, "resnet32"), 46.85, "dl2pa"),
-        (("cifar100", "etf", 128, 100, "resnet32(shortcut=A, width=32)"), 45.3, "etf"),
-        (("imagenet", "dl2pa", 512, 1, "timm(model=swin_tiny_patch4_window7_224)"), 77.26, "dl2pa"),
-        (("imagenet", "max-separation", 512, 1, "timm(model=resnet50)"), 74.80, "dl2pa"),
+        (("cifar100", 1, 50, Form("hpn"), Form("fast_convnet")), 64.7, "hpn"),
+        (("cifar100", 1, 50, Form("dl2pa"), Form("resnet32")), 66.22, "dl2pa"),
+        (("tiny-imagenet", 1, 25, Form("hpn"), Form("resnet32")), 38.6, "hpn"),
+        (("tiny-imagenet", 1, 100, Form("dl2pa"), Form("resnet32")), 46.85, "dl2pa"),
+        (("cifar100", 100, 128, Form("etf"), Form("resnet32", {"width": 32})), 45.3, "etf"),
+        (("imagenet", 1, 512, Form("dl2pa"), timm("swin_tiny_patch4_window7_224")), 77.26, "dl2pa"),
+        (("imagenet", 1, 512, Form("max-separation"), timm("resnet50")), 74.80, "dl2pa"),
     ],
 )
-def test_the_number_to_stand_beside(question: tuple[str, str, int, float, str], value: float, table: str) -> None:
+def test_the_number_to_stand_beside(question: Question, value: float, table: str) -> None:
     found = published_numbers.find(*question)
     assert found is not None
     assert found["value"] == value
@@ -72,11 +80,11 @@ def test_the_number_to_stand_beside(question: tuple[str, str, int, float, str], 
     ("scale", "value"), [(1.0, 41.99), (5.0, 73.95), (6.0, 73.94), (7.0, 74.14), (10.0, 70.83), (16.0, None)]
 )
 def test_a_number_of_one_form_of_a_head_stands_beside_that_form_only(scale: float, value: float | None) -> None:
-    question = ("cifar100", "psc-cosine", 10, 1, "fast_convnet")
-    found = published_numbers.find(*question, {"scale": scale, "loss_scale": 1.0})
+    options, backbone = {"scale": scale, "loss_scale": 1.0}, Form("fast_convnet")
+    found = published_numbers.find("cifar100", 1, 10, Form("psc-cosine", options), backbone)
     assert (None if found is None else found["value"]) == value
-    assert published_numbers.find(*question) is None
-    assert published_numbers.find("cifar100", "psc", 10, 1, "fast_convnet", {"scale": scale}) is None
+    assert published_numbers.find("cifar100", 1, 10, Form("psc-cosine"), backbone) is None
+    assert published_numbers.find("cifar100", 1, 10, Form("psc", options), backbone) is None
 
 
 def test_the_scales_of_the_collapse_study_in_a_table() -> None:
@@ -101,12 +109,12 @@ def test_the_scales_of_the_collapse_study_in_a_table() -> None:
 @pytest.mark.parametrize(
     "question",
     [
-        ("digits", "psc", 2, 1, "fast_convnet"),
-        ("cifar100", "hpn", 7, 1, "resnet32"),
-        ("imagenet", "dl2pa", 512, 1, "timm(model=vit)"),
+        ("digits", 1, 2, Form("psc"), Form("fast_convnet")),
+        ("cifar100", 1, 7, Form("hpn"), Form("resnet32")),
+        ("imagenet", 1, 512, Form("dl2pa"), timm("vit")),
     ],
 )
-def test_where_nothing_is_published(question: tuple[str, str, int, float, str]) -> None:
+def test_where_nothing_is_published(question: Question) -> None:
     assert published_numbers.find(*question) is None
 
 
@@ -121,7 +129,7 @@ def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> p
         "head_options": "{}",
         "health": "ok",
     }
-    base |= facts
+    base = former.completed(base | facts)
     found = []
     for head, dim, imbalance, values in entries:
         for seed, value in enumerate(values):

@@ -12,12 +12,11 @@ import torch
 from rich.console import Console
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from headbench.results import grid_rows, report, store
+from headbench.results import columns, grid_rows, report, store
 from headbench.results.answers import Answers
-from headbench.results.grid_rows import COLUMNS
 from headbench.results.tables import per_class as class_accuracies
 from headbench.results.tables import render
-from headbench.results.tables.base import GROUPS, Table
+from headbench.results.tables.base import Table
 from headbench.results.tables.calibration import calibration
 from headbench.results.tables.main import main_tables
 from tests.results import helpers
@@ -35,7 +34,7 @@ def table(out: Path, name: str) -> Table:
 
 def test_rows(out: Path) -> None:
     rows = grid_rows.load(out, "toy-grid")
-    assert list(rows.columns) == COLUMNS
+    assert list(rows.columns) == columns.names()
     assert rows["status"].value_counts().to_dict() == {"done": 16, "not_applicable": 3, "failed": 1}
     assert rows.loc[rows["status"] == "failed", "error"].tolist() == ["RuntimeError: no luck"]
     assert rows.loc[
@@ -186,12 +185,21 @@ def test_an_empty_store(tmp_path: Path) -> None:
 def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:
     helpers.toy(tmp_path, imbalance_factor=20)
     made = table(tmp_path, "toy-groups-last")
-    assert made.cells.columns.tolist() == list(GROUPS.values())
+    titles = {
+        "top1": "top-1",
+        "many_accuracy": "many (> 100)",
+        "medium_accuracy": "medium (20-100)",
+        "few_accuracy": "few (< 20)",
+        "many_range_accuracy": "many (range)",
+        "medium_range_accuracy": "medium (range)",
+        "few_range_accuracy": "few (range)",
+    }
+    assert made.cells.columns.tolist() == list(titles.values())
     assert "imbalance factor 20" in made.caption
     assert "by training images (Liu et al., 2019) and by fixed class ranges" in made.caption
     rows = grid_rows.load(tmp_path, "toy-grid")
     chosen = rows[(rows["head"] == "psc") & (rows["selection"] == "last") & (rows["feature_dim"] == 2)]
-    for metric, title in GROUPS.items():
+    for metric, title in titles.items():
         assert (
             made.cells.loc[(2, "psc"), title] == f"{100 * chosen[metric].mean():.2f} ± {100 * chosen[metric].std():.2f}"
         )

@@ -15,7 +15,7 @@ from headbench.heads.psc import PSCHead
 from headbench.results import store
 from headbench.runners.execution import launch, plan
 from headbench.runners.execution.launch import RunOptions
-from headbench.runners.grid.config import Cell
+from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
 from headbench.runners.training.data import Data
 from tests.runners.helpers import QUICK, cell, cells, grid, planned

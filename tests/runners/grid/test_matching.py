@@ -140,7 +140,7 @@ def test_messages_name_the_line_of_the_file(tmp_path: Path) -> None:
         (begin.replace("SCALE", "2") + "recpie: fast\n", "(line 9)"),
         (begin.replace("psc", "psk"), "word2vec (line 6)"),
         (begin.replace("digits", "digit"), "tiny-imagenet (line 3)"),
-        (begin.replace("SCALE", "2") + "recipe: fats\n", "paper (line 9)"),
+        (begin.replace("SCALE", "2") + "recipe: fats\n", "probe (line 9)"),
         (begin.replace("SCALE", "2") + "overrides:\n- where: {head: psc}\n  set: {head: etff}\n", "word2vec (line 10)"),
     ):
         file.write_text(text)

@@ -10,7 +10,7 @@ import torch
 
 from headbench.data.loading.features import Features
 from headbench.data.loading.resident import Resident
-from headbench.runners.grid.config import Cell
+from headbench.runners.grid.cells import Cell
 from headbench.runners.training import classifier, evaluate, features, parts
 from headbench.runners.training.classifier import build, unsupported
 from headbench.runners.training.data import Data
