@@ -85,8 +85,8 @@ def test_recorded_rows_are_of_the_current_versions(file: Path) -> None:
         assert row["head_version"] == HEADS.get(row["head"]).version or (same and same in row["head_label"]), row[
             "head_label"
         ]
-        assert row["backbone_version"] == BACKBONES.get(row["backbone"].partition("(")[0]).version
-        assert row["dataset_version"] == DATASETS.get(row["dataset"].partition("(")[0]).version
+        assert row["backbone_version"] == BACKBONES.get(row["backbone_name"]).version
+        assert row["dataset_version"] == DATASETS.get(row["dataset_name"]).version
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
