@@ -3,8 +3,10 @@
 import argparse
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from headbench.core.errors import UserError, suggest
 from headbench.runners.commands.arguments import Parser, path
@@ -57,7 +59,7 @@ def completion(shell: str) -> str:
     return script
 
 
-def _name_files(grammar: argparse.ArgumentParser, files: dict[str, str]) -> None:
+def _name_files(grammar: argparse.ArgumentParser, files: Mapping[str, Any]) -> None:
     """Mark every argument that is a path as one to be completed by the names of files."""
     for action in grammar._actions:
         if isinstance(action, argparse._SubParsersAction):
