@@ -316,7 +316,7 @@ def test_a_failed_cell_gives_status_1_and_is_named(
     def fail(*_: object) -> None:
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr("headbench.runners.execution.cell.train", fail)
+    monkeypatch.setattr("headbench.runners.execution.cell.resume", fail)
     assert (
         main(
             [
@@ -383,7 +383,7 @@ def test_an_interrupt_keeps_what_is_finished(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headbench.runners.execution.cell.train", interrupt)
+    monkeypatch.setattr("headbench.runners.execution.cell.resume", interrupt)
     assert main(["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--workers", "1"]) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
     assert not list((tmp_path / "runs" / "cells").rglob("error.txt"))
