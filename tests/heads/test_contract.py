@@ -161,8 +161,10 @@ def test_gradients_reach_features_and_parameters_and_nothing_else(name: str) -> 
 @pytest.mark.parametrize("name", REGISTERED)
 def test_what_learns(name: str) -> None:
     head = small(name)
-    learns: set[str] = getattr(importlib.import_module(test_module(name)), "LEARNS", set())
-    assert {key for key, parameter in head.named_parameters() if parameter.requires_grad} == learns
+    named = importlib.import_module(test_module(name))
+    learns: set[str] = getattr(named, "LEARNS", set())
+    found = {key for key, parameter in head.named_parameters() if parameter.requires_grad}
+    assert found == learns, f"LEARNS of {named.__name__} should be {found}"
     grouped = [
         parameter
         for group in head.parameter_groups(recipes.load("fast", {}, "test"), Stage("train", 1))
@@ -195,9 +197,12 @@ def test_classes_can_be_renumbered_and_space_can_be_turned(name: str) -> None:
     logits, loss = head.logits(features[0]), head.loss(features, targets, CONTEXT)
     order = torch.tensor([2, 0, 4, 1, 3])
     turn = torch.linalg.qr(torch.randn(width(name), width(name), generator=torch.Generator().manual_seed(0))).Q
-    vectors = {"bank", "weight", "linear.weight", "class_means"}
-    per_class = vectors | {"bias", "linear.bias"}
+    named = importlib.import_module(test_module(name))
+    vectors = {"bank", "weight", "linear.weight", "class_means"} | getattr(named, "VECTORS", set())
+    per_class = vectors | {"bias", "linear.bias"} | getattr(named, "BIASES", set())
     state = {key: value.clone() for key, value in head.state_dict().items()}
+    learned = {key for key, value in head.named_parameters() if value.shape[:1] == (5,)}
+    assert learned <= per_class, f"name {learned - per_class} in VECTORS or BIASES of {named.__name__}"
     head.load_state_dict(state | {key: value[order] for key, value in state.items() if key in per_class})
     assert torch.allclose(head.logits(features[0]), logits[:, order], atol=1e-5)
     relabelled = Targets.plain(order.argsort()[targets.labels], targets.indices)
