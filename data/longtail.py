@@ -8,7 +8,6 @@ from torch import Tensor
 
 # (labels of one source, nominal counts, seed) to (positions, labels of those positions).
 Draw = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
-PROFILES = ("exp", "step")
 
 
 def profile(name: str, largest: float, imbalance_factor: float, num_classes: int) -> Tensor:

@@ -37,7 +37,6 @@ Amount = Annotated[Number, Field(ge=0)]
 Scale = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Score = Share | None
-Fact = StrictBool | Number | Text | None
 
 
 def _stays_inside(name: str) -> str:
