@@ -1,0 +1,37 @@
+"""What long-tailed heads make of the number of training images of each class."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from headbench.core.batch import DataInfo
+
+
+def log_prior(info: DataInfo) -> Tensor:
+    """Return log(n_c / sum of all n) (C,) float32; a class without images counts as if it had one, so that all are
+    finite.
+    """
+    counts = info.class_counts.double().clamp(min=1)
+    return (counts / counts.sum()).log().float()
+
+
+def effective_number_weights(info: DataInfo, beta: float) -> Tensor:
+    """Return (1 - beta) / (1 - beta^n_c) (C,) float32, scaled to the sum C; a class without images counts as one of one
+    image.
+
+    Source: Cui et al., CVPR 2019, class-balanced weights by the effective number of samples.
+    """
+    counts = info.class_counts.double().clamp(min=1)
+    # expm1 keeps what 1 - beta^n loses to rounding for beta near 1; at beta = 0 both are 1.
+    inverse = torch.ones_like(counts) if beta == 0 else -1 / torch.expm1(counts * math.log(beta))
+    return (inverse / inverse.sum() * len(counts)).float()
+
+
+def ldam_margins(info: DataInfo, largest: float) -> Tensor:
+    """Return margins proportional to n_c^(-1/4) (C,) float32, scaled so that the largest is ``largest``.
+
+    Source: Cao et al., NeurIPS 2019, equation 13 and its released code.
+    """
+    margins = info.class_counts.double().clamp(min=1) ** -0.25
+    return (largest * margins / margins.max()).float()
