@@ -59,8 +59,8 @@ class Context:
         epoch: epoch within the stage, from 0.
         epochs: length of the stage.
         step: optimiser step within the stage, from 0.
-        collect: ``collect(split, view)`` makes one eval-mode pass over ``"train"`` or ``"val"`` and returns features
-            (N, d), labels (N,) and indices (N,); what was in training mode is so again.
+        collect: ``collect(split, view)`` makes one eval-mode pass over ``"train"`` or ``"val"``, shown in a named view,
+            and returns features (N, d), labels (N,) and indices (N,); what was in training mode is so again.
     """
 
     stage: str = "train"

@@ -4,7 +4,7 @@ They are the same for every kind of part; a part only shows images.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import torch
@@ -122,3 +122,9 @@ def batches(part: Part, epoch: Epoch) -> Iterator[Batch]:
         batch = Batch(images, Targets.plain(part.labels[positions], positions))
         mixes = plan.mixes
         yield batch if mixes is None else mix(batch, mixes.keys[chosen], mixes.weights[step], mixes.boxes[step])
+
+
+def in_order(part: Part, epoch: Epoch) -> Iterator[Tensor]:
+    """Yield the views (V, B, channels, H, W) of all images of a part, in order and unmixed, whatever the sampler."""
+    order, whole = torch.arange(len(part)), replace(epoch, drop_last=False)
+    return part.shown(EpochPlan(whole, order, order.to(part.labels.device), whole.slices(len(order)), None))

@@ -3,26 +3,31 @@
 All in eval mode, without gradient, on images in order.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from headbench.core.errors import UserError
-from headbench.data.loading.epoch import Part
+from headbench.data.loading.epoch import Epoch, Part, in_order
+from headbench.data.loading.views import VIEWS
 from headbench.runners.training.classifier import Classifier
 
 # Rows of features that are held in float64 at once.
 CHUNK = 10_000
 
 
-@torch.no_grad()
 def embed(classifier: Classifier, part: Part) -> Tensor:
     """Return the features (N, d) of one part, float32 on the device."""
+    return _embedded(classifier, part.plain_batches())
+
+
+@torch.no_grad()
+def _embedded(classifier: Classifier, batches: Iterable[Tensor]) -> Tensor:
     classifier.eval()
-    return torch.cat([classifier.features(images) for images in part.plain_batches()])
+    return torch.cat([classifier.features(images) for images in batches])
 
 
 @torch.no_grad()
@@ -38,27 +43,37 @@ def top1(classifier: Classifier, part: Part) -> float:
     return (predicted == part.labels).double().mean().item()
 
 
-def collect(classifier: Classifier, parts: dict[str, Part], split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
+def collect(
+    classifier: Classifier, parts: dict[str, Part], split: str, view: str, epoch: Epoch
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return features (N, d), labels (N,) and indices (N,) of one pass, for a head's ``context.collect``.
 
     What was in training mode is so again afterwards.
 
+    Args:
+        classifier: whose features are asked for.
+        parts: that a head may collect, by name.
+        split: one of them.
+        view: name of the view that is shown.
+        epoch: that the view is drawn in.
+
     Raises:
-        UserError: for a split other than those offered (the test part never is), an empty one, or a view other than
-            ``plain``.
+        UserError: for a split other than those offered (the test part never is), an empty one, or an unknown view.
     """
-    if split not in parts or not len(parts[split]) or view != "plain":
+    if split not in parts or not len(parts[split]) or view not in VIEWS.names():
         raise UserError(
-            f"collect('{split}', '{view}'): a head may collect the plain view of "
-            f"{', '.join(name for name in parts if len(parts[name]))}"
+            f"collect('{split}', '{view}'): a head may collect {', '.join(name for name in parts if len(parts[name]))} "
+            f"in the views {', '.join(VIEWS.names())}"
         )
+    part = parts[split]
+    shown = part.plain_batches() if view == "plain" else (v[0] for v in in_order(part, replace(epoch, views=(view,))))
     training = [module for module in classifier.modules() if module.training]
     try:
-        features = embed(classifier, parts[split])
+        features = _embedded(classifier, shown)
     finally:
         for module in training:
             module.training = True
-    return features, parts[split].labels, torch.arange(len(features), device=features.device)
+    return features, part.labels, torch.arange(len(features), device=features.device)
 
 
 @dataclass(frozen=True)

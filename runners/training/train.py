@@ -145,10 +145,14 @@ class Training:
 
     def context(self, name: str, epochs: int = 1, epoch: int = 0, step: int = 0) -> Context:
         """Return what a head is told of where training stands, see :class:`headbench.heads.Context`."""
+
+        def collect(split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
+            # A seed of its own: what a head looks at is drawn apart from what the same epoch trains on.
+            drawn = replace(self._next(), seed=derive(self.cell.seed, "collect"))
+            return evaluate.collect(self.classifier, offered, split, view, drawn)
+
         offered = {"train": self.parts.train, "val": self.parts.val}
-        return Context(
-            name, epoch, epochs, step, lambda split, view: evaluate.collect(self.classifier, offered, split, view)
-        )
+        return Context(name, epoch, epochs, step, collect)
 
     def _begin(self, *, anew: bool = True) -> None:
         """Make ready what learns in the stage under way; ``anew`` where it has no epoch yet."""
@@ -161,7 +165,8 @@ class Training:
         self._schedule = optimisation.schedule(self._optimiser, recipe, stage.epochs, steps)
 
     def _next(self) -> Epoch:
-        stage, recipe = self.plan[self._number]
+        """Return the next epoch of the stage under way, after training as if the last stage went on."""
+        stage, recipe = self.plan[min(self._number, len(self.plan) - 1)]
         return Epoch(
             views=stage.views,
             augmentation=recipe.augmentation(),

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,12 @@ from torch import Tensor, nn
 
 from headbench.core.batch import Batch, DataInfo, Targets
 from headbench.core.errors import UserError
+from headbench.data.loading.augment import Augmentation
+from headbench.data.loading.epoch import Epoch
 from headbench.heads import HEADS, Context, Head, Options, Stage
 from headbench.heads.psc import PSCHead
 from headbench.runners.grid import recipes
-from headbench.runners.training import optimisation
+from headbench.runners.training import evaluate, optimisation
 from headbench.runners.training.classifier import Classifier, build, unsupported
 from headbench.runners.training.stages import stage_plan
 from headbench.runners.training.train import NonFiniteLossError, Training
@@ -233,21 +236,50 @@ def test_stages_views_hooks_clusters_and_samplers(recording: Any) -> None:
 
 
 def test_collect_is_in_order_in_eval_mode_and_never_the_test_part(recording: Any) -> None:
-    from headbench.runners.training import evaluate
-
     classifier = build(recording, digits().info(0), bf16=False)
     offered = {"train": digits().train, "val": digits().val}
     classifier.set_trainable(("backbone", "head.scale"))
     modes = [module.training for module in classifier.modules()]
-    features, labels, indices = evaluate.collect(classifier, offered, "train", "plain")
-    again, _, _ = evaluate.collect(classifier, offered, "train", "plain")
+    epoch = Epoch(("plain",), Augmentation(pad=1), 100, True, "instance", 0, 3)
+    features, labels, indices = evaluate.collect(classifier, offered, "train", "plain", epoch)
+    again, _, _ = evaluate.collect(classifier, offered, "train", "plain", epoch)
     assert torch.equal(features, again)
     assert modes == [module.training for module in classifier.modules()]
     assert set(modes) == {False, True}
     assert torch.equal(labels, digits().train.labels)
     assert indices.tolist() == list(range(len(labels)))
-    with pytest.raises(UserError, match=r"collect\('test', 'plain'\)"):
-        evaluate.collect(classifier, offered, "test", "plain")
+    for split, view in (("test", "plain"), ("train", "plane")):
+        with pytest.raises(
+            UserError, match=rf"collect\('{split}', '{view}'\): a head may collect train, val"
+        ):
+            evaluate.collect(classifier, offered, split, view, epoch)
+
+
+def test_a_collected_view_is_drawn_anew_each_epoch_for_all_images_in_order(recording: Any) -> None:
+    classifier = build(recording, digits().info(0), bf16=False)
+    offered, epoch = {"train": digits().train}, Epoch((), Augmentation(pad=1), 100, True, "class_balanced", 0, 3)
+
+    def collected(view: str, number: int) -> Tensor:
+        features, labels, _ = evaluate.collect(classifier, offered, "train", view, replace(epoch, number=number))
+        assert torch.equal(labels, digits().train.labels)
+        return features
+
+    plain, drawn = collected("plain", 3), collected("weak", 3)
+    assert torch.equal(drawn, collected("weak", 3))
+    assert not torch.equal(drawn, collected("weak", 4))
+    # A crop that moves by at most a pixel leaves one image in nine as it is, and the others near.
+    unmoved = (drawn - plain).abs().amax(dim=1) < 1e-5
+    assert 0.05 < unmoved.double().mean() < 0.2
+    without = evaluate.collect(classifier, offered, "train", "weak", replace(epoch, augmentation=Augmentation()))
+    assert torch.allclose(without[0], plain, atol=1e-5)
+
+
+def test_what_a_head_collects_in_an_epoch_does_not_depend_on_where_the_training_was_resumed(recording: Any) -> None:
+    training, later = Training(recording, digits(), CPU), Training(recording, digits(), CPU)
+    later.history = [{}] * 4
+    first, again = (training.context("contrast").collect("train", "weak")[0] for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later.context("contrast").collect("train", "weak")[0])
 
 
 class Diverging(PSCHead):
