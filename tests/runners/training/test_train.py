@@ -249,9 +249,7 @@ def test_collect_is_in_order_in_eval_mode_and_never_the_test_part(recording: Any
     assert torch.equal(labels, digits().train.labels)
     assert indices.tolist() == list(range(len(labels)))
     for split, view in (("test", "plain"), ("train", "plane")):
-        with pytest.raises(
-            UserError, match=rf"collect\('{split}', '{view}'\): a head may collect train, val"
-        ):
+        with pytest.raises(UserError, match=rf"collect\('{split}', '{view}'\): a head may collect train, val"):
             evaluate.collect(classifier, offered, split, view, epoch)
 
 
