@@ -32,6 +32,7 @@ class Column:
         quiet: whether lists of cells name it only where cells differ in it.
         usual: the value that no sentence names, and that of cells that were planned before there was such a column.
         percent: whether it is a fraction that is shown in percent.
+        unit: what a value is divided by when it is shown.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Column:
     quiet: bool = False
     usual: Any = None
     percent: bool = False
+    unit: float = 1.0
 
     @property
     def heading(self) -> str:
@@ -54,7 +56,7 @@ class Column:
 
     def shown(self, value: Any) -> str:
         """Return a value as it is printed: ``100``."""
-        return self.format.format(100 * value if self.percent else value)
+        return self.format.format(100 * value if self.percent else value if self.unit == 1 else value / self.unit)
 
     def said(self, value: Any) -> str:
         """Return a value as a sentence says it: ``imbalance factor 100``."""
@@ -151,6 +153,9 @@ COLUMNS = (
     Column("train_seconds", "run", "number", "train s", "{:.1f}"),
     Column("images_per_second", "run", "number", "images/s", "{:.0f}"),
     Column("peak_memory_mb", "run", "number"),
+    # What a training shows and computes; results of earlier harnesses do not tell it.
+    Column("image_views", "run", "integer", "views in millions", "{:.4g}", unit=1e6),
+    Column("train_flops", "run", "number", "PFLOP", "{:.4g}", unit=1e15),
     Column("device", "provenance"),
     Column("cells_per_device", "provenance", "integer"),
     Column("threads", "provenance", "integer"),

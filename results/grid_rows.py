@@ -63,7 +63,7 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
                 f"grid again"
             )
             return [common | {"status": "failed", "error": wrong}]
-        run = {name: result[name] for name in columns.names("run")}
+        run = {name: result.get(name) for name in columns.names("run")}
         run |= {name: result["provenance"].get(name) for name in columns.names("provenance")}
         absent = "; ".join(f"no row '{name}': {reason}" for name, reason in result.get("absent", {}).items())
         run |= {"status": "done", "health": health.words(result.get("health"))} | ({"error": absent} if absent else {})

@@ -35,7 +35,8 @@ MANY = 4
 TEMPLATE = Path(__file__).parent / "report.html.j2"
 # What the page says of every cell, before and after its axes.
 FIRST = "cell_id status health".split()
-MEASURED = "top1 train_seconds images_per_second started_at git_commit device threads precision".split()
+COST = "image_views train_flops train_seconds images_per_second"
+MEASURED = f"top1 {COST} started_at git_commit device threads precision".split()
 
 
 @dataclass(frozen=True)

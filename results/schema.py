@@ -194,6 +194,8 @@ class Result(_Checked):
     train_seconds: Amount | None
     images_per_second: Amount | None
     peak_memory_mb: Amount | None
+    image_views: Count | None = None
+    train_flops: Amount | None = None
     provenance: Provenance
     health: Health | None = None
     inputs: Inputs | None = None

@@ -19,7 +19,7 @@ ENOUGH = 1000
 # Behind the number of a group with a marked cell.
 SIGN = "†"
 # Printed without their spread over seeds, so that the table stays narrow.
-ALONE = {"ece_floor", "smooth_ece"}
+ALONE = {"ece_floor", "smooth_ece", "image_views", "train_flops", "train_seconds"}
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ def printed(row: Mapping[Hashable, Any], usual: int, both: bool = False) -> str:
     """
     if row["n"] == 0:
         return {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned"}.get(row["state"], "-")
-    factor, digits = (100, 2) if row["metric"] in columns.PERCENT else (1, 3)
-    spread = f" ± {factor * row['std']:.{digits}f}" if row["n"] > 1 and row["metric"] not in ALONE else ""
+    shown = columns.NAMED[row["metric"]].shown
+    spread = f" ± {shown(row['std'])}" if row["n"] > 1 and row["metric"] not in ALONE else ""
     if not math.isnan(row["low"]) and (both or row["n"] == 1):
-        spread += f" [{factor * row['low']:.{digits}f}, {factor * row['high']:.{digits}f}]"
+        spread += f" [{shown(row['low'])}, {shown(row['high'])}]"
     return (
-        f"{factor * row['mean']:.{digits}f}{spread}"
+        f"{shown(row['mean'])}{spread}"
         + ("" if row["n"] == usual else f" (n={row['n']})")
         + (f" {SIGN}" if row["marked"] else "")
     )

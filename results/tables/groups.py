@@ -17,21 +17,26 @@ from headbench.results.tables.base import (
 # By training images, and by fixed ranges of the classes.
 BY_COUNT = ("many_accuracy", "medium_accuracy", "few_accuracy")
 BY_RANGE = ("many_range_accuracy", "medium_range_accuracy", "few_range_accuracy")
+CALIBRATION = ("ece_temperature", "temperature")
+COST = ("image_views", "train_flops", "train_seconds")
 
 
 def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: str, name: str) -> Table:
     """Return the table of a long-tailed comparison: dimension and head down.
 
-    Top-1 and the accuracy of many, medium and few classes in both conventions across.
+    Top-1, the accuracy of many, medium and few classes in both conventions, calibration and training compute across;
+    what no cell has of the last two is left out.
 
     A group that no class belongs to is shown as ``-``. Only top-1 has bold values, since which images a head gets right
     is not kept by class.
     """
-    cells, tidy = summaries(rows, selection, columns.titles(("top1", *BY_COUNT, *BY_RANGE)))
+    told = [name for name in (*CALIBRATION, *COST) if rows[name].notna().any()]
+    cells, tidy = summaries(rows, selection, columns.titles(("top1", *BY_COUNT, *BY_RANGE, *told)))
     bold = marks(cells, rows, answers, selection, columns.titles(["top1"]))
     conventions = "groups by training images (Liu et al., 2019) and by fixed class ranges (Zhong et al., 2021)"
+    cost = " Image views and floating-point operations are those of training." if set(COST[:2]) & set(told) else ""
     caption = (
-        f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}.{explained(bold)} "
+        f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}.{explained(bold)}{cost} "
         f"{description}.{note_on_marks(tidy)}"
     )
     return Table(f"{name}-groups-{selection}", caption, cells, bold, tidy)

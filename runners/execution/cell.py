@@ -16,7 +16,7 @@ from headbench.results import answers, store
 from headbench.results.numbers import collapse, health, metrics
 from headbench.runners.execution import provenance
 from headbench.runners.execution.plan import Planned
-from headbench.runners.training import evaluate
+from headbench.runners.training import compute, evaluate
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.health import dead_features
@@ -90,6 +90,7 @@ def run(
         "train_seconds": seconds,
         "images_per_second": sum(row["images"] for row in training.history) / seconds,
         "peak_memory_mb": provenance.peak_memory_mb(hardware),
+        **compute.measure(training.classifier, parts.train, training.plan, training.history),
         "provenance": described,
         "started_at": started,
         "finished_at": _now(),

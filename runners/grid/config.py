@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from headbench.backbones import BACKBONES
 from headbench.core import yaml_files
@@ -60,6 +60,17 @@ class Override(Placed, Strict):
     set: Annotated[dict[str, Any], Field(min_length=1)]
 
 
+class Without(Placed):
+    """Cells that are left out: all that match, as :mod:`headbench.runners.grid.matching` says."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """Values by key."""
+        return dict(self.model_extra or {})
+
+
 class Grid(Strict):
     """A grid file.
 
@@ -77,6 +88,7 @@ class Grid(Strict):
         imbalance_seed: of the images that are drawn.
         axes: what is varied.
         overrides: exceptions.
+        without: what of the product is left out, after the overrides.
     """
 
     name: Name
@@ -90,6 +102,7 @@ class Grid(Strict):
     imbalance_seed: Seed = 0
     axes: Axes
     overrides: tuple[Override, ...] = ()
+    without: tuple[Without, ...] = ()
 
 
 @cache
@@ -157,16 +170,18 @@ def parse_grid(contents: dict[str, Any], place: str) -> Grid:
 
 
 def expand(grid: Grid, precision: str, place: str | None = None, *, derived: bool = False) -> list[Cell]:
-    """Return the cells of a grid: the product of its axes, then its overrides; every name and option is resolved.
+    """Return the cells of a grid: the product of its axes, then its overrides, less what is left out; every name and
+    option is resolved.
 
     Args:
         grid: as it was parsed.
         precision: of every cell.
         place: of the grid, for messages.
-        derived: from a grid that expands; an override that now matches no cell is left out.
+        derived: from a grid that expands; an override or ``without`` that now matches no cell says nothing.
 
     Raises:
-        UserError: for an unknown name, option or field, an override that matches no cell, or two equal cells.
+        UserError: for an unknown name, option or field, an override or ``without`` that matches no cell, two equal
+            cells, or none.
     """
     place = place or f"grid '{grid.name}'"
     axes = {name: getattr(grid.axes, name) or (getattr(grid, name),) for name in Axes.model_fields}
@@ -179,9 +194,21 @@ def expand(grid: Grid, precision: str, place: str | None = None, *, derived: boo
             for number in matching(cells, override.where, f"{place}, overrides.where", needed=not derived):
                 raw[number] = _overridden(raw[number], override.set, place)
                 cells[number] = resolve.cell(raw[number])
+    cells = _left(grid, cells, place, needed=not derived)
     _check_losses(cells, place)
     _refuse_doubles(cells, place)
     return cells
+
+
+def _left(grid: Grid, cells: list[Cell], place: str, *, needed: bool) -> list[Cell]:
+    """Return the cells that no ``without`` of the grid matches."""
+    out: set[int] = set()
+    for without in grid.without:
+        with without.placed():
+            out.update(matching(cells, without.where, f"{place}, without", needed=needed))
+    if len(out) == len(cells):
+        raise UserError(f"{place}: without leaves no cell")
+    return [cell for number, cell in enumerate(cells) if number not in out]
 
 
 def _check_losses(cells: list[Cell], place: str) -> None:

@@ -13,6 +13,9 @@ from headbench.runners.grid.matching import matching
 # A comma that is not inside of brackets, as those of hpn(loss_scale=2, prototypes=uniform) are.
 COMMA = re.compile(r",(?![^()]*\))")
 
+# Keys of a grid that a value on the command line replaces; axes and fields of the recipe have a path of their own.
+SETTABLE = sorted(set(Grid.model_fields) - {"name", "axes", "overrides", "without"})
+
 
 def assignments(words: Iterable[str], option: str) -> dict[str, Any]:
     """Parse ``key=value`` words; a value with commas is a list, and each part is read as YAML.
@@ -57,12 +60,12 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
                 }
             else:
                 derived["recipe"] = _changed_recipe(derived.get("recipe", "fast"), inner, value)
-        elif not inner and outer in Grid.model_fields and outer not in {"name", "axes", "overrides"}:
+        elif not inner and outer in SETTABLE:
             derived[outer] = value
         else:
             known = [f"axes.{axis}" for axis in Axes.model_fields] + [
                 "recipe.FIELD",
-                *sorted(set(Grid.model_fields) - {"name", "axes", "overrides"}),
+                *SETTABLE,
             ]
             raise UserError(f"--set: unknown key '{path}'; {suggest(path, known)}")
     if name is not None:

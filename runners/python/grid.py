@@ -12,7 +12,7 @@ from rich.console import Console
 from headbench import results
 from headbench.core.errors import UserError, suggest
 from headbench.runners.execution import launch
-from headbench.runners.grid.config import Grid
+from headbench.runners.grid.overrides import SETTABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def run(
 
 def _check(settings: Mapping[str, Any]) -> None:
     """Raise UserError for a setting that is neither an option nor a key of a grid, or an option's wrong value."""
-    known = [*OPTIONS, *sorted(set(Grid.model_fields) - {"name", "axes", "overrides"})]
+    known = [*OPTIONS, *SETTABLE]
     for key in settings:
         if "." not in key and key not in known:
             raise UserError(f"run: unknown argument '{key}'; {suggest(key, ['out', 'data', 'where', *known])}")

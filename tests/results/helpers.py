@@ -65,8 +65,9 @@ def write_cell(
     marks: tuple[str, ...] = (),
     cell_id: str | None = None,
     class_names: Sequence[str] = CLASSES,
+    compute: dict[str, float] | None = None,
 ) -> dict[str, Any]:
-    """Write a finished cell with ``right`` of 40 test images right and these marks of its health.
+    """Write a finished cell with ``right`` of 40 test images right, these marks of its health and what it computed.
 
     Return its entry in ``grid.yaml``.
     """
@@ -110,6 +111,7 @@ def write_cell(
         "train_seconds": 1.0,
         "images_per_second": 100.0,
         "peak_memory_mb": 10.0,
+        **(compute or {}),
         "provenance": PROVENANCE,
         "started_at": "2026-01-01T00:00:00+00:00",
         "finished_at": "2026-01-01T00:01:00+00:00",

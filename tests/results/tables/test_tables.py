@@ -193,16 +193,37 @@ def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:
         "many_range_accuracy": "many (range)",
         "medium_range_accuracy": "medium (range)",
         "few_range_accuracy": "few (range)",
+        "ece_temperature": "ECE temperature",
+        "temperature": "T",
+        "train_seconds": "train s",
     }
     assert made.cells.columns.tolist() == list(titles.values())
     assert "imbalance factor 20" in made.caption
     assert "by training images (Liu et al., 2019) and by fixed class ranges" in made.caption
     rows = grid_rows.load(tmp_path, "toy-grid")
     chosen = rows[(rows["head"] == "psc") & (rows["selection"] == "last") & (rows["feature_dim"] == 2)]
-    for metric, title in titles.items():
+    for metric, title in list(titles.items())[:8]:
         assert (
             made.cells.loc[(2, "psc"), title] == f"{100 * chosen[metric].mean():.2f} ± {100 * chosen[metric].std():.2f}"
         )
+    assert made.cells.loc[(2, "psc"), "T"] == f"{chosen['temperature'].mean():.3f} ± {chosen['temperature'].std():.3f}"
+    assert made.cells.loc[(2, "psc"), "train s"] == "1.0"
+
+
+def test_compute_stands_beside_the_groups_of_a_long_tail(tmp_path: Path) -> None:
+    """Of results that do not tell it, the rows are empty."""
+    entries = [
+        helpers.write_cell(tmp_path, helpers.facts("psc", 3, seed, imbalance_factor=20), 30, compute=compute)
+        for seed, compute in enumerate(({}, {"image_views": 542_400, "train_flops": 2.239e14}))
+    ]
+    helpers.write_grid(tmp_path, entries)
+    made = table(tmp_path, "toy-groups-last")
+    assert made.cells.loc[(3, "psc"), "views in millions"] == "0.5424 (n=1)"
+    assert made.cells.loc[(3, "psc"), "PFLOP"] == "0.2239 (n=1)"
+    assert "those of training" in made.caption
+    rows = grid_rows.load(tmp_path, "toy-grid").drop_duplicates("cell_id").set_index("seed")
+    assert rows["image_views"].isna().tolist() == [True, False]
+    assert rows.loc[1, "train_flops"] == 2.239e14
 
 
 def test_every_number_is_in_the_predictions(out: Path) -> None:

@@ -54,6 +54,8 @@ def test_the_files_of_a_cell(head: str, tmp_path: Path) -> None:
     assert stored["selections"]["last"]["top1"] == pytest.approx(history["test_top1"].iloc[-1])
     assert stored["selections"]["best_test"]["top1"] == pytest.approx(history["test_top1"].max())
     assert result["facts"]["n_train"] == 1293
+    assert stored["image_views"] == {"dl2pa": 2, "throwaway": 4}[head] * 1280
+    assert stored["train_flops"] > 0
 
 
 def test_every_metric_is_recomputed_from_the_predictions(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ def test_every_grid_of_the_harness_expands(name: str, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     contents, place = config.read_grid(name)
     expanded = expand(parse_grid(contents, place), "auto")
-    axes = contents["axes"]
+    product = math.prod(len(values) for values in contents["axes"].values())
     assert contents["name"] == name
-    assert len(expanded) == math.prod(len(values) for values in axes.values())
+    assert len(expanded) < product if contents.get("without") else len(expanded) == product
 
 
 def test_the_demonstration_has_75_cells() -> None:
@@ -65,6 +65,44 @@ def test_expansion_is_the_product_and_then_the_overrides() -> None:
     assert {c.head_label for c in expanded if c.feature_dim == 3} == {"psc", "hpn(loss_scale=4.0)"}
     assert {c.recipe.lr for c in expanded if c.head_label == "hpn(loss_scale=2.0)"} == {0.01}
     assert len({c.recipe_label for c in expanded}) == 2
+
+
+def test_without_leaves_out_what_matches_after_the_overrides() -> None:
+    axes = {"head": ["psc", "hpn", "etf"], "feature_dim": [9, 10], "seed": [0, 1]}
+    left = cells(
+        axes=axes,
+        overrides=[{"where": {"head": "psc", "feature_dim": 9}, "set": {"head.loss_scale": 2.0}}],
+        without=[{"head": ["hpn", "psc(loss_scale=2)"], "feature_dim": 9}, {"head.loss_scale": 16.0, "seed": 1}],
+    )
+    told = {"hpn": "hpn", "etf": "etf", "psc": "psc"}
+    assert [(told[c.head_label], c.feature_dim, c.seed) for c in left] == [
+        ("etf", 9, 0),
+        ("psc", 10, 0),
+        ("hpn", 10, 0),
+        ("etf", 10, 0),
+        ("psc", 10, 1),
+        ("hpn", 10, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        ([{"head": "hpm"}], "grid 'tiny', without: no cell has head 'hpm'; did you mean 'hpn'"),
+        ([{"haed": "hpn"}], "grid 'tiny', without: unknown key 'haed'; did you mean 'head'"),
+        ([{"head": "hpn", "seed": 0}, {"seed": 1}, {"head": "psc"}], "grid 'tiny': without leaves no cell"),
+        ([{}], "grid 'tiny': without leaves no cell"),
+        (["psc"], "grid tiny: without.0"),
+    ],
+)
+def test_what_is_left_out_is_checked(without: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        cells(axes={"head": ["psc", "hpn"], "seed": [0, 1]}, without=without)
+
+
+def test_a_derived_grid_may_have_nothing_of_what_is_left_out() -> None:
+    parsed = parse_grid(grid(axes={"head": ["psc"]}, without=[{"head": "hpn"}]), "grid tiny")
+    assert len(expand(parsed, "fp32", "grid tiny", derived=True)) == 1
 
 
 def test_a_recipe_gives_its_heads_their_loss_scale_and_the_label_does_not_say_so() -> None:
