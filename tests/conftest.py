@@ -35,3 +35,16 @@ def data_root(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
     return folder
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Leave out the drawing of figures, most of the time of a report; what they read is read all the same."""
+    from headbench.results.figures import base
+
+    patch.setattr(base, "encode", lambda figure, form: form.encode())
+
+
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See :func:`draw_nothing`."""
+    draw_nothing(monkeypatch)

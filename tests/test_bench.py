@@ -241,6 +241,7 @@ def test_an_installed_package_is_not_written_to(
         assert "this is an installed package" in refused(words, capsys, monkeypatch)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_another_precision_is_another_grid(
     small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,6 +286,7 @@ def test_a_plan_of_long_names_keeps_its_numbers(
     assert any("assignment_" in line for line in lines)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_grid_from_start_to_report_and_again(
     small_grid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -416,6 +418,7 @@ def test_data_list_verify_and_show(data_root: Path, tmp_path: Path, capsys: pyte
     assert "train_images.npy: not what was written" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_long_tailed_grid_trains_and_shows_its_groups(
     tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

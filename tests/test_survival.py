@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,11 @@ from hypothesis import strategies as st
 
 from headbench import results
 from headbench.results import store
-from headbench.results.figures import base
 from headbench.runners.commands.main import main
+from headbench.runners.execution import locks
+from tests.conftest import draw_nothing
 
+pytestmark = pytest.mark.usefixtures("no_pictures")
 ROOT = Path(__file__).parents[1]
 TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
 SLOWLY = """
@@ -59,13 +62,13 @@ def command(grid: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, str(ROOT / "bench.py"), "--grid", str(grid), "--out", str(out), "--threads", "1", *more]
 
 
-def launch(grid: Path, out: Path, *more: str, slow: float = 0.0) -> "subprocess.Popen[str]":
+def launch(grid: Path, out: Path, *more: str, slow: float = 0.0, report: bool = False) -> "subprocess.Popen[str]":
     """Start ``bench.py`` in a process group of its own.
 
     ``slow`` seconds more per epoch, and a checkpoint at every one.
     """
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    words = command(grid, out, *more)
+    words = [*command(grid, out, *more), *([] if report else ["--no-report"])]
     if slow:
         plugin = grid.parent / "slow.py"
         plugin.write_text(SLOWLY.format(slow=slow))
@@ -82,16 +85,32 @@ def launch(grid: Path, out: Path, *more: str, slow: float = 0.0) -> "subprocess.
     )
 
 
+def wait_for(path: Path, pattern: str, since: float = 0.0) -> Path:
+    """Wait for a file of a pattern below a folder that was written after a time; return it."""
+    deadline = time.monotonic() + 400
+    while time.monotonic() < deadline:
+        for found in path.glob(pattern):
+            with suppress(FileNotFoundError):
+                if found.stat().st_mtime > since:
+                    return found
+        time.sleep(0.05)
+    raise AssertionError(f"no {pattern} came to be")
+
+
 @pytest.fixture(scope="module")
 def undisturbed(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs of one worker that nobody disturbed."""
     out = tmp_path_factory.mktemp("undisturbed")
-    assert main(command(grid, out, "--workers", "1")[2:]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        draw_nothing(patch)
+        assert main(command(grid, out, "--workers", "1")[2:]) == 0
     return out
 
 
 def assert_same(out: Path, undisturbed: Path) -> None:
     """Every number and every prediction is the same, bit for bit."""
+    if not (out / "small" / "tables").exists():
+        assert main(["report", "--grid", "small", "--out", str(out)]) == 0
     rows, expected = (results.load(folder, "small").drop(columns=TIMES) for folder in (out, undisturbed))
     pd.testing.assert_frame_equal(rows, expected, check_exact=True)
     assert set(rows["status"]) == {"done"}
@@ -116,15 +135,17 @@ def test_kills_at_random_times_change_nothing(grid: Path, undisturbed: Path, tmp
     chance = random.Random(0)
     kills, wanted = 0, int(os.environ.get("HEADBENCH_TEST_KILLS", "3"))
     while kills < wanted:
-        process = launch(grid, tmp_path, "--workers", "2", slow=0.15)
-        time.sleep(chance.uniform(4, 9))
+        begun = time.time()
+        process = launch(grid, tmp_path, "--workers", "2", slow=0.3)
+        wait_for(tmp_path, "cells/*/lock.json", begun)
+        time.sleep(chance.uniform(0, 2))
         if process.poll() is not None:
             break
         os.killpg(process.pid, signal.SIGKILL) if kills % 2 else os.kill(process.pid, signal.SIGKILL)
         process.wait()
         kills += 1
     assert kills >= min(wanted, 3)
-    last = launch(grid, tmp_path, "--workers", "2")
+    last = launch(grid, tmp_path, "--workers", "2", report=True)
     printed, _ = last.communicate(timeout=400)
     assert last.returncode == 0, printed
     assert_same(tmp_path, undisturbed)
@@ -133,7 +154,7 @@ def test_kills_at_random_times_change_nothing(grid: Path, undisturbed: Path, tmp
 
 
 def test_three_processes_share_a_grid(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
-    team = [launch(grid, tmp_path, "--workers", "1") for _ in range(3)]
+    team = [launch(grid, tmp_path, "--workers", "1", report=True) for _ in range(3)]
     printed = [process.communicate(timeout=400)[0] for process in team]
     assert [process.returncode for process in team] == [0, 0, 0], printed
     assert_same(tmp_path, undisturbed)
@@ -142,9 +163,7 @@ def test_three_processes_share_a_grid(grid: Path, undisturbed: Path, tmp_path: P
 
 def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
     process = launch(grid, tmp_path, "--workers", "2", slow=0.2)
-    deadline = time.monotonic() + 400
-    while not list(tmp_path.glob("cells/*/checkpoint.pt")) and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(tmp_path, "cells/*/checkpoint.pt")
     os.killpg(process.pid, signal.SIGINT)
     printed, _ = process.communicate(timeout=200)
     assert process.returncode == 130, printed
@@ -157,13 +176,7 @@ def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path,
 
 def test_a_worker_that_dies_gets_its_cell_one_more_try(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
     process = launch(grid, tmp_path, "--workers", "2", slow=0.2)
-    deadline = time.monotonic() + 400
-    while not list(tmp_path.glob("cells/*/checkpoint.pt")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    from headbench.runners.execution import locks
-
-    (folder, *_) = (path.parent for path in tmp_path.glob("cells/*/checkpoint.pt"))
-    owner = locks.owner_of(folder)
+    owner = locks.owner_of(wait_for(tmp_path, "cells/*/checkpoint.pt").parent)
     assert owner is not None
     os.kill(owner.pid, signal.SIGKILL)
     printed, _ = process.communicate(timeout=400)
@@ -219,13 +232,10 @@ def test_any_damaged_file_is_named_or_its_cell_trained_again(
     grid: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
     number: int,
     how: str,
     place: float,
 ) -> None:
-    # What a figure reads is read; only its drawing, most of the time of a report, is left out.
-    monkeypatch.setattr(base, "encode", lambda figure, form: form.encode())
     out = tmp_path / "runs"
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(undisturbed, out)

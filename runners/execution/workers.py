@@ -5,10 +5,11 @@ keep them apart.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -31,6 +32,11 @@ DEATHS = 2
 PATIENCE = 20.0
 # Those that a worker heeds, and that wait until it can.
 SIGNALS = (*stops.SIGNALS, signal.SIGINT)
+# Workers are forked from a process that has imported all they need and done nothing with it, so that the imports,
+# seconds each, are made once for the whole team. On macOS, where libraries do not survive a fork, each makes its own.
+METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+# The last two are imported by torch's optimisers and by the first evaluation.
+IMPORTED = [__name__, "torch._dynamo", "relplot"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Job:
         share: of the machine.
         keep_weights: keep each cell's last weights.
         wait: stay until the cells of other processes have ended too.
+        environment: variables of the process that asks.
     """
 
     plugins: tuple[Path, ...]
@@ -52,6 +59,7 @@ class Job:
     share: Share
     keep_weights: bool
     wait: bool
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
 class _Sender:
@@ -114,6 +122,7 @@ def _work(job: Job, cells: list[Planned], number: int, pipe: Connection) -> None
 def _drain(job: Job, cells: list[Planned], number: int, sender: _Sender) -> tuple[Any, ...]:
     """Train what no other process has; return the last message to the parent."""
     try:
+        os.environ.update(job.environment)
         for path in job.plugins:
             plugins.load(path)
         machine = hardware.set_up(job.share, number)
@@ -127,11 +136,12 @@ def _drain(job: Job, cells: list[Planned], number: int, sender: _Sender) -> tupl
 
 def _follow_parent() -> None:
     """Stop this process when its parent has ended, however that was; end it if it does not stop."""
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.5)
+        parent.join()
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(PATIENCE)
         os._exit(1)
@@ -195,7 +205,8 @@ def run(job: Job, cells: list[Planned], events: Events) -> None:
 
 def _start(job: Job, cells: list[Planned], number: int) -> _Worker:
     """Start a worker, from which signals are kept until it can heed them."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(METHOD)
+    multiprocessing.set_forkserver_preload(IMPORTED)
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(job, cells, number, theirs), daemon=True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

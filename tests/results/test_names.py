@@ -177,11 +177,11 @@ def test_no_spreadsheet_runs_a_cell(runs: Path) -> None:
     assert "'" + CLASSES[1] in classes.read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_terminal_shows_the_names(
     runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "400")
-    monkeypatch.setattr(base, "encode", lambda figure, form: form.encode())
     assert main(["report", "--grid", "foreign", "--out", str(runs)]) == 1
     printed = capsys.readouterr().out
     assert ERROR in printed
@@ -217,7 +217,6 @@ def test_a_figure_or_table_that_fails_is_one_line_and_the_page_is_written(
     helpers.toy(tmp_path)
     monkeypatch.setattr(lines, "accuracy", fail)
     monkeypatch.setattr(render, "latex", fail)
-    monkeypatch.setattr(base, "encode", lambda figure, form: form.encode())
     built = report.build(tmp_path, "toy-grid")
     assert "toy, accuracy: left out, RuntimeError: no luck" in built.damaged
     page = built.page.read_text()
@@ -228,12 +227,12 @@ def test_a_figure_or_table_that_fails_is_one_line_and_the_page_is_written(
     assert not (built.page.parent / "figures" / "toy-accuracy.png").exists()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_what_cannot_be_written_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Folders that lead elsewhere, and a disk that takes nothing."""
     helpers.toy(tmp_path / "out")
-    monkeypatch.setattr(base, "encode", lambda figure, form: form.encode())
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (tmp_path / "out" / "toy-grid" / "tables").symlink_to(elsewhere)

@@ -41,6 +41,7 @@ def test_other_bins_equal_torchmetrics_and_the_rest_stays(tmp_path: Path) -> Non
     assert np.allclose(same["ece_temperature_high"], rows["ece_temperature_high"], equal_nan=True, rtol=1e-5)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_report_says_how_many_bins(tmp_path: Path) -> None:
     helpers.toy(tmp_path)
     assert "15 bins" in report.build(tmp_path, "toy-grid").page.read_text()
@@ -49,6 +50,7 @@ def test_the_report_says_how_many_bins(tmp_path: Path) -> None:
     assert "15 bins" not in page
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_report_with_no_bins_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     helpers.toy(tmp_path)
     command = ["report", "--grid", "toy-grid", "--out", str(tmp_path), "--bins"]
@@ -75,6 +77,7 @@ def test_each_selection_has_the_scale_that_its_scores_have(tmp_path: Path) -> No
         assert row["ece_raw_plugin"] == pytest.approx(theirs.item(), abs=1e-6)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_cells_of_an_older_schema_keep_their_plain_ece_and_get_the_rest_from_their_predictions(tmp_path: Path) -> None:
     helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0), 30)])
     new, folder = results.load(tmp_path, "toy-grid"), tmp_path / "cells" / "psc-5-0-toy"
@@ -109,6 +112,7 @@ def test_cells_of_an_older_schema_keep_their_plain_ece_and_get_the_rest_from_the
     assert np.allclose(again[names].astype(float), new[names].astype(float), rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_predictions_without_the_scores_of_a_selection_are_one_line(tmp_path: Path) -> None:
     helpers.toy(tmp_path)
     folder = tmp_path / "cells" / "psc-2-0-toy"

@@ -67,6 +67,7 @@ document.body.innerHTML = "<pre>" + found.join("|") + "</pre>";
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+@pytest.mark.usefixtures("no_pictures")
 def test_tables_are_sorted_by_a_click_without_an_error(tmp_path: Path) -> None:
     """By number upwards, downwards and by name; what is missing stays last."""
     helpers.toy(tmp_path)
@@ -86,6 +87,7 @@ def test_tables_are_sorted_by_a_click_without_an_error(tmp_path: Path) -> None:
     assert "<pre>55.00 ± 5.00;n/a|55.00 ± 5.00;n/a|etf;psc</pre>" in done.stdout
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_copies_on_disk_equal_the_frame(tmp_path: Path) -> None:
     helpers.toy(tmp_path)
     rows = report.build(tmp_path, "toy-grid").rows
@@ -182,6 +184,7 @@ def test_a_bin_of_three_images_is_paler_than_one_of_three_thousand() -> None:
     assert [gap.get_alpha() for gap in figure.axes[0].containers[1]] == [few.get_alpha(), many.get_alpha()]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_one_ece_on_a_page(tmp_path: Path) -> None:
     """The diagrams print what the calibration table prints, and no other number."""
     helpers.toy(tmp_path)
@@ -196,6 +199,7 @@ def test_one_ece_on_a_page(tmp_path: Path) -> None:
         assert printed == [f"ECE {number} %\nfloor {floor} %"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_result_of_other_images_than_the_grids_takes_no_table_away(tmp_path: Path) -> None:
     """Its checksum and schema are right, but its answers cannot stand beside those of the other seeds."""
     helpers.toy(tmp_path)

@@ -136,6 +136,7 @@ def test_few_of_many_features_suffice_for_few_classes() -> None:
     assert health.assess(history, LEARNED | {"dead_features": 1.0}, 2, 1)["marks"] == ["dead features"]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_page_names_marked_cells_and_the_tables_sign_them(tmp_path: Path) -> None:
     cells = [
         helpers.write_cell(tmp_path, helpers.facts("psc", 2, seed), 20, marks)
@@ -158,6 +159,7 @@ def test_the_page_names_marked_cells_and_the_tables_sign_them(tmp_path: Path) ->
         assert "trained unsoundly" in table.caption
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_the_page_says_what_is_absent_mixed_or_unknown(tmp_path: Path) -> None:
     cells = [helpers.write_cell(tmp_path, helpers.facts("psc", 2, seed), 20) for seed in range(3)]
     helpers.write_grid(tmp_path, cells)
