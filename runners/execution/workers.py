@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ PATIENCE = 20.0
 SIGNALS = (*stops.SIGNALS, signal.SIGINT)
 # Workers are forked from a process that has imported all they need and done nothing with it, so that the imports,
 # seconds each, are made once for the whole team. On macOS, where libraries do not survive a fork, each makes its own.
-METHOD = "forkserver" if sys.platform == "linux" else "spawn"
+CONTEXT: ForkServerContext | SpawnContext = ForkServerContext() if sys.platform == "linux" else SpawnContext()
 # The last two are imported by torch's optimisers and by the first evaluation.
 IMPORTED = [__name__, "torch._dynamo", "relplot"]
 
@@ -205,10 +206,9 @@ def run(job: Job, cells: list[Planned], events: Events) -> None:
 
 def _start(job: Job, cells: list[Planned], number: int) -> _Worker:
     """Start a worker, from which signals are kept until it can heed them."""
-    context = multiprocessing.get_context(METHOD)
-    multiprocessing.set_forkserver_preload(IMPORTED)
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(job, cells, number, theirs), daemon=True)
+    CONTEXT.set_forkserver_preload(IMPORTED)
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_work, args=(job, cells, number, theirs), daemon=True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         process.start()
