@@ -1,8 +1,10 @@
 """What the tests of heads share."""
 
+import math
 from typing import Any
 
 import torch
+from scipy.special import ive
 from torch import Tensor
 
 from headbench.core.batch import DataInfo, Targets
@@ -50,6 +52,24 @@ def unit64(x: Tensor) -> Tensor:
     """Unit rows in float64, one by one."""
     rows = [row / sum(float(value) ** 2 for value in row) ** 0.5 for row in x.double().reshape(-1, x.shape[-1])]
     return torch.stack(rows).reshape(x.shape)
+
+
+def slow_log_moment(z: Tensor, mean: Tensor, temperature: float) -> float:
+    """log E exp(z . x / temperature) of the von Mises-Fisher distribution that ProCo gives to a mean, by scipy."""
+    p, length = len(z), math.sqrt(sum(float(value) ** 2 for value in mean))
+    kappa = 1e5 if length >= 1 else min(p * length / (1 - length**2), 1e5)
+    axis = [float(value) / length if length else 0.0 for value in mean]
+    total = [kappa * a + float(b) / temperature for a, b in zip(axis, z, strict=True)]
+    moved = math.sqrt(sum(value**2 for value in total))
+
+    def normaliser(k: float) -> float:
+        """log(I_nu(k) / k^nu)."""
+        order = p / 2 - 1
+        if k < 1e-3:
+            return -order * math.log(2) - math.lgamma(order + 1) + k**2 / (2 * p)
+        return float(math.log(ive(order, k))) + k - order * math.log(k)
+
+    return normaliser(moved) - normaliser(kappa)
 
 
 def slow_scale(num_classes: int) -> float:
