@@ -26,8 +26,8 @@ from headbench.results.derived import tried, with_texts
 from headbench.results.figures import lines as line_figures
 from headbench.results.figures.base import without_glyphs
 from headbench.results.figures.ranks import diagram
-from headbench.results.tables import paper_claims, published, ranks, render, trust
-from headbench.results.tables.base import SELECTIONS, Table, named_comparisons
+from headbench.results.tables import by_recipe, paper_claims, published, ranks, render, trust
+from headbench.results.tables.base import SELECTIONS, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
 
 # With so many comparisons they are drawn in parallel.
@@ -94,15 +94,15 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
 
 
 def _whole(rows: pd.DataFrame, answers: Answers) -> Part:
-    """Return what is of the grid as a whole: figures against the imbalance factor, tables beside the published numbers,
-    average ranks and claims.
+    """Return what is of the grid as a whole: figures against the imbalance factor, tables by recipe and beside the
+    published numbers, average ranks and claims.
     """
     lines = list[str]()
     pictures = (
         tried("imbalance", lambda: {name: files_of(figure) for name, figure in _against_imbalance(rows).items()}, lines)
         or {}
     )
-    made = list[Table]()
+    made = tried("recipes", lambda: by_recipe.tables(rows, answers, "last"), lines) or []
     for selection in (name for name in SELECTIONS if (rows["selection"] == name).any()):
         made += tried(f"published {selection}", partial(published.tables, rows, selection), lines) or []
     for more, drawn, why in filter(None, [tried("ranks", lambda: _ranks(rows, answers), lines)]):
@@ -202,11 +202,7 @@ def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
             name = (
                 f"{key[0]}-imbalance" if f"{key[0]}-imbalance" not in drawn else f"{key[0]}-imbalance-{len(drawn) + 1}"
             )
-            description = ", ".join(
-                columns.NAMED[axis].said(value)
-                for axis, value in zip(keys, key, strict=False)
-                if value != columns.USUAL.get(axis)
-            )
+            description = describe(keys, key[:-1])
             description += f", d = {dim}, protocol {', '.join(part['protocol'].unique())}"
             drawn[name] = line_figures.imbalance(part[part["feature_dim"] == dim], description)
     return drawn

@@ -33,8 +33,8 @@ ROOMS: dict[str, set[str]] = {
 # Files that stand above the tables and figures that they gather.
 ABOVE = {"results.comparison", "results.report"}
 MOST = 14
-# Folders of files of one kind, however many: methods, data sets, commands.
-KINDS = {"heads", "data", "runners/commands"}
+# Folders of files of one kind, however many: methods, data sets, commands, tables.
+KINDS = {"heads", "data", "runners/commands", "results/tables"}
 
 
 def files() -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """What tables share: the table itself, comparisons, summaries over seeds, and how a number is printed."""
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +50,14 @@ def named_comparisons(frame: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]
     for dataset, rows in frame.groupby("dataset", sort=False):
         parts = list(rows.groupby(columns.COMPARISON, sort=False, dropna=False))
         for number, (key, part) in enumerate(parts, start=1):
-            named[str(dataset) if len(parts) == 1 else f"{dataset}-{number}"] = (_describe(key), part)
+            described = describe(columns.COMPARISON, key)
+            named[str(dataset) if len(parts) == 1 else f"{dataset}-{number}"] = (described, part)
     return named
 
 
-def _describe(key: tuple[object, ...]) -> str:
-    values = zip(columns.COMPARISON, key, strict=True)
+def describe(names: Sequence[str], key: Sequence[object]) -> str:
+    """Return values of columns as a sentence says them, less those that are usual."""
+    values = zip(names, key, strict=True)
     return ", ".join(columns.NAMED[name].said(value) for name, value in values if value != columns.USUAL.get(name))
 
 

@@ -43,6 +43,7 @@ class Claim(BaseModel):
     published: bool = True
     dataset: list[str] | None = None
     imbalance_factor: float | None = None
+    epochs: int | None = None
     head: Side
     against: Side | None = None
     metric: Literal["top1", "ece_raw", "ece_native", "ece_temperature"] = "top1"
@@ -91,12 +92,13 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
     """
     done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
     parts = [part for _, part in done.groupby(COMPARISON, sort=False, dropna=False)]
+    several = done["recipe"].nunique() > 1
     found = [
         row
         for number, part in enumerate(parts)
         for claim in load()
         if _about(claim, part)
-        for row in _tested(claim, part, number, answers)
+        for row in _tested(claim, part, number, answers, _data(part, several))
     ]
     columns = (
         "id text source published dataset comparison selection head against feature_dim metric rule bound mean low "
@@ -116,18 +118,20 @@ def _about(claim: Claim, part: pd.DataFrame) -> bool:
     return (claim.dataset is None or dataset in claim.dataset) and imbalance == wanted
 
 
-def _tested(claim: Claim, part: pd.DataFrame, comparison: int, answers: Answers) -> list[dict[str, Any]]:
-    """Return a row for each dimension at which the rows of one comparison have both sides of a claim."""
+def _tested(claim: Claim, part: pd.DataFrame, comparison: int, answers: Answers, data: str) -> list[dict[str, Any]]:
+    """Return a row for each dimension at which the rows of one comparison, of these data, have both sides of a
+    claim.
+    """
     found = []
     for dim in [claim.head.feature_dim] if claim.head.feature_dim else sorted(set(part["feature_dim"])):
-        own = _rows(part, claim.head.head, dim)
+        own = _rows(claim, part, claim.head.head, dim)
         if claim.against is None:
             pair, other = differences.alone(own, answers, claim.bound / 100), ""
             bound = 0.0
         else:
             there = claim.against.feature_dim or dim
             pair, other = (
-                differences.between(own, _rows(part, claim.against.head, there), answers, claim.metric),
+                differences.between(own, _rows(claim, part, claim.against.head, there), answers, claim.metric),
                 f"{claim.against.head} d={there}",
             )
             bound = claim.bound / 100
@@ -150,7 +154,7 @@ def _tested(claim: Claim, part: pd.DataFrame, comparison: int, answers: Answers)
             "metric": claim.metric,
         }
         facts = {
-            "dataset": _data(part),
+            "dataset": data,
             "comparison": comparison,
             "selection": part["selection"].iloc[0],
             "feature_dim": dim,
@@ -166,14 +170,17 @@ def _tested(claim: Claim, part: pd.DataFrame, comparison: int, answers: Answers)
     return found
 
 
-def _data(part: pd.DataFrame) -> str:
-    imbalance = part["imbalance_factor"].iloc[0]
-    return str(part["dataset"].iloc[0]) + ("" if imbalance == 1 else f", IF {imbalance:g}")
+def _data(part: pd.DataFrame, several: bool) -> str:
+    """Return the data of one comparison's rows, with their recipe where the grid has several."""
+    first = part.iloc[0]
+    imbalance = "" if first["imbalance_factor"] == 1 else f", IF {first['imbalance_factor']:g}"
+    return f"{first['dataset']}{imbalance}" + (f", {first['recipe']}" if several else "")
 
 
-def _rows(part: pd.DataFrame, head: str, dim: int) -> pd.DataFrame:
-    """Return the rows of a head in its default form, none where it was not trained."""
-    return part[(part["head_label"] == head) & (part["feature_dim"] == dim)]
+def _rows(claim: Claim, part: pd.DataFrame, head: str, dim: int) -> pd.DataFrame:
+    """Return the rows that a claim means by the label of a head, none where it was not trained, or not so long."""
+    chosen = part[(part["head_label"] == head) & (part["feature_dim"] == dim)]
+    return chosen if claim.epochs is None else chosen[chosen["epochs"] == claim.epochs]
 
 
 def _no_verdict(claim: Claim, pair: Found, part: pd.DataFrame, dim: int) -> str:
@@ -185,7 +192,8 @@ def _no_verdict(claim: Claim, pair: Found, part: pd.DataFrame, dim: int) -> str:
     if len(pair.seeds) < inference.SEEDS:
         return f"no verdict from {len(pair.seeds)} seed" + ("s" if len(pair.seeds) > 1 else "")
     sides = [side for side in (claim.head, claim.against) if side is not None]
-    if all(differences.below_floor(_rows(part, side.head, side.feature_dim or dim), claim.metric) for side in sides):
+    shown = [_rows(claim, part, side.head, side.feature_dim or dim) for side in sides]
+    if all(differences.below_floor(own, claim.metric) for own in shown):
         return "both within what a perfectly calibrated head would show"
     return ""
 
@@ -230,7 +238,8 @@ def _table(found: pd.DataFrame, name: str, title: str, family: int) -> Table:
     caption = (
         f"{title}: verdict and difference in points with its 95 % interval, {SELECTIONS[found['selection'].iloc[0]]}, "
         f"on the same test images with the "
-        f"same seeds. A verdict needs {inference.SEEDS} seeds and p < 0.05 after Holm's correction over the {family} "
+        f"same seeds, by this grid's recipe and epochs, not the paper's. A verdict needs {inference.SEEDS} seeds and "
+        f"p < 0.05 after Holm's correction over the {family} "
         f"tests of all claims here. Supported: more "
         "(less, inside) than the claim's bound; contradicted: the other side of it. Seeds: for 80 % power if the true "
         "difference is the one seen; a difference "

@@ -32,8 +32,8 @@ def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
     """Return a table for every data set and protocol of which at least one number is published.
 
     Heads stand down; across stands what the grid varies: dimensions, imbalance factors or backbones. A cell holds the
-    measured mean ± std, the published value and the difference; a letter points to the footnote that says what is wrong
-    with the published value.
+    measured mean ± std, the published value and, where both are of as many epochs, the difference; a letter points to
+    the footnote that says what is wrong with the published value, and what others got who ran it again.
 
     Args:
         rows: of a grid.
@@ -97,7 +97,9 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
 def _known(own: pd.Series, dim: int, options: dict[str, Any] | None) -> pd.Series | None:
     """Return the published number beside a head's rows at one dimension."""
     head, backbone = Form(own["head"], options), Form(own["backbone_name"], json.loads(own["backbone_options"]))
-    return published_numbers.find(own["dataset_name"], float(own["imbalance_factor"]), dim, head, backbone)
+    return published_numbers.find(
+        own["dataset_name"], float(own["imbalance_factor"]), dim, head, backbone, own["epochs"]
+    )
 
 
 def _number(row: pd.Series, known: pd.Series | None, own: pd.Series, varied: list[Column]) -> dict[str, Any]:
@@ -125,13 +127,19 @@ def _number(row: pd.Series, known: pd.Series | None, own: pd.Series, varied: lis
             "published_from": None,
         }
     backbone = f"{known['backbone']}, " if known["backbone"] != own["backbone"] else ""
-    flag = f"{known['flag']}: {known['note']}" if known["flag"] else None
+    shorter = not np.isnan(known["epochs"]) and known["epochs"] != own["epochs"]
+    again = published_numbers.reruns(known)
+    told = [
+        *([f"{known['flag']}: {known['note']}"] if known["flag"] else []),
+        *([f"of {known['epochs']:g} epochs, not {own['epochs']:g}, and so not compared"] if shorter else []),
+        *([f"run again by others: {', '.join(again)}"] if again else []),
+    ]
     return number | {
         "published": known["value"],
         "published_std": known["std"],
-        "difference": 100 * row["mean"] - known["value"],
+        "difference": np.nan if shorter else 100 * row["mean"] - known["value"],
         "flag": known["flag"] or None,
-        "footnote": flag,
+        "footnote": "; ".join(told) or None,
         "published_from": f"{known['source']} ({backbone}{known['selection']}, {known['evidence']})",
     }
 
@@ -143,5 +151,5 @@ def _text(row: pd.Series, letters: dict[str, str]) -> str:
     if np.isnan(row["published"]):
         return measured
     mark = f" {letters[row['footnote']]}" if isinstance(row["footnote"], str) else ""
-    difference = f" ({row['difference']:+.2f})" if row["n"] else ""
+    difference = "" if np.isnan(row["difference"]) else f" ({row['difference']:+.2f})"
     return f"{measured} / {row['published']:.2f}{difference}{mark}"

@@ -15,6 +15,8 @@ FOLDER = Path(__file__).parents[1] / "published"
 EVIDENCE = ("read", "quoted", "recalled", "inferred")
 # Flags of numbers that say nothing about the head, and are passed over where there is another.
 UNUSABLE = ("duplicated", "corrupted data", "frozen baseline", "other augmentation", "reproduction")
+# Columns whose numbers may be missing.
+NUMBERS = ("d", "imbalance_factor", "std", "n", "epochs")
 # The published names of timm's models.
 TIMM = {"resnet50": "ResNet-50", "resnet101": "ResNet-101", "swin_tiny_patch4_window7_224": "Swin-T"}
 
@@ -32,20 +34,18 @@ def load() -> pd.DataFrame:
     """Return all published numbers, one per row.
 
     Returns:
-        Columns ``dataset, imbalance_factor, backbone, d, head, metric, value, std, n, selection, source, evidence,
-            flag, note, table``: values in percent;
+        Columns ``dataset, imbalance_factor, backbone, d, head, metric, value, std, n, epochs, selection, source,
+            evidence, flag, note, table``: values in percent;
         ``head`` is a head's name, or ``name(option=value, ...)`` where a number is of one form of it; ``d``,
-        ``imbalance_factor``, ``std`` and ``n`` are missing where the source does not say; ``table`` is the file, named
-        after the paper's head or the study.
+        ``imbalance_factor``, ``std``, ``n`` and ``epochs``, of all stages, are missing where they are not told, and
+        a file may have no ``epochs``; ``table`` is the file, named after the paper's head or the study.
     """
     parts = [
-        pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in ("d", "imbalance_factor", "std", "n")})
+        pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in NUMBERS}).assign(table=path.stem)
         for path in _files()
     ]
-    rows = pd.concat(
-        [part.assign(table=path.stem) for path, part in zip(_files(), parts, strict=True)], ignore_index=True
-    )
-    return rows.astype({"value": float, "std": float, "d": float, "imbalance_factor": float, "n": float})
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.astype({"value": float} | dict.fromkeys(NUMBERS, float))
 
 
 def _files() -> list[Path]:
@@ -55,16 +55,18 @@ def _files() -> list[Path]:
 @cache
 def _accuracies(dataset: str, imbalance_factor: float) -> pd.DataFrame:
     rows = load()
-    return rows[
-        (rows["dataset"] == dataset) & (rows["metric"] == "top1") & (rows["imbalance_factor"] == imbalance_factor)
-    ]
+    # Data with a long tail of their own have no factor.
+    meant = (rows["imbalance_factor"] == imbalance_factor) | rows["imbalance_factor"].isna()
+    return rows[(rows["dataset"] == dataset) & (rows["metric"] == "top1") & meant]
 
 
-def find(dataset: str, imbalance_factor: float, feature_dim: int, head: Form, backbone: Form) -> pd.Series | None:
+def find(
+    dataset: str, imbalance_factor: float, feature_dim: int, head: Form, backbone: Form, epochs: float | None = None
+) -> pd.Series | None:
     """Return the published top-1 accuracy that a measured one stands beside, or None.
 
-    Of several, one of the same backbone, without a flag that makes it unusable, and from the head's own paper is
-    preferred, in this order.
+    Of several, one without a flag that makes it unusable, of as many epochs, of the same backbone, and from the head's
+    own paper is preferred, in this order.
 
     Args:
         dataset: name of the data set.
@@ -73,6 +75,7 @@ def find(dataset: str, imbalance_factor: float, feature_dim: int, head: Form, ba
         head: with the options of the measured one for numbers that are of this form of it only; without them, for
             numbers of the head as such.
         backbone: the measured one.
+        epochs: that were trained, of all stages.
     """
     rows = _accuracies(dataset, imbalance_factor)
     rows = rows[
@@ -87,8 +90,18 @@ def find(dataset: str, imbalance_factor: float, feature_dim: int, head: Form, ba
         far=rows["d"].isna() | (rows["backbone"].str.startswith("ResNet-32") != (backbone.name == "resnet32")),
         unusable=rows["flag"].map(lambda flag: any(bad in flag for bad in UNUSABLE)),
         foreign=rows["table"] != head.name,
+        other_length=(rows["epochs"] != epochs) & rows["epochs"].notna(),
     )
-    return ranked.sort_values(["unusable", "far", "foreign"], kind="stable").iloc[0]
+    return ranked.sort_values(["unusable", "other_length", "far", "foreign"], kind="stable").iloc[0]
+
+
+def reruns(number: pd.Series) -> list[str]:
+    """Return what others got who ran a published number's own experiment again: ``51.50 (source)``."""
+    rows = _accuracies(number["dataset"], number["imbalance_factor"])
+    same = ["head", "backbone", "d", "epochs"]
+    alike = ((rows[same] == number[same]) | (rows[same].isna() & number[same].isna())).all(axis=1)
+    again = rows[alike & rows["flag"].str.contains("reproduction") & (rows.index != number.name)]
+    return [f"{row['value']:.2f} ({row['source']})" for _, row in again.iterrows()]
 
 
 def _stands_for(written: str, head: Form) -> bool:

@@ -19,6 +19,7 @@ FACTS = {
     "freeze": "none",
     "protocol": "p",
     "imbalance_factor": 1.0,
+    "epochs": 10,
     "status": "done",
     "health": "ok",
     "selection": "last",

@@ -161,3 +161,30 @@ def test_the_file_of_claims_is_sound() -> None:
     for claim in loaded:
         assert (claim.against is None) == (claim.rule == "reaches")
         assert claim.published != ("no paper" in claim.source)
+
+
+def test_a_claim_of_some_epochs_is_tested_on_cells_of_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the table says by which recipe, where there are several."""
+    claim = paper_claims.Claim.model_validate(
+        {
+            "id": "long",
+            "text": "ProCo is above BCL.",
+            "source": "a paper",
+            "imbalance_factor": 100,
+            "epochs": 200,
+            "head": {"head": "proco"},
+            "against": {"head": "bcl"},
+            "rule": "above",
+            "bound": 0,
+        }
+    )
+    monkeypatch.setattr(paper_claims, "load", lambda: (claim,))
+    heads = {("proco", 64): known.random(0.6, 1), ("bcl", 64): known.random(0.5, 2)}
+    long, answers = known.answered(heads, imbalance_factor=100.0, epochs=200, recipe="long")
+    short = long.assign(epochs=50, recipe="short")
+    assert paper_claims.check(long, answers)[["dataset", "verdict"]].to_numpy().tolist() == [
+        ["cifar100, IF 100", "supported"]
+    ]
+    assert paper_claims.check(short, answers).empty
+    both = paper_claims.check(pd.concat([long, short]), answers)
+    assert both["dataset"].tolist() == ["cifar100, IF 100, long"]

@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -67,6 +69,8 @@ def test_what_is_wrong_is_flagged() -> None:
         (("cifar100", 100, 128, Form("etf"), Form("resnet32", {"width": 32})), 45.3, "etf"),
         (("imagenet", 1, 512, Form("dl2pa"), timm("swin_tiny_patch4_window7_224")), 77.26, "dl2pa"),
         (("imagenet", 1, 512, Form("max-separation"), timm("resnet50")), 74.80, "dl2pa"),
+        (("imagenet-lt", 1, 2048, Form("proco"), timm("resnet50")), 57.3, "proco"),
+        (("cifar100", 100, 64, Form("proco"), Form("resnet32", {"shortcut": "A"})), 52.8, "proco"),
     ],
 )
 def test_the_number_to_stand_beside(question: Question, value: float, table: str) -> None:
@@ -128,6 +132,7 @@ def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> p
         "selection": "last",
         "head_options": "{}",
         "health": "ok",
+        "epochs": 10,
     }
     base = former.completed(base | facts)
     found = []
@@ -182,3 +187,53 @@ def test_imbalance_factors_stand_across() -> None:
 
 def test_data_without_published_numbers_have_no_table() -> None:
     assert published.tables(rows([("psc", 2, 1.0, [0.9])], dataset="digits"), "last") == []
+
+
+@pytest.fixture
+def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Published are 200 epochs, run again twice, and 400; one number does not tell its epochs."""
+    lines = [
+        "dataset,imbalance_factor,backbone,d,head,metric,value,std,n,epochs,selection,source,evidence,flag,note",
+        "cifar100,100,ResNet-32,64,proco,top1,52.8,,,200,best epoch on test,README,read,,",
+        "cifar100,100,ResNet-32,64,proco,top1,54.2,,,400,best epoch on test,README,read,,",
+        "cifar100,100,ResNet-32,64,proco,top1,51.5,,,200,unknown,issue 1,read,reproduction,",
+        "cifar100,100,ResNet-32,64,proco,top1,51.6,,,200,unknown,issue 5,read,reproduction,",
+        "cifar100,50,ResNet-32,64,proco,top1,57.1,,,200,best epoch on test,README,read,,",
+        "cifar100,100,ResNet-32,64,psc,top1,38.3,,,,best epoch on test,paper,recalled,,",
+    ]
+    (tmp_path / "proco.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "other.csv").write_text(
+        "dataset,imbalance_factor,backbone,d,head,metric,value,std,n,selection,source,evidence,flag,note\n"
+    )
+    monkeypatch.setattr(published_numbers, "FOLDER", tmp_path)
+    for cached in (published_numbers.load, published_numbers._accuracies):
+        cached.cache_clear()
+    yield
+    for cached in (published_numbers.load, published_numbers._accuracies):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize(("epochs", "value"), [(200, 52.8), (400, 54.2), (50, 52.8)])
+def test_a_number_of_as_many_epochs_is_preferred(again: None, epochs: int, value: float) -> None:
+    found = published_numbers.find("cifar100", 100, 64, Form("proco"), Form("resnet32"), epochs)
+    assert found is not None
+    assert found["value"] == value
+
+
+def test_a_short_training_is_not_compared_with_a_long_one(again: None) -> None:
+    """What does not tell its epochs is compared, as ever."""
+    entries = [("proco", 64, 100.0, [0.4]), ("psc", 64, 100.0, [0.4])]
+    (table,) = published.tables(rows(entries, backbone="resnet32", epochs=50), "last")
+    assert table.cells["d = 64"].to_dict() == {"proco": "40.00 / 52.80 a", "psc": "40.00 / 38.30 (+1.70)"}
+    note = "a: of 200 epochs, not 50, and so not compared; run again by others: 51.50 (issue 1), 51.60 (issue 5)."
+    assert note in table.caption
+    assert table.tidy["difference"].isna().tolist() == [True, False]
+
+
+def test_what_others_got_stands_below_a_number_of_as_many_epochs(again: None) -> None:
+    entries = [("proco", 64, factor, [0.5]) for factor in (50.0, 100.0)]
+    (table,) = published.tables(rows(entries, backbone="resnet32", epochs=200), "last")
+    assert list(table.cells.loc["proco"]) == ["50.00 / 57.10 (-7.10)", "50.00 / 52.80 (-2.80) a"]
+    assert " a: run again by others: 51.50 (issue 1), 51.60 (issue 5)." in table.caption
+    (table,) = published.tables(rows([("proco", 64, 100.0, [0.5])], backbone="resnet32", epochs=400), "last")
+    assert table.cells.loc["proco", "d = 64"] == "50.00 / 54.20 (-4.20)"
