@@ -12,11 +12,13 @@ from headbench.core.streams import generator
 from headbench.heads import HEADS, Context, Head
 
 CONTEXT = Context("train", 0, 1, 0)
+# Images per class of a long tail.
+RARE = [500, 90, 40, 6, 1]
 
 
-def info(num_classes: int = 5, seed: int = 0) -> DataInfo:
+def info(num_classes: int = 5, seed: int = 0, class_counts: list[int] | None = None) -> DataInfo:
     """Facts of an invented data set whose classes are digits."""
-    counts = torch.arange(num_classes) + 12
+    counts = torch.arange(num_classes) + 12 if class_counts is None else torch.tensor(class_counts)
     return DataInfo(
         num_classes,
         counts,
@@ -29,10 +31,15 @@ def info(num_classes: int = 5, seed: int = 0) -> DataInfo:
 
 def make(head: str | type[Head], num_classes: int = 5, dim: int = 8, seed: int = 0, **options: Any) -> Head:
     """Build a head with its default options but those given."""
+    return make_for(info(num_classes, seed), head, dim, seed, **options)
+
+
+def make_for(facts: DataInfo, head: str | type[Head], dim: int = 8, seed: int = 0, **options: Any) -> Head:
+    """Build a head for the facts of some data, with its default options but those given."""
     target = HEADS.get(head).target if isinstance(head, str) else head
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return target(info(num_classes, seed), dim, **options)
+        return target(facts, dim, **options)
 
 
 def unsupported(head: str, facts: DataInfo, dim: int, **options: Any) -> str | None:
@@ -113,3 +120,30 @@ def slow_squared_cosine(prototypes: Tensor, features: Tensor, labels: Tensor) ->
     cosines = slow_cosines(prototypes, features)
     loss = sum((1 - cosines[i, int(labels[i])]) ** 2 for i in range(len(labels))) / len(labels)
     return slow_scale(len(prototypes)) * cosines, torch.as_tensor(loss)
+
+
+def slow_linear(head: Head, features: Tensor) -> Tensor:
+    """Scores W h + b (B, C) of features (B, d) in float64, entry by entry."""
+    weight, bias = (value.double() for value in (head.state_dict()["linear.weight"], head.state_dict()["linear.bias"]))
+    return torch.stack(
+        [torch.stack([(weight[c] * h).sum() + bias[c] for c in range(len(bias))]) for h in features.double()]
+    )
+
+
+def slow_log_prior(class_counts: Tensor) -> Tensor:
+    """log(n_c / sum of n) (C,) in float64, class by class; none is taken as one."""
+    counts = [max(1, int(count)) for count in class_counts]
+    return torch.tensor([math.log(count / sum(counts)) for count in counts], dtype=torch.float64)
+
+
+def slow_effective_weights(class_counts: Tensor, beta: float) -> list[float]:
+    """(1 - beta) / (1 - beta^n_c), scaled to the sum C, class by class."""
+    raw = [(1 - beta) / (1 - beta**count) for count in class_counts.tolist()]
+    return [len(raw) * value / sum(raw) for value in raw]
+
+
+def slow_mean(logits: Tensor, labels: Tensor, weights: list[float]) -> Tensor:
+    """The mean of -log p_y in float64, weighted by those of the labels, sample by sample."""
+    own = torch.tensor([weights[y] for y in labels.tolist()], dtype=torch.float64)
+    terms = [slow_cross_entropy(row[None], y[None]) for row, y in zip(logits, labels, strict=True)]
+    return (own * torch.stack(terms)).sum() / own.sum()
