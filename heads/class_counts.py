@@ -1,4 +1,4 @@
-"""What long-tailed heads make of the number of training images of each class."""
+"""What long-tailed heads make of the number of training images of each class, and when they begin to weigh by it."""
 
 import math
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from headbench.core.batch import DataInfo
+from headbench.heads.base import Context
 
 
 def log_prior(info: DataInfo) -> Tensor:
@@ -35,3 +36,21 @@ def ldam_margins(info: DataInfo, largest: float) -> Tensor:
     """
     margins = info.class_counts.double().clamp(min=1) ** -0.25
     return (largest * margins / margins.max()).float()
+
+
+def relative_factors(info: DataInfo, gamma: float) -> Tensor:
+    """Return (n_c / n_max)^gamma (C,) float32; a class without images counts as if it had one.
+
+    Source: Ye et al., 2020, class-dependent temperatures, the inverse of these.
+    """
+    counts = info.class_counts.double().clamp(min=1)
+    return ((counts / counts.max()) ** gamma).float()
+
+
+def reweighting_begun(context: Context) -> bool:
+    """Return whether the last fifth of the stage's epochs, rounded up, has begun: from there deferred re-weighting
+    (DRW) weighs the classes.
+
+    Source: Cao et al., NeurIPS 2019, and its released code, epoch 160 of 200.
+    """
+    return context.epoch >= 4 * context.epochs // 5

@@ -33,6 +33,20 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.
     return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
 
 
+def label_margin(cosines: Tensor, labels: Tensor, margins: Tensor) -> Tensor:
+    """Return cosines (B, C) in which that of the own class is lower by the margin of this class, of margins (C,).
+
+    Source: Cao et al., NeurIPS 2019, equation 13.
+    """
+    own = labels[:, None]
+    return cosines.scatter(1, own, cosines.gather(1, own) - margins[own])
+
+
+def other_squares(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return the sum over the other classes of the squared score (B,), for scores (B, C) and labels (B,)."""
+    return scores.scatter(1, labels[:, None], 0.0).square().sum(dim=1)
+
+
 def squared_cosine(cosines: Tensor, labels: Tensor) -> Tensor:
     """Return the mean over the batch of (1 - cos(z, p_y))^2 for cosines (B, C) and labels (B,).
 

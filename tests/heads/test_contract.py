@@ -26,7 +26,7 @@ from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
 from headbench.heads.geometry import cache, methods
 from headbench.runners.grid import recipes
 from tests.heads import throwaway
-from tests.heads.helpers import CONTEXT, batch, info, make
+from tests.heads.helpers import CONTEXT, batch, info, make, make_for
 from tests.heads.throwaway import ThrowawayHead
 
 # The tests of the runner register the throw-away head too.
@@ -43,6 +43,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("hpn", {"batch_norm": True}),
     ("word2vec", {"batch_norm": True, "whiten": True}),
     ("arcface", {"gradient": "exact", "easy_margin": True}),
+    ("logit-adjusted", {"form": "post-hoc"}),
 ]
 # Options without which a head's gradient is, on purpose, not that of its loss.
 DIFFERENTIABLE: dict[str, dict[str, Any]] = {"arcface": {"gradient": "exact"}}
@@ -245,6 +246,20 @@ def test_stays_finite(name: str, case: str) -> None:
     assert torch.isfinite(features.grad).all()
     assert all(torch.isfinite(value).all() for value in head.state_dict().values() if value.is_floating_point())
     assert torch.isfinite(head.logits(features[0])).all()
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_stays_finite_with_a_class_without_images(name: str) -> None:
+    facts = info(5, class_counts=[9, 4, 1, 0, 2])
+    if target(name).supports(facts, width(name), entry(name).defaults) is not None:
+        pytest.skip("not applicable")
+    head = make_for(facts, target(name), width(name))
+    features, targets = batch(5, width(name))
+    head.loss(features, targets, CONTEXT).backward()
+    assert features.grad is not None
+    assert torch.isfinite(features.grad).all()
+    assert torch.isfinite(head.logits(features[0])).all()
+    assert all(torch.isfinite(value).all() for value in head.state_dict().values())
 
 
 @every

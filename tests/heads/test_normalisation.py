@@ -8,7 +8,7 @@ from headbench.heads import HEADS
 from headbench.heads.normalisation import unit
 from tests.heads.helpers import CONTEXT, batch, make
 
-COSINE_HEADS = ["arcface", "cosface", "dl2pa", "ebv", "etf", "hpn", "normface", "psc-cosine", "word2vec"]
+COSINE_HEADS = ["arcface", "cosface", "dl2pa", "ebv", "etf", "hpn", "ldam", "normface", "psc-cosine", "word2vec"]
 
 
 def test_rows_with_a_direction_are_torchs_bit_for_bit_and_so_are_their_gradients() -> None:
