@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from headbench.heads import HEADS
 from headbench.results import former
 from headbench.results.tables import published, published_numbers, render
 from headbench.results.tables.published_numbers import Form
@@ -28,7 +29,8 @@ def test_every_published_number_has_a_source() -> None:
     assert not rows.duplicated(
         ["dataset", "imbalance_factor", "backbone", "d", "head", "metric", "value", "selection", "source", "note"]
     ).any()
-    assert {"dl2pa", "hpn", "etf", "ldam", "bcl", "proco", "sbcl", "dnc", "ebv", "gnc"} == set(rows["table"])
+    papers = {"dl2pa", "hpn", "etf", "ldam", "balanced-softmax", "logit-adjusted", "bcl", "proco", "sbcl", "dnc", "ebv"}
+    assert papers | {"gnc"} == set(rows["table"])
 
 
 def test_what_is_wrong_is_flagged() -> None:
@@ -71,6 +73,8 @@ def test_what_is_wrong_is_flagged() -> None:
         (("imagenet", 1, 512, Form("max-separation"), timm("resnet50")), 74.80, "dl2pa"),
         (("imagenet-lt", 1, 2048, Form("proco"), timm("resnet50")), 57.3, "proco"),
         (("cifar100", 100, 64, Form("proco"), Form("resnet32", {"shortcut": "A"})), 52.8, "proco"),
+        (("cifar100", 100, 64, Form("psc"), Form("resnet32")), 38.32, "ldam"),
+        (("cifar100", 100, 64, Form("balanced-softmax"), Form("resnet32")), 50.3, "balanced-softmax"),
     ],
 )
 def test_the_number_to_stand_beside(question: Question, value: float, table: str) -> None:
@@ -78,6 +82,26 @@ def test_the_number_to_stand_beside(question: Question, value: float, table: str
     assert found is not None
     assert found["value"] == value
     assert found["table"] == table
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "value"),
+    [
+        ("ldam", {}, 42.04),
+        ("ldam", {"drw": False}, 39.6),
+        ("ldam", {"margin": 0.3}, None),
+        ("cb-reweight", {}, 33.99),
+        ("cb-reweight", {"deferred": True}, 40.51),
+        ("focal", {}, 38.41),
+        ("focal", {"gamma": 2.0}, None),
+        ("logit-adjusted", {}, 43.89),
+        ("logit-adjusted", {"form": "post-hoc"}, 41.76),
+    ],
+)
+def test_a_number_stands_beside_the_form_that_it_is_of(name: str, options: dict[str, Any], value: float | None) -> None:
+    form = Form(name, HEADS.get(name).resolve(options, name))
+    found = published_numbers.find("cifar100", 100, 64, form, Form("resnet32"))
+    assert (None if found is None else found["value"]) == value
 
 
 @pytest.mark.parametrize(
