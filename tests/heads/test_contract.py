@@ -49,6 +49,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 DIFFERENTIABLE: dict[str, dict[str, Any]] = {"arcface": {"gradient": "exact"}}
 # Options that leave few enough parameters for finite differences.
 NARROW: dict[str, dict[str, Any]] = {
+    "bcl": {"hidden": 3, "projection_dim": 2},
     "proco": {"hidden": 3, "projection_dim": 16},
 }
 SIZES = [(5, 8), (6, 3), (2, 1), (3, 2), (7, 4)]
