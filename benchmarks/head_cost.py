@@ -1,8 +1,9 @@
 """What a head costs of a training step: ``python benchmarks/head_cost.py`` prints a table in Markdown.
 
 A step is a ResNet-32 forward and backward pass with its optimiser step on 128 images of 32x32; the head's part is
-``observe``, ``loss`` and the backward pass through both, on the same features. Medians of interleaved repetitions, one
-thread. Then the Hungarian assignment, once per epoch, on random similarities.
+``observe``, ``loss``, the backward pass through both and ``after_step``, on the same features, in as many views as the
+head asks for. Medians of interleaved repetitions, one thread. The last column is the whole step, with all views
+through the network, as a multiple of that of ``psc``. Then the Hungarian assignment on random similarities.
 """
 
 import statistics
@@ -17,13 +18,14 @@ from torch import nn
 from headbench.backbones import BACKBONES
 from headbench.core.batch import DataInfo, Targets
 from headbench.core.streams import generator
-from headbench.heads import HEADS, Context, Head
+from headbench.heads import HEADS, Context, Head, Stage
 from headbench.heads.geometry.assignment import assign
+from headbench.runners.grid import recipes
 
-BATCH, REPETITIONS = 128, 7
+BACKBONE, BATCH, REPETITIONS = "resnet32", 128, 3
 # C and d; at d = C - 1 and C/2 the heads that exist at one d only have it.
 SIZES = ((10, 9), (10, 5), (100, 50), (100, 99), (200, 100), (200, 199), (1000, 512), (1000, 999))
-CONTEXT = Context("train", 0, 1, 0)
+ASSIGNED = (100, 1000, 8142)
 LONG_TAILED = {"batch_weights": True, "batch_norm": True}
 VARIANTS: dict[str, dict[str, Any]] = {"dl2pa": {"loss": "dot-regression", **LONG_TAILED}, "etf": LONG_TAILED}
 
@@ -43,27 +45,27 @@ def seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def head_part(head: Head, num_classes: int, dim: int) -> Callable[[], None]:
+def head_part(head: Head, stage: Stage, num_classes: int, dim: int) -> Callable[[], None]:
     """Return what a head does in a step, on fixed features."""
-    features = torch.randn(1, BATCH, dim).requires_grad_()
-    labels = torch.randint(0, num_classes, (BATCH,))
-    targets = Targets.plain(labels, torch.arange(BATCH))
+    features = torch.randn(len(stage.views), BATCH, dim).requires_grad_()
+    targets = Targets.plain(torch.randint(0, num_classes, (BATCH,)))
+    context = Context(stage.name, 0, stage.epochs, 0)
 
     def run() -> None:
         with torch.no_grad():
-            head.observe(features.detach(), targets, CONTEXT)
-        torch.autograd.backward(head.loss(features, targets, CONTEXT))
+            head.observe(features.detach(), targets, context)
+        torch.autograd.backward(head.loss(features, targets, context))
         head.after_step()
 
     return run
 
 
-def network_part() -> Callable[[], None]:
-    """Return the rest of a step: ResNet-32 and its optimiser, bfloat16 as in training."""
-    network = BACKBONES.get("resnet32").target((3, 32, 32)).to(memory_format=torch.channels_last)
+def network_part(views: int) -> Callable[[], None]:
+    """Return the rest of a step: the network and its optimiser, bfloat16 as in training."""
+    network = BACKBONES.get(BACKBONE).target((3, 32, 32)).to(memory_format=torch.channels_last)
     projection = nn.Linear(network.num_features, 64)
     optimiser = torch.optim.SGD([*network.parameters(), *projection.parameters()], lr=0.1, momentum=0.9)
-    images = torch.randn(BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    images = torch.randn(views * BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
 
     def run() -> None:
         with torch.autocast("cpu", torch.bfloat16):
@@ -75,28 +77,39 @@ def network_part() -> Callable[[], None]:
     return run
 
 
+def row(name: str, options: dict[str, Any]) -> tuple[list[str], float]:
+    """Measure a head at all sizes; return its row of the table and the seconds of a ResNet-32 step of one view."""
+    target, resolved = HEADS.get(name).target, HEADS.get(name).resolve(options, name)
+    stage = target.stages(recipes.load("fast", {}, "head_cost"), resolved)[0]
+    sizes = [size for size in SIZES if target.supports(info(size[0]), size[1], resolved) is None]
+    plain = head_part(HEADS.get("psc").target(info(100), 50), Stage("train", 1), 100, 50)
+    parts = {size: head_part(target(info(size[0]), size[1], **options), stage, *size) for size in sizes}
+    actions = {"psc": plain, "one": network_part(1)} | parts
+    if len(stage.views) > 1:
+        actions["all"] = network_part(len(stage.views))
+    rounds = [{key: seconds(action) for key, action in actions.items()} for _ in range(1 + REPETITIONS)][1:]
+    median = {key: statistics.median(times[key] for times in rounds) for key in actions}
+    label = ", ".join(f"{key}={value}" for key, value in options.items())
+    shares = [f"{100 * median[size] / median['one']:.2f} %" if size in parts else "n/a" for size in SIZES]
+    # At the size nearest to 100 classes that the head has.
+    whole = median.get("all", median["one"]) + median[min(sizes, key=lambda size: abs(size[0] - 100))]
+    cells = [f"{name} ({label})" if label else name, *shares, f"{whole / (median['one'] + median['psc']):.2f}"]
+    return cells, median["one"]
+
+
 def main() -> None:
     """Print both tables."""
     torch.set_num_threads(1)
-    network = network_part()
-    print("| head | " + " | ".join(f"{c} x {d}" for c, d in SIZES) + " |\n|" + "---|" * (len(SIZES) + 1))
+    columns = ["head", *(f"{c} x {d}" for c, d in SIZES), "whole step"]
+    print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
     steps = []
     for name in HEADS.names():
         for options in ({}, VARIANTS[name]) if name in VARIANTS else ({},):
-            target, resolved = HEADS.get(name).target, HEADS.get(name).resolve(options, name)
-            usable = [size for size in SIZES if target.supports(info(size[0]), size[1], resolved) is None]
-            parts = {size: head_part(target(info(size[0]), size[1], **options), *size) for size in usable}
-            rounds = [
-                {None: seconds(network)} | {size: seconds(part) for size, part in parts.items()}
-                for _ in range(1 + REPETITIONS)
-            ][1:]
-            median = {key: statistics.median(times[key] for times in rounds) for key in (None, *parts)}
-            steps.append(median[None])
-            label = ", ".join(f"{key}={value}" for key, value in options.items())
-            shares = [f"{100 * median[size] / median[None]:.2f} %" if size in parts else "n/a" for size in SIZES]
-            print(f"| {name}{f' ({label})' if label else ''} | " + " | ".join(shares) + " |", flush=True)
-    print(f"\nResNet-32 step: {1000 * statistics.median(steps):.0f} ms")
-    for num_classes in (100, 1000, 8142):
+            cells, step = row(name, options)
+            steps.append(step)
+            print(f"| {' | '.join(cells)} |", flush=True)
+    print(f"\nResNet-32 step of one view: {1000 * statistics.median(steps):.0f} ms")
+    for num_classes in ASSIGNED:
         similarity = torch.nn.functional.normalize(torch.randn(num_classes, 64), dim=1) @ torch.nn.functional.normalize(
             torch.randn(64, num_classes), dim=0
         )

@@ -1,0 +1,36 @@
+"""The benchmark of heads runs for each of them, and shows a contrastive one its own views."""
+
+import importlib
+
+import pytest
+import torch
+
+from headbench.heads import HEADS
+
+# A script, not a module of the package.
+head_cost = importlib.import_module("benchmarks.head_cost")
+
+
+def test_every_head_has_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    views: list[int] = []
+
+    def network_part(count: int) -> object:
+        views.append(count)
+        return lambda: torch.ones(1000).sum()
+
+    monkeypatch.setattr(head_cost, "network_part", network_part)
+    for name, value in {"SIZES": ((4, 3), (4, 2)), "BATCH": 4, "REPETITIONS": 1, "ASSIGNED": (5,)}.items():
+        monkeypatch.setattr(head_cost, name, value)
+    threads = torch.get_num_threads()
+    head_cost.main()
+    torch.set_num_threads(threads)
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    shown = {line.split()[1] for line in rows[1:]}
+    assert shown >= {name for name in HEADS.names() if HEADS.get(name).target.__module__.startswith("headbench.heads")}
+    assert all(line.count("|") == 5 for line in rows)
+    assert 3 in views
+
+
+def test_the_network_part_trains_on_all_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head_cost, "BATCH", 2)
+    head_cost.network_part(3)()
