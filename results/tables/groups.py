@@ -11,13 +11,13 @@ from headbench.results.tables.base import (
     marks,
     note_on_marks,
     over_seeds,
+    primary,
     summaries,
 )
 
 # By training images, and by fixed ranges of the classes.
 BY_COUNT = ("many_accuracy", "medium_accuracy", "few_accuracy")
 BY_RANGE = ("many_range_accuracy", "medium_range_accuracy", "few_range_accuracy")
-CALIBRATION = ("ece_temperature", "temperature")
 COST = ("image_views", "train_flops", "train_seconds")
 
 
@@ -30,7 +30,7 @@ def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: st
     A group that no class belongs to is shown as ``-``. Only top-1 has bold values, since which images a head gets right
     is not kept by class.
     """
-    told = [name for name in (*CALIBRATION, *COST) if rows[name].notna().any()]
+    told = [name for name in (f"ece_{primary(rows)}", "temperature", *COST) if rows[name].notna().any()]
     cells, tidy = summaries(rows, selection, columns.titles(("top1", *BY_COUNT, *BY_RANGE, *told)))
     bold = marks(cells, rows, answers, selection, columns.titles(["top1"]))
     conventions = "groups by training images (Liu et al., 2019) and by fixed class ranges (Zhong et al., 2021)"

@@ -1,5 +1,6 @@
 """Claims of the papers, tested on a grid's rows: ``claims.yaml`` read, decided, and shown as a table."""
 
+import json
 import math
 from functools import cache
 from pathlib import Path
@@ -18,12 +19,17 @@ from headbench.results.numbers.inference import Difference
 from headbench.results.numbers.statistics import holm
 from headbench.results.tables.base import SELECTIONS, Table, interval, unmarked
 from headbench.results.tables.paired import IDENTICAL
+from headbench.results.tables.published_numbers import Form, stands_for
 
 FILE = Path(__file__).parents[1] / "claims.yaml"
 
 
 class Side(BaseModel):
-    """A head at one dimension, or at every dimension where there is none."""
+    """A head at one dimension, or at every dimension where there is none.
+
+    It is meant by its label, or with options in brackets by these alone: ``sbcl(subclasses=True)`` is the form of
+    ``sbcl`` with this option, whatever its others are.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     head: str
@@ -178,9 +184,20 @@ def _data(part: pd.DataFrame, several: bool) -> str:
 
 
 def _rows(claim: Claim, part: pd.DataFrame, head: str, dim: int) -> pd.DataFrame:
-    """Return the rows that a claim means by the label of a head, none where it was not trained, or not so long."""
-    chosen = part[(part["head_label"] == head) & (part["feature_dim"] == dim)]
-    return chosen if claim.epochs is None else chosen[chosen["epochs"] == claim.epochs]
+    """Return the rows of the head that a claim means, none where it was not trained, or not so long, or in several
+    such forms.
+    """
+    there = part[part["feature_dim"] == dim]
+    there = there if claim.epochs is None else there[there["epochs"] == claim.epochs]
+    named = there[there["head_label"] == head]
+    if not named.empty or "(" not in head:
+        return named
+    forms = [
+        stands_for(head, Form(name, json.loads(options)))
+        for name, options in zip(there["head"], there["head_options"], strict=True)
+    ]
+    formed = there[pd.Series(forms, index=there.index, dtype=bool)]
+    return formed if formed["head_label"].nunique() <= 1 else formed[:0]
 
 
 def _no_verdict(claim: Claim, pair: Found, part: pd.DataFrame, dim: int) -> str:

@@ -79,7 +79,7 @@ def find(
     """
     rows = _accuracies(dataset, imbalance_factor)
     rows = rows[
-        rows["head"].map(lambda written: _stands_for(written, head)).astype(bool)
+        rows["head"].map(lambda written: stands_for(written, head)).astype(bool)
         & ((rows["d"] == feature_dim) | rows["d"].isna())
     ]
     if backbone.name == "timm":
@@ -104,7 +104,7 @@ def reruns(number: pd.Series) -> list[str]:
     return [f"{row['value']:.2f} ({row['source']})" for _, row in again.iterrows()]
 
 
-def _stands_for(written: str, head: Form) -> bool:
+def stands_for(written: str, head: Form) -> bool:
     """Return whether a published number's head, written ``name`` or ``name(option=value, ...)``, is this head, or with
     options this form of it.
     """

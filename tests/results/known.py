@@ -47,7 +47,9 @@ def answered(heads: dict[tuple[str, int], Bools], **changes: Any) -> tuple[pd.Da
             cell_id = f"{facts['dataset']} {facts['imbalance_factor']} {head} {dim} {seed}"
             cells[cell_id] = right
             rows.append(
-                facts | {"cell_id": cell_id, "head_label": head, "feature_dim": dim, "seed": seed, "top1": right.mean()}
+                facts
+                | {"head": head.partition("(")[0], "head_label": head, "head_options": "{}"}
+                | {"cell_id": cell_id, "feature_dim": dim, "seed": seed, "top1": right.mean()}
             )
     return pd.DataFrame(rows), Given(cells)
 

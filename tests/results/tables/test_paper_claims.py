@@ -1,5 +1,6 @@
 """Claims: verdicts on answers made by hand, and the rows they are drawn from."""
 
+import json
 import math
 
 import numpy as np
@@ -163,22 +164,16 @@ def test_the_file_of_claims_is_sound() -> None:
         assert claim.published != ("no paper" in claim.source)
 
 
+def claimed(monkeypatch: pytest.MonkeyPatch, head: str, against: str, **keys: object) -> None:
+    """Let this be the only claim."""
+    sides = {"head": {"head": head}, "against": {"head": against}, "rule": "above", "bound": 0}
+    claim = {"id": "one", "text": "One is above another.", "source": "a paper", "imbalance_factor": 100} | sides | keys
+    monkeypatch.setattr(paper_claims, "load", lambda: (paper_claims.Claim.model_validate(claim),))
+
+
 def test_a_claim_of_some_epochs_is_tested_on_cells_of_as_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """And the table says by which recipe, where there are several."""
-    claim = paper_claims.Claim.model_validate(
-        {
-            "id": "long",
-            "text": "ProCo is above BCL.",
-            "source": "a paper",
-            "imbalance_factor": 100,
-            "epochs": 200,
-            "head": {"head": "proco"},
-            "against": {"head": "bcl"},
-            "rule": "above",
-            "bound": 0,
-        }
-    )
-    monkeypatch.setattr(paper_claims, "load", lambda: (claim,))
+    claimed(monkeypatch, "proco", "bcl", epochs=200)
     heads = {("proco", 64): known.random(0.6, 1), ("bcl", 64): known.random(0.5, 2)}
     long, answers = known.answered(heads, imbalance_factor=100.0, epochs=200, recipe="long")
     short = long.assign(epochs=50, recipe="short")
@@ -188,3 +183,18 @@ def test_a_claim_of_some_epochs_is_tested_on_cells_of_as_many(monkeypatch: pytes
     assert paper_claims.check(short, answers).empty
     both = paper_claims.check(pd.concat([long, short]), answers)
     assert both["dataset"].tolist() == ["cifar100, IF 100, long"]
+
+
+def test_a_claim_may_mean_a_head_by_one_of_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed(monkeypatch, "sbcl(subclasses=True)", "sbcl(subclasses=False)")
+    heads = {
+        ("sbcl(period=5)", 64): known.random(0.6, 1),
+        ("sbcl(period=5, subclasses=False)", 64): known.random(0.5, 2),
+    }
+    rows, answers = known.answered(heads, imbalance_factor=100.0)
+    forms = {label: json.dumps({"period": 5, "subclasses": "False" not in label}) for label, _ in heads}
+    rows = rows.assign(head_options=rows["head_label"].map(forms))
+    (row,) = paper_claims.check(rows, answers).to_dict("records")
+    assert (row["verdict"], row["mean"] > 5) == ("supported", True)
+    ambiguous = pd.concat([rows, rows.assign(head_label=rows["head_label"] + " again")])
+    assert paper_claims.check(ambiguous, answers).empty
