@@ -14,11 +14,14 @@ class Augmentation:
     Attributes:
         pad: zero pixels around an image before the random crop back to its size; 0 crops nothing.
         flip: mirror left-right with probability 1/2.
-        cutout: side in pixels of the square that is set to the mean colour; 0 cuts nothing.
+        cutout: side in pixels of the square that is set to one colour; 0 cuts nothing.
+        cutout_fill: that colour: ``mean``, what normalisation makes 0, or ``black``, as the contrastive papers cut it
+            before they normalise.
         mixup: alpha of the Beta distribution of mixup's lambda; 0 mixes nothing.
         cutmix: the same for CutMix; where both are given, each batch takes one of the two at random.
-        policy: automatic augmentation of streamed images: ``trivial`` (torchvision's TrivialAugmentWide), one of timm's
-            (``rand-m9-mstd0.5-inc1``), or none.
+        policy: automatic augmentation: one of torchvision's, see :mod:`headbench.data.loading.policies`
+            (``autoaugment``, ``randaugment-9``, ``trivial``), of streamed images also one of timm's
+            (``rand-m9-mstd0.5-inc1``, or AutoAugment's policy for ImageNet, ``original``), or none.
         color_jitter: strength of timm's colour jitter of streamed images.
         random_erasing: probability of timm's random erasing of streamed images.
     """
@@ -26,6 +29,7 @@ class Augmentation:
     pad: int = 0
     flip: bool = False
     cutout: int = 0
+    cutout_fill: str = "mean"
     mixup: float = 0.0
     cutmix: float = 0.0
     policy: str = ""
@@ -57,14 +61,15 @@ def pad_crop_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Ten
     return padded[sample, channel, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def cutout(images: Tensor, side: int, row: Tensor, column: Tensor) -> Tensor:
-    """Set a square of each image to zero, the mean colour of normalised images; what lies outside the image is cut off.
+def cutout(images: Tensor, side: int, row: Tensor, column: Tensor, fill: Tensor) -> Tensor:
+    """Set a square of each image to one colour; what lies outside the image is cut off.
 
     Args:
-        images: (B, channels, H, W) float.
+        images: (B, channels, H, W).
         side: of the square, in pixels.
         row: (B,) int64 in [0, H), the centre.
         column: (B,) int64 in [0, W), the centre.
+        fill: (channels,) the colour.
 
     Source: DeVries & Taylor, 2017 (centre anywhere in the image, so that squares may be cut by its border).
     """
@@ -75,7 +80,7 @@ def cutout(images: Tensor, side: int, row: Tensor, column: Tensor) -> Tensor:
         return (offset >= 0) & (offset < side)
 
     hole = covered(row, height)[:, None, :, None] & covered(column, width)[:, None, None, :]
-    return images.masked_fill(hole, 0.0)
+    return torch.where(hole, fill[:, None, None], images)
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

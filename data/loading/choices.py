@@ -37,9 +37,10 @@ def apply(functions: Sequence[Function], choices: Choices, images: Tensor) -> Te
     once, with all of its images.
     """
     order = torch.argsort(choices.there)
-    sizes = torch.bincount(choices.known, minlength=len(functions)).tolist()
-    pieces = zip(functions, torch.split(images[order], sizes), torch.split(order, sizes), strict=True)
-    done = torch.cat([function(piece, places) for function, piece, places in pieces if len(places)])
+    numbers, sizes = torch.unique(choices.known, return_counts=True)
+    split = sizes.tolist()
+    pieces = zip(numbers.tolist(), torch.split(images[order], split), torch.split(order, split), strict=True)
+    done = torch.cat([functions[number](piece, places) for number, piece, places in pieces])
     return done[torch.argsort(order)]
 
 

@@ -80,10 +80,6 @@ class Part(Protocol):
     """Name of the random stream of its mixing."""
 
     @property
-    def ignored(self) -> tuple[str, ...]:
-        """Fields of an augmentation that cannot be applied to it."""
-
-    @property
     def labels(self) -> Tensor:
         """(N,) int64, on the device."""
 

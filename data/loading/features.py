@@ -35,7 +35,6 @@ class Features:
     statistics: Statistics
 
     mixing_stream: ClassVar = "mix"
-    ignored: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def of(

@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from headbench.data.loading.augment import normalise
+from headbench.core.errors import UserError
+from headbench.data.loading.augment import Augmentation, normalise
 from headbench.data.loading.epoch import EpochPlan
 from headbench.data.loading.views import VIEWS
 
@@ -33,7 +34,8 @@ class Resident:
     std: Tensor
 
     mixing_stream: ClassVar = "mix"
-    ignored: ClassVar = ("policy", "color_jitter", "random_erasing")
+    # What a recipe may have that cannot be applied here.
+    ignored: ClassVar = ("color_jitter", "random_erasing")
 
     @classmethod
     def of(
@@ -52,6 +54,14 @@ class Resident:
             images, positions = images[positions].to(device), torch.arange(len(positions))
         mean, std = (torch.tensor(values, device=device) for values in statistics)
         return cls(images, positions.to(device), labels.to(device), mean, std)
+
+    @staticmethod
+    def check_view(view: str, augmentation: Augmentation, shape: tuple[int, int, int]) -> None:
+        """Raise UserError where images of that shape cannot be shown in that view, by drawing it for one of them."""
+        if view not in VIEWS:
+            raise UserError(f"view '{view}' is for streamed images; images in memory have {', '.join(VIEWS.names())}")
+        blank = torch.zeros(shape[0])
+        VIEWS.get(view).target(1, augmentation, (blank, blank + 1), shape, torch.Generator())
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -19,6 +19,7 @@ from headbench.data.formats.decoding import open_rgb
 from headbench.data.formats.walking import printable
 from headbench.data.loading.augment import Augmentation
 from headbench.data.loading.epoch import EpochPlan
+from headbench.data.loading.resident import Resident
 from headbench.data.loading.views import FILE_VIEWS, VIEWS, View
 from headbench.data.loading.views.plain import crop
 from headbench.data.registry import FileSet
@@ -51,6 +52,7 @@ class Streamed:
     exif: bool = False
 
     mixing_stream: ClassVar = "stream"
+    # What a recipe may have that cannot be applied here.
     ignored: ClassVar = ("pad", "cutout")
 
     @classmethod
@@ -71,6 +73,14 @@ class Streamed:
             *statistics,
             part.exif,
         )
+
+    @staticmethod
+    def check_view(view: str, augmentation: Augmentation, shape: tuple[int, int, int]) -> None:
+        """Raise UserError where files cannot be shown in that view at that shape, by making it."""
+        if view in FILE_VIEWS:
+            FILE_VIEWS.get(view).target(augmentation, shape[1], ((0.0,) * shape[0], (1.0,) * shape[0]))
+        else:
+            Resident.check_view(view, augmentation, shape)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -1,25 +1,35 @@
 """Recipes: optimiser, schedule, epochs, batches and augmentation, each a YAML file in ``runners/recipes/``."""
 
 import dataclasses
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
 from headbench.core.numbers import Count, Few, Flag, NonNegative, Number, Positive
 from headbench.core.validation import one_line
+from headbench.data.loading import policies
 from headbench.data.loading.augment import Augmentation
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 Fraction = Annotated[Number, Field(gt=0, lt=1)]
-Policy = Annotated[
-    str,
-    BeforeValidator(lambda value: value or ""),
-    Field(pattern=r"^(|trivial|(rand|augmix)-[a-z0-9.-]+|original|originalr|v0|v0r|3a)$"),
-]
+TIMM_POLICIES = re.compile(r"(rand|augmix)-[a-z0-9.-]+|original|originalr|v0|v0r|3a")
+
+
+def _policy(value: str) -> str:
+    if value and not policies.NAMES.fullmatch(value) and not TIMM_POLICIES.fullmatch(value):
+        raise ValueError(
+            "none of autoaugment, randaugment-9 (magnitudes 0 to 30), trivial; of streamed images also timm's "
+            "rand-m9-mstd0.5-inc1 and its like, augmix-..., original, originalr, v0, v0r, 3a"
+        )
+    return value
+
+
+Policy = Annotated[str, BeforeValidator(lambda value: value or ""), AfterValidator(_policy)]
 
 
 class Strict(BaseModel):
@@ -97,6 +107,7 @@ class Recipe(Strict):
     pad: Few
     flip: Flag
     cutout: Few = 0
+    cutout_fill: Literal["mean", "black"] = "mean"
     mixup: NonNegative = 0.0
     cutmix: NonNegative = 0.0
     policy: Policy = ""

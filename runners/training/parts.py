@@ -62,7 +62,7 @@ class Outline:
         class_names: C names.
         class_counts: (C,) images of the training part.
         image_shape: (channels, height, width) of a batch's images.
-        ignored: fields of an augmentation that cannot be applied to it.
+        kind: of its training part.
         n_train: images of the training part.
         n_val: images of the validation part.
         n_test: images of the test part.
@@ -73,7 +73,7 @@ class Outline:
     class_names: tuple[str, ...]
     class_counts: Tensor
     image_shape: tuple[int, int, int]
-    ignored: tuple[str, ...]
+    kind: type[Resident] | type[Streamed]
     n_train: int
     n_val: int
     n_test: int
@@ -152,16 +152,20 @@ def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
     return dataset
 
 
+def kind(dataset: Dataset) -> type[Resident] | type[Streamed]:
+    """Return what the training part of a data set is: in memory, or streamed."""
+    return Streamed if isinstance(dataset.train, FileSet) else Resident
+
+
 def outline(dataset: Dataset, partition: Partition) -> Outline:
     """Return what is known of a divided data set without its images."""
     held_out = partition.val if partition.official is None else partition.official
-    kind = Streamed if isinstance(dataset.train, FileSet) else Resident
     return Outline(
         fingerprint=dataset.fingerprint,
         class_names=dataset.class_names,
         class_counts=torch.bincount(partition.labels, minlength=len(dataset.class_names)),
         image_shape=dataset.train.image_shape,
-        ignored=kind.ignored,
+        kind=kind(dataset),
         n_train=len(partition.train),
         n_val=len(held_out),
         n_test=len(dataset.test),

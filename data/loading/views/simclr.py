@@ -6,6 +6,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from headbench.core.errors import UserError
 from headbench.data.loading import colours
 from headbench.data.loading.augment import Augmentation, normalise
 from headbench.data.loading.choices import Choices, Function, apply, unchanged
@@ -68,6 +69,8 @@ def _view(
     shape: tuple[int, int, int],
     stream: torch.Generator,
 ) -> Show:
+    if shape[0] not in (1, 3):
+        raise UserError(f"changes of colour are for images of 1 or 3 channels, and these have {shape[0]}")
     device = statistics[0].device
     boxes = draw_boxes(count, *shape[1:], smallest, stream).to(device)
     flip = (torch.rand(count, generator=stream) < (0.5 if augmentation.flip else 0.0)).to(device)

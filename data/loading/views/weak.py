@@ -6,6 +6,8 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from headbench.core.errors import UserError
+from headbench.data.loading import policies
 from headbench.data.loading.augment import Augmentation, cutout, normalise, pad_crop_flip
 from headbench.data.loading.views.registry import FILE_VIEWS, VIEWS, Show
 
@@ -18,7 +20,7 @@ def weak(
     shape: tuple[int, int, int],
     stream: torch.Generator,
 ) -> Show:
-    """The recipe's crop, flip and cutout.
+    """The recipe's crop, flip, policy and cutout, in this order.
 
     Args:
         count: images in the epoch.
@@ -26,15 +28,22 @@ def weak(
         statistics: mean and deviation per channel, on the images' device.
         shape: (channels, height, width).
         stream: CPU generator.
+
+    Raises:
+        UserError: for a policy that images in memory do not have.
     """
-    device = statistics[0].device
+    mean, std = statistics
+    device = mean.device
     top, left = torch.randint(0, 2 * augmentation.pad + 1, (2, count), generator=stream).to(device)
     flip = (torch.rand(count, generator=stream) < (0.5 if augmentation.flip else 0.0)).to(device)
     row, column = (torch.randint(0, side, (count,), generator=stream).to(device) for side in shape[1:])
+    policy = augmentation.policy and policies.drawn(augmentation.policy, count, shape, stream, device)
+    fill = torch.zeros_like(mean) if augmentation.cutout_fill == "mean" else -mean / std
 
     def show(images: Tensor, chosen: slice) -> Tensor:
-        shown = normalise(pad_crop_flip(images, augmentation.pad, top[chosen], left[chosen], flip[chosen]), *statistics)
-        return cutout(shown, augmentation.cutout, row[chosen], column[chosen]) if augmentation.cutout else shown
+        shown = pad_crop_flip(images, augmentation.pad, top[chosen], left[chosen], flip[chosen])
+        shown = normalise(policy(shown, chosen) if policy else shown, mean, std)
+        return cutout(shown, augmentation.cutout, row[chosen], column[chosen], fill) if augmentation.cutout else shown
 
     return show
 
@@ -43,22 +52,30 @@ def weak(
 def random_crop(
     augmentation: Augmentation, size: int, statistics: tuple[tuple[float, ...], tuple[float, ...]]
 ) -> Callable[[Image], Tensor]:
-    """Timm's training transform: random resized crop, flip, policy or colour jitter, normalisation, random erasing."""
-    from timm.data.transforms_factory import create_transform
-    from torchvision.transforms import Compose, TrivialAugmentWide
+    """Timm's training transform: random resized crop, flip, policy or colour jitter, normalisation, random erasing.
 
-    trivial = augmentation.policy == "trivial"
-    cropped, colour, final = create_transform(
-        (3, size, size),
-        is_training=True,
-        hflip=0.5 if augmentation.flip else 0.0,
-        color_jitter=augmentation.color_jitter,
-        auto_augment=None if trivial else augmentation.policy or None,
-        interpolation="bicubic",
-        mean=statistics[0],
-        std=statistics[1],
-        re_prob=augmentation.random_erasing,
-        separate=True,
-    )
-    transform: Callable[[Image], Tensor] = Compose([cropped, TrivialAugmentWide() if trivial else colour, final])
+    Raises:
+        UserError: for a policy that timm does not understand.
+    """
+    from timm.data.transforms_factory import create_transform
+    from torchvision import transforms
+
+    policy = augmentation.policy
+    torchvisions = policies.made(policy, transforms) if policies.NAMES.fullmatch(policy) else None
+    try:
+        cropped, colour, final = create_transform(
+            (3, size, size),
+            is_training=True,
+            hflip=0.5 if augmentation.flip else 0.0,
+            color_jitter=augmentation.color_jitter,
+            auto_augment=None if torchvisions else policy or None,
+            interpolation="bicubic",
+            mean=statistics[0],
+            std=statistics[1],
+            re_prob=augmentation.random_erasing,
+            separate=True,
+        )
+    except AssertionError as error:
+        raise UserError(f"policy '{policy}': timm says: {error}") from None
+    transform: Callable[[Image], Tensor] = transforms.Compose([cropped, torchvisions or colour, final])
     return transform

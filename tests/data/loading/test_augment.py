@@ -58,11 +58,12 @@ def test_cutout_clears_exactly_the_square_around_its_centre(height: int, width: 
     stream = torch.Generator().manual_seed(seed)
     images = torch.randn(5, 2, height, width, generator=stream)
     row, column = torch.randint(0, height, (5,), generator=stream), torch.randint(0, width, (5,), generator=stream)
+    fill = torch.randn(2, generator=stream)
     expected = images.clone()
     for i in range(5):
         top, left = int(row[i]) - side // 2, int(column[i]) - side // 2
-        expected[i, :, max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = 0
-    assert torch.equal(cutout(images, side, row, column), expected)
+        expected[i, :, max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = fill[:, None, None]
+    assert torch.equal(cutout(images, side, row, column, fill), expected)
 
 
 def test_normalise_equals_torchvision() -> None:

@@ -189,7 +189,10 @@ def test_a_recipe_may_be_an_axis() -> None:
             {"axes": {"head": [{"name": "word2vec", "vectors": "glvoe"}]}},
             "vectors: unknown table 'glvoe'; did you mean 'glove'",
         ),
-        ({"recipe": {"base": "fast", "policy": "randaug"}}, r"recipe 'fast': policy: .*\(got 'randaug'\)"),
+        ({"recipe": {"base": "fast", "policy": "randaug"}}, r"policy: none of autoaugment.* \(got 'randaug'\)"),
+        ({"recipe": {"base": "fast", "policy": "randaugment-31"}}, r"policy: none of .*\(got 'randaugment-31'\)"),
+        ({"recipe": {"base": "fast", "policy": 3}}, r"policy: .*string \(got 3"),
+        ({"recipe": {"base": "fast", "cutout_fill": "grey"}}, r"cutout_fill: .*'mean' or 'black' \(got 'grey'\)"),
     ],
 )
 def test_a_mistake_is_one_line_with_the_nearest_choice(changes: dict[str, Any], message: str) -> None:
@@ -333,6 +336,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "cutout": 3,
     "mixup": 0.7,
     "cutmix": 0.7,
+    "cutout_fill": "black",
     "policy": "trivial",
     "color_jitter": 0.7,
     "random_erasing": 0.7,
