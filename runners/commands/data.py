@@ -24,6 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="write a contact sheet of augmented training images with their labels")
     show.add_argument("dataset", help="a data set's name")
     show.add_argument("--recipe", default="fast", help="whose augmentation is shown (default: fast)")
+    show.add_argument("--view", default="weak", help="of the images: weak, simclr, ... (default: weak)")
     show.add_argument("--imbalance-factor", type=float, default=1.0, help="of a long tail (default: 1)")
     show.add_argument("--count", type=int, default=50, help="images (default: 50)")
     show.add_argument("--png", type=path, help="the file to write (default: NAME.png)")
@@ -53,6 +54,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             say(console, line)
         return 0
     file = arguments.png or Path(f"{arguments.dataset}.png")
-    datasets.show(root, arguments.dataset, options, arguments.recipe, arguments.imbalance_factor, arguments.count, file)
+    sheet = datasets.Sheet(arguments.recipe, arguments.view, arguments.imbalance_factor, arguments.count)
+    datasets.show(root, arguments.dataset, options, sheet, file)
     say(console, f"written: {file}")
     return 0

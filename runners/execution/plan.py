@@ -9,10 +9,11 @@ import torch
 from headbench.core.errors import UserError
 from headbench.data.loading.resident import Resident
 from headbench.data.splits import partition
-from headbench.heads import HEADS
+from headbench.heads import HEADS, Stage
 from headbench.results import columns
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.config import Grid
+from headbench.runners.grid.recipes import Recipe
 from headbench.runners.training import parts
 from headbench.runners.training.classifier import unsupported
 from headbench.runners.training.data import Data
@@ -92,9 +93,11 @@ def _checked(cell: Cell, outline: Outline) -> tuple[dict[str, Any], str | None]:
     Raises:
         UserError: if such a cell cannot be set up.
     """
-    check_augmentation(cell, outline)
+    check_augmentation(cell.recipe, outline, cell)
     reason = unsupported(cell, outline.info(cell.seed))
     stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, outline.n_train)
+    for stage, recipe in stages:
+        check_views(stage, recipe, outline, cell)
     epochs = sum(stage.epochs for stage, _ in stages) or cell.recipe.epochs
     return _facts(cell, outline, epochs), reason
 
@@ -115,10 +118,21 @@ def protocol_name(cell: Cell, outline: Outline) -> str:
     return name + profile + seed
 
 
-def check_augmentation(cell: Cell, outline: Outline) -> None:
-    """Raise UserError for a field of the recipe that the cell's images cannot be augmented by."""
-    augmentation = cell.recipe.augmentation()
-    for name in outline.ignored:
+def check_views(stage: Stage, recipe: Recipe, outline: Outline, cell: Cell) -> None:
+    """Raise UserError for what a stage asks for that the cell's images cannot be shown in."""
+    check_augmentation(recipe, outline, cell)
+    for view in stage.views:
+        try:
+            outline.kind.check_view(view, recipe.augmentation(), outline.image_shape)
+        except UserError as error:
+            place = f"head '{cell.head_label}', stage '{stage.name}', recipe '{cell.recipe_label}'"
+            raise UserError(f"{place}: {error}; data set '{cell.dataset_label}'") from None
+
+
+def check_augmentation(recipe: Recipe, outline: Outline, cell: Cell) -> None:
+    """Raise UserError for a field of a recipe that the cell's images cannot be augmented by."""
+    augmentation = recipe.augmentation()
+    for name in outline.kind.ignored:
         if getattr(augmentation, name):
             kind = "streamed images" if name in Resident.ignored else "images in memory"
             raise UserError(

@@ -1,6 +1,7 @@
 """What ``bench.py data`` does: list the data sets, verify their caches, show what the network sees."""
 
 import textwrap
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from headbench.core.batch import Targets
 from headbench.data import DATASETS, cache
 from headbench.data.loading.contact_sheet import contact_sheet
 from headbench.data.loading.epoch import Epoch, batches
+from headbench.data.loading.views import FILE_VIEWS, VIEWS
 from headbench.data.splits import Protocol, partition
 from headbench.runners.grid import recipes
 from headbench.runners.training import parts
@@ -83,30 +85,49 @@ def _rounded(values: list[float]) -> str:
     return "/".join(f"{value:.4f}" for value in values)
 
 
-def show(
-    root: Path, name: str, options: dict[str, Any], recipe_name: str, imbalance_factor: float, count: int, file: Path
-) -> None:
+@dataclass(frozen=True)
+class Sheet:
+    """What a contact sheet shows.
+
+    Attributes:
+        recipe: whose augmentation and normalisation are applied.
+        view: of the images; none but ``weak`` is mixed, as in training.
+        imbalance_factor: of the long tail, 1 for the whole training set.
+        count: images on the sheet.
+    """
+
+    recipe: str
+    view: str
+    imbalance_factor: float
+    count: int
+
+
+def show(root: Path, name: str, options: dict[str, Any], wanted: Sheet, file: Path) -> None:
     """Write a contact sheet of a training batch as the network sees it.
 
     Args:
         root: the data folder.
         name: of the data set.
         options: of the data set.
-        recipe_name: whose augmentation and normalisation are applied.
-        imbalance_factor: of the long tail, 1 for the whole training set.
-        count: images on the sheet.
+        wanted: what is on the sheet.
         file: the PNG to write.
 
     Raises:
-        UserError: for an unknown name, or data that are missing.
+        UserError: for an unknown name, data that are missing, or a view that they cannot be shown in.
     """
-    recipe = recipes.load(recipe_name, {}, "data show")
+    recipe = recipes.load(wanted.recipe, {}, "data show")
+    if wanted.view not in FILE_VIEWS:
+        VIEWS.get(wanted.view)
     dataset = parts.load(name, DATASETS.get(name).resolve(options, f"data set '{name}'"), root)
-    chosen = partition(dataset, Protocol(imbalance_factor=imbalance_factor))
+    chosen = partition(dataset, Protocol(imbalance_factor=wanted.imbalance_factor))
     shown = recipe.normalisation
     statistics = (dataset.mean, dataset.std) if shown is None else (shown.mean, shown.std)
     part = parts.lay(dataset, chosen, statistics, torch.device("cpu")).train
-    epoch = Epoch(("weak",), recipe.augmentation(), min(count, len(part)), False, "instance", 0, 0)
+    augmentation = recipe.augmentation()
+    if wanted.view != "weak":
+        augmentation = replace(augmentation, mixup=0.0, cutmix=0.0)
+    parts.kind(dataset).check_view(wanted.view, augmentation, part.image_shape)
+    epoch = Epoch((wanted.view,), augmentation, min(wanted.count, len(part)), False, "instance", 0, 0)
     batch = next(iter(batches(part, epoch)))
     mean, std = (torch.tensor(values) for values in statistics)
     sheet = contact_sheet(batch.images[0], _titles(batch.targets, dataset.class_names), mean, std)

@@ -4,7 +4,7 @@ import math
 
 from headbench.core.errors import UserError
 from headbench.data.loading.samplers import SAMPLERS
-from headbench.data.loading.views import VIEWS
+from headbench.data.loading.views import FILE_VIEWS, VIEWS
 from headbench.heads import Head, Stage
 from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import Cell
@@ -36,7 +36,7 @@ def stage_plan(cell: Cell, head: type[Head], train_size: int) -> list[tuple[Stag
 
 def _check_names(stage: Stage, place: str) -> None:
     try:
-        _ = SAMPLERS.get(stage.sampler), [VIEWS.get(view) for view in stage.views]
+        _ = SAMPLERS.get(stage.sampler), [VIEWS.get(view) for view in stage.views if view not in FILE_VIEWS]
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
     if not stage.views:

@@ -11,6 +11,10 @@ import yaml
 
 from headbench.core.errors import UserError
 from headbench.data import DATASETS
+from headbench.data.loading.resident import Resident
+from headbench.data.loading.streamed import Streamed
+from headbench.data.loading.views import FILE_VIEWS
+from headbench.heads import Stage
 from headbench.heads.psc import PSCHead
 from headbench.results import store
 from headbench.runners.execution import launch, plan
@@ -76,6 +80,67 @@ def test_data_are_shared_while_cells_follow_each_other_and_then_dropped(monkeypa
     assert laid == [1293, 523, 1293]
     data.drop()
     assert data.dataset(first) is not before
+
+
+def outlined(kind: type[Resident] | type[Streamed], channels: int = 3) -> parts.Outline:
+    """The outline of a set of images of 32 x 32."""
+    return parts.Outline("data", ("a", "b"), torch.tensor([5, 5]), (channels, 32, 32), kind, 10, 0, 10, False)
+
+
+@pytest.mark.parametrize("kind", [Resident, Streamed])
+def test_what_both_kinds_of_images_can_be_shown_in(kind: type[Resident] | type[Streamed]) -> None:
+    for policy in ("", "autoaugment", "randaugment-9", "trivial"):
+        shown = cell("psc", recipe=QUICK | {"pad": 0, "policy": policy})
+        stage = Stage("train", 1, views=("weak", "simclr", "supcon", "plain"))
+        plan.check_views(stage, shown.recipe, outlined(kind), shown)
+
+
+def test_timms_policies_are_for_streamed_images() -> None:
+    for policy in ("rand-m9-mstd0.5-inc1", "augmix-m3", "original", "3a"):
+        shown = cell("psc", recipe=QUICK | {"pad": 0, "policy": policy})
+        plan.check_views(Stage("train", 1), shown.recipe, outlined(Streamed), shown)
+        with pytest.raises(UserError, match=rf"stage 'train', .*policy '{policy}' is timm's, .*data set 'digits'$"):
+            plan.check_views(Stage("train", 1), shown.recipe, outlined(Resident), shown)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channels", "stage", "recipe", "message"),
+    [
+        (Resident, 2, {"views": ("plain", "simclr")}, {}, "stage 'train', .*: changes of colour .* these have 2"),
+        (Resident, 2, {}, {"policy": "trivial"}, "policy 'trivial' is for images of 1 or 3 channels, and these have 2"),
+        (Resident, 3, {"views": ("plain", "whole file")}, {}, "view 'whole file' is for streamed images; .* plain, "),
+        (
+            Resident,
+            3,
+            {},
+            {"random_erasing": 0.1},
+            "random_erasing is for streamed images, and 'digits' has the others",
+        ),
+        (Streamed, 3, {}, {"policy": "rand-n.5"}, "policy 'rand-n.5': timm says: Unknown RandAugment config section"),
+        (Streamed, 3, {}, {"pad": 4}, "pad is for images in memory, and 'digits' has the others"),
+        (Streamed, 3, {}, {"cutout": 8}, "cutout is for images in memory"),
+    ],
+)
+def test_what_images_cannot_be_shown_in_is_refused_before_training(
+    kind: type[Resident] | type[Streamed],
+    channels: int,
+    stage: dict[str, Any],
+    recipe: dict[str, Any],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(FILE_VIEWS._entries, "whole file", FILE_VIEWS.get("plain"))
+    shown = cell("psc", recipe=QUICK | {"pad": 0} | recipe)
+    with pytest.raises(UserError, match=message) as caught:
+        plan.check_views(Stage("train", 1, **stage), shown.recipe, outlined(kind, channels), shown)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_stage_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages = [Stage("first", 1), Stage("second", 1, {"policy": "original"})]
+    monkeypatch.setattr(PSCHead, "stages", lambda *_: stages)
+    with pytest.raises(UserError, match="stage 'second', recipe .*policy 'original' is timm's"):
+        planned(*cells())
 
 
 def test_data_that_have_changed_since_the_plan_are_refused() -> None:

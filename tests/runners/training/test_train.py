@@ -393,7 +393,9 @@ def test_an_unknown_view_is_refused_before_training() -> None:
 def test_an_unknown_sampler_and_a_stage_that_shows_nothing_are_refused_before_training() -> None:
     with pytest.raises(UserError, match="stage 'train': unknown sampler 'balanced'; did you mean 'class_balanced'"):
         stage_plan(cell("psc"), staged(Stage("train", 2, sampler="balanced")), 1000)
-    with pytest.raises(UserError, match="stage 'train': no views; a stage shows at least one of plain, weak"):
+    with pytest.raises(
+        UserError, match="stage 'train': no views; a stage shows at least one of plain, simclr, supcon, weak"
+    ):
         stage_plan(cell("psc"), staged(Stage("train", 2, views=())), 1000)
     with pytest.raises(UserError, match="head 'psc': no stages"):
         stage_plan(cell("psc"), staged(), 1000)
