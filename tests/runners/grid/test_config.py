@@ -14,6 +14,7 @@ from headbench.runners.execution import plan
 from headbench.runners.grid import config, recipes
 from headbench.runners.grid.cells import digest
 from headbench.runners.grid.config import expand, parse_grid
+from headbench.runners.training import optimisation
 from tests.data.helpers import png, random_images
 from tests.heads.throwaway import ThrowawayHead
 from tests.runners.helpers import QUICK, cell, cells, grid
@@ -52,6 +53,30 @@ def test_the_paper_recipe_is_hpns() -> None:
     assert isinstance(recipe.schedule, recipes.MultiStep)
     assert [round(fraction * 250) for fraction in recipe.schedule.milestones] == [100, 200]
     assert recipe.loss_scale == {"squared-cosine": 128, "dot-regression": 256}
+
+
+def rates(name: str) -> dict[int, float]:
+    """The learning rate of a recipe from each epoch on in which it changes, without its warm-up."""
+    recipe = recipes.load(name, {}, "here")
+    assert isinstance(recipe.schedule, recipes.MultiStep)
+    found: dict[int, float] = {}
+    for epoch in range(recipe.schedule.warmup_epochs, recipe.epochs):
+        rate = recipe.lr * optimisation.multi_step(recipe.schedule, epoch, recipe.epochs)
+        if rate not in found.values():
+            found[epoch] = rate
+    return found
+
+
+def test_the_long_tailed_recipes_are_those_of_ldam_and_proco() -> None:
+    assert rates("lt-ldam") == pytest.approx({5: 0.1, 160: 1e-3, 180: 1e-5})
+    assert rates("lt-contrastive") == pytest.approx({5: 0.3, 160: 0.03, 180: 0.003})
+    assert rates("lt-contrastive-400") == pytest.approx({10: 0.3, 360: 0.03, 380: 0.003})
+    short, long = (recipes.load(name, {}, "here") for name in ("lt-contrastive", "lt-contrastive-400"))
+    assert (long.epochs, long.schedule) != (short.epochs, short.schedule)
+    assert long.model_copy(update={"epochs": short.epochs, "schedule": short.schedule}) == short
+    assert (short.batch_size, short.weight_decay, short.policy, short.cutout) == (256, 2e-4, "autoaugment", 16)
+    own = recipes.load("lt-short", {}, "here")
+    assert (own.augmentation(), own.mixup) == (short.augmentation(), 0)
 
 
 def test_expansion_is_the_product_and_then_the_overrides() -> None:
