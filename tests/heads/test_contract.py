@@ -51,6 +51,7 @@ DIFFERENTIABLE: dict[str, dict[str, Any]] = {"arcface": {"gradient": "exact"}}
 NARROW: dict[str, dict[str, Any]] = {
     "bcl": {"hidden": 3, "projection_dim": 2},
     "proco": {"hidden": 3, "projection_dim": 16},
+    "sbcl": {"hidden": 3, "projection_dim": 2},
 }
 SIZES = [(5, 8), (6, 3), (2, 1), (3, 2), (7, 4)]
 
@@ -105,10 +106,13 @@ def small(name: str, **options: Any) -> Head:
     return make(target(name), 5, width(name), **options)
 
 
+def stages(name: str) -> list[Stage]:
+    return target(name).stages(recipes.load("fast", {}, "test"), entry(name).defaults)
+
+
 def shown(name: str, size: int = 12) -> tuple[Tensor, Targets]:
     """A batch for ``small(name)``, in as many views as its first stage asks for."""
-    first = target(name).stages(recipes.load("fast", {}, "test"), entry(name).defaults)[0]
-    return batch(5, width(name), size, views=len(first.views))
+    return batch(5, width(name), size, views=len(stages(name)[0].views))
 
 
 def state(head: Head) -> dict[str, Tensor]:
@@ -158,16 +162,20 @@ def test_agrees_for_any_size(name: str, num_classes: int, dim: int, size: int, s
 
 
 @every
-def test_gradients_reach_features_and_parameters_and_nothing_else(name: str) -> None:
-    head = small(name)
-    features, targets = shown(name)
-    head.loss(features, targets, CONTEXT).backward()
-    assert features.grad is not None
-    assert features.grad.abs().sum() > 0
-    for key, parameter in head.named_parameters():
-        assert (parameter.grad is not None) == parameter.requires_grad, key
-        assert parameter.grad is None or torch.isfinite(parameter.grad).all(), key
-    assert not any(buffer.requires_grad for buffer in head.buffers())
+def test_gradients_reach_features_and_what_learns_in_a_stage_and_nothing_else(name: str) -> None:
+    for stage in stages(name):
+        head = small(name)
+        for key, parameter in head.named_parameters():
+            named = any(f"head.{key}.".startswith(f"{prefix}.") for prefix in stage.trainable)
+            parameter.requires_grad_(parameter.requires_grad and named)
+        features, targets = batch(5, width(name), views=len(stage.views))
+        head.loss(features, targets, Context(stage.name)).backward()
+        assert features.grad is not None
+        assert features.grad.abs().sum() > 0
+        for key, parameter in head.named_parameters():
+            assert (parameter.grad is not None) == parameter.requires_grad, key
+            assert parameter.grad is None or torch.isfinite(parameter.grad).all(), key
+        assert not any(buffer.requires_grad for buffer in head.buffers())
 
 
 @pytest.mark.parametrize("name", REGISTERED)
@@ -330,10 +338,9 @@ def test_a_search_changes_at_most_five_options_to_valid_values(name: str) -> Non
 
 @every
 def test_what_is_asked_of_the_class_takes_every_option(name: str) -> None:
-    recipe, options = recipes.load("fast", {}, "test"), entry(name).defaults
-    stages = target(name).stages(recipe, options)
-    assert stages
-    assert all(stage.epochs >= 1 and stage.views and stage.trainable for stage in stages)
+    options = entry(name).defaults
+    assert stages(name)
+    assert all(stage.epochs >= 1 and stage.views and stage.trainable for stage in stages(name))
     assert set(target(name).files(options)) <= set(options)
     assert target(name).loss_name(options)
 
@@ -416,7 +423,7 @@ class Method(nn.Module):
         return getattr(self.head, self.method)(*arguments)
 
 
-def on_fake_cuda(head: Head, dim: int) -> None:
+def on_fake_cuda(head: Head, dim: int, context: Context = CONTEXT) -> None:
     """Run ``logits``, ``observe`` and ``loss`` with fake CUDA parameters, buffers and inputs.
 
     Any wait for the device or host tensor raises.
@@ -431,14 +438,15 @@ def on_fake_cuda(head: Head, dim: int) -> None:
         )
         with NoHostTensors(), torch.no_grad():
             scores = functional_call(Method(head, "logits"), fake, (features[0],))
-            functional_call(Method(head, "observe"), fake, (features, targets, CONTEXT))
-            loss = functional_call(Method(head, "loss"), fake, (features, targets, CONTEXT))
+            functional_call(Method(head, "observe"), fake, (features, targets, context))
+            loss = functional_call(Method(head, "loss"), fake, (features, targets, context))
         assert scores.device.type == loss.device.type == "cuda"
 
 
 @pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in NAMES), *VARIANTS])
 def test_runs_on_a_fake_cuda_device(name: str, options: dict[str, Any]) -> None:
-    on_fake_cuda(small(name, **options), width(name))
+    for context in (CONTEXT, *(Context(stage.name, 5, 10) for stage in stages(name))):
+        on_fake_cuda(small(name, **options), width(name), context)
 
 
 class WaitsForTheDevice(ThrowawayHead):
