@@ -12,7 +12,7 @@ from headbench.core.errors import UserError
 from headbench.heads import HEADS, Options
 from headbench.runners.execution import plan
 from headbench.runners.grid import config, recipes
-from headbench.runners.grid.cells import digest
+from headbench.runners.grid.cells import Cell, digest
 from headbench.runners.grid.config import expand, parse_grid
 from headbench.runners.training import optimisation
 from tests.data.helpers import png, random_images
@@ -151,6 +151,29 @@ def test_in_the_long_tailed_grids_every_head_with_fixed_prototypes_has_batch_nor
     expanded = expand(parse_grid(*config.read_grid(name)), "auto")
     normalised = {c.head: c.head_options.get("batch_norm") for c in expanded}
     assert normalised == {"psc": None, "word2vec": True, "hpn": True, "etf": True, "dl2pa": True}
+
+
+def views(cell: Cell) -> int:
+    """The most views that any stage of a cell shows of an image."""
+    stages = HEADS.get(cell.head).target.stages(cell.recipe, cell.head_options)
+    return max(len(stage.views) for stage in stages)
+
+
+def test_the_short_long_tailed_grid_trains_heads_of_one_view_also_three_times_as_long() -> None:
+    expanded = expand(parse_grid(*config.read_grid("lt-short")), "auto")
+    short, long = ({c.head_label: views(c) for c in expanded if c.recipe.epochs == n} for n in (50, 150))
+    assert {c.recipe.epochs for c in expanded} == {50, 150}
+    assert set(long) == {label for label, shown in short.items() if shown == 1}
+    assert {shown for shown in short.values() if shown > 1} <= {2, 3}
+    assert len({c.recipe.identity()["lr"] for c in expanded}) == len({c.backbone_label for c in expanded}) == 1
+
+
+def test_the_grid_of_confounders_changes_one_thing_at_a_time() -> None:
+    expanded = expand(parse_grid(*config.read_grid("lt-confounders")), "auto")
+    width = {c.feature_dim: c.backbone_options["width"] for c in expanded}
+    assert width == {64: 16, 128: 32}
+    assert {c.recipe_label for c in expanded if c.feature_dim == 128} == {"lt-short"}
+    assert len({c.recipe_label for c in expanded}) == 5
 
 
 def test_the_grid_of_all_heads_shows_both_radii_of_max_separation() -> None:
