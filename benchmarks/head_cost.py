@@ -34,7 +34,7 @@ def info(num_classes: int) -> DataInfo:
     """Facts of an invented data set."""
     names = tuple(str(c % 10) for c in range(num_classes))
     return DataInfo(
-        num_classes, torch.full((num_classes,), 500), names, 500 * num_classes, (3, 32, 32), generator(0, "cost")
+        num_classes, torch.full((num_classes,), 500), names, 500 * num_classes, (3, 32, 32), generator(0, "cost"), 1
     )
 
 

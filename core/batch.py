@@ -17,6 +17,7 @@ class DataInfo:
         train_size: number of images in the training part.
         image_shape: (channels, height, width).
         generator: seeded CPU generator for the head's own random initialisation.
+        val_size: number of images in the validation part, 0 where there is none.
     """
 
     num_classes: int
@@ -25,6 +26,7 @@ class DataInfo:
     train_size: int
     image_shape: tuple[int, int, int]
     generator: torch.Generator
+    val_size: int = 0
 
 
 @dataclass(frozen=True)

@@ -158,10 +158,14 @@ class Head(nn.Module):
         """Return what to log after an epoch; evaluation sees the state that the last optimiser step left."""
         return {}
 
-    def finalize(self, context: Context) -> None:
+    def finalize(self, context: Context) -> dict[str, float]:
         """Fit what is fitted after training (on train or validation, never test), on the weights of each recorded
-        selection.
+        selection; return what ``result.json`` keeps of it.
+
+        Raises:
+            UserError: where it cannot be fitted; then that selection is absent, and the message says why.
         """
+        return {}
 
     def parameter_groups(self, recipe: RecipeView, stage: Stage) -> Iterable[dict[str, Any]]:
         """Return all of the head's parameters as optimiser groups; those that do not learn in a stage are left out

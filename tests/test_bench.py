@@ -305,6 +305,7 @@ def test_a_grid_from_start_to_report_and_again(
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "[2/2]" in printed
+    assert "not applicable: etf, 1 cells: a simplex ETF of 10 classes needs d >= 9\n" in printed.split("[1/2]")[0]
     assert "n/a" in printed
     assert printed.rstrip().endswith(str(out / "small" / "report.html"))
     rows = pd.read_csv(out / "small" / "results.csv")

@@ -9,6 +9,7 @@ from headbench.results.tables.base import (
     Table,
     explained,
     note_on_marks,
+    of_selection,
     over_seeds,
     printed,
     seeds_of,
@@ -22,7 +23,7 @@ def accuracy_by_dim(rows: pd.DataFrame, answers: Answers, selection: str, descri
 
     Bold as :func:`headbench.results.differences.not_separated` says.
     """
-    chosen = rows[(rows["selection"] == selection) | (rows["status"] != "done")]
+    chosen = of_selection(rows, selection)
     summary = summarise(chosen, "top1")
     usual = seeds_of(summary)
     heads, dims = list(dict.fromkeys(summary["head_label"])), sorted(set(summary["feature_dim"]))

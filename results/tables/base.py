@@ -18,6 +18,8 @@ SELECTIONS = {"last": "last epoch", "best_val": "best epoch on validation", "bes
 ENOUGH = 1000
 # Behind the number of a group with a marked cell.
 SIGN = "†"
+# Printed in place of a number by the state of what has none.
+MISSING = {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned", "absent": "absent"}
 # Printed without their spread over seeds, so that the table stays narrow.
 ALONE = {"ece_floor", "smooth_ece", "image_views", "train_flops", "train_seconds"}
 
@@ -70,6 +72,19 @@ def at_largest_dim(rows: pd.DataFrame) -> pd.DataFrame:
     return last[last["feature_dim"] == last.groupby("head_label")["feature_dim"].transform("max")]
 
 
+def of_selection(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
+    """Return the rows of one selection, and in place of each cell without it a row without numbers, whose status is
+    ``absent`` for a cell that is done.
+    """
+    own = rows[rows["selection"] == selection]
+    others = rows[~rows["cell_id"].isin(own["cell_id"])].drop_duplicates("cell_id")
+    measured = [name for name in columns.names("metric", "interval") if name in rows]
+    # Empty values of each column's own type.
+    blank = others[measured].iloc[:0].reindex(others.index)
+    others = others.assign(**blank, status=others["status"].replace("done", "absent"))
+    return pd.concat([own, others]).sort_index(kind="stable")
+
+
 def primary(rows: pd.DataFrame) -> str:
     """Return the calibration view to compare the heads of one comparison by: ``temperature``, or ``native`` where none
     was fitted.
@@ -82,7 +97,7 @@ def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     appearance.
 
     Args:
-        rows: of one comparison and one selection, with the rows of failed and inapplicable cells.
+        rows: of one comparison and one selection, with those of cells without it, see :func:`of_selection`.
         metric: a column.
 
     Returns:
@@ -109,7 +124,7 @@ def printed(row: Mapping[Hashable, Any], usual: int, both: bool = False) -> str:
     it differs from the table's.
     """
     if row["n"] == 0:
-        return {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned"}.get(row["state"], "-")
+        return MISSING.get(row["state"], "-")
     shown = columns.NAMED[row["metric"]].shown
     spread = f" ± {shown(row['std'])}" if row["n"] > 1 and row["metric"] not in ALONE else ""
     if not math.isnan(row["low"]) and (both or row["n"] == 1):

@@ -10,10 +10,12 @@ from headbench.results import columns
 from headbench.results.columns import Column
 from headbench.results.tables import published_numbers
 from headbench.results.tables.base import (
+    MISSING,
     SELECTIONS,
     SIGN,
     Table,
     note_on_marks,
+    of_selection,
     over_seeds,
     summarise,
     unmarked,
@@ -57,7 +59,7 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
     varied = [column for column in ACROSS if rows[column.name].nunique() > 1] or [columns.NAMED["feature_dim"]]
     found = []
     for _, part in rows.groupby(columns.COMPARISON, sort=False, dropna=False):
-        chosen = part[(part["selection"] == selection) | (part["status"] != "done")]
+        chosen = of_selection(part, selection)
         forms = part.drop_duplicates("head_label").set_index("head_label")
         for _, row in summarise(chosen, "top1").iterrows():
             own = forms.loc[row["head_label"]]
@@ -145,7 +147,7 @@ def _number(row: pd.Series, known: pd.Series | None, own: pd.Series, varied: lis
 
 
 def _text(row: pd.Series, letters: dict[str, str]) -> str:
-    missing = {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned"}.get(row["state"], "-")
+    missing = MISSING.get(row["state"], "-")
     spread = f" ± {row['std']:.2f}" if row["n"] > 1 else ""
     measured = f"{row['measured']:.2f}{spread}{f' {SIGN}' if row['marked'] else ''}" if row["n"] else missing
     if np.isnan(row["published"]):

@@ -122,7 +122,7 @@ def _selections(
         snapshot = training.selected[selection]
         classifier.load_state_dict(snapshot.state)
         try:
-            classifier.head.finalize(context)
+            fitted = classifier.head.finalize(context)
         except UserError as error:
             note(f"{planned.cell_id}: no '{selection}' row, since the head cannot be finished: {error}")
             absent[selection] = str(error)
@@ -138,6 +138,7 @@ def _selections(
         row = {
             "epoch": snapshot.row["epoch"],
             "train_loss": snapshot.row["train_loss"],
+            **{f"fitted_{name}": value for name, value in fitted.items()},
             **measured,
             "per_class_accuracy": per_class,
         }

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from headbench.core import escape
 from headbench.core.errors import DamagedError, UserError, nearest, note
 from headbench.core.folders import DEFAULT, expanded, from_environment
 from headbench.heads import HEADS
@@ -205,6 +206,12 @@ def _moved_sources(finished: dict[str, Finished]) -> list[str]:
     ]
 
 
+def _inapplicable(wanted: list[Planned]) -> list[str]:
+    """Return a line for each head and reason why cells of it are not trained."""
+    reasons = Counter((p.cell.head_label, p.not_applicable) for p in wanted if p.not_applicable is not None)
+    return [f"not applicable: {head}, {count} cells: {reason}" for (head, reason), count in reasons.items()]
+
+
 def execute(launch: Launch, console: Console, executor: Executor | None = None) -> None:
     """Write what is planned and train what is left, by default in this process or in several workers."""
     grid, todo, job, machine = launch.grid, launch.todo, launch.job, launch.machine
@@ -217,6 +224,8 @@ def execute(launch: Launch, console: Console, executor: Executor | None = None) 
         console.print(
             f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {threads}, {machine.precision}"
         )
+    for line in _inapplicable(launch.wanted):
+        console.print(escape.terminal(line), soft_wrap=True)
     queue.clear_endings(todo, job.out)
     ended = sum(p.not_applicable is None for p in launch.wanted) - len(todo)
     with Display(console, len(todo), ended) as display:

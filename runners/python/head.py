@@ -10,8 +10,8 @@ from headbench.core.errors import UserError
 from headbench.core.streams import derive, generator
 from headbench.heads import HEADS, Head
 
-# Of a head's images nothing is known here, and no head needs more than that there are some.
-IMAGE_SHAPE = (3, 32, 32)
+# Of a head's images nothing is known here, and no head needs more than that there are some, also to validate.
+IMAGE_SHAPE, VAL_SIZE = (3, 32, 32), 1
 
 
 def head(name: str, info: DataInfo, feature_dim: int, seed: int, options: dict[str, Any]) -> Head:
@@ -49,4 +49,4 @@ def info(
     if len(names) != num_classes:
         raise UserError(f"head: there are {len(names)} class_names of {num_classes} classes")
     stream = generator(seed, "head generator")
-    return DataInfo(num_classes, counts.long(), names, int(counts.sum()), IMAGE_SHAPE, stream)
+    return DataInfo(num_classes, counts.long(), names, int(counts.sum()), IMAGE_SHAPE, stream, VAL_SIZE)

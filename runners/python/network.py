@@ -106,4 +106,5 @@ def _info(result: dict[str, Any], seed: int) -> DataInfo:
         train_size=facts["n_train"],
         image_shape=tuple(inputs["image_shape"]),
         generator=generator(seed, "head generator"),
+        val_size=facts["n_val"],
     )

@@ -93,6 +93,7 @@ class Outline:
             train_size=self.n_train,
             image_shape=self.image_shape,
             generator=generator(seed, "head generator"),
+            val_size=self.n_val,
         )
 
 

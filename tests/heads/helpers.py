@@ -26,6 +26,7 @@ def info(num_classes: int = 5, seed: int = 0, class_counts: list[int] | None = N
         int(counts.sum()),
         (1, 8, 8),
         generator(seed, "test"),
+        20,
     )
 
 

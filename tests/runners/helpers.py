@@ -48,7 +48,7 @@ def cells(**changes: Any) -> list[Cell]:
     return config.expand(config.parse_grid(grid(**changes), "grid tiny"), "fp32")
 
 
-def cell(head: str = "psc", **changes: Any) -> Cell:
+def cell(head: str | dict[str, Any] = "psc", **changes: Any) -> Cell:
     """One small cell."""
     axes = {"head": [head]} | changes.pop("axes", {})
     (one,) = cells(axes=axes, **changes)

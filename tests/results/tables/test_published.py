@@ -169,6 +169,7 @@ def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> p
             )
             found.append(
                 base
+                | {"cell_id": f"{head} {dim} {imbalance} {seed}"}
                 | {"head": head, "head_label": head, "feature_dim": dim, "imbalance_factor": imbalance, "seed": seed}
                 | state
             )

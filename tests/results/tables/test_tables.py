@@ -1,6 +1,7 @@
 """Tables as golden text, from a store made by hand."""
 
 import io
+import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -280,6 +281,18 @@ def test_markdown_keeps_the_zeros_of_a_column_of_numbers(tmp_path: Path) -> None
         [helpers.write_cell(tmp_path, helpers.facts(head, 2, 0), right) for head, right in (("psc", 22), ("etf", 20))],
     )
     assert "| etf    | 50.00   |" in render.markdown(table(tmp_path, "toy-accuracy-last"))
+
+
+def test_an_absent_selection_is_said_to_be_one(tmp_path: Path) -> None:
+    whole, broken = (helpers.write_cell(tmp_path, helpers.facts(head, 2, 0), 22) for head in ("psc", "etf"))
+    helpers.write_grid(tmp_path, [whole, broken])
+    folder = store.cell_folder(tmp_path, broken["cell_id"])
+    result = json.loads((folder / "result.json").read_text())
+    del result["selections"]["last"], result["checksum"], result["sha256"]
+    store.write_result(folder, result | {"absent": {"last": "nothing to fit on"}}, [])
+    assert table(tmp_path, "toy-accuracy-last").cells["d = 2"].tolist() == ["55.00", "absent"]
+    assert "absent" not in table(tmp_path, "toy-accuracy-best_test").cells["d = 2"].tolist()
+    assert "no row &#39;last&#39;: nothing to fit on" in report.build(tmp_path, "toy-grid").page.read_text()
 
 
 def test_a_pruned_cell_is_said_to_be_one(tmp_path: Path) -> None:

@@ -130,11 +130,13 @@ class Finalizing(PSCHead):
 
     calls = 0
 
-    def finalize(self, context: Context) -> None:
+    def finalize(self, context: Context) -> dict[str, float]:
         type(self).calls += 1
         features, _, _ = context.collect("val", "plain")
+        length = features.norm(dim=1).mean()
         with torch.no_grad():
-            self.linear.weight /= features.norm(dim=1).mean()
+            self.linear.weight /= length
+        return {"length": length.item()}
 
 
 def test_finalize_runs_on_the_weights_of_each_selection(tmp_path: Path) -> None:
@@ -145,15 +147,20 @@ def test_finalize_runs_on_the_weights_of_each_selection(tmp_path: Path) -> None:
     finally:
         HEADS.unregister("finalizing")
     assert Finalizing.calls == len(result["selections"]) == 3
+    stored = store.read_result(tmp_path)
+    assert stored is not None
+    for name, row in stored["selections"].items():
+        assert row["fitted_length"] == result["selections"][name]["fitted_length"] > 0
 
 
 class Unfinished(PSCHead):
     """Cannot be finished without a validation part, or never on the last epoch."""
 
-    def finalize(self, context: Context) -> None:
+    def finalize(self, context: Context) -> dict[str, float]:
         context.collect("val", "plain")
         if not self.linear.weight.isfinite().all():
             raise UserError("the weights are not finite")
+        return {}
 
 
 @pytest.fixture
