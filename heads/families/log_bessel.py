@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Elements that are expanded at once, so that temporaries take 8 MB each, whatever the batch and the classes.
+CHUNK = 2**20
+
 
 def log_bessel(square: Tensor, order: float) -> Tensor:
     """Return log(I_nu(k) / k^nu) elementwise, as a function of k^2, which is smooth at k = 0.
@@ -30,7 +33,8 @@ class _LogBessel(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, square: Tensor, order: float) -> Tensor:
-        value = _expansion(square, order)
+        pieces = [_expansion(piece, order) for piece in torch.split(square.flatten(), CHUNK)]
+        value = torch.cat(pieces).view_as(square)
         ctx.save_for_backward(square, value)
         ctx.order = order
         return value
@@ -43,12 +47,10 @@ class _LogBessel(torch.autograd.Function):
 
 def _expansion(square: Tensor, order: float) -> Tensor:
     q = (1 + square / order**2).sqrt()
-    t = 1 / (order * q)
-    # w = 1 / q^2, and t carries the power of 1 / nu.
-    w = q**-2
-    first = (3 - 5 * w) / 24
-    second = (81 - w * (462 - 385 * w)) / 1152
-    third = (30375 - w * (369603 - w * (765765 - 425425 * w))) / 414720
-    corrections = t * (first + t * (second + t * third))
+    # The corrections are polynomials in 1 / q^2, times powers of 1 / (nu q): Horner's rule for both keeps few tensors.
+    w, t = q**-2, 1 / (order * q)
+    corrections = t * (30375 - w * (369603 - w * (765765 - 425425 * w))) / 414720
+    corrections = t * ((81 - w * (462 - 385 * w)) / 1152 + corrections)
+    corrections = t * ((3 - 5 * w) / 24 + corrections)
     constant = order * math.log(order) + math.log(2 * math.pi * order) / 2
     return order * (q - torch.log1p(q)) - q.log() / 2 + torch.log1p(corrections) - constant
