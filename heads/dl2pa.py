@@ -22,11 +22,14 @@ MOMENTUM = 0.9
     version=2,
     paper="Saadabadi et al., CVPR 2024",
     source="balanced loss, class-mean momentum 0.9 and one Hungarian assignment an epoch, as the paper means them; "
-    "queue 'reference' is the released code's",
+    "queue 'reference' is the released code's; assignment_period 'step' is the assignment of TSC (Li et al., CVPR "
+    "2022), which solves it at every step",
     deviations=(
         "a class's momentum takes the mean of its samples in the batch and starts at zero (queue 'reference': 1.9 q + "
         "0.1 of its last sample, from noise); "
-        "re-assignment happens before an epoch, so that evaluation and weights agree; the loss is a batch mean "
+        "re-assignment happens before an epoch, so that evaluation and weights agree, and with assignment_period "
+        "'step' after a step, so that a loss sees the means of the batch before, where TSC's sees its own; the loss is "
+        "a batch mean "
         "(loss_scale 128 gives the sum over 128, but a smaller last batch then weighs more than in a sum); "
         "for long tails set loss, batch_norm and batch_weights as the paper does"
     ),
@@ -49,7 +52,8 @@ class DL2PAHead(FixedPrototypeHead):
         queue: ``mean``, q_c <- normalise(0.9 q_c + 0.1 mean of the class in the batch), or ``reference``, as the
             released code does: q_c <- normalise(1.9 q_c + 0.1 z) with the class's last sample z, which depends on the
             order of the batch. Under mixup both take mixed features for the unmixed label, as the released code does.
-        assignment_period: epochs from one assignment to the next; 0 for none, the static head.
+        assignment_period: epochs from one assignment to the next; 0 for none, the static head; ``step`` for one after
+            every optimiser step, for which host and device wait for each other.
         freeze_epoch: the first epoch without a new assignment, or None.
     """
 
@@ -75,7 +79,7 @@ class DL2PAHead(FixedPrototypeHead):
         batch_weights: bool = False,
         batch_norm: bool = False,
         queue: Literal["mean", "reference"] = "mean",
-        assignment_period: NonNegativeInt = 1,
+        assignment_period: NonNegativeInt | Literal["step"] = 1,
         freeze_epoch: NonNegativeInt | None = None,
     ) -> None:
         bank = geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed)
@@ -86,6 +90,8 @@ class DL2PAHead(FixedPrototypeHead):
             "class_means", torch.zeros(shape) if queue == "mean" else torch.randn(shape, generator=info.generator)
         )
         self.register_buffer("assignment", torch.arange(info.num_classes))
+        # Of the epoch under way: whether every step assigns, and how many classes moved so far.
+        self.every_step, self.changes = False, 0.0
 
     def prototypes(self) -> Tensor:
         """Return each class's assigned prototype (C, d)."""
@@ -113,11 +119,25 @@ class DL2PAHead(FixedPrototypeHead):
 
         Log how many classes moved and the total similarity.
         """
-        if not self.assignment_period:
+        frozen = self.freeze_epoch is not None and context.epoch >= self.freeze_epoch
+        self.every_step, self.changes = self.assignment_period == "step" and not frozen, 0.0
+        if not self.assignment_period or self.assignment_period == "step":
             return {}
-        due = context.epoch % self.assignment_period == 0 and (
-            self.freeze_epoch is None or context.epoch < self.freeze_epoch
-        )
+        return self._match(context.epoch % self.assignment_period == 0 and not frozen)
+
+    def after_step(self) -> None:
+        """Re-assign where every step does so; the host waits for the class means, and solves the matching."""
+        if self.every_step:
+            self.changes += self._match(due=True)["assignment_changes"]
+
+    def on_epoch_end(self, context: Context) -> dict[str, float]:
+        """Log, where every step assigns, the moves of all steps and the total similarity."""
+        if self.assignment_period != "step":
+            return {}
+        return self._match(due=False) | {"assignment_changes": self.changes}
+
+    def _match(self, due: bool) -> dict[str, float]:
+        """Assign anew where it is due; return how many classes moved and the total similarity."""
         similarity = (self.class_means @ self.bank.T).cpu()
         old = self.assignment.cpu().clone()
         new = assign(similarity) if due else old

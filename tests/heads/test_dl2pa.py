@@ -1,5 +1,7 @@
 """DL2PA: the momentum recursion, the assignment, and the loss after it."""
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor
@@ -92,6 +94,50 @@ def test_assignment_happens_when_it_is_due(options: dict[str, int], epochs: list
             similarity = (head.state_dict()["class_means"] * head.prototypes()).sum().item()
             assert logged["assignment_similarity"] == pytest.approx(similarity, abs=1e-5)
     assert moved == epochs
+
+
+def best_permutation(similarity: Tensor) -> tuple[int, ...]:
+    """The permutation of largest total similarity (C, C), by trying all."""
+    orders = itertools.permutations(range(len(similarity)))
+    return max(orders, key=lambda order: sum(float(similarity[c, k]) for c, k in enumerate(order)))
+
+
+def test_every_step_can_assign() -> None:
+    """After a step the assignment is the best of all 120 permutations for the means so far; before it, as it was."""
+    head, other = (make("dl2pa", num_classes=5, dim=3, assignment_period=period) for period in ("step", 1))
+    assert head.on_epoch_start(CONTEXT) == {}
+    other.on_epoch_start(CONTEXT)
+    moves = 0
+    for step in range(6):
+        features, targets = batch(5, 3, size=9, seed=step)
+        before = head.state_dict()["assignment"].clone()
+        for each in (head, other):
+            each.observe(features.detach(), targets, CONTEXT)
+        assert torch.equal(head.state_dict()["assignment"], before)
+        for each in (head, other):
+            each.after_step()
+        state = head.state_dict()
+        best = best_permutation(state["class_means"].double() @ state["bank"].double().T)
+        assert state["assignment"].tolist() == list(best)
+        moves += int((state["assignment"] != before).sum())
+    logged = head.on_epoch_end(CONTEXT)
+    assert logged["assignment_changes"] == moves > 0
+    similarity = (head.state_dict()["class_means"] * head.prototypes()).sum().item()
+    assert logged["assignment_similarity"] == pytest.approx(similarity, abs=1e-5)
+    assert torch.equal(other.state_dict()["assignment"], torch.arange(5))
+    assert other.on_epoch_end(CONTEXT) == {}
+
+
+def test_an_assignment_in_every_step_can_freeze() -> None:
+    head = make("dl2pa", num_classes=6, dim=3, assignment_period="step", freeze_epoch=1)
+    order = torch.tensor([3, 0, 5, 1, 2, 4])
+    for epoch, expected in ((0, order), (1, order), (2, order)):
+        head.on_epoch_start(Context("train", epoch, 3, 0))
+        means = head.state_dict()["bank"][order if epoch == 0 else order.flip(0)]
+        head.load_state_dict(head.state_dict() | {"class_means": means})
+        head.after_step()
+        assert torch.equal(head.state_dict()["assignment"], expected)
+        assert head.on_epoch_end(Context("train", epoch, 3, 0))["assignment_changes"] == (6 if epoch == 0 else 0)
 
 
 @pytest.mark.parametrize("loss", ["squared-cosine", "dot-regression", "cross-entropy"])
