@@ -1,6 +1,8 @@
 """What the tests of heads share."""
 
+import copy
 import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -148,3 +150,27 @@ def slow_mean(logits: Tensor, labels: Tensor, weights: list[float]) -> Tensor:
     own = torch.tensor([weights[y] for y in labels.tolist()], dtype=torch.float64)
     terms = [slow_cross_entropy(row[None], y[None]) for row, y in zip(logits, labels, strict=True)]
     return (own * torch.stack(terms)).sum() / own.sum()
+
+
+@dataclass(frozen=True)
+class TwoDevices(Context):
+    """A context of one of two devices, which gathers what it is given and what the other one gave."""
+
+    given: list[Tensor] = field(default_factory=list)
+    other: tuple[Tensor, ...] = ()
+
+    def gather(self, x: Tensor, differentiable: bool = False) -> Tensor:
+        self.given.append(x)
+        return torch.cat([x, self.other[len(self.given) - 1]]) if self.other else x
+
+
+def observe_on_two_devices(head: Head, features: Tensor, targets: Targets) -> None:
+    """Let a head observe the first half of a batch (V, B, d), while another device has the second."""
+    half = features.shape[1] // 2
+    first, second = (
+        Targets.plain(targets.labels[part], targets.indices[part]) for part in (slice(half), slice(half, None))
+    )
+    with torch.no_grad():
+        there = TwoDevices()
+        copy.deepcopy(head).observe(features[:, half:].detach(), second, there)
+        head.observe(features[:, :half].detach(), first, TwoDevices(other=tuple(there.given)))
