@@ -47,6 +47,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("word2vec", {"batch_norm": True, "whiten": True}),
     ("arcface", {"gradient": "exact", "easy_margin": True}),
     ("logit-adjusted", {"form": "post-hoc"}),
+    ("dnc", {"centroids": 1, "memory": 5}),
+    ("dnc-released", {"period": 2}),
 ]
 # Options without which a head's gradient is, on purpose, not that of its loss.
 DIFFERENTIABLE: dict[str, dict[str, Any]] = {"arcface": {"gradient": "exact"}}
