@@ -49,6 +49,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("logit-adjusted", {"form": "post-hoc"}),
     ("dnc", {"centroids": 1, "memory": 5}),
     ("dnc-released", {"period": 2}),
+    ("orthonormal", {"vectors": 1}),
 ]
 # Options without which a head's gradient is, on purpose, not that of its loss.
 DIFFERENTIABLE: dict[str, dict[str, Any]] = {"arcface": {"gradient": "exact"}}
