@@ -11,6 +11,7 @@ from headbench.results.tables.base import (
     describe,
     explained,
     note_on_marks,
+    of_selection,
     over_seeds,
     printed,
     seeds_of,
@@ -35,7 +36,7 @@ def tables(rows: pd.DataFrame, answers: Answers, selection: str) -> list[Table]:
         answers: of its cells.
         selection: whose rows are shown.
     """
-    chosen = rows[(rows["selection"] == selection) | (rows["status"] != "done")]
+    chosen = of_selection(rows, selection)
     parts = [(key, part) for key, part in chosen.groupby(APART, sort=False, dropna=False) if _varies(part)]
     return [
         _table(part, answers, selection, describe(APART, key), "-recipes" if len(parts) == 1 else f"-recipes-{number}")
@@ -58,7 +59,7 @@ def _table(rows: pd.DataFrame, answers: Answers, selection: str, description: st
     bold = unmarked(cells)
     for recipe, part in by_recipe:
         for row in summaries[str(recipe)].to_dict("records"):
-            views = "" if pd.isna(row["image_views"]) else f" at {VIEWS.shown(row['image_views'])}"
+            views = "" if not row["n"] or pd.isna(row["image_views"]) else f" at {VIEWS.shown(row['image_views'])}"
             cells.loc[(row["feature_dim"], row["head_label"]), str(recipe)] = printed(row, usual) + views
         for key, mark in not_separated(part[part["status"] == "done"], answers).items():
             bold.loc[key, str(recipe)] = mark

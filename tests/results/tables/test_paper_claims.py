@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from headbench.heads import HEADS
 from headbench.results.numbers import inference
 from headbench.results.numbers.statistics import Bools, holm
 from headbench.results.tables import paper_claims
@@ -162,6 +163,11 @@ def test_the_file_of_claims_is_sound() -> None:
     for claim in loaded:
         assert (claim.against is None) == (claim.rule == "reaches")
         assert claim.published != ("no paper" in claim.source)
+        for side in (claim.head, claim.against):
+            if side is not None:
+                name, _, form = side.head.partition("(")
+                options = {part.partition("=")[0] for part in form.removesuffix(")").split(", ") if part}
+                assert options <= set(HEADS.get(name).defaults)
 
 
 def claimed(monkeypatch: pytest.MonkeyPatch, head: str, against: str, **keys: object) -> None:
