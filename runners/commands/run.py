@@ -25,30 +25,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_grid(parser)
     add_out(parser)
     add_data(parser)
-    parser.add_argument(
-        "--where",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="run only these cells: head=psc,dl2pa seed=0",
-    )
-    parser.add_argument(
+    _add_words(parser, "--where", "KEY=VALUE", "run only these cells: head=psc,dl2pa seed=0")
+    _add_words(
+        parser,
         "--cell",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="ID",
-        help="run exactly these cells, for one job of an array: their identities, as --dry-run shows them",
+        "ID",
+        "run exactly these cells, for one job of an array: their identities, as --dry-run shows them",
     )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="derive a grid: recipe.epochs=2 axes.head=psc,hpn",
-    )
+    _add_words(parser, "--set", "KEY=VALUE", "derive a grid: recipe.epochs=2 axes.head=psc,hpn")
     parser.add_argument("--name", help="name of the derived grid")
     parser.add_argument(
         "--workers", type=int, help="parallel processes (default: one per CUDA device, else one per core, at most 8)"
@@ -77,6 +61,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-report", action="store_true", help="write no tables, figures and report; 'bench.py report' does it later"
     )
+
+
+def _add_words(parser: argparse.ArgumentParser, option: str, word: str, text: str) -> None:
+    """Add an option of several words, which may be given several times."""
+    parser.add_argument(option, nargs="+", action="extend", default=[], metavar=word, help=text)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

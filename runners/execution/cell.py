@@ -3,12 +3,13 @@
 import datetime
 import io
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from headbench.core.errors import UserError, note
 from headbench.heads import HEADS
@@ -62,44 +63,87 @@ def run(
         on_epoch(row)
 
     training.run(logged, checkpoints)
-    rows, absent, predictions = _selections(training, planned)
-    labels, num_classes = parts.train.labels, planned.facts["num_classes"]
-    predicted = evaluate.predictions(training.classifier, training.features)
-    shape = evaluate.geometry(training.classifier, training.features, labels, predicted, num_classes)
+    judged = _judge(training, planned)
     check()
     log.write()
-    store.write_arrays(folder / "predictions.npz", predictions)
-    store.write_arrays(folder / "geometry.npz", vars(shape))
-    if "last" in rows:
-        rows["last"] |= collapse.measure(vars(shape))
+    store.write_arrays(folder / "predictions.npz", judged.predictions)
+    store.write_arrays(folder / "geometry.npz", judged.geometry)
     if keep_weights:
-        buffer = io.BytesIO()
-        torch.save(training.classifier.state_dict(), buffer)
-        store.write_bytes(folder / "weights.pt", buffer.getvalue())
-    seconds = sum(row["seconds"] for row in training.history)
-    result = {
-        "cell_id": planned.cell_id,
-        "facts": planned.facts,
-        "class_names": parts.outline.class_names,
-        "native_scale": training.classifier.head.native_scale,
-        "selections": rows,
-        "absent": absent,
-        "health": health.assess(
-            training.history, _measured(training, predicted, labels), num_classes, planned.cell.feature_dim
-        ),
-        "train_seconds": seconds,
-        "images_per_second": sum(row["images"] for row in training.history) / seconds,
-        "peak_memory_mb": provenance.peak_memory_mb(hardware),
-        **compute.measure(training.classifier, parts.train, training.plan, training.history),
-        "provenance": described,
-        "started_at": started,
-        "finished_at": _now(),
-        **({"inputs": parts.inputs()} if keep_weights else {}),
-    }
+        store.write_bytes(folder / "weights.pt", _saved(training.classifier))
+    result = _told(training, planned, judged) | _cost(training, hardware)
+    result |= {"provenance": described, "started_at": started, "finished_at": _now()}
+    result |= {"inputs": parts.inputs()} if keep_weights else {}
     files = ["cell.yaml", "history.csv", "predictions.npz", "geometry.npz", *(["weights.pt"] if keep_weights else [])]
     store.check_result(result)
     store.write_result(folder, result, files)
     return result
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What is told of a training that has ended.
+
+    Attributes:
+        selections: the row of each selection.
+        absent: why the others are.
+        health: see :func:`headbench.results.numbers.health.assess`.
+        predictions: the arrays of ``predictions.npz``.
+        geometry: those of ``geometry.npz``.
+    """
+
+    selections: dict[str, dict[str, Any]]
+    absent: dict[str, str]
+    health: dict[str, Any]
+    predictions: dict[str, np.ndarray]
+    geometry: dict[str, np.ndarray]
+
+
+def _judge(training: Training, planned: Planned) -> _Judged:
+    """Evaluate the selections, and the last weights on the training images.
+
+    Raises:
+        UserError: if the head can be finished on no selection.
+    """
+    rows, absent, predictions = _selections(training, planned)
+    labels, num_classes = training.parts.train.labels, planned.facts["num_classes"]
+    predicted = evaluate.predictions(training.classifier, training.features)
+    shape = vars(evaluate.geometry(training.classifier, training.features, labels, predicted, num_classes))
+    if "last" in rows:
+        rows["last"] |= collapse.measure(shape)
+    measured = _measured(training, predicted, labels)
+    assessed = health.assess(training.history, measured, num_classes, planned.cell.feature_dim)
+    return _Judged(rows, absent, assessed, predictions, shape)
+
+
+def _told(training: Training, planned: Planned, judged: _Judged) -> dict[str, Any]:
+    """Return what ``result.json`` says of a cell and of its selections."""
+    return {
+        "cell_id": planned.cell_id,
+        "facts": planned.facts,
+        "class_names": training.parts.outline.class_names,
+        "native_scale": training.classifier.head.native_scale,
+        "selections": judged.selections,
+        "absent": judged.absent,
+        "health": judged.health,
+    }
+
+
+def _cost(training: Training, hardware: Hardware) -> dict[str, Any]:
+    """Return what ``result.json`` says of time, memory and compute."""
+    seconds = sum(row["seconds"] for row in training.history)
+    return {
+        "train_seconds": seconds,
+        "images_per_second": sum(row["images"] for row in training.history) / seconds,
+        "peak_memory_mb": provenance.peak_memory_mb(hardware),
+        **compute.measure(training.classifier, training.parts.train, training.plan, training.history),
+    }
+
+
+def _saved(classifier: nn.Module) -> bytes:
+    """Return the file of a classifier's weights."""
+    buffer = io.BytesIO()
+    torch.save(classifier.state_dict(), buffer)
+    return buffer.getvalue()
 
 
 def _selections(

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import pickle
 from functools import cache
 from pathlib import Path
@@ -68,8 +69,10 @@ def whole(head: str) -> Training:
     return train(started(head), digits(), CPU, lambda _: None)
 
 
-@pytest.mark.parametrize("head", ["dl2pa", "throwaway", "sbcl"])
-@pytest.mark.parametrize("epochs", [1, 2, 3])
+# crt draws its new classifier after the third epoch.
+@pytest.mark.parametrize(
+    ("head", "epochs"), [*itertools.product(["dl2pa", "throwaway", "sbcl"], [1, 2, 3]), ("crt", 3)]
+)
 def test_going_on_from_a_checkpoint_ends_with_the_same_bits(head: str, epochs: int, tmp_path: Path) -> None:
     one = started(head)
     with pytest.raises(StoppedError):
