@@ -8,12 +8,10 @@ from torch import Tensor
 
 from headbench.core.batch import DataInfo
 from headbench.heads.base import Context, Options
+from headbench.heads.families.class_sums import class_sums
 from headbench.heads.families.linear_softmax import LinearHead
 from headbench.heads.normalisation import unit
 from headbench.heads.registry import register
-
-# Rows of features that are summed in float64 at once.
-CHUNK = 10_000
 
 
 @register(
@@ -77,10 +75,8 @@ class NCMHead(LinearHead):
         weight, bias = self.linear.weight, self.linear.bias
         if self.normalise == "centred":
             self.centre.copy_(features.mean(dim=0))
-        sums = torch.zeros(weight.shape, dtype=torch.float64)
-        for rows, own in zip(torch.split(features, CHUNK), torch.split(labels.cpu(), CHUNK), strict=True):
-            sums.index_add_(0, own, self.directions(rows).double().cpu())
-        means = sums / torch.bincount(labels.cpu(), minlength=len(weight))[:, None]
+        sums, counts = class_sums(self.directions(features), labels, len(weight))
+        means = sums / counts
         if self.distance == "euclidean":
             weight.copy_(2 * means)
             bias.copy_(-means.square().sum(dim=1))
