@@ -8,6 +8,7 @@ from torch import Tensor
 
 from headbench.core.batch import DataInfo
 from headbench.heads.base import Context, Options
+from headbench.heads.choosing import best
 from headbench.heads.families.linear_softmax import LinearHead
 from headbench.heads.registry import register
 
@@ -26,14 +27,7 @@ def best_tau(weight: Tensor, features: Tensor, labels: Tensor) -> float:
     """Return the tau of :data:`TAUS`, the least of several, at which the rows w / |w|^tau of weights (C, d) give
     features (N, d) their labels (N,) best: by the accuracy of each class, averaged over those that occur.
     """
-    counts = torch.bincount(labels, minlength=len(weight))
-    shares = 1.0 / (counts[labels] * (counts > 0).sum()).double()
-
-    def accuracy(tau: float) -> float:
-        predicted = (features @ normalised(weight, tau).T).argmax(dim=1)
-        return (shares * (predicted == labels)).sum().item()
-
-    return max(TAUS, key=accuracy)
+    return best(TAUS, lambda tau: features @ normalised(weight, tau).T, labels)
 
 
 @register(

@@ -46,7 +46,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("hpn", {"batch_norm": True}),
     ("word2vec", {"batch_norm": True, "whiten": True}),
     ("arcface", {"gradient": "exact", "easy_margin": True}),
-    ("logit-adjusted", {"form": "post-hoc"}),
+    ("logit-adjusted", {"form": "post-hoc", "tau": None}),
     ("dnc", {"centroids": 1, "memory": 5}),
     ("dnc-released", {"period": 2}),
     ("orthonormal", {"vectors": 1}),

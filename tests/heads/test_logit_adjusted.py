@@ -1,11 +1,19 @@
 """Logit adjustment, in the loss and after it, against its formulas."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import recall_score
 from torch import Tensor
 
 from headbench.core.batch import Targets
-from headbench.heads import Head
+from headbench.core.streams import generator
+from headbench.heads import Context, Head
+from headbench.heads.logit_adjusted import TAUS
 from tests.heads.helpers import (
     CONTEXT,
     RARE,
@@ -16,10 +24,11 @@ from tests.heads.helpers import (
     slow_cross_entropy,
     slow_linear,
     slow_log_prior,
+    unsupported,
 )
 
 LEARNS = {"linear.weight", "linear.bias"}
-BIASES = {"adjustment"}
+BIASES = {"log_prior"}
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,3 +91,48 @@ def test_equal_counts_change_nothing() -> None:
         assert torch.allclose(
             head.logits(features[0]).softmax(dim=1), plain.logits(features[0]).softmax(dim=1), atol=1e-6
         )
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 1000), size=st.integers(1, 40))
+def test_the_chosen_tau_has_the_best_mean_accuracy_of_a_class(seed: int, size: int) -> None:
+    """By scikit-learn, also where a class does not occur on validation."""
+    stream = generator(seed, "test")
+    features, labels = torch.randn(size, 8, generator=stream), torch.randint(0, 5, (size,), generator=stream)
+    head = make_for(info(5, class_counts=RARE), "logit-adjusted", form="post-hoc", tau=None)
+    before = head.logits(features)
+    found = head.finalize(Context("finalize", collect=lambda *_: (features, labels, labels)))["tau"]
+    accuracy = {}
+    for tau in TAUS:
+        other = make_for(info(5, class_counts=RARE), "logit-adjusted", form="post-hoc", tau=tau)
+        predicted = other.logits(features).argmax(dim=1)
+        accuracy[tau] = recall_score(labels, predicted, labels=labels.unique(), average="macro", zero_division=0)
+        if tau == 1:
+            assert torch.equal(before, other.logits(features))
+        if tau == found:
+            assert torch.allclose(head.logits(features), other.logits(features), atol=1e-6)
+    assert found == next(tau for tau in TAUS if accuracy[tau] == pytest.approx(max(accuracy.values())))
+
+
+def test_a_given_tau_is_kept() -> None:
+    head = make("logit-adjusted", form="post-hoc", tau=0.5)
+    before = {key: value.clone() for key, value in head.state_dict().items()}
+    assert head.finalize(CONTEXT) == {}
+    assert all(torch.equal(before[key], value) for key, value in head.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("options", "val_size", "reason"),
+    [
+        ({"tau": None}, 9, "in the loss tau must be a number (paper: 1); only form: post-hoc chooses it on validation"),
+        (
+            {"form": "post-hoc", "tau": None},
+            0,
+            "tau is chosen on validation, and there is none; set val_fraction, or give tau (paper: 1)",
+        ),
+        ({"form": "post-hoc", "tau": None}, 9, None),
+        ({"form": "post-hoc"}, 0, None),
+    ],
+)
+def test_a_tau_to_choose_needs_validation(options: dict[str, Any], val_size: int, reason: str | None) -> None:
+    assert unsupported("logit-adjusted", replace(info(5), val_size=val_size), 8, **options) == reason

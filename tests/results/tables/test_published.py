@@ -96,6 +96,7 @@ def test_the_number_to_stand_beside(question: Question, value: float, table: str
         ("focal", {"gamma": 2.0}, None),
         ("logit-adjusted", {}, 43.89),
         ("logit-adjusted", {"form": "post-hoc"}, 41.76),
+        ("logit-adjusted", {"form": "post-hoc", "tau": None}, 42.1),
     ],
 )
 def test_a_number_stands_beside_the_form_that_it_is_of(name: str, options: dict[str, Any], value: float | None) -> None:
