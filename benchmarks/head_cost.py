@@ -1,9 +1,9 @@
 """What a head costs of a training step: ``python benchmarks/head_cost.py`` prints a table in Markdown.
 
-A step is a ResNet-32 forward and backward pass with its optimiser step on 128 images of 32x32; the head's part is
-``observe``, ``loss``, the backward pass through both and ``after_step``, on the same features, in as many views as the
-head asks for. Medians of interleaved repetitions, one thread. The last column is the whole step, with all views
-through the network, as a multiple of that of ``psc``. Then the Hungarian assignment on random similarities.
+A step is 128 images of 32x32, augmented, a ResNet-32 forward and backward pass, and its optimiser step; the head's part
+is ``observe``, ``loss``, the backward pass through both and ``after_step``, on the same features, in as many views as
+the head asks for. Medians of interleaved repetitions, one thread. The last column is the whole step, with all views
+made and through the network, as a multiple of that of ``psc``. Then the Hungarian assignment on random similarities.
 """
 
 import statistics
@@ -18,9 +18,13 @@ from torch import nn
 from headbench.backbones import BACKBONES
 from headbench.core.batch import DataInfo, Targets
 from headbench.core.streams import generator
+from headbench.data.loading.augment import Augmentation
+from headbench.data.loading.views import VIEWS
 from headbench.heads import HEADS, Context, Head, Stage
 from headbench.heads.geometry.assignment import assign
 from headbench.runners.grid import recipes
+from headbench.runners.training.classifier import pooled
+from headbench.runners.training.hardware import has_bf16
 
 BACKBONE, BATCH, REPETITIONS = "resnet32", 128, 3
 # C and d; at d = C - 1 and C/2 the heads that exist at one d only have it.
@@ -60,18 +64,21 @@ def head_part(head: Head, stage: Stage, num_classes: int, dim: int) -> Callable[
     return run
 
 
-def network_part(views: int) -> Callable[[], None]:
-    """Return the rest of a step: the network and its optimiser, bfloat16 as in training."""
+def network_part(views: tuple[str, ...]) -> Callable[[], None]:
+    """Return the rest of a step: the views of the images, the network and its optimiser, as in training."""
     network = BACKBONES.get(BACKBONE).target((3, 32, 32)).to(memory_format=torch.channels_last)
     projection = nn.Linear(network.num_features, 64)
     optimiser = torch.optim.SGD([*network.parameters(), *projection.parameters()], lr=0.1, momentum=0.9)
-    images = torch.randn(views * BATCH, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    images = torch.randint(0, 256, (BATCH, 3, 32, 32), dtype=torch.uint8)
+    statistics = torch.full((3,), 0.5), torch.full((3,), 0.25)
+    augmentation = Augmentation(pad=4, flip=True)
+    shows = [VIEWS.get(view).target(BATCH, augmentation, statistics, (3, 32, 32), generator(0, view)) for view in views]
 
     def run() -> None:
-        with torch.autocast("cpu", torch.bfloat16):
-            pooled = network(images)
+        shown = torch.cat([show(images, slice(0, BATCH)) for show in shows])
+        features = pooled(network, shown, bf16=has_bf16(torch.device("cpu")))
         optimiser.zero_grad()
-        projection(pooled.float()).square().mean().backward()
+        projection(features).square().mean().backward()
         optimiser.step()
 
     return run
@@ -84,9 +91,9 @@ def row(name: str, options: dict[str, Any]) -> tuple[list[str], float]:
     sizes = [size for size in SIZES if target.supports(info(size[0]), size[1], resolved) is None]
     plain = head_part(HEADS.get("psc").target(info(100), 50), Stage("train", 1), 100, 50)
     parts = {size: head_part(target(info(size[0]), size[1], **options), stage, *size) for size in sizes}
-    actions = {"psc": plain, "one": network_part(1)} | parts
+    actions = {"psc": plain, "one": network_part(("weak",))} | parts
     if len(stage.views) > 1:
-        actions["all"] = network_part(len(stage.views))
+        actions["all"] = network_part(stage.views)
     rounds = [{key: seconds(action) for key, action in actions.items()} for _ in range(1 + REPETITIONS)][1:]
     median = {key: statistics.median(times[key] for times in rounds) for key in actions}
     label = ", ".join(f"{key}={value}" for key, value in options.items())
@@ -108,7 +115,8 @@ def main() -> None:
             cells, step = row(name, options)
             steps.append(step)
             print(f"| {' | '.join(cells)} |", flush=True)
-    print(f"\nResNet-32 step of one view: {1000 * statistics.median(steps):.0f} ms")
+    precision = "bfloat16" if has_bf16(torch.device("cpu")) else "float32"
+    print(f"\nResNet-32 step of one view: {1000 * statistics.median(steps):.0f} ms, {precision}")
     for num_classes in ASSIGNED:
         similarity = torch.nn.functional.normalize(torch.randn(num_classes, 64), dim=1) @ torch.nn.functional.normalize(
             torch.randn(64, num_classes), dim=0
