@@ -58,6 +58,7 @@ NARROW: dict[str, dict[str, Any]] = {
     "bcl": {"hidden": 3, "projection_dim": 2},
     "proco": {"hidden": 3, "projection_dim": 16},
     "sbcl": {"hidden": 3, "projection_dim": 2},
+    "tsc": {"hidden": 3, "projection_dim": 4},
 }
 SIZES = [(5, 8), (6, 3), (2, 1), (3, 2), (7, 4)]
 
