@@ -8,6 +8,7 @@ from torch import Tensor
 
 from headbench.core.batch import DataInfo, Targets
 from headbench.heads.base import Context, Options
+from headbench.heads.families.class_sums import class_sums
 from headbench.heads.families.two_branches import TwoBranchHead
 from headbench.heads.families.von_mises_fisher import concentrations, log_moments
 from headbench.heads.losses import cross_entropy
@@ -79,21 +80,19 @@ class ProCoHead(TwoBranchHead):
         classes = info.num_classes
         # Row 0 is of the previous epoch and this one so far, row 1 of this one alone.
         self.register_buffer("sums", torch.zeros(2, classes, projection_dim))
-        self.register_buffer("counts", torch.zeros(2, classes, dtype=torch.int64))
+        self.register_buffer("counts", torch.zeros(2, classes, 1))
         self.register_buffer("unseen", UNSEEN * unit(torch.randn(classes, projection_dim, generator=info.generator)))
 
     def means(self) -> Tensor:
         """Return the mean projection (C, p) of each class over the previous epoch and this one so far."""
-        counts = self.counts[0, :, None]
-        return torch.where(counts > 0, self.sums[0] / counts.clamp(min=1), self.unseen)
+        return torch.where(self.counts[0] > 0, self.sums[0] / self.counts[0].clamp(min=1), self.unseen)
 
     def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
         """Add the contrastive views to the statistics of their classes."""
         z, labels = (context.gather(x) for x in self.contrasted(features, targets))
-        # A product with one-hot labels, because index_add is not deterministic on CUDA.
-        members = labels[:, None] == torch.arange(len(self.unseen), device=labels.device)
-        self.sums += members.to(z.dtype).T @ z
-        self.counts += members.sum(dim=0)
+        sums, counts = class_sums(z, labels, len(self.unseen))
+        self.sums += sums
+        self.counts += counts
         super().observe(features, targets, context)
 
     def on_epoch_start(self, context: Context) -> dict[str, float]:

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from headbench.core.batch import DataInfo, Targets
-from headbench.core.streams import generator
+from headbench.core.batch import Targets
 from headbench.heads import Context
 from headbench.heads.proco import ProCoHead
 from tests.heads.helpers import (
@@ -20,6 +19,7 @@ from tests.heads.helpers import (
     batch,
     info,
     make,
+    make_for,
     slow_cosines,
     slow_cross_entropy,
     slow_log_moment,
@@ -201,11 +201,7 @@ def test_batches_of_one_image_of_one_class_and_without_some(labels: list[int]) -
 
 
 def test_with_equal_counts_the_prior_changes_nothing() -> None:
-    facts = info()
-    equal = DataInfo(5, torch.full((5,), 7), facts.class_names, 35, facts.image_shape, generator(0, "test"))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        head = ProCoHead(equal, 8, hidden=6, projection_dim=16)
+    head = make_for(info(class_counts=[7] * 5), "proco", 8, hidden=6, projection_dim=16)
     features, targets = batch(5, 8, views=3)
     observe(head, features, targets)
     loss = head.loss(features, targets, CONTEXT)
