@@ -88,7 +88,8 @@ def balanced_contrastive(features: Tensor, labels: Tensor, centers: Tensor, temp
     log(exp(a_i . d_p / T) / sum over k != i of exp(a_i . d_k / T) / N_ik).
 
     The members d are features and centers, the positives those of the same class, N_ik the number of members of k's
-    class, less one (the anchor) where k is a positive. The matrices are N x (N + C).
+    class, less one (the anchor) where k is a positive. The matrices are N x (N + C): 18 MB each for two views of 256
+    images of 8,142 classes.
 
     Args:
         features: a, unit rows (N, p).
