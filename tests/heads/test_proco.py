@@ -202,6 +202,7 @@ def test_batches_of_one_image_of_one_class_and_without_some(labels: list[int]) -
 
 def test_with_equal_counts_the_prior_changes_nothing() -> None:
     head = make_for(info(class_counts=[7] * 5), "proco", 8, hidden=6, projection_dim=16)
+    assert isinstance(head, ProCoHead)
     features, targets = batch(5, 8, views=3)
     observe(head, features, targets)
     loss = head.loss(features, targets, CONTEXT)
