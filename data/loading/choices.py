@@ -36,12 +36,13 @@ def apply(functions: Sequence[Function], choices: Choices, images: Tensor) -> Te
     """Return images (B, channels, H, W), each after the function that it has chosen; each function is called at most
     once, with all of its images.
     """
-    order = torch.argsort(choices.there)
     numbers, sizes = torch.unique(choices.known, return_counts=True)
-    split = sizes.tolist()
-    pieces = zip(numbers.tolist(), torch.split(images[order], split), torch.split(order, split), strict=True)
+    order, split = torch.argsort(choices.there), sizes.tolist()
+    pieces = zip(
+        numbers.tolist(), torch.split(images.index_select(0, order), split), torch.split(order, split), strict=True
+    )
     done = torch.cat([functions[number](piece, places) for number, piece, places in pieces])
-    return done[torch.argsort(order)]
+    return done.index_select(0, torch.argsort(order))
 
 
 def unchanged(images: Tensor, places: Tensor) -> Tensor:

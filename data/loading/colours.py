@@ -22,7 +22,7 @@ def greyscale(images: Tensor) -> Tensor:
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Multiply each image by its factor (B,)."""
-    return (images * _each(factor)).clamp(0, WHITE)
+    return (images * _each(factor)).clamp_(0, WHITE)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
@@ -40,20 +40,21 @@ def hue(images: Tensor, shift: Tensor) -> Tensor:
     if images.shape[1] == 1:
         return images
     red, green, blue = images.unbind(dim=1)
-    least, most = torch.aminmax(images, dim=1)
+    least, most = (extreme(extreme(red, green), blue) for extreme in (torch.minimum, torch.maximum))
     chroma = most - least
-    # In sixths of the circle, from red over green to blue; a grey pixel has none, and chroma 0 makes it irrelevant.
+    # A grey pixel has no hue, and chroma 0 makes it irrelevant.
     coloured = torch.where(chroma > 0, chroma, 1.0)
+    # In sixths of the circle: red at 0, green at 2, blue at 4.
     angle = torch.where(
         most == red,
         (green - blue) / coloured,
         torch.where(most == green, 2 + (blue - red) / coloured, 4 + (red - green) / coloured),
     )
     angle = angle + 6 * shift[:, None, None]
-    # How far each channel is below the maximum, in parts of the chroma: not at all within a sixth of its own colour,
-    # by all of it from two sixths on.
-    away = torch.stack([(angle + offset) % 6 for offset in (5, 3, 1)], dim=1)
-    return most[:, None] - chroma[:, None] * torch.minimum(away, 4 - away).clamp(0, 1)
+    angle = angle - 6 * torch.floor(angle / 6)
+    # A channel is at its maximum within a sixth of its own colour, at its minimum from two sixths on.
+    parts = [(angle - 3).abs() - 1, 2 - (angle - 2).abs(), 2 - (angle - 4).abs()]
+    return torch.stack(parts, dim=1).clamp_(0, 1).mul_(chroma[:, None]).add_(least[:, None])
 
 
 def _each(factor: Tensor) -> Tensor:
@@ -61,4 +62,4 @@ def _each(factor: Tensor) -> Tensor:
 
 
 def _between(start: Tensor, end: Tensor, factor: Tensor) -> Tensor:
-    return (start + _each(factor) * (end - start)).clamp(0, WHITE)
+    return torch.lerp(start, end, _each(factor)).clamp_(0, WHITE)

@@ -185,6 +185,14 @@ def test_the_policy_comes_after_crop_and_flip_and_before_normalisation_and_cutou
     assert torch.allclose(black[hole], (-statistics[0] / statistics[1])[:, None, None].expand_as(black)[hole])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_no_step_asks_the_device_for_a_value(name: str) -> None:
+    """Tensors on torch's device ``meta`` have none."""
+    images, ones = torch.empty(64, 3, 16, 16, dtype=torch.uint8, device="meta"), torch.ones(3, device="meta")
+    show = weak(64, Augmentation(policy=name, cutout=4), (ones, ones), (3, 16, 16), generator(0, "test"))
+    assert show(images, slice(0, 64)).shape == images.shape
+
+
 def test_names_and_channels_that_cannot_be_are_one_line() -> None:
     for name in ("rand-m9-mstd0.5-inc1", "original", "randaugment-31", "randaugment"):
         with pytest.raises(

@@ -179,6 +179,13 @@ def test_the_two_views_differ_in_the_smallest_crop_only() -> None:
         assert 0.05 < same.double().mean() < 0.15, "neither mirrored nor jittered: a half of a fifth"
 
 
+def test_no_step_asks_the_device_for_a_value() -> None:
+    """Tensors on torch's device ``meta`` have none."""
+    images, ones = torch.empty(64, 3, 16, 16, dtype=torch.uint8, device="meta"), torch.ones(3, device="meta")
+    show = VIEWS.get("simclr").target(64, FLIPPED, (ones, ones), (3, 16, 16), generator(0, "test"))
+    assert show(images, slice(0, 64)).shape == images.shape
+
+
 def test_files_are_shown_too(tmp_path: Path) -> None:
     for number, image in enumerate(random_images(4, 0, 40)):
         save(tmp_path / f"{number}.png", image)
