@@ -78,6 +78,11 @@ def test_boxes_are_distributed_as_torchvisions(height: int, width: int, smallest
     assert (left >= 0).all()
     assert (top + tall).max() <= height
     assert (left + wide).max() <= width
+    if height == width:
+        for start, length in ((top, tall), (left, wide)):
+            inside = length < height
+            assert start[inside].min() == 0
+            assert (start + length)[inside].max() == height
 
 
 @pytest.mark.parametrize("channels", [1, 3])
