@@ -50,10 +50,19 @@ TIMES = [
 
 @pytest.fixture(scope="module")
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A grid file of six cells."""
+    """A grid file of six cells: heads with matchings and momentum, with stages and subclasses, with distributions."""
     path = tmp_path_factory.mktemp("grid") / "small.yaml"
-    recipe = {"base": "fast", "epochs": 6, "batch_size": 128, "lr": 0.05, "pad": 1, "flip": False}
-    axes = {"dataset": ["digits"], "backbone": [TINY], "head": ["psc", "dl2pa"], "feature_dim": [3], "seed": [0, 1, 2]}
+    recipe = {"base": "fast", "epochs": 5, "batch_size": 64, "lr": 0.05, "pad": 1, "flip": False}
+    narrow = {"hidden": 16, "projection_dim": 16}
+    axes = {
+        "dataset": ["digits"],
+        "backbone": [TINY],
+        "head": ["dl2pa", {"name": "sbcl", "cluster_period": 2, **narrow}, {"name": "proco", **narrow}],
+        "feature_dim": [3],
+        # On balanced data every class would be one subclass.
+        "imbalance_factor": [10],
+        "seed": [0, 1],
+    }
     path.write_text(yaml.safe_dump({"name": "small", "recipe": recipe, "axes": axes}))
     return path
 

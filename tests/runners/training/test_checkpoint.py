@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from headbench.data.splits import Protocol, partition
 from headbench.runners.grid.cells import Cell
+from headbench.runners.training import parts
 from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import Training
 from tests.runners.helpers import CPU, QUICK, cell, digits, train
 
@@ -58,30 +61,40 @@ def equal(first: Training, second: Training) -> bool:
     return same and timeless[0] == timeless[1] and torch.equal(*flat)
 
 
+@cache
+def long_tailed() -> Parts:
+    """The digits with a long tail: on balanced data every class would be one subclass."""
+    dataset = parts.load("digits", {}, Path())
+    return parts.lay(dataset, partition(dataset, Protocol(0.1, imbalance_factor=10.0)), None, CPU.device)
+
+
 def started(head: str) -> Cell:
-    """A cell of four epochs, of which two stages have three and one."""
-    return cell(head, recipe=QUICK | {"epochs": 4, "mixup": 0.5 if head == "dl2pa" else 0.0})
+    """A cell of four epochs, of which the first of two stages has three."""
+    mixup = 0.5 if head == "dl2pa" else 0.0
+    return cell(head, recipe=QUICK | {"epochs": 4, "batch_size": 64, "mixup": mixup})
 
 
 @cache
 def whole(head: str) -> Training:
     """The training of that cell, which nothing stopped."""
-    return train(started(head), digits(), CPU, lambda _: None)
+    return train(started(head), long_tailed(), CPU, lambda _: None)
 
 
 # crt draws its new classifier after the third epoch.
 @pytest.mark.parametrize(
-    ("head", "epochs"), [*itertools.product(["dl2pa", "throwaway", "sbcl"], [1, 2, 3]), ("crt", 3)]
+    ("head", "epochs"), [*itertools.product(["dl2pa", "throwaway", "sbcl", "proco"], [1, 2, 3]), ("crt", 3)]
 )
 def test_going_on_from_a_checkpoint_ends_with_the_same_bits(head: str, epochs: int, tmp_path: Path) -> None:
-    one = started(head)
+    one, data = started(head), long_tailed()
     with pytest.raises(StoppedError):
-        train(one, digits(), CPU, stop_after(epochs), Checkpoints(tmp_path, "id", seconds=0))
+        train(one, data, CPU, stop_after(epochs), Checkpoints(tmp_path, "id", seconds=0))
     torch.manual_seed(1234)  # what another cell of the same process would leave behind
     rows: list[int] = []
-    resumed = train(one, digits(), CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id", seconds=0))
+    resumed = train(one, data, CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id", seconds=0))
     assert rows == list(range(epochs + 1, 5))
     assert equal(whole(head), resumed)
+    if head == "sbcl":
+        assert resumed.history[1]["subclasses"] > 20
 
 
 def test_a_training_that_had_ended_is_not_trained_again(tmp_path: Path) -> None:
