@@ -13,12 +13,13 @@ from headbench.core.streams import derive
 from headbench.heads.base import Context, Head, Options, RecipeView, Stage
 from headbench.heads.families.contrastive import contrast, distinct, evenly, similarities, supervised_contrastive
 from headbench.heads.families.projector import Projector
+from headbench.heads.families.two_stage import CLASSIFIER, REPRESENTATION
 from headbench.heads.ldam import LDAMHead
 from headbench.heads.psc import PSCHead
 from headbench.heads.registry import register
 from headbench.heads.subclasses import Form, cluster, dynamic_temperatures, subclass_counts
 
-VIEW, REPRESENTATION, CLASSIFIER = "supcon", "representation", "classifier"
+VIEW = "supcon"
 # The released code weighs the contrast of subclasses by temperature / 0.07.
 BASE_TEMPERATURE = 0.07
 
@@ -30,11 +31,11 @@ BASE_TEMPERATURE = 0.07
     source="the released code for CIFAR: contrast within the batch, linear form of the dynamic temperature, ordinary "
     "k-means of the first augmented view; second stage 'ldam' is that of the published CIFAR numbers",
     deviations=(
-        "the stages are as long as fractions of the recipe, and have its schedule and batch size (released code: 1000 "
-        "and 200 epochs, first_fraction 1 and second_fraction 0.2 of 1000); the second stage has lr 0.1 and no weight "
-        "decay, as there; the warm-up is no more than a tenth of its stage, whatever the batch size, and clusterings "
-        "are counted from its end; k-means of scikit-learn on unit vectors, by distances to centres in place of "
-        "cosines with them; temperature is that of L1 too (released code: 0.1, whatever the option says); "
+        "the stages are as long as fractions of the recipe and have its batch size, the first one its schedule too "
+        "(released code: 1000 epochs of batches of 1024 and a cosine, 200 of 128; first_fraction 1 and second_fraction "
+        "0.2 of 1000); the warm-up is no more than a tenth of its stage, whatever the batch size, and clusterings are "
+        "counted from its end; k-means of scikit-learn on unit vectors, by distances to centres in place of cosines "
+        "with them; temperature is that of L1 too (released code: 0.1, whatever the option says); "
         "no queue, no momentum encoder, no balanced k-means"
     ),
 )
@@ -72,13 +73,25 @@ class SBCLHead(Head):
     def stages(cls, recipe: RecipeView, options: Options) -> list[Stage]:
         """Return the contrast of two views without mixing, and the classifier on frozen features."""
         first, second = (max(1, round(options[part] * recipe.epochs)) for part in ("first_fraction", "second_fraction"))
-        unmixed = {"mixup": 0.0, "cutmix": 0.0}
-        learns = ("backbone", "projection", "head.projector")
-        plain_sgd = {"optimiser": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
-        sampler = "class_balanced" if options["second_stage"] == "balanced" else "instance"
+        balanced = options["second_stage"] == "balanced"
+        # Released code: x0.1 after epochs 140 and 180 of 200, a warm-up of 5.
+        steps = {"name": "multi_step", "milestones": (0.7, 0.9), "gamma": 0.1, "warmup_epochs": second // 40}
+        sgd = {"optimiser": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
         return [
-            Stage(REPRESENTATION, first, unmixed, views=(VIEW, VIEW), trainable=learns),
-            Stage(CLASSIFIER, second, plain_sgd, sampler=sampler, trainable=("head.classifier",)),
+            Stage(
+                REPRESENTATION,
+                first,
+                {"mixup": 0.0, "cutmix": 0.0},
+                views=(VIEW, VIEW),
+                trainable=("backbone", "projection", "head.projector"),
+            ),
+            Stage(
+                CLASSIFIER,
+                second,
+                sgd | {"schedule": {"name": "cosine"} if balanced else steps},
+                sampler="class_balanced" if balanced else "instance",
+                trainable=("head.classifier",),
+            ),
         ]
 
     @classmethod

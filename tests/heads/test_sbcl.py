@@ -15,6 +15,7 @@ from headbench.heads import HEADS, Context, Head
 from headbench.heads.families.contrastive import supervised_contrastive
 from headbench.heads.sbcl import SBCLHead
 from headbench.runners.grid import recipes
+from headbench.runners.training import optimisation
 from tests.heads.helpers import batch, make, slow_cosines, unit64
 
 LEARNS = {
@@ -256,10 +257,17 @@ def test_the_first_stage_mixes_nothing_and_the_second_trains_the_classifier_alon
     assert (first.views, second.views) == (("supcon", "supcon"), ("weak",))
     assert (contrast.mixup, contrast.cutmix, classify.mixup) == (0, 0, 0.4)
     assert (classify.lr, classify.weight_decay) == (0.1, 0)
+    assert [optimisation.multi_step(classify.schedule, epoch, 10) for epoch in (0, 6, 7, 9)] == [1, 1, 0.1, 0.1**2]
+    # The released code's 200 epochs, counted from 1: a rate of lr e / 5 up to 5, lower after 140 and 180.
+    (_, (_, long)) = stages(1000)
+    released = [optimisation.multi_step(long.schedule, e - 1, 200) for e in (1, 5, 140, 141, 180, 181, 200)]
+    assert released == pytest.approx([0.2, 1, 1, 0.1, 0.1, 0.01, 0.01])
     assert first.trainable == ("backbone", "projection", "head.projector")
     assert second.trainable == ("head.classifier",)
     assert second.sampler == "instance"
-    assert stages(50, second_stage="balanced")[1][0].sampler == "class_balanced"
+    assert contrast.schedule.name == "one_cycle", "not the recipe's own"
+    (_, (balanced, retrain)) = stages(50, second_stage="balanced")
+    assert (balanced.sampler, retrain.schedule.name) == ("class_balanced", "cosine")
     assert [stage.epochs for stage, _ in stages(50, first_fraction=2)] == [100, 10]
     assert [stage.epochs for stage, _ in stages(1)] == [1, 1]
 
