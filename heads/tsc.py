@@ -17,6 +17,8 @@ from headbench.heads.normalisation import unit
 from headbench.heads.registry import register
 
 MOMENTUM = 0.9
+# Positives of an anchor in the released code, target aside: its other view, and six that are drawn at random.
+POSITIVES = 7
 
 
 @register(
@@ -26,10 +28,10 @@ MOMENTUM = 0.9
     source="supervised contrast with uniform targets, momentum of class centroids and Hungarian matching of the "
     "released code",
     deviations=(
-        "members are the batch's own, in place of MoCo's queue and momentum encoder, and all of a class are positives, "
-        "in place of six at random; the paper trains a linear classifier on the frozen network afterwards, here one "
-        "learns beside the contrast from the first view by logit-adjusted cross-entropy, as in bcl, so that the two "
-        "differ by their contrast only; "
+        "members are the batch's own, in place of MoCo's queue and momentum encoder; all of a class are positives, of "
+        "the weight of the other view and the six that the code draws at random; the paper trains a linear classifier "
+        "on the frozen network afterwards, here one learns beside the contrast from the first view by logit-adjusted "
+        "cross-entropy, as in bcl, so that the two differ by their contrast only; "
         "centroids start at zero, in the code at random; they are matched after a step, so that a loss sees the "
         "matching of the step before"
     ),
@@ -123,7 +125,8 @@ def targeted_contrastive(
     """Return the mean supervised contrastive loss with the targets among the members, of which the own one is a
     positive that counts ``target_weight``.
 
-    The loss of an anchor is divided by its number of positives, the target included.
+    The loss of an anchor is divided by its number of positives, the target included. Those of the batch together count
+    as seven at most, the mean over draws of seven, so that the target keeps its share in a class of many.
 
     Args:
         features: unit rows (N, p).
@@ -135,8 +138,9 @@ def targeted_contrastive(
     Source: Li et al., CVPR 2022, in its released code ``sep_t`` and ``tw``.
     """
     members = torch.cat([features, targets])
-    classes = torch.cat([labels, torch.arange(len(targets), device=labels.device)])
     others = distinct(features, members)
-    shares = evenly((labels[:, None] == classes) & others)
-    weights = torch.cat([shares[:, : len(features)], target_weight * shares[:, len(features) :]], dim=1)
+    own = labels[:, None] == torch.arange(len(targets), device=labels.device)
+    mates = (labels[:, None] == labels) & others[:, : len(features)]
+    counted = mates.sum(dim=1, keepdim=True).clamp(max=POSITIVES)
+    weights = torch.cat([evenly(mates) * counted, target_weight * own], dim=1) / (counted + 1)
     return contrast(similarities(features, members, temperature), weights, others)

@@ -45,20 +45,23 @@ def points(size: int, seed: int = 0, dim: int = 4) -> Tensor:
 
 
 def slow_loss(features: Tensor, labels: list[int], targets: Tensor, temperature: float, weight: float) -> float:
-    """(sum over the positives in the batch of -log p + weight x -log p of the own target) / (all these positives)."""
+    """The mean over anchors of (k x mean over the batch's positives of -log p + weight x -log p of the own target) /
+    (k + 1), k the number of these positives but at most 7.
+    """
     rows, losses = [*features.double(), *targets.double()], []
     for i, own in enumerate(labels):
         scores = [float(rows[i] @ row) / temperature for row in rows]
         total = math.log(sum(math.exp(scores[k]) for k in range(len(rows)) if k != i))
-        mates = [k for k in range(len(labels)) if k != i and labels[k] == own]
-        pull = sum(total - scores[k] for k in mates) + weight * (total - scores[len(labels) + own])
-        losses.append(pull / (len(mates) + 1))
+        mates = [total - scores[k] for k in range(len(labels)) if k != i and labels[k] == own]
+        k = min(len(mates), 7)
+        pull = k * sum(mates) / max(len(mates), 1) + weight * (total - scores[len(labels) + own])
+        losses.append(pull / (k + 1))
     return sum(losses) / len(losses)
 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    labels=st.lists(st.integers(0, 3), min_size=1, max_size=5),
+    labels=st.lists(st.integers(0, 3), min_size=1, max_size=7),
     weight=st.sampled_from([0.0, 0.2, 1.0]),
     seed=st.integers(0, 100),
 )
@@ -72,6 +75,19 @@ def test_the_targeted_contrast_agrees_with_the_double_loop(labels: list[int], we
 def test_gradients_are_those_of_finite_differences() -> None:
     raw, labels = points(5).requires_grad_(), torch.tensor([0, 1, 0, 0, 1])
     assert torch.autograd.gradcheck(lambda x: targeted_contrastive(unit(x), labels, points(3, 1), 0.2, 0.5), (raw,))
+
+
+def test_the_loss_is_the_mean_over_draws_of_seven_positives() -> None:
+    """Ten features of one class: each draw of seven of the nine others, by enumeration."""
+    features, targets = points(10), points(2, seed=1)
+    scores, expected = features @ torch.cat([features, targets]).T / 0.2, []
+    for i in range(10):
+        total = scores[i, torch.arange(12) != i].logsumexp(dim=0)
+        draws = itertools.combinations([k for k in range(10) if k != i], 7)
+        target = 0.5 * (total - scores[i, 10])
+        expected += [((total - scores[i, list(drawn)]).sum() + target) / 8 for drawn in draws]
+    loss = targeted_contrastive(features, torch.zeros(10, dtype=torch.int64), targets, 0.2, 0.5)
+    assert loss.item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-6)
 
 
 def test_targets_far_from_everything_leave_the_supervised_contrast() -> None:
