@@ -245,6 +245,29 @@ def test_the_warm_up_is_no_more_than_a_tenth_of_the_stage() -> None:
         assert [context.epoch for context in contexts if head.on_epoch_start(context)] == expected
 
 
+def test_another_seed_and_another_epoch_draw_other_subclasses() -> None:
+    labels = torch.arange(2).repeat_interleave(torch.tensor([12, 13]))
+    collect = collected(torch.randn(25, 4, generator=torch.Generator().manual_seed(3)), labels)
+    found = []
+    for seed, epoch in ((0, 1), (0, 1), (0, 11), (9, 1)):
+        head = make("sbcl", 2, 4)
+        state = head.state_dict() | {"subclass_counts": torch.tensor([5, 5]), "seed": torch.tensor(seed)}
+        head.load_state_dict(state)
+        head.on_epoch_start(Context("representation", epoch, 10, 0, collect))
+        found.append(head.state_dict()["subclasses"].tolist())
+    assert found[0] == found[1]
+    assert found[0] not in found[2:]
+    assert make("sbcl", seed=0).state_dict()["seed"] != make("sbcl", seed=1).state_dict()["seed"]
+
+
+def test_classes_are_weighted_from_the_first_epoch_of_the_second_stage() -> None:
+    head = make("sbcl")
+    features, targets = batch(5, 8)
+    _, expected = reference(head, features[0].detach(), targets.labels)
+    for epoch in (0, 9):
+        assert head.loss(features, targets, Context("classifier", epoch, 10)).item() == pytest.approx(expected.item())
+
+
 def stages(epochs: int, **options: Any) -> list[Any]:
     recipe = recipes.load("fast", {"epochs": epochs, "mixup": 0.4}, "test")
     resolved = HEADS.get("sbcl").resolve(options, "sbcl")
