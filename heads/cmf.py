@@ -1,5 +1,6 @@
 """CMF, the class-mean features classifier: a softmax whose class vectors are running means of the features."""
 
+import math
 from typing import Annotated, Any
 
 import torch
@@ -22,8 +23,9 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
     version=1,
     paper="Jiang et al., ICML 2024 (generalized neural collapse)",
     source="the classifier of the authors' code: w_c <- normalise(m w_c + (1 - m) sum of the unit features of c in the "
-    "batch), from zero, and cross-entropy on s cos; s = 10 and m = 0.9 as in its logged runs",
-    deviations="only the classes of a batch move, where the code also normalises the others again, which changes "
+    "batch), from zero, and cross-entropy on s cos; m = 0.9 as in its logged runs",
+    deviations="s follows the rule of AdaCos (Zhang et al., CVPR 2019), where the logged runs have 10 and the README 7 "
+    "for 100 classes; only the classes of a batch move, where the code also normalises the others again, which changes "
     "rounding alone; under mixup mixed features count for the unmixed label",
 )
 class CMFHead(Head):
@@ -34,8 +36,8 @@ class CMFHead(Head):
     Args:
         info: facts of the data.
         feature_dim: d.
-        scale: s; its authors log runs at 10 and recommend 7. The rule sqrt(2) ln(C - 1) of AdaCos (Zhang et al., CVPR
-            2019) gives 3.1 for 10 classes and 6.5 for 100.
+        scale: s, or None for sqrt(2) ln(C - 1), at least 1: 3.1 for 10 classes, 6.5 for 100. Too large a scale lets the
+            means of classes that overlap crowd together, since small angles are then enough.
         momentum: m of the class vectors.
         loss_scale: factor on the mean cross-entropy.
     """
@@ -46,7 +48,7 @@ class CMFHead(Head):
     def search_space(cls, trial: Any, options: Options) -> dict[str, Any]:
         """Return scale and momentum."""
         return {
-            "scale": trial.suggest_float("scale", 3.0, 32.0, log=True),
+            "scale": trial.suggest_float("scale", 2.0, 32.0, log=True),
             "momentum": trial.suggest_float("momentum", 0.1, 0.99),
         }
 
@@ -55,12 +57,13 @@ class CMFHead(Head):
         info: DataInfo,
         feature_dim: int,
         *,
-        scale: PositiveFloat = 10.0,
+        scale: PositiveFloat | None = None,
         momentum: Momentum = 0.9,
         loss_scale: PositiveFloat = 1.0,
     ) -> None:
         super().__init__()
-        self.scale, self.momentum, self.loss_scale = scale, momentum, loss_scale
+        self.scale = max(1.0, math.sqrt(2) * math.log(info.num_classes - 1)) if scale is None else scale
+        self.momentum, self.loss_scale = momentum, loss_scale
         self.register_buffer("weight", torch.zeros(info.num_classes, feature_dim))
 
     @property

@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from headbench.core.batch import Targets
-from headbench.heads import HEADS, Head
+from headbench.heads import Head
 from tests.heads.helpers import CONTEXT, batch, make, observe_on_two_devices, slow_cross_entropy, unit64
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """10 cos with the means, which are unit vectors, or zero where a class was never seen."""
+    """s cos with the means, which are unit vectors, or zero where a class was never seen; s = sqrt(2) ln(C - 1)."""
     means = head.state_dict()["weight"].double()
-    logits = torch.stack([torch.stack([10 * (z * w).sum() for w in means]) for z in unit64(features)])
+    scale = max(1.0, 2**0.5 * math.log(len(means) - 1))
+    logits = torch.stack([torch.stack([scale * (z * w).sum() for w in means]) for z in unit64(features)])
     return logits, slow_cross_entropy(logits, labels)
 
 
@@ -67,4 +68,5 @@ def test_its_scale_and_momentum_are_options() -> None:
     assert torch.allclose(head.state_dict()["weight"].double(), unit64(sums).nan_to_num(), atol=1e-6)
     assert head.native_scale == 7
     assert head.logits(features[0]).abs().max() <= 7 + 1e-5
-    assert HEADS.get("cmf").defaults == {"scale": 10.0, "momentum": 0.9, "loss_scale": 1.0}
+    assert make("cmf", num_classes=100).native_scale == pytest.approx(6.49848, abs=1e-4)
+    assert make("cmf", num_classes=2).native_scale == 1
