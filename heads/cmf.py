@@ -22,9 +22,11 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
     "cmf",
     version=1,
     paper="Jiang et al., ICML 2024 (generalized neural collapse)",
-    source="the classifier of the authors' code: w_c <- normalise(m w_c + (1 - m) sum of the unit features of c in the "
-    "batch), from zero, and cross-entropy on s cos; m = 0.9 as in its logged runs",
-    deviations="s follows the rule of AdaCos (Zhang et al., CVPR 2019), where the logged runs have 10 and the README 7 "
+    source="the classifier of the authors' code: from zero, w_c <- normalise(m w_c + (1 - m) mean of the unit features "
+    "of c in the batch), and cross-entropy on s cos; m = 0.9 as in its logged runs",
+    deviations="the code adds up where it speaks of averaging, so that m fades with the number of a class's samples: "
+    "2.5 in its runs, but of 45 in a batch hardly anything is left of the mean before, and the features chase it; "
+    "s follows the rule of AdaCos (Zhang et al., CVPR 2019), where the logged runs have 10 and the README 7 "
     "for 100 classes; only the classes of a batch move, where the code also normalises the others again, which changes "
     "rounding alone; under mixup mixed features count for the unmixed label",
 )
@@ -78,7 +80,7 @@ class CMFHead(Head):
     def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
         """Move the mean direction of every class in the batch."""
         sums, counts = class_sums(*directions(features, targets, context), len(self.weight))
-        moved = F.normalize(self.momentum * self.weight + (1 - self.momentum) * sums, dim=1)
+        moved = F.normalize(self.momentum * self.weight + (1 - self.momentum) * sums / counts.clamp(min=1), dim=1)
         self.weight.copy_(torch.where(counts > 0, moved, self.weight))
 
     def logits(self, features: Tensor) -> Tensor:

@@ -19,15 +19,15 @@ def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Ten
     return logits, slow_cross_entropy(logits, labels)
 
 
-def test_a_mean_takes_the_sum_of_its_class() -> None:
-    """w <- normalise(0.9 w + 0.1 sum), by hand in float64; class 1 has two samples, class 2 none."""
+def test_a_mean_takes_the_mean_of_its_class_in_the_batch() -> None:
+    """w <- normalise(0.9 w + 0.1 mean), by hand in float64; class 1 has two samples, class 2 none."""
     head = make("cmf", num_classes=3, dim=2)
     start = unit64(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]]))
     head.load_state_dict({"weight": start.float()})
     features, labels = torch.tensor([[[0.0, 5.0], [3.0, 0.0], [1.0, 1.0]]]), torch.tensor([0, 1, 1])
     head.observe(features, Targets.plain(labels), CONTEXT)
     z = unit64(features[0])
-    expected = unit64(torch.stack([0.9 * start[0] + 0.1 * z[0], 0.9 * start[1] + 0.1 * (z[1] + z[2]), start[2]]))
+    expected = unit64(torch.stack([0.9 * start[0] + 0.1 * z[0], 0.9 * start[1] + 0.1 * (z[1] + z[2]) / 2, start[2]]))
     found = head.state_dict()["weight"]
     assert torch.allclose(found.double(), expected, atol=1e-6)
     assert torch.equal(found[2], start[2].float())
