@@ -86,8 +86,8 @@ class DNCHead(Head):
     Args:
         info: facts of the data.
         feature_dim: d.
-        centroids: K.
-        temperature: T.
+        centroids: K, of each class.
+        temperature: T, which divides the cosines.
         momentum: mu of the centroids; 1 keeps them as they start.
         memory: samples that are kept beside the batch for the clustering, the oldest overwritten first.
         loss_scale: factor on the mean cross-entropy.

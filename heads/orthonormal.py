@@ -39,7 +39,7 @@ class OrthonormalHead(Head):
         info: facts of the data.
         feature_dim: d > M.
         vectors: M, the dimension of a class's subspace; with 1 the score is s |cos|.
-        scale: s.
+        scale: s, on all scores.
         loss_scale: factor on the mean cross-entropy.
     """
 

@@ -64,7 +64,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink()
+        # A signal may come between the renaming and here.
+        temporary.unlink(missing_ok=True)
         raise
 
 

@@ -31,6 +31,19 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     assert [file.name for file in path.parent.iterdir()] == ["file.txt"]
 
 
+def test_a_signal_after_the_renaming_is_still_a_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    renamed = Path.replace
+
+    def interrupted(old: Path, new: Path) -> None:
+        renamed(old, new)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.write_text(tmp_path / "file.txt", "new")
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["new"]
+
+
 def test_results_come_back_and_nan_is_null(tmp_path: Path) -> None:
     assert store.read_result(tmp_path) is None
     folder = written(tmp_path)
