@@ -4,7 +4,6 @@ In float64 on one thread, so that the same arguments give the same points.
 """
 
 import numpy as np
-from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
 from headbench.heads.geometry.codes import Array
@@ -45,6 +44,9 @@ def anneal(start: Array, betas: tuple[float, ...], iterations: int, two_sided: b
     Returns:
         Unit rows (C, d) and the final objective.
     """
+    # Half a second to import, and lists of heads compute nothing.
+    from scipy.optimize import minimize
+
     flat, value = start.ravel(), np.inf
     options = {"maxcor": 20, "maxiter": iterations, "ftol": 1e-14, "gtol": 1e-9}
     with threadpool_limits(limits=1):

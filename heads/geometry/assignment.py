@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
@@ -14,5 +13,8 @@ def assign(similarity: Tensor) -> Tensor:
 
     Source: ``scipy.optimize.linear_sum_assignment``.
     """
+    # Half a second to import, and lists of heads compute nothing.
+    from scipy.optimize import linear_sum_assignment
+
     _, columns = linear_sum_assignment(similarity.detach().cpu().numpy().astype(np.float64), maximize=True)
     return torch.from_numpy(columns)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import binom, eval_gegenbauer, roots_jacobi
 
 from headbench.heads.geometry.codes import Array
@@ -119,6 +118,9 @@ def lower_bound(num_classes: int, dim: int) -> tuple[float, str]:
 
 def levenshtein_bound(num_classes: int, dim: int) -> float:
     """Return the cosine s at which Levenshtein's bound on the number of points in R^d, d >= 3, reaches C > 2d."""
+    # Half a second to import, and lists of heads compute nothing.
+    from scipy.optimize import brentq
+
     degree = 3
     while levenshtein_size(_takes_over(degree, dim), dim, degree) < num_classes:
         degree += 1
