@@ -22,7 +22,8 @@ from headbench.heads.registry import register
     "projection_dim 1024, normed true, temperature 0.07, classification_weight 1, contrastive_weight 0.35); the "
     "defaults are those of its re-implementations for CIFAR",
     deviations="crops of the views keep 8 to 100 % of the image, as in the released code (20 to 100 % in the "
-    "re-implementations); the normed classifier starts from rows of a linear layer, in the code from unit rows",
+    "re-implementations, which also blur); the normed classifier starts from rows of a linear layer, in the "
+    "code from unit rows",
 )
 class BCLHead(TwoBranchHead):
     """A classifier with logit adjustment on the first view, and the balanced contrastive loss of the others.

@@ -51,9 +51,9 @@ class BatchNorm(nn.Module):
     def observe(self, features: Tensor) -> None:
         """Move the running statistics a tenth of the way to those of features (..., d).
 
-        A single sample, which has no variance, moves nothing.
+        A single sample, which has no variance, moves nothing, nor do any in eval mode.
         """
         flat = features.flatten(0, -2)
-        if len(flat) > 1:
+        if self.training and len(flat) > 1:
             self.mean.lerp_(flat.mean(dim=0), 0.1)
             self.variance.lerp_(flat.var(dim=0), 0.1)

@@ -31,12 +31,15 @@ BASE_TEMPERATURE = 0.07
     source="the released code for CIFAR: contrast within the batch, linear form of the dynamic temperature, ordinary "
     "k-means of the first augmented view; second stage 'ldam' is that of the published CIFAR numbers",
     deviations=(
-        "the stages are as long as fractions of the recipe and have its batch size, the first one its schedule too "
+        "the stages are as long as fractions of the recipe and have its batch size, the first one its rate, weight "
+        "decay and schedule too "
         "(released code: 1000 epochs of batches of 1024 and a cosine, 200 of 128; first_fraction 1 and second_fraction "
         "0.2 of 1000); the warm-up is no more than a tenth of its stage, whatever the batch size, and clusterings are "
         "counted from its end; k-means of scikit-learn on unit vectors, by distances to centres in place of cosines "
-        "with them; temperature is that of L1 too (released code: 0.1, whatever the option says); "
-        "no queue, no momentum encoder, no balanced k-means"
+        "with them; temperature is that of L1 too (released code: 0.1, whatever the option says), and the warm-up is "
+        "not weighed by temperature / 0.1; the second stage shows the recipe's view to classify, with its mixup "
+        "(released code: crop and flip), 'balanced' draws images one by one and has no warm-up (released code: four "
+        "of a class at once, 5 of 45 epochs); no queue, no momentum encoder, no balanced k-means"
     ),
 )
 class SBCLHead(Head):
@@ -76,7 +79,7 @@ class SBCLHead(Head):
         balanced = options["second_stage"] == "balanced"
         # Released code: x0.1 after epochs 140 and 180 of 200, a warm-up of 5.
         steps = {"name": "multi_step", "milestones": (0.7, 0.9), "gamma": 0.1, "warmup_epochs": second // 40}
-        sgd = {"optimiser": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.0}
+        sgd = {"optimiser": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
         return [
             Stage(
                 REPRESENTATION,

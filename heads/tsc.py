@@ -26,8 +26,11 @@ POSITIVES = 7
     version=1,
     paper="Li et al., CVPR 2022",
     source="supervised contrast with uniform targets, momentum of class centroids and Hungarian matching of the "
-    "released code",
+    "released code for ImageNet-LT",
     deviations=(
+        "targets and matching from the first epoch on, where the code has half of its epochs without them and then a "
+        "new optimiser; the projector is bcl's, with batch normalisation, and the views are simclr, where the code has "
+        "a linear-ReLU-linear one as wide as the features and a jitter that is always on, without grey; "
         "members are the batch's own, in place of MoCo's queue and momentum encoder; all of a class are positives, of "
         "the weight of the other view and the six that the code draws at random; the paper trains a linear classifier "
         "on the frozen network afterwards, here one learns beside the contrast from the first view by logit-adjusted "

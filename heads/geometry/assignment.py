@@ -16,5 +16,7 @@ def assign(similarity: Tensor) -> Tensor:
     # Half a second to import, and lists of heads compute nothing.
     from scipy.optimize import linear_sum_assignment
 
-    _, columns = linear_sum_assignment(similarity.detach().cpu().numpy().astype(np.float64), maximize=True)
+    # A training that has left the finite numbers is told by its loss, at the end of the epoch.
+    finite = np.nan_to_num(similarity.detach().cpu().numpy().astype(np.float64))
+    _, columns = linear_sum_assignment(finite, maximize=True)
     return torch.from_numpy(columns)

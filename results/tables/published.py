@@ -34,8 +34,9 @@ def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
     """Return a table for every data set and protocol of which at least one number is published.
 
     Heads stand down; across stands what the grid varies: dimensions, imbalance factors or backbones. A cell holds the
-    measured mean ± std, the published value and, where both are of as many epochs, the difference; a letter points to
-    the footnote that says what is wrong with the published value, and what others got who ran it again.
+    measured mean ± std, the published value and, where both are of as many epochs and of test images, the difference;
+    a letter points to the footnote that says what is wrong with the published value, and what others got who ran it
+    again.
 
     Args:
         rows: of a grid.
@@ -130,6 +131,7 @@ def _number(row: pd.Series, known: pd.Series | None, own: pd.Series, varied: lis
         }
     backbone = f"{known['backbone']}, " if known["backbone"] != own["backbone"] else ""
     shorter = not np.isnan(known["epochs"]) and known["epochs"] != own["epochs"]
+    other = shorter or "validation part" in known["flag"]
     again = published_numbers.reruns(known)
     told = [
         *([f"{known['flag']}: {known['note']}"] if known["flag"] else []),
@@ -139,7 +141,7 @@ def _number(row: pd.Series, known: pd.Series | None, own: pd.Series, varied: lis
     return number | {
         "published": known["value"],
         "published_std": known["std"],
-        "difference": np.nan if shorter else 100 * row["mean"] - known["value"],
+        "difference": np.nan if other else 100 * row["mean"] - known["value"],
         "flag": known["flag"] or None,
         "footnote": "; ".join(told) or None,
         "published_from": f"{known['source']} ({backbone}{known['selection']}, {known['evidence']})",

@@ -18,7 +18,12 @@ UNUSABLE = ("duplicated", "corrupted data", "frozen baseline", "other augmentati
 # Columns whose numbers may be missing.
 NUMBERS = ("d", "imbalance_factor", "std", "n", "epochs")
 # The published names of timm's models.
-TIMM = {"resnet50": "ResNet-50", "resnet101": "ResNet-101", "swin_tiny_patch4_window7_224": "Swin-T"}
+TIMM = {
+    "resnet50": "ResNet-50",
+    "resnet101": "ResNet-101",
+    "resnext50_32x4d": "ResNeXt-50",
+    "swin_tiny_patch4_window7_224": "Swin-T",
+}
 
 
 @dataclass(frozen=True)

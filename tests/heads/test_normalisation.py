@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from headbench.heads import HEADS
-from headbench.heads.normalisation import unit
+from headbench.heads.normalisation import BatchNorm, unit
 from tests.heads.helpers import CONTEXT, batch, make
 
 COSINE_HEADS = ["arcface", "cosface", "dl2pa", "ebv", "etf", "hpn", "ldam", "normface", "psc-cosine", "word2vec"]
@@ -45,3 +45,11 @@ def test_a_feature_of_zeros_does_not_end_a_training(name: str) -> None:
     head.loss(features, targets, CONTEXT).backward()
     assert features.grad is not None
     assert features.grad[0, 3].abs().max() <= features.grad.abs().max() < 100
+
+
+def test_frozen_statistics_stay() -> None:
+    norm = BatchNorm(3)
+    norm.eval().observe(torch.randn(8, 3))
+    assert norm.mean.tolist() == [0, 0, 0]
+    norm.train().observe(torch.ones(8, 3))
+    assert norm.mean.tolist() == pytest.approx([0.1] * 3)

@@ -33,7 +33,7 @@ def simclr(
     return _view(SIMCLR, count, augmentation, statistics, shape, stream)
 
 
-@VIEWS.register("supcon", version=1, paper="Khosla et al., NeurIPS 2020", source="as SBCL, and BCL on CIFAR, have it")
+@VIEWS.register("supcon", version=1, paper="Khosla et al., NeurIPS 2020", source="as SBCL has it")
 def supcon(
     count: int,
     augmentation: Augmentation,

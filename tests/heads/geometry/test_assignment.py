@@ -18,3 +18,8 @@ def test_assignment_equals_brute_force(size: int) -> None:
     assignment = assign(similarity).tolist()
     assert sorted(assignment) == list(range(size))
     assert sum(similarity[c, k].double().item() for c, k in enumerate(assignment)) == pytest.approx(best)
+
+
+def test_what_is_not_finite_is_assigned_too_so_that_the_loss_can_tell() -> None:
+    similarity = torch.tensor([[0.1, 0.9], [torch.nan, torch.inf]])
+    assert sorted(assign(similarity).tolist()) == [0, 1]
