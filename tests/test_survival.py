@@ -36,6 +36,10 @@ def slowly(self, state):
     offer(self, state)
 Checkpoints.offer = slowly
 """
+DRAWN_BY_NONE = """
+from headbench.results.figures import base
+base.encode = lambda figure, form: form.encode()
+"""
 # What differs between two runs of one cell.
 TIMES = [
     "train_seconds",
@@ -74,10 +78,14 @@ def command(grid: Path, out: Path, *more: str) -> list[str]:
 def launch(grid: Path, out: Path, *more: str, slow: float = 0.0, report: bool = False) -> "subprocess.Popen[str]":
     """Start ``bench.py`` in a process group of its own.
 
-    ``slow`` seconds more per epoch, and a checkpoint at every one.
+    ``slow`` seconds more per epoch, and a checkpoint at every one. A ``report`` has no pictures.
     """
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     words = [*command(grid, out, *more), *([] if report else ["--no-report"])]
+    if report:
+        plugin = grid.parent / "quick.py"
+        plugin.write_text(DRAWN_BY_NONE)
+        words += ["--plugin", str(plugin)]
     if slow:
         plugin = grid.parent / "slow.py"
         plugin.write_text(SLOWLY.format(slow=slow))
@@ -289,9 +297,7 @@ def test_a_full_disk_stops_the_grid_and_loses_nothing(grid: Path, undisturbed: P
             assert "Traceback" not in printed
         done = {path.parent.name: path.read_bytes() for path in out.glob("cells/*/result.json")}
         subprocess.run(["mount", "-o", "remount,size=64m", str(out)], check=True)
-        again = launch(grid, out, "--workers", "2")
-        printed, _ = again.communicate(timeout=400)
-        assert again.returncode == 0, printed
+        assert main(command(grid, out, "--workers", "1")[2:]) == 0
         assert all((out / "cells" / cell / "result.json").read_bytes() == content for cell, content in done.items())
         assert_same(out, undisturbed)
     finally:
