@@ -155,6 +155,7 @@ def _functions(name: str, height: int, width: int, device: torch.device) -> tupl
         return done
 
     def function(action: Action) -> Function:
+        """Return what one action does to images (n, channels, H, W) uint8."""
         operation, magnitude = action
         if operation == "Identity":
             return unchanged
