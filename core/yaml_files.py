@@ -153,6 +153,7 @@ class _Builder:
         self.count = itertools.count(1)
 
     def build(self, node: Node, path: Keys) -> Any:
+        """Return the value of a node; raise UserError with its line where it has none that is meant."""
         if len(path) > DEEPEST:
             raise _refused(node, (), f"nested more than {DEEPEST} levels deep")
         if next(self.count) > MOST:
@@ -168,6 +169,7 @@ class _Builder:
         raise _refused(node, path, f"unknown tag {node.tag}")
 
     def mapping(self, node: MappingNode, path: Keys) -> Mapping:
+        """Return a mapping with the lines of its keys; raise UserError for a key given twice."""
         own, merged = Mapping(), Mapping()
         own.lines, merged.lines = {}, {}
         for key_node, value_node in node.value:

@@ -223,8 +223,8 @@ def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "dataset,imbalance_factor,backbone,d,head,metric,value,std,n,epochs,selection,source,evidence,flag,note",
         "cifar100,100,ResNet-32,64,proco,top1,52.8,,,200,best epoch on test,README,read,,",
         "cifar100,100,ResNet-32,64,proco,top1,54.2,,,400,best epoch on test,README,read,,",
-        "cifar100,100,ResNet-32,64,proco,top1,51.5,,,200,unknown,user report 1,read,reproduction,",
-        "cifar100,100,ResNet-32,64,proco,top1,51.6,,,200,unknown,user report 5,read,reproduction,",
+        "cifar100,100,ResNet-32,64,proco,top1,51.5,,,200,unknown,user 1,read,reproduction,",
+        "cifar100,100,ResNet-32,64,proco,top1,51.6,,,200,unknown,user 5,read,reproduction,",
         "cifar100,50,ResNet-32,64,proco,top1,57.1,,,200,best epoch on test,README,read,,",
         "cifar100,100,ResNet-32,64,psc,top1,38.3,,,,best epoch on test,paper,recalled,,",
     ]
@@ -252,7 +252,7 @@ def test_a_short_training_is_not_compared_with_a_long_one(again: None) -> None:
     entries = [("proco", 64, 100.0, [0.4]), ("psc", 64, 100.0, [0.4])]
     (table,) = published.tables(rows(entries, backbone="resnet32", epochs=50), "last")
     assert table.cells["d = 64"].to_dict() == {"proco": "40.00 / 52.80 a", "psc": "40.00 / 38.30 (+1.70)"}
-    note = "a: of 200 epochs, not 50, and so not compared; run again by others: 51.50 (user report 1), 51.60 (user report 5)."
+    note = "a: of 200 epochs, not 50, and so not compared; run again by others: 51.50 (user 1), 51.60 (user 5)."
     assert note in table.caption
     assert table.tidy["difference"].isna().tolist() == [True, False]
 
@@ -261,7 +261,7 @@ def test_what_others_got_stands_below_a_number_of_as_many_epochs(again: None) ->
     entries = [("proco", 64, factor, [0.5]) for factor in (50.0, 100.0)]
     (table,) = published.tables(rows(entries, backbone="resnet32", epochs=200), "last")
     assert list(table.cells.loc["proco"]) == ["50.00 / 57.10 (-7.10)", "50.00 / 52.80 (-2.80) a"]
-    assert " a: run again by others: 51.50 (user report 1), 51.60 (user report 5)." in table.caption
+    assert " a: run again by others: 51.50 (user 1), 51.60 (user 5)." in table.caption
     (table,) = published.tables(rows([("proco", 64, 100.0, [0.5])], backbone="resnet32", epochs=400), "last")
     assert table.cells.loc["proco", "d = 64"] == "50.00 / 54.20 (-4.20)"
 
