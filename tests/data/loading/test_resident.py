@@ -7,6 +7,7 @@ import torch
 
 from headbench.core.batch import Batch
 from headbench.core.streams import generator
+from headbench.data.loading import resident
 from headbench.data.loading.augment import Augmentation, normalise
 from headbench.data.loading.epoch import Epoch
 from headbench.data.loading.epoch import batches as drawn_batches
@@ -51,6 +52,18 @@ def test_drop_last() -> None:
     assert [len(batch.targets.labels) for batch in batches(drop_last=True)] == [8] * 6
 
 
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_batches_that_are_augmented_together_are_those_of_one_by_one(
+    drop_last: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"views": ("weak", "weak"), "augmentation": Augmentation(2, True), "drop_last": drop_last}
+    alone = batches(**asked)
+    monkeypatch.setattr(resident, "_batches_together", lambda *_: 4)
+    for one, other in zip(alone, batches(**asked), strict=True):
+        assert torch.equal(one.images, other.images)
+        assert torch.equal(one.targets.indices, other.targets.indices)
+
+
 @pytest.mark.parametrize("change", [{"seed": 1}, {"number": 1}])
 def test_seed_and_epoch_decide_the_order(change: dict[str, Any]) -> None:
     first, again, other = batches(), batches(), batches(**change)
@@ -63,18 +76,18 @@ def test_seed_and_epoch_decide_the_order(change: dict[str, Any]) -> None:
 
 def test_views_differ_and_the_plain_one_is_not_augmented() -> None:
     ramp = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4).expand(50, 1, 4, 4).contiguous()
-    resident = Resident(ramp, torch.arange(50), part().labels, torch.tensor([0.0]), torch.tensor([1.0]))
+    ramps = Resident(ramp, torch.arange(50), part().labels, torch.tensor([0.0]), torch.tensor([1.0]))
     settings: dict[str, Any] = {
         "augmentation": Augmentation(2, True),
         "batch_size": 50,
         "drop_last": False,
         "sampler": "instance",
     }
-    (batch,) = drawn_batches(resident, Epoch(views=("weak", "weak", "plain"), seed=0, number=0, **settings))
+    (batch,) = drawn_batches(ramps, Epoch(views=("weak", "weak", "plain"), seed=0, number=0, **settings))
     assert batch.images.shape == (3, 50, 1, 4, 4)
     assert not torch.equal(batch.images[0], batch.images[1])
     assert torch.allclose(batch.images[2] * 255, ramp.float())
-    (single,) = drawn_batches(resident, Epoch(views=("weak",), seed=0, number=0, **settings))
+    (single,) = drawn_batches(ramps, Epoch(views=("weak",), seed=0, number=0, **settings))
     assert torch.equal(single.images[0], batch.images[0])
 
 
