@@ -1,4 +1,4 @@
-"""TSC: a classifier beside a supervised contrast that also draws each class to a uniform target of its own."""
+"""TSC: a classifier beside a supervised contrast that later also draws each class to a uniform target of its own."""
 
 from typing import Any
 
@@ -7,10 +7,10 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from headbench.core.batch import DataInfo, Targets
-from headbench.heads.base import Context, Options
+from headbench.heads.base import Context, Options, RecipeView, Stage
 from headbench.heads.families.class_sums import class_sums
-from headbench.heads.families.contrastive import contrast, distinct, evenly, similarities
-from headbench.heads.families.two_branches import TwoBranchHead
+from headbench.heads.families.contrastive import contrast, distinct, evenly, similarities, supervised_contrastive
+from headbench.heads.families.two_branches import VIEWS, TwoBranchHead
 from headbench.heads.geometry import methods as geometry
 from headbench.heads.geometry.assignment import assign
 from headbench.heads.normalisation import unit
@@ -19,17 +19,17 @@ from headbench.heads.registry import register
 MOMENTUM = 0.9
 # Positives of an anchor in the released code, target aside: its other view, and six that are drawn at random.
 POSITIVES = 7
+SUPERVISED, TARGETED = "supervised", "targeted"
 
 
 @register(
     "tsc",
     version=1,
     paper="Li et al., CVPR 2022",
-    source="supervised contrast with uniform targets, momentum of class centroids and Hungarian matching of the "
-    "released code for ImageNet-LT",
+    source="the released code for ImageNet-LT: supervised contrast, from half of the epochs on with uniform targets, "
+    "momentum of class centroids and Hungarian matching, by a new optimiser and the schedule anew",
     deviations=(
-        "targets and matching from the first epoch on, where the code has half of its epochs without them and then a "
-        "new optimiser; the projector is bcl's, with batch normalisation, and the views are simclr, where the code has "
+        "the projector is bcl's, with batch normalisation, and the views are simclr, where the code has "
         "a linear-ReLU-linear one as wide as the features and a jitter that is always on, without grey; "
         "members are the batch's own, in place of MoCo's queue and momentum encoder; all of a class are positives, of "
         "the weight of the other view and the six that the code draws at random; the paper trains a linear classifier "
@@ -40,10 +40,11 @@ POSITIVES = 7
     ),
 )
 class TSCHead(TwoBranchHead):
-    """A classifier with logit adjustment on the first view, and the targeted supervised contrastive loss of the others.
+    """A classifier with logit adjustment on the first view, and the supervised contrastive loss of the others, in the
+    second half of the epochs the targeted one.
 
-    Targets are fixed unit vectors of least uniformity loss. After each step they are matched with the running centroids
-    of the classes, for which host and device wait for each other.
+    Targets are fixed unit vectors of least uniformity loss. After each step of the second half they are matched with
+    the running centroids of the classes, for which host and device wait for each other.
 
     Args:
         info: facts of the data.
@@ -66,6 +67,13 @@ class TSCHead(TwoBranchHead):
         """Return why there are no C targets in R^p."""
         reason = geometry.unsupported("uniform", info.num_classes, options["projection_dim"])
         return reason and f"projection_dim: {reason}"
+
+    @classmethod
+    def stages(cls, recipe: RecipeView, options: Options) -> list[Stage]:
+        """Return the stages ``supervised`` and ``targeted``, half of the epochs each; of one epoch only the latter."""
+        half = recipe.epochs // 2
+        stages = [Stage(SUPERVISED, half, views=VIEWS), Stage(TARGETED, recipe.epochs - half, views=VIEWS)]
+        return stages if half else stages[1:]
 
     @classmethod
     def search_space(cls, trial: Any, options: Options) -> dict[str, Any]:
@@ -97,26 +105,40 @@ class TSCHead(TwoBranchHead):
         self.register_buffer("uniform", targets.float())
         self.register_buffer("centroids", torch.zeros(info.num_classes, projection_dim))
         self.register_buffer("assignment", torch.arange(info.num_classes))
+        # Of the epoch under way.
+        self.targeted = True
 
     def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
         """Move the centroid of every class in the batch by the direction of its mean projection."""
         super().observe(features, targets, context)
+        if context.stage == SUPERVISED:
+            return
         z, labels = (context.gather(x) for x in self.contrasted(features, targets))
         sums, _ = class_sums(z, labels, len(self.uniform))
         # A class that is absent has a sum of zero, and its centroid keeps its direction.
         self.centroids.copy_(unit(MOMENTUM * self.centroids + (1 - MOMENTUM) * unit(sums)))
 
+    def on_epoch_start(self, context: Context) -> dict[str, float]:
+        """Note whether there are targets in this epoch."""
+        self.targeted = context.stage != SUPERVISED
+        return {}
+
     def after_step(self) -> None:
-        """Match classes with targets so that their total similarity is largest."""
-        self.assignment.copy_(assign(self.centroids @ self.uniform.T))
+        """Match classes with targets so that their total similarity is largest, where there are targets."""
+        if self.targeted:
+            self.assignment.copy_(assign(self.centroids @ self.uniform.T))
 
     def on_epoch_end(self, context: Context) -> dict[str, float]:
-        """Log the total similarity of centroids and targets, at most C."""
+        """Log the total similarity of centroids and targets, at most C, where there are targets."""
+        if not self.targeted:
+            return {}
         return {"assignment_similarity": (self.centroids * self.uniform[self.assignment]).sum().item()}
 
     def contrastive(self, z: Tensor, labels: Tensor, context: Context) -> Tensor:
-        """Return the weighted targeted contrastive loss of projections (N, p)."""
+        """Return the weighted contrastive loss of projections (N, p), targeted but in the first half."""
         z, labels = context.gather(z, differentiable=True), context.gather(labels)
+        if context.stage == SUPERVISED:
+            return self.contrastive_weight * supervised_contrastive(z, labels, self.temperature)
         return self.contrastive_weight * targeted_contrastive(
             z, labels, self.uniform[self.assignment], self.temperature, self.target_weight
         )

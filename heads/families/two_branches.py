@@ -10,6 +10,8 @@ from headbench.heads.losses import cross_entropy, mixed
 from headbench.heads.normalisation import unit
 
 SCALE = 30.0
+# One to classify, and two to contrast.
+VIEWS = ("weak", "simclr", "simclr")
 
 
 class TwoBranchHead(Head):
@@ -51,7 +53,7 @@ class TwoBranchHead(Head):
     @classmethod
     def stages(cls, recipe: RecipeView, options: Options) -> list[Stage]:
         """Return one stage, of one view to classify and two to contrast."""
-        return [Stage("train", recipe.epochs, views=("weak", "simclr", "simclr"))]
+        return [Stage("train", recipe.epochs, views=VIEWS)]
 
     def prototypes(self) -> Tensor:
         """Return the weight rows (C, d), of unit length where the classifier is normed."""

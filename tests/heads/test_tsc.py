@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from headbench.core.batch import Targets
-from headbench.heads import Head
+from headbench.heads import HEADS, Context, Head
 from headbench.heads.families.contrastive import supervised_contrastive
 from headbench.heads.normalisation import unit
 from headbench.heads.tsc import targeted_contrastive
+from headbench.runners.grid import recipes
 from tests.heads.helpers import (
     CONTEXT,
     batch,
@@ -138,6 +139,36 @@ def test_after_a_step_the_matching_has_the_largest_total_similarity() -> None:
     total = sum(float(centroids[c] @ bank[best[c]]) for c in range(5))
     assert head.state_dict()["assignment"].tolist() == list(best)
     assert head.on_epoch_end(CONTEXT)["assignment_similarity"] == pytest.approx(total, abs=1e-5)
+
+
+@pytest.mark.parametrize(("epochs", "lengths"), [(1, (1,)), (2, (1, 1)), (5, (2, 3)), (50, (25, 25))])
+def test_targets_come_in_the_second_half_with_a_new_optimiser(epochs: int, lengths: tuple[int, ...]) -> None:
+    """Stages have an optimiser each, and the recipe's schedule anew."""
+    stages = HEADS.get("tsc").target.stages(recipes.load("fast", {"epochs": epochs}, "test"), {})
+    assert tuple(stage.epochs for stage in stages) == lengths
+    assert [stage.name for stage in stages] == ["supervised", "targeted"][-len(lengths) :]
+    assert all(stage.views == ("weak", "simclr", "simclr") and not stage.overrides for stage in stages)
+
+
+def test_the_first_half_is_the_supervised_contrast_and_moves_no_centroid() -> None:
+    head, context = make("tsc", contrastive_weight=0.5, hidden=6, projection_dim=4), Context("supervised", 0, 2)
+    head.load_state_dict(head.state_dict() | {"centroids": points(5).float()})
+    before = {key: value.clone() for key, value in head.state_dict().items()}
+    features, targets = batch(5, 8, views=3)
+    head.on_epoch_start(context)
+    with torch.no_grad():
+        head.observe(features, targets, context)
+    head.after_step()
+    moved = {key for key, value in head.state_dict().items() if not torch.equal(value, before[key])}
+    assert moved == {"projector.norm.mean", "projector.norm.variance"}
+    assert head.on_epoch_end(context) == {}
+    z = head.get_submodule("projector")(features.detach())[1:].flatten(0, 1).detach()
+    contrast = supervised_contrastive(z.double(), targets.labels.repeat(2), 0.07)
+    expected = reference(head, features[0].detach(), targets.labels)[1].item() + 0.5 * contrast.item()
+    assert head.loss(features, targets, context).item() == pytest.approx(expected, rel=1e-5)
+    head.on_epoch_start(Context("targeted", 0, 2))
+    head.after_step()
+    assert not torch.equal(head.state_dict()["assignment"], before["assignment"])
 
 
 def test_targets_of_too_few_dimensions_are_not_applicable() -> None:
