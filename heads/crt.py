@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import torch
 from pydantic import PositiveFloat
+from torch import Tensor
 
 from headbench.core.batch import DataInfo
+from headbench.core.streams import generator
 from headbench.heads.base import Context, Options, RecipeView, Stage
 from headbench.heads.families.linear_softmax import LinearHead
 from headbench.heads.families.two_stage import CLASSIFIER, Fraction, two_stages
@@ -37,6 +40,8 @@ class CRTHead(LinearHead):
         loss_scale: factor on the mean cross-entropy.
     """
 
+    seed: Tensor
+
     @classmethod
     def stages(cls, recipe: RecipeView, options: Options) -> list[Stage]:
         """Return the stages ``representation`` and ``classifier``."""
@@ -51,8 +56,13 @@ class CRTHead(LinearHead):
         self, info: DataInfo, feature_dim: int, *, second_fraction: Fraction = 0.2, loss_scale: PositiveFloat = 1.0
     ) -> None:
         super().__init__(info, feature_dim, loss_scale=loss_scale)
+        self.register_buffer("seed", torch.randint(2**62, (), generator=info.generator))
 
+    @torch.no_grad()
     def on_stage_start(self, context: Context) -> None:
-        """Initialise W and b anew for the second stage."""
+        """Initialise W and b anew for the second stage, as ``torch.nn.Linear`` does: uniform up to 1 / sqrt(d)."""
         if context.stage == CLASSIFIER:
-            self.linear.reset_parameters()
+            bound, drawn = self.linear.in_features**-0.5, generator(int(self.seed), CLASSIFIER)
+            for own in (self.linear.weight, self.linear.bias):
+                # On the CPU, so that every device starts from the same numbers.
+                own.copy_(torch.empty(own.shape).uniform_(-bound, bound, generator=drawn))

@@ -395,6 +395,25 @@ def test_only_observe_and_epoch_hooks_write_state(name: str) -> None:
     assert same(before, state(head))
 
 
+@every
+def test_a_built_head_draws_from_seeds_of_its_own(name: str) -> None:
+    """Torch's own stream gives other numbers on other devices."""
+    head, before = small(name), torch.get_rng_state()
+    for stage in stages(name):
+        features, targets = batch(5, width(name), views=len(stage.views))
+        collected = features[0].detach(), targets.labels, targets.indices
+        context = Context(stage.name, 1, 2, 1, lambda *_, found=collected: found)
+        head.on_stage_start(context)
+        head.on_epoch_start(context)
+        with torch.no_grad():
+            head.observe(features, targets, context)
+        head.loss(features, targets, context)
+        head.after_step()
+        head.on_epoch_end(context)
+        head.finalize(context)
+    assert torch.equal(before, torch.get_rng_state())
+
+
 @pytest.mark.parametrize(("name", "options"), [*((name, {}) for name in NAMES), *VARIANTS])
 def test_a_reloaded_head_goes_on_bit_for_bit(name: str, options: dict[str, Any]) -> None:
     head, other = small(name, **options), small(name, seed=9, **options)

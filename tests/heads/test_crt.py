@@ -50,8 +50,22 @@ def test_only_the_second_stage_begins_anew() -> None:
     before = {key: value.clone() for key, value in head.state_dict().items()}
     head.on_stage_start(Context("representation"))
     assert all(torch.equal(before[key], value) for key, value in head.state_dict().items())
+    torch.manual_seed(1)
     head.on_stage_start(Context("classifier"))
-    assert not any(torch.equal(before[key], value) for key, value in head.state_dict().items())
+    new = {key: value.clone() for key, value in head.state_dict().items()}
+    assert {key for key, value in new.items() if not torch.equal(before[key], value)} == LEARNS
+    torch.manual_seed(2)
+    head.on_stage_start(Context("classifier"))
+    assert all(torch.equal(new[key], value) for key, value in head.state_dict().items())
+
+
+def test_the_new_classifier_is_distributed_as_a_linear_layer_of_torch() -> None:
+    head = make("crt", num_classes=200, dim=100)
+    old = head.state_dict()["linear.weight"].clone()
+    head.on_stage_start(Context("classifier"))
+    new = head.state_dict()
+    assert new["linear.weight"].std().item() == pytest.approx(old.std().item(), rel=0.02)
+    assert all(0.09 < new[key].abs().max() <= 0.1 for key in LEARNS)
 
 
 @pytest.mark.parametrize(("head", "learns"), [("crt", LEARNS), ("lws", {"scale"})])
