@@ -30,12 +30,14 @@ def effective_number_weights(info: DataInfo, beta: float) -> Tensor:
 
 
 def ldam_margins(info: DataInfo, largest: float) -> Tensor:
-    """Return margins proportional to n_c^(-1/4) (C,) float32, scaled so that the largest is ``largest``.
+    """Return margins proportional to n_c^(-1/4) (C,) float32, scaled so that the largest, of the rarest class that has
+    images, is ``largest``. A class without images, whose margin no label asks for, has the largest too.
 
     Source: Cao et al., NeurIPS 2019, equation 13 and its released code.
     """
-    margins = info.class_counts.double().clamp(min=1) ** -0.25
-    return (largest * margins / margins.max()).float()
+    counts = info.class_counts.double()
+    margins = (counts / counts[counts > 0].min()).clamp(min=1) ** -0.25
+    return (largest * margins).float()
 
 
 def relative_factors(info: DataInfo, gamma: float) -> Tensor:

@@ -49,6 +49,12 @@ def test_margins() -> None:
     assert ldam_margins(info([7, 7, 7]), 0.5).tolist() == [0.5] * 3
 
 
+def test_a_class_without_images_leaves_the_margins_of_the_others_as_they_are() -> None:
+    margins = ldam_margins(info([*CIFAR10, 0]), 0.5)
+    assert torch.equal(margins[:-1], ldam_margins(info(CIFAR10), 0.5))
+    assert margins[-1] == 0.5
+
+
 def test_relative_factors() -> None:
     factors = relative_factors(info(CIFAR10), 0.5)
     assert factors.tolist() == pytest.approx([(n / 5000) ** 0.5 for n in CIFAR10], rel=1e-6)
