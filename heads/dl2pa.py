@@ -102,7 +102,8 @@ class DL2PAHead(FixedPrototypeHead):
         super().observe(features, targets, context)
         labels = context.gather(targets.labels.repeat(features.shape[0]))
         z = context.gather(self.directions(features).flatten(0, 1))
-        # A product with one-hot labels, which also finds each class's last sample.
+        # One-hot labels also find each class's last sample; class_sums would round otherwise than this product, by
+        # which the recorded cells were trained.
         members = (labels[:, None] == torch.arange(len(self.bank), device=labels.device)).to(z.dtype)
         counts = members.sum(dim=0)[:, None]
         if self.queue == "mean":
