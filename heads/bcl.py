@@ -23,7 +23,8 @@ from headbench.heads.registry import register
     "defaults are those of its re-implementations for CIFAR",
     deviations="crops of the views keep 8 to 100 % of the image, as in the released code (20 to 100 % in the "
     "re-implementations, which also blur); the normed classifier starts from rows of a linear layer, in the "
-    "code from unit rows",
+    "code from unit rows; with classification_weight 2 a learning rate acts as twice as high, and at that of other "
+    "heads training may be unstable: the re-implementations have 0.15 where ProCo, with weight 1, has 0.3",
 )
 class BCLHead(TwoBranchHead):
     """A classifier with logit adjustment on the first view, and the balanced contrastive loss of the others.
