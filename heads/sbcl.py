@@ -31,10 +31,9 @@ BASE_TEMPERATURE = 0.07
     source="the released code for CIFAR: contrast within the batch, linear form of the dynamic temperature, ordinary "
     "k-means of the first augmented view; second stage 'ldam' is that of the published CIFAR numbers",
     deviations=(
-        "the stages are as long as fractions of the recipe and have its batch size, the first one its rate, weight "
-        "decay and schedule too "
-        "(released code: 1000 epochs of batches of 1024 and a cosine, 200 of 128; first_fraction 1 and second_fraction "
-        "0.2 of 1000); the warm-up is no more than a tenth of its stage, whatever the batch size, and clusterings are "
+        "the stages are as long as fractions of the recipe, and the first one has its rate, weight decay, schedule and "
+        "batch size (released code: 1000 epochs and 200; recipe lt-sbcl with first_fraction 1); the "
+        "warm-up is no more than a tenth of its stage, whatever the batch size, and clusterings are "
         "counted from its end; k-means of scikit-learn on unit vectors, by distances to centres in place of cosines "
         "with them; temperature is that of L1 too (released code: 0.1, whatever the option says), and the warm-up is "
         "not weighed by temperature / 0.1; the second stage shows the recipe's view to classify, with its mixup "
@@ -80,6 +79,8 @@ class SBCLHead(Head):
         # Released code: x0.1 after epochs 140 and 180 of 200, a warm-up of 5.
         steps = {"name": "multi_step", "milestones": (0.7, 0.9), "gamma": 0.1, "warmup_epochs": second // 40}
         sgd = {"optimiser": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
+        # The code's batches of 128, but no larger ones than the recipe's, which a small data set may not fill.
+        sgd |= {"batch_size": min(recipe.batch_size, 128)}
         return [
             Stage(
                 REPRESENTATION,

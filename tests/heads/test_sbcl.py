@@ -279,7 +279,7 @@ def test_the_first_stage_mixes_nothing_and_the_second_trains_the_classifier_alon
     assert (first.epochs, second.epochs) == (40, 10)
     assert (first.views, second.views) == (("supcon", "supcon"), ("weak",))
     assert (contrast.mixup, contrast.cutmix, classify.mixup) == (0, 0, 0.4)
-    assert (classify.lr, classify.weight_decay) == (0.1, 0)
+    assert (classify.lr, classify.weight_decay, classify.batch_size) == (0.1, 0, 128)
     assert [optimisation.multi_step(classify.schedule, epoch, 10) for epoch in (0, 6, 7, 9)] == [1, 1, 0.1, 0.1**2]
     # The released code's 200 epochs, counted from 1: a rate of lr e / 5 up to 5, lower after 140 and 180.
     (_, (_, long)) = stages(1000)
