@@ -176,6 +176,28 @@ def test_the_grid_of_confounders_changes_one_thing_at_a_time() -> None:
     assert len({c.recipe_label for c in expanded}) == 5
 
 
+@pytest.mark.parametrize("name", ["cifar10-lt-contrastive", "cifar100-lt-contrastive"])
+def test_sbcl_is_trained_by_its_own_recipe(name: str) -> None:
+    expanded = expand(parse_grid(*config.read_grid(name)), "auto")
+    assert {c.recipe_label for c in expanded if c.head == "sbcl"} == {"lt-sbcl"}
+    assert {c.recipe_label for c in expanded if c.head != "sbcl"} == {"lt-contrastive", "lt-contrastive-400"}
+    own = next(c for c in expanded if c.head == "sbcl")
+    first, second = HEADS.get("sbcl").target.stages(own.recipe, own.head_options)
+    trained = [recipes.change(own.recipe, stage.overrides, "here") for stage in (first, second)]
+    assert [(r.batch_size, r.lr, r.weight_decay) for r in trained] == [(1024, 0.5, 1e-4), (128, 0.1, 0)]
+    assert (first.epochs, second.epochs) == (1000, 200)
+    assert isinstance(own.recipe.schedule, recipes.Cosine)
+    assert optimisation.cosine(own.recipe.schedule, 0, 10, 1000) * own.recipe.lr == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in config.grid_names() if n.startswith(("lt-", "imagenet-lt", "inat")) or "-lt" in n]
+)
+def test_long_tailed_grids_have_the_seeds_of_a_verdict(name: str) -> None:
+    contents, _ = config.read_grid(name)
+    assert contents["axes"]["seed"] == [0, 1, 2]
+
+
 def test_the_grid_of_all_heads_shows_both_radii_of_max_separation() -> None:
     expanded = expand(parse_grid(*config.read_grid("cifar100-heads")), "auto")
     assert {c.head_options["rho"] for c in expanded if c.head == "max-separation"} == {0.1, 1.0}
