@@ -109,6 +109,8 @@ COLUMNS = (
     ),
     Column("recipe", "comparison", place=4),
     Column("recipe_hash", "fact"),
+    # Of the view to classify; plans of earlier harnesses do not tell it.
+    Column("augmentation", "fact"),
     Column("seed", "axis", "integer", place=9),
     Column("epochs", "fact", "integer"),
     Column("selection", "selection"),

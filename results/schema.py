@@ -87,6 +87,7 @@ class Facts(_Checked):
     imbalance_factor: Annotated[Number, Field(ge=1)]
     recipe: Text
     recipe_hash: Text
+    augmentation: Text = ""
     seed: Seed
     epochs: Count
     n_train: Count

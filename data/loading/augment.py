@@ -6,6 +6,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from headbench.core import augmentations
+
+# Beginnings of the names of policies; AutoAugment is also that of timm, for ImageNet.
+POLICIES = {
+    "autoaugment": "autoaugment",
+    "original": "autoaugment",
+    "v0": "autoaugment",
+    "rand": "randaugment",
+    "3a": "threeaugment",
+    "trivial": "trivialaugment",
+    "augmix": "augmix",
+}
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -35,6 +48,23 @@ class Augmentation:
     policy: str = ""
     color_jitter: float = 0.0
     random_erasing: float = 0.0
+
+    def label(self, cropped: bool = False) -> str:
+        """Return it as one label, see :mod:`headbench.core.augmentations`.
+
+        Args:
+            cropped: whether the images are cropped at random whatever ``pad`` is, as streamed ones are.
+        """
+        applied = {
+            "crop": cropped or self.pad,
+            "flip": self.flip,
+            "jitter": self.color_jitter,
+            "cutout": self.cutout,
+            "erasing": self.random_erasing,
+            "mixup": self.mixup,
+            "cutmix": self.cutmix,
+        } | {name: True for start, name in POLICIES.items() if self.policy.startswith(start)}
+        return augmentations.label([name for name, strength in applied.items() if strength])
 
 
 def pad_crop_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:

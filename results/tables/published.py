@@ -20,7 +20,7 @@ from headbench.results.tables.base import (
     summarise,
     unmarked,
 )
-from headbench.results.tables.published_numbers import Form
+from headbench.results.tables.published_numbers import Form, Training
 
 # A table is of one data set and protocol; numbers come first.
 ACROSS = sorted(
@@ -34,9 +34,12 @@ def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
     """Return a table for every data set and protocol of which at least one number is published.
 
     Heads stand down; across stands what the grid varies: dimensions, imbalance factors or backbones. A cell holds the
-    measured mean ± std, the published value and, where both are of as many epochs and of test images, the difference;
-    a letter points to the footnote that says what is wrong with the published value, and what others got who ran it
-    again.
+    measured mean ± std, the published value and, where both are of as many epochs, the same augmentation and network,
+    and of test images, the difference; a letter points to the footnote that says what is wrong with the published
+    value, and what others got who ran it again.
+
+    What is not known of one of them is taken as equal, an augmentation with a footnote. A network that no paper has is
+    compared with theirs, which the caption names.
 
     Args:
         rows: of a grid.
@@ -64,11 +67,12 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
         forms = part.drop_duplicates("head_label").set_index("head_label")
         for _, row in summarise(chosen, "top1").iterrows():
             own = forms.loc[row["head_label"]]
-            known = _known(own, int(row["feature_dim"]), json.loads(own["head_options"]))
+            training = _training(own, int(row["feature_dim"]))
+            known = published_numbers.find(training, Form(own["head"], json.loads(own["head_options"])))
             # A number of the head as such stands beside the plain head, or beside the only form of it that was trained.
             if known is None and (row["head_label"] == own["head"] or (forms["head"] == own["head"]).sum() == 1):
-                known = _known(own, int(row["feature_dim"]), None)
-            found.append(_number(row, known, own, varied))
+                known = published_numbers.find(training, Form(own["head"]))
+            found.append(_number(row, own, varied) | _beside(row, known, training, own["backbone"]))
     tidy = pd.DataFrame(found)
     if not tidy["published"].notna().any():
         return None
@@ -97,22 +101,21 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
     return Table(name, caption, cells, unmarked(cells), tidy)
 
 
-def _known(own: pd.Series, dim: int, options: dict[str, Any] | None) -> pd.Series | None:
-    """Return the published number beside a head's rows at one dimension."""
-    head, backbone = Form(own["head"], options), Form(own["backbone_name"], json.loads(own["backbone_options"]))
-    return published_numbers.find(
-        own["dataset_name"], float(own["imbalance_factor"]), dim, head, backbone, own["epochs"]
-    )
+def _training(own: pd.Series, dim: int) -> Training:
+    """Return what a head's rows at one dimension are of."""
+    backbone = Form(own["backbone_name"], json.loads(own["backbone_options"]))
+    augmentation = own.get("augmentation")
+    # Rows of earlier harnesses do not tell it.
+    known = augmentation if isinstance(augmentation, str) else ""
+    return Training(own["dataset_name"], float(own["imbalance_factor"]), dim, backbone, own["epochs"], known)
 
 
-def _number(row: pd.Series, known: pd.Series | None, own: pd.Series, varied: list[Column]) -> dict[str, Any]:
-    """Return one cell of the table: what was measured, and what is published for it."""
+def _number(row: pd.Series, own: pd.Series, varied: list[Column]) -> dict[str, Any]:
+    """Return what was measured of one cell of the table."""
     values = {column.name: (row if column.name == "feature_dim" else own)[column.name] for column in ACROSS}
-    number = values | {
+    return values | {
         "head_label": row["head_label"],
         "column": ", ".join(column.above(values[column.name]) for column in varied),
-    }
-    number |= {
         "state": row["state"],
         "measured": 100 * row["mean"],
         "std": 100 * row["std"],
@@ -120,31 +123,29 @@ def _number(row: pd.Series, known: pd.Series | None, own: pd.Series, varied: lis
         "mean": row["mean"],
         "marked": row["marked"],
     }
+
+
+def _beside(row: pd.Series, known: pd.Series | None, own: Training, backbone: str) -> dict[str, Any]:
+    """Return what is published beside one cell of the table, and whether and how it differs."""
     if known is None:
-        return number | {
-            "published": np.nan,
-            "published_std": np.nan,
-            "difference": np.nan,
-            "flag": None,
-            "footnote": None,
-            "published_from": None,
-        }
-    backbone = f"{known['backbone']}, " if known["backbone"] != own["backbone"] else ""
-    shorter = not np.isnan(known["epochs"]) and known["epochs"] != own["epochs"]
-    other = shorter or "validation part" in known["flag"]
-    again = published_numbers.reruns(known)
+        names = "published published_std difference flag footnote published_from".split()
+        return dict.fromkeys(names, np.nan) | {"flag": None, "footnote": None, "published_from": None}
+    network = f"{known['backbone']}, " if known["backbone"] != backbone else ""
+    unlike, again = published_numbers.unlike(known, own), published_numbers.reruns(known)
     told = [
         *([f"{known['flag']}: {known['note']}"] if known["flag"] else []),
-        *([f"of {known['epochs']:g} epochs, not {own['epochs']:g}, and so not compared"] if shorter else []),
+        *([", and ".join([*unlike, "so not compared"])] if unlike else []),
+        *([] if known["augmentation"] and own.augmentation else ["not known whether the augmentation is the same"]),
         *([f"run again by others: {', '.join(again)}"] if again else []),
     ]
-    return number | {
+    other = unlike or "validation part" in known["flag"]
+    return {
         "published": known["value"],
         "published_std": known["std"],
         "difference": np.nan if other else 100 * row["mean"] - known["value"],
         "flag": known["flag"] or None,
         "footnote": "; ".join(told) or None,
-        "published_from": f"{known['source']} ({backbone}{known['selection']}, {known['evidence']})",
+        "published_from": f"{known['source']} ({network}{known['selection']}, {known['evidence']})",
     }
 
 

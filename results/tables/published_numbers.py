@@ -2,6 +2,7 @@
 with it.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,21 +10,24 @@ from typing import Any
 
 import pandas as pd
 
+from headbench.core import augmentations
+
 FOLDER = Path(__file__).parents[1] / "published"
 # How a number was obtained: read in its source, quoted by another paper, recalled without the source at hand, or
 # inferred from other numbers.
 EVIDENCE = ("read", "quoted", "recalled", "inferred")
 # Flags of numbers that say nothing about the head, and are passed over where there is another.
-UNUSABLE = ("duplicated", "corrupted data", "frozen baseline", "other augmentation", "reproduction")
+UNUSABLE = ("duplicated", "corrupted data", "frozen baseline", "reproduction")
 # Columns whose numbers may be missing.
 NUMBERS = ("d", "imbalance_factor", "std", "n", "epochs")
-# The published names of timm's models.
+# The published names of timm's models, and of ResNet-32 by its width.
 TIMM = {
     "resnet50": "ResNet-50",
     "resnet101": "ResNet-101",
     "resnext50_32x4d": "ResNeXt-50",
     "swin_tiny_patch4_window7_224": "Swin-T",
 }
+WIDTHS = {16: "ResNet-32", 32: "ResNet-32, double width"}
 
 
 @dataclass(frozen=True)
@@ -34,23 +38,62 @@ class Form:
     options: dict[str, Any] | None = None
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a measured number is of, beside its head.
+
+    Attributes:
+        dataset: name of the data set.
+        imbalance_factor: n_max / n_min.
+        feature_dim: d.
+        backbone: with its options.
+        epochs: of all stages, NaN where they are not known.
+        augmentation: of the view to classify, a label of :mod:`headbench.core.augmentations`, empty where it is not
+            known.
+    """
+
+    dataset: str
+    imbalance_factor: float
+    feature_dim: int
+    backbone: Form
+    epochs: float = math.nan
+    augmentation: str = ""
+
+    @property
+    def network(self) -> str:
+        """What papers call the backbone, empty where none has it."""
+        options = self.backbone.options or {}
+        if self.backbone.name == "resnet32":
+            width = int(options.get("width", 16))
+            return WIDTHS.get(width, f"ResNet-32, width {width}")
+        return TIMM.get(options.get("model", ""), "") if self.backbone.name == "timm" else ""
+
+
 @cache
 def load() -> pd.DataFrame:
     """Return all published numbers, one per row.
 
     Returns:
         Columns ``dataset, imbalance_factor, backbone, d, head, metric, value, std, n, epochs, selection, source,
-            evidence, flag, note, table``: values in percent;
+            evidence, flag, note, augmentation, table``: values in percent;
         ``head`` is a head's name, or ``name(option=value, ...)`` where a number is of one form of it; ``d``,
         ``imbalance_factor``, ``std``, ``n`` and ``epochs``, of all stages, are missing where they are not told, and
-        a file may have no ``epochs``; ``table`` is the file, named after the paper's head or the study.
+        a file may have no ``epochs``; ``augmentation``, of the view to classify, is empty where it is not known;
+        ``table`` is the file, named after the paper's head or the study.
+
+    Raises:
+        UserError: for an augmentation that is no label.
     """
-    parts = [
-        pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in NUMBERS}).assign(table=path.stem)
-        for path in _files()
-    ]
-    rows = pd.concat(parts, ignore_index=True)
+    rows = pd.concat([_read(path) for path in _files()], ignore_index=True)
     return rows.astype({"value": float} | dict.fromkeys(NUMBERS, float))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    rows = pd.read_csv(path, keep_default_na=False, na_values={key: [""] for key in NUMBERS})
+    for line, written in enumerate(rows["augmentation"], start=2):
+        if written:
+            augmentations.check(written, f"{path.name}, line {line}")
+    return rows.assign(table=path.stem)
 
 
 def _files() -> list[Path]:
@@ -58,53 +101,71 @@ def _files() -> list[Path]:
 
 
 @cache
-def _accuracies(dataset: str, imbalance_factor: float) -> pd.DataFrame:
+def _values(dataset: str, imbalance_factor: float, metric: str) -> pd.DataFrame:
     rows = load()
     # Data with a long tail of their own have no factor.
     meant = (rows["imbalance_factor"] == imbalance_factor) | rows["imbalance_factor"].isna()
-    return rows[(rows["dataset"] == dataset) & (rows["metric"] == "top1") & meant]
+    return rows[(rows["dataset"] == dataset) & (rows["metric"] == metric) & meant]
 
 
-def find(
-    dataset: str, imbalance_factor: float, feature_dim: int, head: Form, backbone: Form, epochs: float | None = None
-) -> pd.Series | None:
-    """Return the published top-1 accuracy that a measured one stands beside, or None.
+def find(own: Training, head: Form, metric: str = "top1") -> pd.Series | None:
+    """Return the published number that a measured one stands beside, or None.
 
-    Of several, one without a flag that makes it unusable, of as many epochs, of the same backbone, and from the head's
-    own paper is preferred, in this order.
+    Of several, one without a flag that makes it unusable, of the same augmentation, of the nearest length, of the same
+    network, and from the head's own paper is preferred, in this order.
 
     Args:
-        dataset: name of the data set.
-        imbalance_factor: n_max / n_min.
-        feature_dim: d; a number without a dimension stands for any.
+        own: what the measured one is of; a number without a dimension stands for any.
         head: with the options of the measured one for numbers that are of this form of it only; without them, for
             numbers of the head as such.
-        backbone: the measured one.
-        epochs: that were trained, of all stages.
+        metric: a column, of fractions.
     """
-    rows = _accuracies(dataset, imbalance_factor)
+    rows = _values(own.dataset, own.imbalance_factor, metric)
     rows = rows[
         rows["head"].map(lambda written: stands_for(written, head)).astype(bool)
-        & ((rows["d"] == feature_dim) | rows["d"].isna())
+        & ((rows["d"] == own.feature_dim) | rows["d"].isna())
     ]
-    if backbone.name == "timm":
-        rows = rows[rows["backbone"] == TIMM.get((backbone.options or {}).get("model", ""), "")]
+    if own.backbone.name == "timm":
+        rows = rows[rows["backbone"] == own.network]
     if rows.empty:
         return None
+    other = rows["backbone"] != own.network if own.network else rows["backbone"].str.startswith("ResNet-32")
     ranked = rows.assign(
-        far=rows["d"].isna() | (rows["backbone"].str.startswith("ResNet-32") != (backbone.name == "resnet32")),
         unusable=rows["flag"].map(lambda flag: any(bad in flag for bad in UNUSABLE)),
+        augmented=rows["augmentation"].map(lambda theirs: _alike(theirs, own.augmentation)),
+        length=(rows["epochs"] / own.epochs).map(lambda ratio: 0.0 if math.isnan(ratio) else abs(math.log(ratio))),
+        far=rows["d"].isna() | other,
         foreign=rows["table"] != head.name,
-        other_length=(rows["epochs"] != epochs) & rows["epochs"].notna(),
     )
-    return ranked.sort_values(["unusable", "other_length", "far", "foreign"], kind="stable").iloc[0]
+    return ranked.sort_values(["unusable", "augmented", "length", "far", "foreign"], kind="stable").iloc[0]
+
+
+def _alike(theirs: str, own: str) -> int:
+    """Return 0 for the same augmentation, 1 where one is not known, 2 for another."""
+    return 1 if not (theirs and own) else 2 * (theirs != own)
+
+
+def unlike(number: pd.Series, own: Training) -> list[str]:
+    """Return why a published number is not compared with a measured one: ``of 200 epochs, not 50``."""
+    pairs = (
+        ("of {:g} epochs, not {:g}", number["epochs"], own.epochs),
+        ("with {}, not {}", number["augmentation"], own.augmentation),
+        ("on {}, not {}", number["backbone"], own.network),
+    )
+    return [
+        words.format(theirs, ours)
+        for words, theirs, ours in pairs
+        # What is not known, empty or NaN, differs from nothing.
+        if theirs and ours and theirs != ours and theirs == theirs and ours == ours
+    ]
 
 
 def reruns(number: pd.Series) -> list[str]:
     """Return what others got who ran a published number's own experiment again: ``51.50 (source)``."""
-    rows = _accuracies(number["dataset"], number["imbalance_factor"])
+    rows = _values(number["dataset"], number["imbalance_factor"], number["metric"])
     same = ["head", "backbone", "d", "epochs"]
     alike = ((rows[same] == number[same]) | (rows[same].isna() & number[same].isna())).all(axis=1)
+    alike &= rows["augmentation"].map(lambda theirs: _alike(theirs, number["augmentation"]) < 2)
     again = rows[alike & rows["flag"].str.contains("reproduction") & (rows.index != number.name)]
     return [f"{row['value']:.2f} ({row['source']})" for _, row in again.iterrows()]
 

@@ -8,6 +8,7 @@ import torch
 
 from headbench.core.errors import UserError
 from headbench.data.loading.resident import Resident
+from headbench.data.loading.streamed import Streamed
 from headbench.data.splits import partition
 from headbench.heads import HEADS, Stage
 from headbench.results import columns
@@ -146,6 +147,7 @@ def _facts(cell: Cell, outline: Outline, epochs: int) -> dict[str, Any]:
         "data_fingerprint": outline.fingerprint,
         "protocol": protocol_name(cell, outline),
         "num_classes": len(outline.class_names),
+        "augmentation": cell.recipe.augmentation().label(cropped=outline.kind is Streamed and cell.freeze == "none"),
         "epochs": epochs,
         "n_train": outline.n_train,
         "n_val": outline.n_val,

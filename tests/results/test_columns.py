@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 HEADER = """
 cell_id grid status health error
 dataset dataset_name dataset_options data_fingerprint protocol backbone backbone_name backbone_options projection freeze
-head head_label head_options feature_dim num_classes imbalance_factor recipe recipe_hash seed epochs
+head head_label head_options feature_dim num_classes imbalance_factor recipe recipe_hash augmentation
+seed epochs
 selection epoch n_train n_val n_test
 top1 top5 macro_accuracy many_accuracy medium_accuracy few_accuracy
 many_range_accuracy medium_range_accuracy few_range_accuracy

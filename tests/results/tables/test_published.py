@@ -9,12 +9,21 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from headbench.core import augmentations
+from headbench.core.errors import UserError
 from headbench.heads import HEADS
 from headbench.results import former
 from headbench.results.tables import published, published_numbers, render
-from headbench.results.tables.published_numbers import Form
+from headbench.results.tables.published_numbers import Form, Training
 
 Question = tuple[str, float, int, Form, Form]
+WEAK, STRONG = "crop-flip", "crop-flip-autoaugment-cutout"
+
+
+def find(question: Question, epochs: float = math.nan, augmentation: str = "") -> pd.Series | None:
+    """Ask for the number beside a head: data set, imbalance factor, d, head and backbone."""
+    dataset, imbalance_factor, dim, head, backbone = question
+    return published_numbers.find(Training(dataset, imbalance_factor, dim, backbone, epochs, augmentation), head)
 
 
 def timm(model: str) -> Form:
@@ -26,6 +35,7 @@ def test_every_published_number_has_a_source() -> None:
     assert set(rows["evidence"]) <= set(published_numbers.EVIDENCE)
     assert (rows["source"] != "").all()
     assert rows["value"].between(0, 100).all()
+    assert {WEAK, STRONG, "mixup", ""} < set(rows["augmentation"])
     assert not rows.duplicated(
         ["dataset", "imbalance_factor", "backbone", "d", "head", "metric", "value", "selection", "source", "note"]
     ).any()
@@ -73,15 +83,70 @@ def test_what_is_wrong_is_flagged() -> None:
         (("imagenet", 1, 512, Form("max-separation"), timm("resnet50")), 74.80, "dl2pa"),
         (("imagenet-lt", 1, 2048, Form("proco"), timm("resnet50")), 57.3, "proco"),
         (("cifar100", 100, 64, Form("proco"), Form("resnet32", {"shortcut": "A"})), 52.8, "proco"),
-        (("cifar100", 100, 64, Form("psc"), Form("resnet32")), 38.32, "ldam"),
         (("cifar100", 100, 64, Form("balanced-softmax"), Form("resnet32")), 50.3, "balanced-softmax"),
     ],
 )
 def test_the_number_to_stand_beside(question: Question, value: float, table: str) -> None:
-    found = published_numbers.find(*question)
+    found = find(question)
     assert found is not None
     assert found["value"] == value
     assert found["table"] == table
+
+
+@pytest.mark.parametrize(
+    ("head", "options", "epochs", "augmentation", "value", "difference"),
+    [
+        ("psc", {}, 200, WEAK, 38.32, True),
+        ("psc", {}, 1400, WEAK, 38.36, False),
+        ("psc", {}, 200, STRONG, 44.6, True),
+        ("psc", {}, 50, STRONG, 44.6, False),
+        ("psc", {}, 600, STRONG, 45.3, False),
+        ("psc", {}, 1300, "crop-flip-mixup", 38.36, False),
+        ("ldam", {}, 200, WEAK, 42.04, True),
+        ("ldam", {}, 200, STRONG, 48.99, True),
+        ("balanced-softmax", {}, 200, STRONG, 49.35, True),
+        ("balanced-softmax", {}, 614, STRONG, 50.3, True),
+        ("proco", {}, 200, STRONG, 52.8, True),
+        ("proco", {}, 200, WEAK, 52.8, False),
+        ("sbcl", {}, 1200, STRONG, 44.9, False),
+        ("sbcl", {}, 1200, WEAK, 44.9, True),
+    ],
+)
+def test_numbers_of_another_augmentation_or_length_are_not_compared(
+    head: str, options: dict[str, Any], epochs: int, augmentation: str, value: float, difference: bool
+) -> None:
+    """That of the same augmentation is preferred, and of these that of the nearest length."""
+    own = Training("cifar100", 100, 64, Form("resnet32"), epochs, augmentation)
+    form = Form(head, HEADS.get(head).resolve(options, head))
+    found = [number for asked in (form, Form(head)) if (number := published_numbers.find(own, asked)) is not None]
+    assert found[0]["value"] == value
+    assert (not published_numbers.unlike(found[0], own)) == difference
+
+
+@pytest.mark.parametrize(
+    ("width", "dim", "head", "unlike"),
+    [
+        (32, 128, "etf", []),
+        (16, 128, "etf", ["on ResNet-32, double width, not ResNet-32"]),
+        (16, 64, "proco", []),
+        (48, 64, "proco", ["on ResNet-32, not ResNet-32, width 48"]),
+    ],
+)
+def test_numbers_of_another_width_are_not_compared(width: int, dim: int, head: str, unlike: list[str]) -> None:
+    own = Training("cifar100", 100, dim, Form("resnet32", {"width": width}))
+    found = published_numbers.find(own, Form(head))
+    assert found is not None
+    assert published_numbers.unlike(found, own) == unlike
+
+
+def test_an_augmentation_is_checked_when_it_is_read(again: None) -> None:
+    file = published_numbers.FOLDER / "other.csv"
+    file.write_text(file.read_text() + "cifar10,1,,,psc,top1,90,,,last epoch,paper,read,,,crop-filp\n")
+    published_numbers.load.cache_clear()
+    with pytest.raises(UserError, match=r"^other\.csv, line 2: no augmentation 'crop-filp': did you mean 'flip'\?$"):
+        published_numbers.load()
+    with pytest.raises(UserError, match=r"^here: no augmentation 'flip-crop': did you mean 'crop-flip'\?$"):
+        augmentations.check("flip-crop", "here")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +166,7 @@ def test_the_number_to_stand_beside(question: Question, value: float, table: str
 )
 def test_a_number_stands_beside_the_form_that_it_is_of(name: str, options: dict[str, Any], value: float | None) -> None:
     form = Form(name, HEADS.get(name).resolve(options, name))
-    found = published_numbers.find("cifar100", 100, 64, form, Form("resnet32"))
+    found = find(("cifar100", 100, 64, form, Form("resnet32")), augmentation=WEAK)
     assert (None if found is None else found["value"]) == value
 
 
@@ -110,10 +175,10 @@ def test_a_number_stands_beside_the_form_that_it_is_of(name: str, options: dict[
 )
 def test_a_number_of_one_form_of_a_head_stands_beside_that_form_only(scale: float, value: float | None) -> None:
     options, backbone = {"scale": scale, "loss_scale": 1.0}, Form("fast_convnet")
-    found = published_numbers.find("cifar100", 1, 10, Form("psc-cosine", options), backbone)
+    found = find(("cifar100", 1, 10, Form("psc-cosine", options), backbone))
     assert (None if found is None else found["value"]) == value
-    assert published_numbers.find("cifar100", 1, 10, Form("psc-cosine"), backbone) is None
-    assert published_numbers.find("cifar100", 1, 10, Form("psc", options), backbone) is None
+    assert find(("cifar100", 1, 10, Form("psc-cosine"), backbone)) is None
+    assert find(("cifar100", 1, 10, Form("psc", options), backbone)) is None
 
 
 def test_the_scales_of_the_collapse_study_in_a_table() -> None:
@@ -128,11 +193,12 @@ def test_the_scales_of_the_collapse_study_in_a_table() -> None:
     )
     (table,) = published.tables(made, "last")
     assert table.cells["d = 10"].to_dict() == {
-        "psc-cosine": "25.00 / 41.99 (-16.99)",
-        "psc-cosine(scale=5.0)": "25.00 / 73.95 (-48.95)",
+        "psc-cosine": "25.00 / 41.99 (-16.99) a",
+        "psc-cosine(scale=5.0)": "25.00 / 73.95 (-48.95) a",
         "psc-cosine(scale=16.0)": "25.00",
     }
     assert "NC_test.csv" in table.caption
+    assert " a: not known whether the augmentation is the same." in table.caption
 
 
 @pytest.mark.parametrize(
@@ -144,7 +210,7 @@ def test_the_scales_of_the_collapse_study_in_a_table() -> None:
     ],
 )
 def test_where_nothing_is_published(question: Question) -> None:
-    assert published_numbers.find(*question) is None
+    assert find(question) is None
 
 
 def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> pd.DataFrame:
@@ -158,6 +224,7 @@ def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> p
         "head_options": "{}",
         "health": "ok",
         "epochs": 10,
+        "augmentation": WEAK,
     }
     base = former.completed(base | facts)
     found = []
@@ -204,6 +271,7 @@ def test_the_text_of_a_table() -> None:
 def test_imbalance_factors_stand_across() -> None:
     entries = [(head, 128, factor, [0.45]) for factor in (50.0, 100.0) for head in ("psc", "dl2pa", "hpn")]
     facts = {"backbone": "resnet32(shortcut=A, width=32)", "protocol": "published", "epochs": 200}
+    facts |= {"augmentation": "crop-flip-mixup"}
     (table,) = published.tables(rows(entries, **facts), "last")
     assert table.cells.columns.tolist() == ["IF 50", "IF 100"]
     assert list(table.cells.loc["dl2pa"]) == ["45.00 / 50.70 (-5.70)", "45.00 / 44.90 (+0.10)"]
@@ -218,43 +286,59 @@ def test_data_without_published_numbers_have_no_table() -> None:
 
 @pytest.fixture
 def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Published are 200 epochs, run again twice, and 400; one number does not tell its epochs."""
+    """Published are 200 epochs, run again twice, and 400; one number does not tell its epochs, nor its augmentation."""
     lines = [
-        "dataset,imbalance_factor,backbone,d,head,metric,value,std,n,epochs,selection,source,evidence,flag,note",
-        "cifar100,100,ResNet-32,64,proco,top1,52.8,,,200,best epoch on test,README,read,,",
-        "cifar100,100,ResNet-32,64,proco,top1,54.2,,,400,best epoch on test,README,read,,",
-        "cifar100,100,ResNet-32,64,proco,top1,51.5,,,200,unknown,user 1,read,reproduction,",
-        "cifar100,100,ResNet-32,64,proco,top1,51.6,,,200,unknown,user 5,read,reproduction,",
-        "cifar100,50,ResNet-32,64,proco,top1,57.1,,,200,best epoch on test,README,read,,",
-        "cifar100,100,ResNet-32,64,psc,top1,38.3,,,,best epoch on test,paper,recalled,,",
+        "dataset,imbalance_factor,backbone,d,head,metric,value,std,n,epochs,selection,source,evidence,flag,note,"
+        "augmentation",
+        "cifar100,100,ResNet-32,64,proco,top1,52.8,,,200,best epoch on test,README,read,,,crop-flip",
+        "cifar100,100,ResNet-32,64,proco,top1,54.2,,,400,best epoch on test,README,read,,,crop-flip",
+        "cifar100,100,ResNet-32,64,proco,top1,51.5,,,200,unknown,user 1,read,reproduction,,crop-flip",
+        "cifar100,100,ResNet-32,64,proco,top1,51.6,,,200,unknown,user 5,read,reproduction,,",
+        "cifar100,100,ResNet-32,64,proco,top1,55.0,,,200,unknown,user 6,read,reproduction,,crop-flip-cutout",
+        "cifar100,50,ResNet-32,64,proco,top1,57.1,,,200,best epoch on test,README,read,,,crop-flip",
+        "cifar100,100,ResNet-32,64,psc,top1,38.3,,,,best epoch on test,paper,recalled,,,",
     ]
     (tmp_path / "proco.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "other.csv").write_text(
-        "dataset,imbalance_factor,backbone,d,head,metric,value,std,n,selection,source,evidence,flag,note\n"
+        "dataset,imbalance_factor,backbone,d,head,metric,value,std,n,selection,source,evidence,flag,note,augmentation\n"
     )
     monkeypatch.setattr(published_numbers, "FOLDER", tmp_path)
-    for cached in (published_numbers.load, published_numbers._accuracies):
+    for cached in (published_numbers.load, published_numbers._values):
         cached.cache_clear()
     yield
-    for cached in (published_numbers.load, published_numbers._accuracies):
+    for cached in (published_numbers.load, published_numbers._values):
         cached.cache_clear()
 
 
 @pytest.mark.parametrize(("epochs", "value"), [(200, 52.8), (400, 54.2), (50, 52.8)])
 def test_a_number_of_as_many_epochs_is_preferred(again: None, epochs: int, value: float) -> None:
-    found = published_numbers.find("cifar100", 100, 64, Form("proco"), Form("resnet32"), epochs)
+    found = find(("cifar100", 100, 64, Form("proco"), Form("resnet32")), epochs)
     assert found is not None
     assert found["value"] == value
 
 
 def test_a_short_training_is_not_compared_with_a_long_one(again: None) -> None:
-    """What does not tell its epochs is compared, as ever."""
+    """What does not tell its epochs is compared; what does not tell its augmentation too, with a mark."""
     entries = [("proco", 64, 100.0, [0.4]), ("psc", 64, 100.0, [0.4])]
     (table,) = published.tables(rows(entries, backbone="resnet32", epochs=50), "last")
-    assert table.cells["d = 64"].to_dict() == {"proco": "40.00 / 52.80 a", "psc": "40.00 / 38.30 (+1.70)"}
+    assert table.cells["d = 64"].to_dict() == {"proco": "40.00 / 52.80 a", "psc": "40.00 / 38.30 (+1.70) b"}
     note = "a: of 200 epochs, not 50, and so not compared; run again by others: 51.50 (user 1), 51.60 (user 5)."
     assert note in table.caption
+    assert " b: not known whether the augmentation is the same." in table.caption
     assert table.tidy["difference"].isna().tolist() == [True, False]
+
+
+def test_a_strong_augmentation_is_not_compared_with_a_weak_one(again: None) -> None:
+    entries = [("proco", 64, 100.0, [0.4]), ("psc", 64, 100.0, [0.4])]
+    (table,) = published.tables(rows(entries, backbone="resnet32", epochs=200, augmentation=STRONG), "last")
+    assert table.cells["d = 64"].to_dict() == {"proco": "40.00 / 52.80 a", "psc": "40.00 / 38.30 (+1.70) b"}
+    assert f" a: with {WEAK}, not {STRONG}, and so not compared; run again by others: " in table.caption
+    (table,) = published.tables(rows(entries, backbone="resnet32", epochs=200, augmentation=math.nan), "last")
+    assert table.cells.loc["proco", "d = 64"] == "40.00 / 52.80 (-12.80) a"
+    both = rows(entries, backbone="resnet32(width=32)", epochs=50, augmentation=STRONG)
+    (table,) = published.tables(both, "last")
+    words = f"of 200 epochs, not 50, and with {WEAK}, not {STRONG}, and on ResNet-32, not ResNet-32, double width"
+    assert f" a: {words}, and so not compared; run again" in table.caption
 
 
 def test_what_others_got_stands_below_a_number_of_as_many_epochs(again: None) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from headbench.core import augmentations
 from headbench.core.errors import UserError
 from headbench.data import DATASETS
 from headbench.data.loading.resident import Resident
@@ -19,6 +20,7 @@ from headbench.heads.psc import PSCHead
 from headbench.results import store
 from headbench.runners.execution import launch, plan
 from headbench.runners.execution.launch import RunOptions
+from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
 from headbench.runners.training.data import Data
@@ -93,6 +95,30 @@ def test_what_both_kinds_of_images_can_be_shown_in(kind: type[Resident] | type[S
         shown = cell("psc", recipe=QUICK | {"pad": 0, "policy": policy})
         stage = Stage("train", 1, views=("weak", "simclr", "supcon", "plain"))
         plan.check_views(stage, shown.recipe, outlined(kind), shown)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "label"),
+    [
+        ("fast", "crop-flip"),
+        ("lt", "crop-flip-mixup"),
+        ("lt-plain", "mixup"),
+        ("lt-short", "crop-flip-autoaugment-cutout"),
+        ("probe", "none"),
+        ("imagenet", "crop-flip-trivialaugment-erasing-mixup-cutmix"),
+        ("imagenet-lt", "crop-flip-randaugment"),
+    ],
+)
+def test_the_label_of_a_recipes_augmentation(recipe: str, label: str) -> None:
+    """Streamed images are cropped by every recipe; a square cut out black is one cut out."""
+    made = recipes.load(recipe, {"cutout_fill": "mean"}, "here").augmentation()
+    assert made.label(cropped=recipe.startswith("imagenet")) == label
+    augmentations.check(label, "here")
+
+
+def test_a_plan_tells_the_augmentation() -> None:
+    (made,) = planned(cell("psc", recipe=QUICK | {"pad": 0, "policy": "autoaugment", "cutout": 2, "mixup": 1}))
+    assert made.facts["augmentation"] == "autoaugment-cutout-mixup"
 
 
 def test_timms_policies_are_for_streamed_images() -> None:
