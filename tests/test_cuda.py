@@ -171,7 +171,7 @@ def test_several_workers_share_a_device_and_give_the_bits_of_one(tmp_path: Path)
         headbench.run(grid(axes={"head": ["psc", "hpn"]}), out=tmp_path / str(workers), workers=workers, **asked)
         for workers in (1, 2)
     )
-    numbers = ["cell_id", "selection", "test_top1", "test_nll_raw"]
+    numbers = ["cell_id", "selection", "epoch", "train_loss", "top1", "nll_native"]
     assert len(alone) == 12
     assert alone[numbers].equals(shared[numbers])
     assert set(alone["precision"]) == {"bf16"}

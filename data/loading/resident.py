@@ -14,7 +14,7 @@ from headbench.data.loading.views import VIEWS
 
 EVAL_BATCH = 500
 # Images that are augmented together on a CUDA device.
-TOGETHER = 1024
+TOGETHER = 4096
 
 
 @dataclass(frozen=True)
