@@ -1,6 +1,7 @@
 """Measured accuracies beside the published ones, in the shape of the published table."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from headbench.results.tables.base import (
     summarise,
     unmarked,
 )
+from headbench.results.tables.groups import BY_COUNT
 from headbench.results.tables.published_numbers import Form, Training
 
 # A table is of one data set and protocol; numbers come first.
@@ -28,10 +30,16 @@ ACROSS = sorted(
     key=lambda column: column.kind == "text",
 )
 NUMBERS = [column.name for column in ACROSS if column.kind != "text"]
+# What the tables show: by an ending of their names the words of a caption, and the metrics that stand across.
+SHOWN = {
+    "": ("Top-1 test accuracy", ("top1",)),
+    "-groups": ("Test accuracy of many, medium and few classes, by training images", BY_COUNT),
+}
 
 
 def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
-    """Return a table for every data set and protocol of which at least one number is published.
+    """Return a table for every data set and protocol of which at least one number is published, and one more where the
+    accuracy of many, medium and few classes is.
 
     Heads stand down; across stands what the grid varies: dimensions, imbalance factors or backbones. A cell holds the
     measured mean ± std, the published value and, where both are of as many epochs, the same augmentation and network,
@@ -47,49 +55,47 @@ def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
     """
     made = []
     for (dataset, protocol), part in rows.groupby(["dataset", "protocol"], sort=False):
-        table = _table(
-            part,
-            selection,
-            str(dataset),
-            str(protocol),
-            alone=rows.loc[rows["dataset"] == dataset, "protocol"].nunique() == 1,
-        )
-        if table is not None:
-            made.append(table)
+        alone = rows.loc[rows["dataset"] == dataset, "protocol"].nunique() == 1
+        name = f"{dataset}{'' if alone else f'-{protocol}'}-published"
+        varied = [column for column in ACROSS if part[column.name].nunique() > 1] or [columns.NAMED["feature_dim"]]
+        for shown, (what, metrics) in SHOWN.items():
+            tidy = pd.DataFrame([row for metric in metrics for row in _beside_each(part, selection, varied, metric)])
+            if "published" in tidy and tidy["published"].notna().any():
+                made.append(_table(part, tidy, varied, f"{name}{shown}-{selection}".replace(" ", "-"), selection, what))
     return made
 
 
-def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alone: bool) -> Table | None:
-    varied = [column for column in ACROSS if rows[column.name].nunique() > 1] or [columns.NAMED["feature_dim"]]
-    found = []
+def _beside_each(rows: pd.DataFrame, selection: str, varied: list[Column], metric: str) -> Iterator[dict[str, Any]]:
+    """Yield the cells of a table that are of one metric; none where no row has it."""
+    if metric not in rows or rows[metric].isna().all():
+        return
     for _, part in rows.groupby(columns.COMPARISON, sort=False, dropna=False):
         chosen = of_selection(part, selection)
         forms = part.drop_duplicates("head_label").set_index("head_label")
-        for _, row in summarise(chosen, "top1").iterrows():
+        for _, row in summarise(chosen, metric).iterrows():
             own = forms.loc[row["head_label"]]
             training = _training(own, int(row["feature_dim"]))
-            known = published_numbers.find(training, Form(own["head"], json.loads(own["head_options"])))
+            known = published_numbers.find(training, Form(own["head"], json.loads(own["head_options"])), metric)
             # A number of the head as such stands beside the plain head, or beside the only form of it that was trained.
             if known is None and (row["head_label"] == own["head"] or (forms["head"] == own["head"]).sum() == 1):
-                known = published_numbers.find(training, Form(own["head"]))
-            found.append(_number(row, own, varied) | _beside(row, known, training, own["backbone"]))
-    tidy = pd.DataFrame(found)
-    if not tidy["published"].notna().any():
-        return None
+                known = published_numbers.find(training, Form(own["head"]), metric)
+            yield _number(row, own, varied) | _beside(row, known, training, own["backbone"])
+
+
+def _table(rows: pd.DataFrame, tidy: pd.DataFrame, varied: list[Column], name: str, selection: str, what: str) -> Table:
     titles = list(dict.fromkeys(tidy.sort_values(NUMBERS[::-1], kind="stable")["column"]))
     notes = list(dict.fromkeys(tidy["footnote"].dropna()))
-    letters = {note: chr(ord("a") + place) for place, note in enumerate(notes)}
+    letters = {note: _letters(place) for place, note in enumerate(notes)}
     heads = list(dict.fromkeys(tidy["head_label"]))
     cells = pd.DataFrame("-", index=pd.Index(heads, name="head"), columns=titles)
     for _, row in tidy.iterrows():
         cells.loc[row["head_label"], row["column"]] = _text(row, letters)
-    same = {
-        column: rows[column.name].iloc[0] for column in ACROSS if column.name not in NUMBERS and column not in varied
-    }
+    first = rows.iloc[0]
+    same = {column: first[column.name] for column in ACROSS if column.name not in NUMBERS and column not in varied}
     shared = ", ".join(f"{column.heading} {value}" for column, value in same.items() if value != column.usual)
     caption = (
-        f"Top-1 test accuracy in %: measured ({SELECTIONS[selection]}, {over_seeds(tidy)}) / published (difference). "
-        f"{dataset}, protocol {protocol}"
+        f"{what} in %: measured ({SELECTIONS[selection]}, {over_seeds(tidy)}) / published (difference). "
+        f"{first['dataset']}, protocol {first['protocol']}"
         + (f", {shared}" if shared else "")
         + ". The published values are of other code and recipes: "
         + "; ".join(sorted(set(tidy["published_from"].dropna())))
@@ -97,8 +103,12 @@ def _table(rows: pd.DataFrame, selection: str, dataset: str, protocol: str, alon
         + "".join(f" {letters[note]}: {note}." for note in notes)
         + note_on_marks(tidy)
     )
-    name = f"{dataset}{'' if alone else f'-{protocol}'}-published-{selection}".replace(" ", "-")
     return Table(name, caption, cells, unmarked(cells), tidy)
+
+
+def _letters(place: int) -> str:
+    """Return the mark of a footnote: a to z, then aa."""
+    return (_letters(place // 26 - 1) if place >= 26 else "") + chr(ord("a") + place % 26)
 
 
 def _training(own: pd.Series, dim: int) -> Training:
@@ -112,10 +122,12 @@ def _training(own: pd.Series, dim: int) -> Training:
 
 def _number(row: pd.Series, own: pd.Series, varied: list[Column]) -> dict[str, Any]:
     """Return what was measured of one cell of the table."""
+    group = [columns.NAMED[row["metric"]].title] if row["metric"] in BY_COUNT else []
     values = {column.name: (row if column.name == "feature_dim" else own)[column.name] for column in ACROSS}
     return values | {
         "head_label": row["head_label"],
-        "column": ", ".join(column.above(values[column.name]) for column in varied),
+        "metric": row["metric"],
+        "column": ", ".join([*(column.above(values[column.name]) for column in varied), *group]),
         "state": row["state"],
         "measured": 100 * row["mean"],
         "std": 100 * row["std"],
