@@ -3,6 +3,7 @@
 import json
 import math
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,8 +28,8 @@ FILE = Path(__file__).parents[1] / "claims.yaml"
 class Side(BaseModel):
     """A head at one dimension, or at every dimension where there is none.
 
-    It is meant by its label, or with options in brackets by these alone: ``sbcl(subclasses=True)`` is the form of
-    ``sbcl`` with this option, whatever its others are.
+    It is meant by its label. Where no row of a comparison has this label, ``sbcl`` is every variant of ``sbcl`` there,
+    and ``sbcl(cluster_period=5)`` every one with this option, whatever its others are; each of several is judged.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -92,9 +93,10 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
         selection: whose rows are used.
 
     Returns:
-        Columns ``id, text, source, published, dataset, comparison, selection, head, against, feature_dim, metric, rule,
-        bound, mean, low, high, df, n, p, holm, verdict, reason``; ``mean`` and the interval in points. One row for each
-        claim, comparison and dimension. ``holm`` is corrected over all rows.
+        Columns ``id, text, source, published, dataset, comparison, selection, head, against, variant, feature_dim,
+        metric, rule, bound, mean, low, high, df, n, p, holm, verdict, reason``; ``mean`` and the interval in points.
+        One row for each claim, comparison, dimension and variant of its heads; ``variant`` has the labels that the
+        claim does not write so. ``holm`` is corrected over all rows.
     """
     done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
     parts = [part for _, part in done.groupby(COMPARISON, sort=False, dropna=False)]
@@ -107,8 +109,8 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
         for row in _tested(claim, part, number, answers, _data(part, several))
     ]
     columns = (
-        "id text source published dataset comparison selection head against feature_dim metric rule bound mean low "
-        "high df n p holm verdict reason"
+        "id text source published dataset comparison selection head against variant feature_dim metric rule bound "
+        "mean low high df n p holm verdict reason"
     ).split()
     tested = pd.DataFrame(found, columns=[*columns, "favours", "found"])
     tested["holm"] = holm(tested["p"].to_numpy(dtype=float))
@@ -125,55 +127,49 @@ def _about(claim: Claim, part: pd.DataFrame) -> bool:
 
 
 def _tested(claim: Claim, part: pd.DataFrame, comparison: int, answers: Answers, data: str) -> list[dict[str, Any]]:
-    """Return a row for each dimension at which the rows of one comparison, of these data, have both sides of a
-    claim.
+    """Return a row for each dimension, and each variant of the heads, at which the rows of one comparison, of these
+    data, have both sides of a claim.
     """
-    found = []
-    for dim in [claim.head.feature_dim] if claim.head.feature_dim else sorted(set(part["feature_dim"])):
-        own = _rows(claim, part, claim.head.head, dim)
-        if claim.against is None:
-            pair, other = differences.alone(own, answers, claim.bound / 100), ""
-            bound = 0.0
-        else:
-            there = claim.against.feature_dim or dim
-            pair, other = (
-                differences.between(own, _rows(claim, part, claim.against.head, there), answers, claim.metric),
-                f"{claim.against.head} d={there}",
-            )
-            bound = claim.bound / 100
-        if pair is None:
-            continue
-        measured, reason = pair.difference, _no_verdict(claim, pair, part, dim)
-        p, favours = (math.nan, "") if reason else p_value(measured, claim.rule, bound)
-        shift = claim.bound if claim.against is None else 0
-        numbers = {end: 100 * getattr(measured, end) + shift for end in ("mean", "low", "high")} | {
-            "df": measured.df,
-            "n": measured.seeds,
-            "p": p,
-        }
-        about = {
-            "id": claim.id,
-            "text": claim.text,
-            "source": claim.source,
-            "published": claim.published,
-            "rule": claim.rule,
-            "metric": claim.metric,
-        }
-        facts = {
-            "dataset": data,
-            "comparison": comparison,
-            "selection": part["selection"].iloc[0],
-            "feature_dim": dim,
-            "bound": claim.bound,
-        }
-        found.append(
-            about
-            | facts
-            | {"head": f"{claim.head.head} d={dim}", "against": other}
-            | numbers
-            | {"favours": favours, "reason": reason, "found": measured}
-        )
-    return found
+    about = claim.model_dump(include={"id", "text", "source", "published", "rule", "metric", "bound"})
+    about |= {"dataset": data, "comparison": comparison, "selection": part["selection"].iloc[0]}
+    return [
+        about | {"feature_dim": dim} | row
+        for dim in ([claim.head.feature_dim] if claim.head.feature_dim else sorted(set(part["feature_dim"])))
+        for shown in product(*(_variants(claim, part, side, dim) for side in _sides(claim)))
+        if (row := _row(claim, shown, answers))
+    ]
+
+
+def _sides(claim: Claim) -> list[Side]:
+    return [side for side in (claim.head, claim.against) if side is not None]
+
+
+def _row(claim: Claim, shown: tuple[pd.DataFrame, ...], answers: Answers) -> dict[str, Any] | None:
+    """Return what the rows of one head, or of two, say of a claim, None where what it needs cannot be had."""
+    alone, bound = claim.against is None, claim.bound / 100
+    pair = (
+        differences.alone(shown[0], answers, bound)
+        if alone
+        else differences.between(shown[0], shown[1], answers, claim.metric)
+    )
+    if pair is None:
+        return None
+    measured, reason = pair.difference, _no_verdict(claim, pair, shown)
+    p, favours = (math.nan, "") if reason else p_value(measured, claim.rule, 0.0 if alone else bound)
+    shift = claim.bound if alone else 0
+    labels = [str(rows["head_label"].iloc[0]) for rows in shown]
+    heads = [f"{label} d={rows['feature_dim'].iloc[0]}" for label, rows in zip(labels, shown, strict=True)]
+    others = [
+        label
+        for label, side in zip(labels, _sides(claim), strict=True)
+        if label not in {side.head, side.head.partition("(")[0]}
+    ]
+    return (
+        dict(zip(("head", "against"), [*heads, ""], strict=False))
+        | {"variant": " against ".join(others)}
+        | {end: 100 * getattr(measured, end) + shift for end in ("mean", "low", "high")}
+        | {"df": measured.df, "n": measured.seeds, "p": p, "favours": favours, "reason": reason, "found": measured}
+    )
 
 
 def _data(part: pd.DataFrame, several: bool) -> str:
@@ -183,24 +179,21 @@ def _data(part: pd.DataFrame, several: bool) -> str:
     return f"{first['dataset']}{imbalance}" + (f", {first['recipe']}" if several else "")
 
 
-def _rows(claim: Claim, part: pd.DataFrame, head: str, dim: int) -> pd.DataFrame:
-    """Return the rows of the head that a claim means, none where it was not trained, or not so long, or in several
-    such forms.
-    """
-    there = part[part["feature_dim"] == dim]
-    there = there if claim.epochs is None else there[there["epochs"] == claim.epochs]
-    named = there[there["head_label"] == head]
-    if not named.empty or "(" not in head:
-        return named
-    forms = [
-        stands_for(head, Form(name, json.loads(options)))
-        for name, options in zip(there["head"], there["head_options"], strict=True)
-    ]
-    formed = there[pd.Series(forms, index=there.index, dtype=bool)]
-    return formed if formed["head_label"].nunique() <= 1 else formed[:0]
+def _variants(claim: Claim, part: pd.DataFrame, side: Side, dim: int) -> list[pd.DataFrame]:
+    """Return the rows of each head that a claim means, none where it was not trained, or not so long."""
+    name, form, _ = side.head.partition("(")
+    own = part[part["head"] == name]
+    if side.head in set(own["head_label"]):
+        own = own[own["head_label"] == side.head]
+    elif form:
+        forms = [stands_for(side.head, Form(name, json.loads(options))) for options in own["head_options"]]
+        own = own[pd.Series(forms, index=own.index, dtype=bool)]
+    own = own[own["feature_dim"] == (side.feature_dim or dim)]
+    own = own if claim.epochs is None else own[own["epochs"] == claim.epochs]
+    return [rows for _, rows in own.groupby("head_label", sort=False)]
 
 
-def _no_verdict(claim: Claim, pair: Found, part: pd.DataFrame, dim: int) -> str:
+def _no_verdict(claim: Claim, pair: Found, shown: tuple[pd.DataFrame, ...]) -> str:
     """Return why a claim gets no verdict whatever its p-value, or nothing."""
     if pair.identical and claim.rule != "within":
         return IDENTICAL
@@ -208,8 +201,6 @@ def _no_verdict(claim: Claim, pair: Found, part: pd.DataFrame, dim: int) -> str:
         return f"no verdict on the heads ({pair.marks})"
     if len(pair.seeds) < inference.SEEDS:
         return f"no verdict from {len(pair.seeds)} seed" + ("s" if len(pair.seeds) > 1 else "")
-    sides = [side for side in (claim.head, claim.against) if side is not None]
-    shown = [_rows(claim, part, side.head, side.feature_dim or dim) for side in sides]
     if all(differences.below_floor(own, claim.metric) for own in shown):
         return "both within what a perfectly calibrated head would show"
     return ""
@@ -247,9 +238,10 @@ def as_tables(found: pd.DataFrame) -> list[Table]:
 def _table(found: pd.DataFrame, name: str, title: str, family: int) -> Table:
     dims = sorted(set(found["feature_dim"]))
     lines = []
-    for (_, _, data), own in found.groupby(["id", "comparison", "dataset"], sort=False):
+    for (_, _, data, variant), own in found.groupby(["id", "comparison", "dataset", "variant"], sort=False):
         texts = {row["feature_dim"]: _cell(row) for _, row in own.iterrows()}
-        lines.append({"claim": own["text"].iloc[0], "data": data} | {f"d = {dim}": texts.get(dim, "-") for dim in dims})
+        claim = f"{own['text'].iloc[0]}{f' Here: {variant}.' if variant else ''}"
+        lines.append({"claim": claim, "data": data} | {f"d = {dim}": texts.get(dim, "-") for dim in dims})
     cells = pd.DataFrame(lines).set_index(["claim", "data"])
     sources = "; ".join(dict.fromkeys(found["source"]))
     caption = (
