@@ -25,7 +25,7 @@ LEAST_ALIVE = 0.5
 # The words of the marks, as they stand in the column ``health``, and what each means.
 MARKS = {
     "not learned": "the loss ended within 2 % of the chance level of its own objective, and the training accuracy near "
-    "the share of the largest class",
+    "the share of the largest class; or that of an earlier stage did, whatever the accuracy",
     "diverged": "over ten successive steps the loss was 25 % above that of an untrained network",
     "fell back": "the last epoch kept less than two thirds of what the best epoch on validation had above chance",
     "dead features": "fewer than half as many features as the classes need, min(d, C - 1), differ between images",
@@ -58,7 +58,7 @@ def assess(
     excess, spike = _excess(history), max((row.get("gradient_spike", math.nan) for row in history), default=math.nan)
     alive = (1 - measured["dead_features"]) * feature_dim
     found = {
-        "not learned": _gained_nothing(measured),
+        "not learned": _gained_nothing(measured) or _stage_gained_nothing(history),
         "diverged": excess > MOST_EXCESS,
         "fell back": kept < LEAST_KEPT,
         "dead features": alive < LEAST_ALIVE * min(feature_dim, num_classes - 1),
@@ -68,9 +68,21 @@ def assess(
 
 
 def _gained_nothing(measured: dict[str, float]) -> bool:
-    chance, largest = measured["chance_loss"], measured["largest_class"]
-    stayed = chance - measured["trained_loss"] < LEAST_GAIN * abs(chance) or chance == measured["trained_loss"]
-    return stayed and measured["train_top1"] - largest < LEAST_ACCURACY * (1 - largest)
+    largest = measured["largest_class"]
+    near = measured["train_top1"] - largest < LEAST_ACCURACY * (1 - largest)
+    return near and _stayed(measured["trained_loss"], measured["chance_loss"])
+
+
+def _stage_gained_nothing(history: list[dict[str, Any]]) -> bool:
+    """Return whether a stage before the last one ended at chance: the classifier of the last one may learn something of
+    features that nothing was learned in.
+    """
+    ends = {row["stage"]: row for row in history}
+    return any(_stayed(row["train_loss"], row.get("chance_loss", math.nan)) for row in [*ends.values()][:-1])
+
+
+def _stayed(loss: float, chance: float) -> bool:
+    return chance - loss < LEAST_GAIN * abs(chance) or chance == loss
 
 
 def _excess(history: list[dict[str, Any]]) -> float:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from headbench.core.batch import Targets
+from headbench.data.loading.epoch import Epoch
+from headbench.data.loading.samplers import SAMPLERS
 from headbench.heads import Context, Head
 
 # Batches that a loss without training is measured on.
@@ -45,9 +47,9 @@ def of_epoch(losses: list[Tensor], norms: list[Tensor]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def loss_of(head: Head, features: Tensor, labels: Tensor, views: int, batch_size: int, context: Context) -> float:
+def loss_of(head: Head, features: Tensor, labels: Tensor, epoch: Epoch, context: Context) -> float:
     """Return the head's own loss of given features, the mean over up to :data:`BATCHES` batches that are spread over
-    all of them.
+    all that the epoch's sampler draws.
 
     A copy of the head is asked, and torch's random streams are put back: nothing that is trained notices.
 
@@ -55,23 +57,23 @@ def loss_of(head: Head, features: Tensor, labels: Tensor, views: int, batch_size
         head: in its present mode.
         features: (N, d), or one row (1, d) for all images.
         labels: (N,).
-        views: V, how often each sample is shown.
-        batch_size: B.
+        epoch: how often each sample is shown, batch size and sampler.
         context: for the head.
 
     Returns:
         The loss, NaN where the head cannot give it: a measurement must not end a training.
     """
-    count = min(len(labels), BATCHES * batch_size)
-    positions = torch.arange(count, device=labels.device) * len(labels) // count
-    steps, total = max(count // batch_size, 1), torch.zeros((), device=labels.device)
+    drawn = SAMPLERS.get(epoch.sampler).target(labels.cpu(), epoch.stream("health")).sort().values
+    count = min(len(drawn), BATCHES * epoch.batch_size)
+    positions = drawn[torch.arange(count) * len(drawn) // count].to(labels.device)
+    steps, total = max(count // epoch.batch_size, 1), torch.zeros((), device=labels.device)
     devices = [labels.device] if labels.is_cuda else []
     try:
         with torch.random.fork_rng(devices=devices):
             asked = copy.deepcopy(head)
             for step in range(steps):
                 chosen = positions[step::steps]
-                shown = features.expand(len(labels), -1)[chosen].expand(views, -1, -1)
+                shown = features.expand(len(labels), -1)[chosen].expand(len(epoch.views), -1, -1)
                 total += asked.loss(shown, Targets.plain(labels[chosen], chosen), context)
     except Exception:
         return math.nan

@@ -179,7 +179,7 @@ class Training:
 
     def _epoch(self) -> dict[str, Any]:
         """Train the next epoch of the stage under way, and evaluate it in the last one; return its row."""
-        (stage, recipe), head, epoch = self.plan[self._number], self.classifier.head, self._next()
+        (stage, _), head, epoch = self.plan[self._number], self.classifier.head, self._next()
         steps, self._weights = len(epoch.slices(len(self.parts.train))), None
         context = self.context(stage.name, stage.epochs, self._finished, self._finished * steps)
         self.classifier.set_trainable(stage.trainable)
@@ -189,7 +189,7 @@ class Training:
         row: dict[str, Any] = {
             "epoch": len(self.history) + 1,
             "stage": stage.name,
-            "chance_loss": health.loss_of(head, nothing, labels, len(stage.views), recipe.batch_size, context),
+            "chance_loss": health.loss_of(head, nothing, labels, epoch, context),
         }
         row |= self._steps(epoch, context)
         if not math.isfinite(row["train_loss"]):
@@ -239,12 +239,11 @@ class Training:
         """Return the loss of the trained features and the chance level of the last stage: the lower of what features of
         zero and their mean give.
         """
-        (stage, recipe), labels = self.plan[-1], self.parts.train.labels
+        (stage, _), labels, epoch = self.plan[-1], self.parts.train.labels, self._next()
         context = Context(stage.name, stage.epochs - 1, stage.epochs, 0)
 
         def measure(features: Tensor) -> float:
-            head = self.classifier.head
-            return health.loss_of(head, features, labels, len(stage.views), recipe.batch_size, context)
+            return health.loss_of(self.classifier.head, features, labels, epoch, context)
 
         constants = self.features.mean(dim=0, keepdim=True), health.zero(labels, self.features.shape[1])
         without = [loss for loss in map(measure, constants) if not math.isnan(loss)]

@@ -102,6 +102,21 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, float], list[str]]] = {
         {},
         [],
     ),
+    # Two views of 128 images that are all the same have ln 255; a classifier of such features learns something still.
+    "a contrast that learned nothing": (
+        [row(1, 5.54, 5.54, 5.53, 5.54, stage="contrast"), row(2, 2.4, 2.3, 2.0, 2.3, 0.3, "classifier")],
+        {"trained_loss": 1.9, "train_top1": 0.35},
+        ["not learned"],
+    ),
+    "a contrast that learned": (
+        [
+            row(1, 5.54, 5.54, 5.53, 5.54, stage="contrast"),
+            row(2, 5.5, 5.5, 5.2, 5.54, stage="contrast"),
+            row(3, 2.4, 2.3, 2.0, 2.3, 0.3, "classifier"),
+        ],
+        {"trained_loss": 1.9, "train_top1": 0.35},
+        [],
+    ),
     "nothing known": (
         [{"epoch": 1, "stage": "train", "train_loss": 1.0}],
         {"trained_loss": math.nan, "chance_loss": math.nan},

@@ -1,13 +1,14 @@
 """What is measured of a training: the chance level of any head's objective, records of an epoch, dead features."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
 from headbench.core.batch import Targets
+from headbench.data.loading.epoch import Epoch
 from headbench.heads import Context, Head
 from headbench.runners.training import health
 from headbench.runners.training.classifier import build
@@ -22,8 +23,14 @@ def head_of(name: str, dim: int = 9, **options: Any) -> Head:
     ).head
 
 
+def epoch(sampler: str) -> Epoch:
+    return Epoch(("weak",), cell().recipe.augmentation(), 64, True, sampler, 0, 0)
+
+
 def chance(head: Head) -> float:
-    return health.loss_of(head, health.zero(digits().train.labels, 9), digits().train.labels, 1, 64, CONTEXT)
+    return health.loss_of(
+        head, health.zero(digits().train.labels, 9), digits().train.labels, epoch("instance"), CONTEXT
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,6 +69,27 @@ def test_measuring_a_loss_moves_nothing() -> None:
     assert head.seen == 0
     assert head.calls == []
     assert torch.equal(torch.get_rng_state(), before)
+
+
+class Rarest(Head):
+    """Its loss is the share of class 9, or which images it was shown."""
+
+    shown: ClassVar[list[int]] = []
+
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        self.shown.extend(targets.indices.tolist())
+        assert torch.equal(features[0, :, 0], targets.indices.float())
+        return (targets.labels == 9).double().mean()
+
+
+@pytest.mark.parametrize(("sampler", "share"), [("instance", 0.02), ("class_balanced", 0.5)])
+def test_a_loss_is_that_of_the_images_as_the_stage_samples_them(sampler: str, share: float) -> None:
+    labels = torch.where(torch.arange(5000) % 50 == 0, 9, 0)
+    Rarest.shown.clear()
+    loss = health.loss_of(Rarest(), torch.arange(5000.0)[:, None], labels, epoch(sampler), CONTEXT)
+    assert loss == pytest.approx(share, abs=0.08)
+    if sampler == "instance":
+        assert sorted(Rarest.shown) == [5000 * k // 512 for k in range(512)]
 
 
 def test_a_head_that_cannot_give_a_loss_has_no_chance_level() -> None:
