@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor
 
 from headbench.core.batch import DataInfo, Targets
+from headbench.core.errors import UserError
 from headbench.core.streams import derive
 from headbench.heads.base import Context, Head, Options, RecipeView, Stage
 from headbench.heads.families.contrastive import contrast, distinct, evenly, similarities, supervised_contrastive
@@ -184,6 +185,9 @@ class SBCLHead(Head):
         """Divide the classes into subclasses anew where it is due, by the first view of the training images.
 
         Log the number and the sizes of the subclasses, and the range of the temperatures.
+
+        Raises:
+            UserError: if a feature is NaN or infinite.
         """
         since = context.epoch - self._warm_up(context)
         if context.stage != REPRESENTATION or not self.cluster_period or since < 0 or since % self.cluster_period:
@@ -191,6 +195,12 @@ class SBCLHead(Head):
         features, labels, indices = context.collect("train", VIEW)
         with torch.no_grad():
             points, own = self.projector(features).float().cpu(), labels.cpu()
+        if broken := int((~points.isfinite()).any(dim=1).sum()):
+            raise UserError(
+                f"head 'sbcl', stage '{context.stage}', before epoch {context.epoch + 1}: the features of {broken} of "
+                f"{len(points)} training images are NaN or infinite, and cannot be clustered; the network diverged, so "
+                f"lower the recipe's lr"
+            )
         counts = self.subclass_counts.cpu()
         found = cluster(points, own, counts, derive(int(self.seed), context.epoch))
         self.subclasses[indices] = found.to(indices.device)

@@ -245,6 +245,17 @@ def test_the_warm_up_is_no_more_than_a_tenth_of_the_stage() -> None:
         assert [context.epoch for context in contexts if head.on_epoch_start(context)] == expected
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_features_that_cannot_be_clustered_are_said_in_one_line(value: float) -> None:
+    labels = torch.arange(5).repeat_interleave(torch.arange(5) + 12)
+    features = torch.randn(len(labels), 4)
+    features[[3, 7]] = value
+    context = Context("representation", 10, 100, 0, collected(features, labels))
+    line = f"head 'sbcl', stage 'representation', before epoch 11: the features of 2 of {len(labels)} training images"
+    with pytest.raises(UserError, match=line):
+        make("sbcl", 5, 4).on_epoch_start(context)
+
+
 def test_another_seed_and_another_epoch_draw_other_subclasses() -> None:
     labels = torch.arange(2).repeat_interleave(torch.tensor([12, 13]))
     collect = collected(torch.randn(25, 4, generator=torch.Generator().manual_seed(3)), labels)
