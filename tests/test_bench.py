@@ -415,7 +415,10 @@ def test_data_list_verify_and_show(data_root: Path, tmp_path: Path, capsys: pyte
     )
     with Image.open(sheet) as picture:
         assert picture.size[0] > 1000
-    capsys.readouterr()
+    assert "not shown" not in capsys.readouterr().err
+    streamed = ["path=flowers", "stream=true", "size=16", "--count", "2", "--png", str(sheet)]
+    assert main(["data", "show", "folder", *streamed, "--recipe", "lt-short", *where]) == 0
+    assert "note: recipe 'lt-short': not shown: pad, cutout, which these images" in capsys.readouterr().err
     assert main(["data", "list", *where]) == 0
     assert "svhn-lt-refbug" in capsys.readouterr().out
     damaged = next((data_root / ".headbench").glob("folder-*/train_images.npy"))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from headbench.core.batch import Targets
+from headbench.core.errors import note
 from headbench.data import DATASETS, cache
 from headbench.data.loading.contact_sheet import contact_sheet
 from headbench.data.loading.epoch import Epoch, batches
@@ -103,7 +104,7 @@ class Sheet:
 
 
 def show(root: Path, name: str, options: dict[str, Any], wanted: Sheet, file: Path) -> None:
-    """Write a contact sheet of a training batch as the network sees it.
+    """Write a contact sheet of a training batch as the network sees it, and note what of the recipe is not shown.
 
     Args:
         root: the data folder.
@@ -126,7 +127,13 @@ def show(root: Path, name: str, options: dict[str, Any], wanted: Sheet, file: Pa
     augmentation = recipe.augmentation()
     if wanted.view != "weak":
         augmentation = replace(augmentation, mixup=0.0, cutmix=0.0)
-    parts.kind(dataset).check_view(wanted.view, augmentation, part.image_shape)
+    kind = parts.kind(dataset)
+    if absent := [field for field in kind.ignored if getattr(augmentation, field)]:
+        note(
+            f"recipe '{wanted.recipe}': not shown: {', '.join(absent)}, which these images cannot have; a training "
+            f"refuses such a recipe"
+        )
+    kind.check_view(wanted.view, augmentation, part.image_shape)
     epoch = Epoch((wanted.view,), augmentation, min(wanted.count, len(part)), False, "instance", 0, 0)
     batch = next(iter(batches(part, epoch)))
     mean, std = (torch.tensor(values) for values in statistics)
