@@ -40,7 +40,7 @@ def noise(indices: Tensor, step: Tensor, count: int) -> Tensor:
         "image and step assigns; the contrastive term, which is switched off; the memory of 1,000 batches, of which "
         "only sums are kept: a sample is normalised and judged when it is seen, not at the update; the step of the "
         "update, whose loss is that of the memory and does not reach the backbone, is a step like others; no averaging "
-        "of centroids over devices, since all see all samples"
+        "of centroids over devices, since all see all samples; under mixup mixed features count for the unmixed label"
     ),
 )
 class DNCReleasedHead(Head):

@@ -21,7 +21,8 @@ from headbench.heads.registry import register
     source="section 4 of the paper and its released code: means of the plain training images' features, in eval mode",
     deviations=(
         "scores are 2 m_c . h - |m_c|^2, which is -|h - m_c|^2 up to a number that all classes share; the cosine "
-        "divides by the length of the mean (released code: by d)"
+        "divides by the length of the mean (released code: by d); best_val, like best_test, is the best epoch of the "
+        "softmax, whose features then have means"
     ),
 )
 class NCMHead(LinearHead):

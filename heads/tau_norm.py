@@ -37,7 +37,8 @@ def best_tau(weight: Tensor, features: Tensor, labels: Tensor) -> float:
     source="section 4 of the paper and its released code: w_c / |w_c|^tau without the bias, tau = 0, 0.1, ..., 2",
     deviations=(
         "tau is the one with the best mean accuracy of a class on validation, the least of several (the released code "
-        "prints all; its authors took the validation part of ImageNet-LT, and the test images of iNaturalist)"
+        "prints all; its authors took the validation part of ImageNet-LT, and the test images of iNaturalist); "
+        "best_val, like best_test, is the best epoch of the plain softmax, whose rows are normalised afterwards"
     ),
 )
 class TauNormHead(LinearHead):

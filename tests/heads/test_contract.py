@@ -395,6 +395,23 @@ def test_only_observe_and_epoch_hooks_write_state(name: str) -> None:
     assert same(before, state(head))
 
 
+@pytest.mark.parametrize("name", REGISTERED)
+def test_what_best_epochs_and_mixup_mean_is_declared(name: str) -> None:
+    """Where a fit follows the choice of an epoch, and where labels that are not mixed move running statistics."""
+    declared = f"{entry(name).about['deviations']} {target(name).__doc__}"
+    if target(name).finalize is not Head.finalize:
+        assert "best_val" in declared
+    if views(name) > 1:
+        return  # only the first of several views is mixed, and the statistics are those of the others
+    heads = [small(name), small(name)]
+    features, targets = shown(name)
+    labels = targets.labels, (targets.labels + 1) % 5
+    for head, seen_labels in zip(heads, labels, strict=True):
+        with torch.no_grad():
+            head.observe(features, Targets.plain(seen_labels, targets.indices), CONTEXT)
+    assert same(*map(state, heads)) or "mixup" in declared
+
+
 @every
 def test_a_built_head_draws_from_seeds_of_its_own(name: str) -> None:
     """Torch's own stream gives other numbers on other devices."""
