@@ -4,6 +4,7 @@ In float64 on one thread, so that the same arguments give the same points.
 """
 
 import numpy as np
+import scipy
 from threadpoolctl import threadpool_limits
 
 from headbench.heads.geometry.codes import Array
@@ -44,14 +45,13 @@ def anneal(start: Array, betas: tuple[float, ...], iterations: int, two_sided: b
     Returns:
         Unit rows (C, d) and the final objective.
     """
-    # Half a second to import, and lists of heads compute nothing.
-    from scipy.optimize import minimize
-
     flat, value = start.ravel(), np.inf
     options = {"maxcor": 20, "maxiter": iterations, "ftol": 1e-14, "gtol": 1e-9}
     with threadpool_limits(limits=1):
         for beta in betas:
-            found = minimize(log_sum_exp, flat, (start.shape, beta, two_sided), "L-BFGS-B", jac=True, options=options)
+            found = scipy.optimize.minimize(
+                log_sum_exp, flat, (start.shape, beta, two_sided), "L-BFGS-B", jac=True, options=options
+            )
             points = found.x.reshape(start.shape)
             flat, value = (points / np.linalg.norm(points, axis=1, keepdims=True)).ravel(), float(found.fun)
     return flat.reshape(start.shape), value

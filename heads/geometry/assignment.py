@@ -1,6 +1,7 @@
 """One-to-one assignment of classes to prototypes."""
 
 import numpy as np
+import scipy
 import torch
 from torch import Tensor
 
@@ -13,10 +14,7 @@ def assign(similarity: Tensor) -> Tensor:
 
     Source: ``scipy.optimize.linear_sum_assignment``.
     """
-    # Half a second to import, and lists of heads compute nothing.
-    from scipy.optimize import linear_sum_assignment
-
     # A training that has left the finite numbers is told by its loss, at the end of the epoch.
     finite = np.nan_to_num(similarity.detach().cpu().numpy().astype(np.float64))
-    _, columns = linear_sum_assignment(finite, maximize=True)
+    _, columns = scipy.optimize.linear_sum_assignment(finite, maximize=True)
     return torch.from_numpy(columns)

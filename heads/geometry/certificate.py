@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import binom, eval_gegenbauer, roots_jacobi
+import scipy
 
 from headbench.heads.geometry.codes import Array
 
@@ -118,23 +118,21 @@ def lower_bound(num_classes: int, dim: int) -> tuple[float, str]:
 
 def levenshtein_bound(num_classes: int, dim: int) -> float:
     """Return the cosine s at which Levenshtein's bound on the number of points in R^d, d >= 3, reaches C > 2d."""
-    # Half a second to import, and lists of heads compute nothing.
-    from scipy.optimize import brentq
-
     degree = 3
     while levenshtein_size(_takes_over(degree, dim), dim, degree) < num_classes:
         degree += 1
     low, high = _takes_over(degree - 1, dim), _takes_over(degree, dim)
     if levenshtein_size(low, dim, degree) >= num_classes:
         return low
-    return float(brentq(lambda s: levenshtein_size(s, dim, degree) - num_classes, low, high, xtol=1e-14))
+    return float(scipy.optimize.brentq(lambda s: levenshtein_size(s, dim, degree) - num_classes, low, high, xtol=1e-14))
 
 
 def _takes_over(degree: int, dim: int) -> float:
     """Return the cosine up to which Levenshtein's bound of this degree is valid: the largest zero of a Jacobi
     polynomial.
     """
-    return float(roots_jacobi((degree + 1) // 2, (dim - 1) / 2, (dim - 3) / 2 + (degree + 1) % 2)[0].max())
+    zeros, _ = scipy.special.roots_jacobi((degree + 1) // 2, (dim - 1) / 2, (dim - 3) / 2 + (degree + 1) % 2)
+    return float(zeros.max())
 
 
 def levenshtein_size(cosine: float, dim: int, degree: int) -> float:
@@ -142,15 +140,16 @@ def levenshtein_size(cosine: float, dim: int, degree: int) -> float:
 
     def gegenbauer(order: int) -> float:
         index = dim / 2 - 1
-        return float(eval_gegenbauer(order, index, cosine) / eval_gegenbauer(order, index, 1.0))
+        here, at_one = (scipy.special.eval_gegenbauer(order, index, x) for x in (cosine, 1.0))
+        return float(here / at_one)
 
     half = (degree + 1) // 2
     if degree % 2:
         ratio = (gegenbauer(half - 1) - gegenbauer(half)) / ((1 - cosine) * gegenbauer(half))
-        return float(binom(half + dim - 3, half - 1) * ((2 * half + dim - 3) / (dim - 1) - ratio))
+        return float(scipy.special.binom(half + dim - 3, half - 1) * ((2 * half + dim - 3) / (dim - 1) - ratio))
     ratio = (
         (1 + cosine)
         * (gegenbauer(half) - gegenbauer(half + 1))
         / ((1 - cosine) * (gegenbauer(half) + gegenbauer(half + 1)))
     )
-    return float(binom(half + dim - 2, half) * ((2 * half + dim - 1) / (dim - 1) - ratio))
+    return float(scipy.special.binom(half + dim - 2, half) * ((2 * half + dim - 1) / (dim - 1) - ratio))

@@ -4,8 +4,8 @@ import functools
 import operator
 
 import numpy as np
+import scipy  # whose parts import themselves when they are first used; lists of heads use none
 from numpy.typing import NDArray
-from scipy.linalg import hadamard
 
 Array = NDArray[np.float64]
 
@@ -138,7 +138,7 @@ def kerdock(num_classes: int, dim: int) -> Array:
     if num_classes > most:
         raise ValueError(f"Kerdock's bases in {dim} dimensions have {most} points, not {num_classes}")
     forms = _kerdock_forms(size, min(-(-num_classes // size) - 1, size // 2))
-    bases = [np.eye(size), *(hadamard(size) * (1 - 2 * form) / np.sqrt(size) for form in forms)]
+    bases = [np.eye(size), *(scipy.linalg.hadamard(size) * (1 - 2 * form) / np.sqrt(size) for form in forms)]
     lines = np.concatenate(bases)
     points = np.zeros((num_classes, dim))
     points[:, :size] = np.concatenate([lines, -lines])[:num_classes]

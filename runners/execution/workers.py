@@ -36,8 +36,7 @@ SIGNALS = (*stops.SIGNALS, signal.SIGINT)
 # Workers are forked from a process that has imported all they need and done nothing with it, so that the imports,
 # seconds each, are made once for the whole team. On macOS, where libraries do not survive a fork, each makes its own.
 CONTEXT: ForkServerContext | SpawnContext = ForkServerContext() if sys.platform == "linux" else SpawnContext()
-# The last two are imported by torch's optimisers and by the first evaluation.
-IMPORTED = [__name__, "torch._dynamo", "relplot"]
+PRELOAD = ["headbench.runners.execution.preload"]
 
 
 @dataclass(frozen=True)
@@ -206,7 +205,7 @@ def run(job: Job, cells: list[Planned], events: Events) -> None:
 
 def _start(job: Job, cells: list[Planned], number: int) -> _Worker:
     """Start a worker, from which signals are kept until it can heed them."""
-    CONTEXT.set_forkserver_preload(IMPORTED)
+    CONTEXT.set_forkserver_preload(PRELOAD)
     ours, theirs = CONTEXT.Pipe()
     process = CONTEXT.Process(target=_work, args=(job, cells, number, theirs), daemon=True)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
