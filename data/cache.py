@@ -12,16 +12,15 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
+from headbench.core.alone import alone as locked
 from headbench.core.arrays import BROKEN
 from headbench.core.errors import UserError, note
 from headbench.core.registry import Entry
@@ -101,23 +100,12 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
         return _open(folder, entry.version, root) or dataset
 
 
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> AbstractContextManager[None]:
     """Keep other processes of this machine from downloading or caching the same data at the same time, where the
     machine lets us.
     """
-    lock = FileLock(
-        Path(tempfile.gettempdir()) / f"headbench-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.lock"
-    )
-    try:
-        lock.acquire()
-    except OSError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
+    name = f"headbench-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.lock"
+    return locked(Path(tempfile.gettempdir()) / name)
 
 
 def folder_of(entry: Entry[Any], options: dict[str, Any], root: Path) -> Path:

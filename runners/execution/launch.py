@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from headbench.core import escape
+from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, UserError, nearest, note
 from headbench.core.folders import DEFAULT, expanded, from_environment
 from headbench.heads import HEADS
@@ -72,6 +73,8 @@ class Launch:
 
     Attributes:
         grid: as it was understood.
+        cells: all of its cells.
+        planned: of these, what was planned now.
         entries: what ``grid.yaml`` lists: all of its cells that were ever planned.
         wanted: those that ``--where`` and ``--cell`` chose.
         finished: those that are done, by ``cell_id``.
@@ -81,6 +84,8 @@ class Launch:
     """
 
     grid: Grid
+    cells: list[Cell]
+    planned: list[Planned]
     entries: list[dict[str, Any]]
     wanted: list[Planned]
     finished: dict[str, Finished]
@@ -139,7 +144,7 @@ def prepare(options: RunOptions) -> Launch:
         keep_weights=options.keep_weights,
         wait=options.wait,
     )
-    return Launch(grid, entries, wanted, finished, todo, machine, job)
+    return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, job)
 
 
 def _asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
@@ -212,10 +217,20 @@ def _inapplicable(wanted: list[Planned]) -> list[str]:
     return [f"not applicable: {head}, {count} cells: {reason}" for (head, reason), count in reasons.items()]
 
 
+def _write_plan(launch: Launch) -> None:
+    """Write ``grid.yaml``, with the cells of the grid that others have planned since this launch was prepared."""
+    grid, out = launch.grid, launch.job.out
+    folder = store.grid_folder(out, grid.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder / ".lock"):
+        entries = plan.listed(launch.planned, launch.cells, _listed_before(out, grid.name))
+        store.write_plan(folder, plan.resolved(grid, entries))
+
+
 def execute(launch: Launch, console: Console, executor: Executor | None = None) -> None:
     """Write what is planned and train what is left, by default in this process or in several workers."""
     grid, todo, job, machine = launch.grid, launch.todo, launch.job, launch.machine
-    store.write_plan(store.grid_folder(job.out, grid.name), plan.resolved(grid, launch.entries))
+    _write_plan(launch)
     workers = job.share.workers
     if todo:
         threads = (

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from headbench.core.errors import UserError
 from headbench.heads import HEADS
+from headbench.results import store
 from headbench.runners.commands import status
 from headbench.runners.execution import launch
 from headbench.runners.execution.launch import RunOptions
@@ -60,3 +61,14 @@ def test_a_source_that_moved_without_its_version_is_named_before_training_and_it
     assert f"{first.todo[0].cell_id}" in printed.getvalue()
     assert "trained by another source of its head" in printed.getvalue()
     assert later.todo[0].cell_id not in printed.getvalue().split("done")[0]
+
+
+def test_parts_of_a_grid_that_are_launched_at_the_same_time_are_all_listed(tmp_path: Path) -> None:
+    """Each of them was prepared before the other had written what it planned."""
+    first, second = (prepare(tmp_path, where=[f"seed={seed}"]) for seed in (0, 1))
+    for each in (second, first):
+        launch.execute(each, Console(file=StringIO()))
+    listed = store.read_plan(store.grid_folder(tmp_path / "runs", "tiny"))["cells"]
+    assert [(cell["seed"], cell["cell_id"]) for cell in listed] == [
+        (number, each.todo[0].cell_id) for number, each in enumerate((first, second))
+    ]
