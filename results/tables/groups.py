@@ -1,5 +1,7 @@
 """The accuracy of heads on many, medium and few classes of a long tail."""
 
+import math
+
 import pandas as pd
 
 from headbench.results import columns
@@ -25,13 +27,18 @@ def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: st
     """Return the table of a long-tailed comparison: dimension and head down.
 
     Top-1, the accuracy of many, medium and few classes in both conventions, calibration and training compute across;
-    what no cell has of the last two is left out.
+    what no cell has of the last two is left out. Where all cells were trained on one device, as many at a time, the
+    seconds are also shown in units of those of the first head at the same dimension.
 
     A group that no class belongs to is shown as ``-``. Only top-1 has bold values, since which images a head gets right
     is not kept by class.
     """
     told = [name for name in (f"ece_{primary(rows)}", "temperature", *COST) if rows[name].notna().any()]
     cells, tidy = summaries(rows, selection, columns.titles(("top1", *BY_COUNT, *BY_RANGE, *told)))
+    first = str(rows["head_label"].iloc[0])
+    timed = rows.loc[rows["train_seconds"].notna(), ["device", "cells_per_device"]].drop_duplicates()
+    if len(timed) == 1:
+        cells[f"s / {first}"] = _relative(cells.index, tidy, first)
     bold = marks(cells, rows, answers, selection, columns.titles(["top1"]))
     conventions = "groups by training images (Liu et al., 2019) and by fixed class ranges (Zhong et al., 2021)"
     cost = " Image views and floating-point operations are those of training." if set(COST[:2]) & set(told) else ""
@@ -40,3 +47,10 @@ def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: st
         f"{description}.{note_on_marks(tidy)}"
     )
     return Table(f"{name}-groups-{selection}", caption, cells, bold, tidy)
+
+
+def _relative(index: pd.Index, tidy: pd.DataFrame, first: str) -> list[str]:
+    """Return by how much the seconds of each dimension and head are those of the first head at that dimension."""
+    seconds = tidy[tidy["metric"] == "train_seconds"].set_index(["feature_dim", "head_label"])["mean"]
+    shares = [seconds[dim, head] / seconds.get((dim, first), math.nan) for dim, head in index]
+    return ["-" if math.isnan(share) else f"{share:.2f}" for share in shares]

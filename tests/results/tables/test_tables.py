@@ -197,6 +197,7 @@ def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:
         "ece_temperature": "ECE temperature",
         "temperature": "T",
         "train_seconds": "train s",
+        "relative": "s / psc",
     }
     assert made.cells.columns.tolist() == list(titles.values())
     assert "imbalance factor 20" in made.caption
@@ -209,6 +210,7 @@ def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:
         )
     assert made.cells.loc[(2, "psc"), "T"] == f"{chosen['temperature'].mean():.3f} ± {chosen['temperature'].std():.3f}"
     assert made.cells.loc[(2, "psc"), "train s"] == "1.0"
+    assert made.cells["s / psc"].tolist() == ["1.00"] * len(made.cells)
 
 
 def test_compute_stands_beside_the_groups_of_a_long_tail(tmp_path: Path) -> None:
