@@ -157,7 +157,7 @@ COLUMNS = (
     Column("peak_memory_mb", "run", "number"),
     # What a training shows and computes; results of earlier harnesses do not tell it.
     Column("image_views", "run", "integer", "views in millions", "{:.4g}", unit=1e6),
-    Column("train_flops", "run", "number", "PFLOP", "{:.4g}", unit=1e15),
+    Column("train_flops", "run", "number", "PFLOP", "{:.4g}", long="PFLOP of training", unit=1e15),
     Column("device", "provenance"),
     Column("cells_per_device", "provenance", "integer"),
     Column("threads", "provenance", "integer"),

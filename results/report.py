@@ -23,6 +23,7 @@ from headbench.results.answers import Answers
 from headbench.results.columns import Column
 from headbench.results.comparison import Part, Picture, files_of
 from headbench.results.derived import tried, with_texts
+from headbench.results.figures import compute
 from headbench.results.figures import lines as line_figures
 from headbench.results.figures.base import without_glyphs
 from headbench.results.figures.ranks import diagram
@@ -98,10 +99,9 @@ def _whole(rows: pd.DataFrame, answers: Answers) -> Part:
     published numbers, average ranks and claims.
     """
     lines = list[str]()
-    pictures = (
-        tried("imbalance", lambda: {name: files_of(figure) for name, figure in _against_imbalance(rows).items()}, lines)
-        or {}
-    )
+    pictures = dict[str, Picture]()
+    for what, drawn_of in {"imbalance": _against_imbalance, "compute": _against_compute}.items():
+        pictures |= tried(what, partial(_drawn, drawn_of, rows), lines) or {}
     made = tried("recipes", lambda: by_recipe.tables(rows, answers, "last"), lines) or []
     for selection in (name for name in SELECTIONS if (rows["selection"] == name).any()):
         made += tried(f"published {selection}", partial(published.tables, rows, selection), lines) or []
@@ -109,6 +109,10 @@ def _whole(rows: pd.DataFrame, answers: Answers) -> Part:
         made, pictures, lines = [*made, *more], pictures | drawn, [*lines, *why]
     made += tried("claims", lambda: paper_claims.as_tables(paper_claims.check(rows, answers, "last")), lines) or []
     return made, pictures, lines
+
+
+def _drawn(figures_of: Callable[[pd.DataFrame], dict[str, Figure]], rows: pd.DataFrame) -> dict[str, Picture]:
+    return {name: files_of(figure) for name, figure in figures_of(rows).items()}
 
 
 def _ranks(rows: pd.DataFrame, answers: Answers) -> Part:
@@ -205,4 +209,17 @@ def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
             description = describe(keys, key[:-1])
             description += f", d = {dim}, protocol {', '.join(part['protocol'].unique())}"
             drawn[name] = line_figures.imbalance(part[part["feature_dim"] == dim], description)
+    return drawn
+
+
+def _against_compute(rows: pd.DataFrame) -> dict[str, Figure]:
+    """Draw what differs in the recipe alone, at the largest dimension of each, where its trainings differ in cost."""
+    drawn = dict[str, Figure]()
+    for key, part in rows.groupby(by_recipe.APART, sort=False, dropna=False):
+        largest = part[part["feature_dim"] == part["feature_dim"].max()]
+        if largest["recipe"].nunique() > 1 and compute.measured(largest)["cost"].nunique() > 1:
+            name = f"{part['dataset'].iloc[0]}-compute"
+            name += f"-{len(drawn) + 1}" if name in drawn else ""
+            description = f"{describe(by_recipe.APART, key)}, d = {largest['feature_dim'].iloc[0]}"
+            drawn[name] = compute.compute(largest, description)
     return drawn

@@ -1,0 +1,56 @@
+"""Accuracy against compute: every point is a mean of the rows, and the front is what nothing cheaper reaches."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headbench import results
+from headbench.results import report
+from headbench.results.figures import compute
+from tests.results import helpers
+
+COSTS = {"short": 2e15, "long": 6e15}
+
+
+def rows(tmp_path: Path) -> pd.DataFrame:
+    cells = [
+        helpers.write_cell(tmp_path, helpers.facts(head, 5, seed, recipe=recipe), 20 + place + seed)
+        for place, (head, recipe) in enumerate((head, recipe) for head in ("psc", "hpn") for recipe in COSTS)
+        for seed in (0, 1)
+    ]
+    helpers.write_grid(tmp_path, cells)
+    frame = results.load(tmp_path, "toy-grid")
+    return frame.assign(train_flops=frame["recipe"].map(COSTS))
+
+
+def test_points_are_the_means_of_the_rows(tmp_path: Path) -> None:
+    frame = rows(tmp_path)
+    (axis,) = compute.compute(frame, "by hand").axes
+    lines = {str(line.get_label()): line for line in axis.lines}
+    for head in ("psc", "hpn"):
+        own = frame[(frame["selection"] == "last") & (frame["head_label"] == head)]
+        expected = [100 * own[own["recipe"] == recipe]["top1"].mean() for recipe in COSTS]
+        assert np.asarray(lines[head].get_xdata()) == pytest.approx([2, 6])
+        assert np.asarray(lines[head].get_ydata()) == pytest.approx(expected)
+
+
+def test_a_report_draws_it_where_trainings_differ_in_cost(tmp_path: Path) -> None:
+    frame = rows(tmp_path)
+    assert list(report._against_compute(frame)) == ["toy-compute"]
+    assert not report._against_compute(frame.assign(train_flops=2e15))
+    assert not report._against_compute(frame.assign(train_flops=np.nan))
+    assert not report._against_compute(frame[frame["recipe"] == "short"])
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 6)), min_size=1, max_size=12))
+def test_the_front_is_what_nothing_as_cheap_reaches(pairs: list[tuple[int, int]]) -> None:
+    found = compute.front(pd.DataFrame(pairs, columns=["cost", "mean"]))
+    kept = set(found[["cost", "mean"]].itertuples(index=False, name=None))
+    for cost, mean in set(pairs):
+        beaten = any(c <= cost and m >= mean and (c, m) != (cost, mean) for c, m in pairs)
+        assert ((cost, mean) in kept) == (not beaten)
+    assert found["cost"].is_monotonic_increasing
