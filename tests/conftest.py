@@ -37,14 +37,9 @@ def data_root(tmp_path: Path) -> Path:
     return folder
 
 
-def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing of figures, most of the time of a report; what they read is read all the same."""
     from headbench.results.figures import base
 
-    patch.setattr(base, "encode", lambda figure, form: form.encode())
-
-
-@pytest.fixture
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """See :func:`draw_nothing`."""
-    draw_nothing(monkeypatch)
+    monkeypatch.setattr(base, "encode", lambda figure, form: form.encode())

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,9 +22,8 @@ from headbench import results
 from headbench.results import store
 from headbench.runners.commands.main import main
 from headbench.runners.execution import locks
-from tests.conftest import draw_nothing
+from tests.blank import draw_blanks
 
-pytestmark = pytest.mark.usefixtures("no_pictures")
 ROOT = Path(__file__).parents[1]
 TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
 SLOWLY = """
@@ -36,9 +36,12 @@ def slowly(self, state):
     offer(self, state)
 Checkpoints.offer = slowly
 """
-DRAWN_BY_NONE = """
-from headbench.results.figures import base
-base.encode = lambda figure, form: form.encode()
+# Workers build no report, and need not import what does.
+BLANK = """
+import multiprocessing
+if multiprocessing.parent_process() is None:
+    from tests.blank import draw_blanks
+    draw_blanks(setattr)
 """
 # What differs between two runs of one cell.
 TIMES = [
@@ -50,6 +53,13 @@ TIMES = [
     "finished_at",
     "git_commit",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _blank_pictures() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        draw_blanks(patch.setattr)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +88,13 @@ def command(grid: Path, out: Path, *more: str) -> list[str]:
 def launch(grid: Path, out: Path, *more: str, slow: float = 0.0, report: bool = False) -> "subprocess.Popen[str]":
     """Start ``bench.py`` in a process group of its own.
 
-    ``slow`` seconds more per epoch, and a checkpoint at every one. A ``report`` has no pictures.
+    ``slow`` seconds more per epoch, and a checkpoint at every one. A ``report`` has blank pictures.
     """
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     words = [*command(grid, out, *more), *([] if report else ["--no-report"])]
     if report:
-        plugin = grid.parent / "quick.py"
-        plugin.write_text(DRAWN_BY_NONE)
+        plugin = grid.parent / "blank.py"
+        plugin.write_text(BLANK)
         words += ["--plugin", str(plugin)]
     if slow:
         plugin = grid.parent / "slow.py"
@@ -118,9 +128,7 @@ def wait_for(path: Path, pattern: str, since: float = 0.0) -> Path:
 def undisturbed(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs of one worker that nobody disturbed."""
     out = tmp_path_factory.mktemp("undisturbed")
-    with pytest.MonkeyPatch.context() as patch:
-        draw_nothing(patch)
-        assert main(command(grid, out, "--workers", "1")[2:]) == 0
+    assert main(command(grid, out, "--workers", "1")[2:]) == 0
     return out
 
 

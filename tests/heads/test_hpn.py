@@ -44,7 +44,9 @@ def test_predictions_are_the_nearest_prototypes() -> None:
 
 
 @pytest.mark.parametrize("method", sorted({*methods.METHODS} - {"simplex"}))
-def test_the_prototypes_are_those_asked_for(method: str) -> None:
+def test_the_prototypes_are_those_asked_for(method: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(methods, "RESTARTS", 1)
+    monkeypatch.setenv("HEADBENCH_CACHE", str(tmp_path))
     head = make("hpn", num_classes=8, dim=5, prototypes=method, prototype_seed=3)
     assert torch.equal(head.state_dict()["bank"], methods.make(method, 8, 5, 3).float())
 

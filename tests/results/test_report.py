@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,27 @@ from headbench.results.numbers import calibration
 from tests.results import helpers
 
 
-def test_the_report_writes_every_file_and_one_self_contained_page(tmp_path: Path) -> None:
-    helpers.toy(tmp_path)
-    built = report.build(tmp_path, "toy-grid")
-    folder = tmp_path / "toy-grid"
+@dataclass(frozen=True)
+class Drawn:
+    """A report with its pictures, as one process made it."""
+
+    out: Path
+    built: report.Report
+    page: bytes
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
+    out = tmp_path_factory.mktemp("drawn")
+    helpers.toy(out)
+    built = report.build(out, "toy-grid")
+    return Drawn(out, built, built.page.read_bytes())
+
+
+def test_the_report_writes_every_file_and_one_self_contained_page(drawn: Drawn) -> None:
+    folder = drawn.out / "toy-grid"
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    drawn = {
+    figures = {
         f"figures/toy-{name}.{form}"
         for name in (
             "accuracy",
@@ -45,8 +61,8 @@ def test_the_report_writes_every_file_and_one_self_contained_page(tmp_path: Path
         "ranks-last",
     )
     tabled = {f"tables/{name}.{form}" for name in names for form in ("md", "tex", "csv")}
-    assert files == drawn | tabled | {"grid.yaml", "results.csv", "results.parquet", "report.html"}
-    page = built.page.read_text()
+    assert files == figures | tabled | {"grid.yaml", "results.csv", "results.parquet", "report.html"}
+    page = drawn.page.decode()
     assert not re.search(r"(src|href)=[\"'](?!data:)", page)
     assert page.count("data:image/png;base64,") == 7
     for text in (
@@ -102,22 +118,17 @@ def test_a_report_without_a_finished_cell(tmp_path: Path) -> None:
     assert "No cell is done yet" in report.build(tmp_path, "toy-grid").page.read_text()
 
 
-def test_the_report_is_the_same_bytes_each_time(tmp_path: Path) -> None:
-    helpers.toy(tmp_path)
-    first = report.build(tmp_path, "toy-grid").page.read_bytes()
-    assert report.build(tmp_path, "toy-grid").page.read_bytes() == first
+def test_the_report_is_the_same_bytes_each_time(drawn: Drawn) -> None:
+    assert report.build(drawn.out, "toy-grid").page.read_bytes() == drawn.page
 
 
 def test_many_comparisons_are_drawn_in_parallel_to_the_same_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    drawn: Drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    helpers.toy(tmp_path)
-    first = report.build(tmp_path, "toy-grid")
-    page = first.page.read_bytes()
     monkeypatch.setattr(report, "MANY", 1)
-    second = report.build(tmp_path, "toy-grid")
-    assert second.page.read_bytes() == page
-    assert [table.name for table in second.tables] == [table.name for table in first.tables]
+    second = report.build(drawn.out, "toy-grid")
+    assert second.page.read_bytes() == drawn.page
+    assert [table.name for table in second.tables] == [table.name for table in drawn.built.tables]
 
 
 def heads(*labels: str) -> dict[str, str]:
@@ -154,8 +165,8 @@ def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
     heights = [patch.get_height() for patch in below.patches if isinstance(patch, Rectangle)]
     bars = sum(height > 0 for height in heights)
     assert sum(heights) == pytest.approx(1)
-    drawn, gaps, intervals = above.containers
-    assert len(drawn) == len(gaps) == bars
+    shown, gaps, intervals = above.containers
+    assert len(shown) == len(gaps) == bars
     assert len(heights) == calibration.BINS
     assert "d = 5, temperature view, T of 40 images" in above.get_title()
     assert isinstance(intervals, ErrorbarContainer)

@@ -94,6 +94,7 @@ def test_two_sided_search_takes_no_antipodal_pairs() -> None:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(methods, "STAGE_ITERATIONS", 1)
+        patch.setattr(methods, "RESTARTS", 2)
         assert max_abs_cosine(methods.search(140, 16, 0, two_sided=True)) == pytest.approx(1 / 4)
         assert max_abs_cosine(methods.search(150, 16, 0, two_sided=True)) < 0.9
 
@@ -129,6 +130,7 @@ def test_rows_are_unit_and_no_better_than_the_bound(num_classes: int, dim: int, 
 
 
 def test_the_cache_is_used_and_a_damaged_file_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "RESTARTS", 2)
     first = separated(7, 3)
     (file,) = cache.cache_folder().iterdir()
     with monkeypatch.context() as patch:
@@ -139,7 +141,8 @@ def test_the_cache_is_used_and_a_damaged_file_is_not(monkeypatch: pytest.MonkeyP
         assert np.array_equal(separated(7, 3), first)
 
 
-def test_seeds_give_other_prototypes() -> None:
+def test_seeds_give_other_prototypes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "RESTARTS", 2)
     for dim in (3, 4):
         assert not np.allclose(separated(7, dim, seed=0), separated(7, dim, seed=1))
     assert not np.allclose(separated(10, 3, seed=0), separated(10, 3, seed=1))

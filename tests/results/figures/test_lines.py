@@ -50,6 +50,7 @@ def test_a_view_that_was_not_measured_has_no_panel(tmp_path: Path) -> None:
     assert len(lines.calibration_errors(rows, "by hand").axes) == 2
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_accuracy_and_ece_against_the_imbalance(tmp_path: Path) -> None:
     """Two factors, of one protocol each, share a figure in the report; one factor alone has none."""
     cells = [

@@ -79,6 +79,7 @@ def test_accuracy_in_latex(out: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with booktabs")
+@pytest.mark.usefixtures("no_pictures")
 def test_every_table_compiles(tmp_path: Path) -> None:
     """Those of a data set with published numbers, footnotes, claims and groups."""
     heads = [(head, seed, right) for head, right in (("psc", 20), ("dl2pa", 25), ("hpn", 24)) for seed in (0, 1)]
@@ -285,6 +286,7 @@ def test_markdown_keeps_the_zeros_of_a_column_of_numbers(tmp_path: Path) -> None
     assert "| etf    | 50.00   |" in render.markdown(table(tmp_path, "toy-accuracy-last"))
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_an_absent_selection_is_said_to_be_one(tmp_path: Path) -> None:
     whole, broken = (helpers.write_cell(tmp_path, helpers.facts(head, 2, 0), 22) for head in ("psc", "etf"))
     helpers.write_grid(tmp_path, [whole, broken])
@@ -297,6 +299,7 @@ def test_an_absent_selection_is_said_to_be_one(tmp_path: Path) -> None:
     assert "no row &#39;last&#39;: nothing to fit on" in report.build(tmp_path, "toy-grid").page.read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_pruned_cell_is_said_to_be_one(tmp_path: Path) -> None:
     pruned = helpers.facts("etf", 2, 0) | {"cell_id": "etf-pruned", "not_applicable": None}
     store.write_ending(store.cell_folder(tmp_path, "etf-pruned"), "pruned", "not worth it")
