@@ -66,8 +66,9 @@ def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
 
 
 def _beside_each(rows: pd.DataFrame, selection: str, varied: list[Column], metric: str) -> Iterator[dict[str, Any]]:
-    """Yield the cells of a table that are of one metric; none where no row has it."""
-    if metric not in rows or rows[metric].isna().all():
+    """Yield the cells of a table that are of one metric; none where no row has it, or no paper."""
+    measured = metric in rows and rows[metric].notna().any()
+    if not measured or not published_numbers.exist(rows["dataset_name"].iloc[0], metric):
         return
     for _, part in rows.groupby(columns.COMPARISON, sort=False, dropna=False):
         chosen = of_selection(part, selection)

@@ -108,6 +108,12 @@ def _values(dataset: str, imbalance_factor: float, metric: str) -> pd.DataFrame:
     return rows[(rows["dataset"] == dataset) & (rows["metric"] == metric) & meant]
 
 
+def exist(dataset: str, metric: str) -> bool:
+    """Return whether any number of a data set's name is published in a metric."""
+    rows = load()
+    return bool(((rows["dataset"] == dataset) & (rows["metric"] == metric)).any())
+
+
 def find(own: Training, head: Form, metric: str = "top1") -> pd.Series | None:
     """Return the published number that a measured one stands beside, or None.
 

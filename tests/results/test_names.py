@@ -208,6 +208,7 @@ def test_a_figure_takes_any_name(
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_a_figure_or_table_that_fails_is_one_line_and_the_page_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
