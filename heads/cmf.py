@@ -37,7 +37,7 @@ class CMFHead(Head):
     Args:
         info: facts of the data.
         feature_dim: d.
-        scale: s.
+        scale: s, the factor on the cosines.
         momentum: m of the class vectors. With a small one they follow each batch, and the features chase them.
         loss_scale: factor on the mean cross-entropy.
     """

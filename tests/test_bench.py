@@ -365,10 +365,11 @@ def test_a_plugin_brings_a_head(small_grid: Path, tmp_path: Path) -> None:
         "mine",
         "--workers",
         "2",
+        "--no-report",
     ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    rows = pd.read_csv(out / "mine" / "results.csv")
+    rows = results.load(out, "mine")
     assert rows["head"].unique().tolist() == ["my-cosine"]
     assert rows["status"].unique().tolist() == ["done"]
 
@@ -465,7 +466,12 @@ def test_a_long_tailed_grid_trains_and_shows_its_groups(
     assert (tmp_path / "runs" / "tail" / "tables" / "digits-groups-last.md").is_file()
 
 
-def test_certificates_are_printed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_certificates_are_printed_and_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(methods, "RESTARTS", 2)
+    monkeypatch.setattr(methods, "PROJECTED_STEPS", 50)
+    monkeypatch.setenv("HEADBENCH_CACHE", str(tmp_path / "cache"))
     assert main(["prototypes", "5", "2", "--compare", "--png", str(tmp_path / "five.png")]) == 0
     printed = capsys.readouterr()
     for method in ("separated", "uniform", "hpn-pgd", "ebv", "random"):
@@ -478,6 +484,8 @@ def test_certificates_are_printed_and_drawn(tmp_path: Path, capsys: pytest.Captu
 
 def test_the_table_of_prototypes_can_be_rebuilt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "TABLE_SIZES", ((10, 3), (12, 3)))
+    monkeypatch.setattr(methods, "RESTARTS", 8)
+    monkeypatch.setenv("HEADBENCH_CACHE", str(tmp_path / "cache"))
     assert [size for size, _ in certificates.rebuild_table(tmp_path / "table.npz")] == [(10, 3), (12, 3)]
     with np.load(tmp_path / "table.npz") as table:
         assert {name: points.shape for name, points in table.items()} == {"10x3": (10, 3), "12x3": (12, 3)}
