@@ -117,8 +117,8 @@ def exist(dataset: str, metric: str) -> bool:
 def find(own: Training, head: Form, metric: str = "top1") -> pd.Series | None:
     """Return the published number that a measured one stands beside, or None.
 
-    Of several, one without a flag that makes it unusable, of the same augmentation, of the nearest length, of the same
-    network, and from the head's own paper is preferred, in this order.
+    Of several, one without a flag that makes it unusable, of the same augmentation, of this dimension, of the nearest
+    length, of the same network, and from the head's own paper is preferred, in this order.
 
     Args:
         own: what the measured one is of; a number without a dimension stands for any.
@@ -135,15 +135,16 @@ def find(own: Training, head: Form, metric: str = "top1") -> pd.Series | None:
         rows = rows[rows["backbone"] == own.network]
     if rows.empty:
         return None
-    other = rows["backbone"] != own.network if own.network else rows["backbone"].str.startswith("ResNet-32")
     ranked = rows.assign(
         unusable=rows["flag"].map(lambda flag: any(bad in flag for bad in UNUSABLE)),
         augmented=rows["augmentation"].map(lambda theirs: _alike(theirs, own.augmentation)),
         length=(rows["epochs"] / own.epochs).map(lambda ratio: 0.0 if math.isnan(ratio) else abs(math.log(ratio))),
-        far=rows["d"].isna() | other,
+        of_any_dimension=rows["d"].isna(),
+        other_network=bool(own.network) & (rows["backbone"] != own.network),
         foreign=rows["table"] != head.name,
     )
-    return ranked.sort_values(["unusable", "augmented", "length", "far", "foreign"], kind="stable").iloc[0]
+    order = ["unusable", "augmented", "of_any_dimension", "length", "other_network", "foreign"]
+    return ranked.sort_values(order, kind="stable").iloc[0]
 
 
 def _alike(theirs: str, own: str) -> int:

@@ -253,7 +253,8 @@ def test_the_text_of_a_table() -> None:
                 ("psc", 10, 1.0, [0.5, 0.5]),
                 ("hpn", 50, 1.0, [0.64]),
                 ("etf", 50, 1.0, [None]),
-            ]
+            ],
+            epochs=250,
         ),
         "last",
     )
@@ -267,6 +268,13 @@ def test_the_text_of_a_table() -> None:
     assert "mean ± std over n = 2 seeds" in table.caption
     assert not table.bold.to_numpy().any()
     assert "65.05" in render.markdown(table)
+
+
+def test_a_number_of_the_dimension_is_preferred_to_one_of_any() -> None:
+    """Those of a wide network at its own dimension, of nearer length, are further away."""
+    number = find(("cifar100", 1.0, 10, Form("psc"), Form("fast_convnet")), epochs=200)
+    assert number is not None
+    assert (number["d"], number["value"]) == (10, 25.67)
 
 
 def test_imbalance_factors_stand_across() -> None:
