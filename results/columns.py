@@ -159,6 +159,9 @@ COLUMNS = (
     Column("image_views", "run", "integer", "views in millions", "{:.4g}", unit=1e6),
     Column("train_flops", "run", "number", "PFLOP", "{:.4g}", long="PFLOP of training", unit=1e15),
     Column("device", "provenance"),
+    # The host's, with the flags of its faster instructions; results of earlier harnesses do not tell them.
+    Column("processor", "provenance"),
+    Column("processor_flags", "provenance"),
     Column("cells_per_device", "provenance", "integer"),
     Column("threads", "provenance", "integer"),
     Column("precision", "provenance"),

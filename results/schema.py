@@ -155,9 +155,11 @@ class Description(_Checked):
 
 
 class Provenance(_Checked):
-    """Code and machine."""
+    """Code and machine; those with a default are of later harnesses."""
 
     device: Text
+    processor: Text | None = None
+    processor_flags: Text | None = None
     threads: Positive
     precision: Text
     git_commit: Text

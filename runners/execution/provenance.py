@@ -4,6 +4,8 @@ import importlib.metadata
 import platform
 import resource
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +15,35 @@ from headbench.heads import HEADS
 from headbench.runners.training.hardware import Hardware
 
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
+CPUINFO = Path("/proc/cpuinfo")
+# What Linux calls the instructions that decide the speed of a training: vectors of float32, vectors and matrices of
+# bfloat16.
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A CPU.
+
+    Attributes:
+        name: of the model; empty where it is unknown.
+        flags: those of ``FLAGS`` that it has, separated by spaces.
+    """
+
+    name: str
+    flags: str
+
+
+def processor(file: Path = CPUINFO) -> Processor:
+    """Return the CPU that ``/proc/cpuinfo`` names first; without such a file, what Python knows."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return Processor(platform.processor(), "")
+    fields = [(key.strip(), value.strip()) for key, _, value in (line.partition(":") for line in text.splitlines())]
+    first = dict(reversed(fields))
+    has = first.get("flags", "").split()
+    return Processor(first.get("model name", ""), " ".join(flag for flag in FLAGS if flag in has))
 
 
 def describe(hardware: Hardware) -> dict[str, object]:
@@ -20,12 +51,15 @@ def describe(hardware: Hardware) -> dict[str, object]:
     device = (
         torch.cuda.get_device_name(hardware.device) if hardware.device.type == "cuda" else f"cpu ({platform.machine()})"
     )
+    cpu = processor()
     return {
         "git_commit": git_commit(),
         "python_version": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "torch_version": torch.__version__,
         "device": device,
+        "processor": cpu.name,
+        "processor_flags": cpu.flags,
         "cells_per_device": hardware.cells_per_device,
         "threads": hardware.threads,
         "precision": hardware.precision,
