@@ -6,7 +6,17 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
@@ -68,6 +78,44 @@ class Cosine(Strict):
     warmup_start: Annotated[Number, Field(gt=0, le=1)] = 0.01
 
 
+class Trapezoid(Strict):
+    """Rise linearly to lr in the first ``up`` of all steps, stay there, and fall linearly to about zero in the last
+    ``down`` of them.
+    """
+
+    name: Literal["trapezoid"]
+    up: Fraction
+    down: Fraction
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Trapezoid":
+        if self.up + self.down > 1:
+            raise ValueError(f"up and down are together {self.up + self.down:g} of the steps; at most 1")
+        return self
+
+
+class Muon(Strict):
+    """Muon for the weights of the backbone's layers and of the projection; the recipe's SGD for all else.
+
+    Attributes:
+        lr: peak learning rate of those weights.
+        momentum: of those weights.
+        steps: of Newton and Schulz.
+    """
+
+    name: Literal["muon"]
+    lr: Positive
+    momentum: Annotated[Number, Field(ge=0, lt=1)]
+    steps: Count
+
+
+# A name, or Muon: a mistake is that of the one that was meant.
+Optimiser = Annotated[
+    Annotated[Literal["sgd", "adamw"], Tag("name")] | Annotated[Muon, Tag("muon")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "muon"),
+]
+
+
 class Normalisation(Strict):
     """Mean and standard deviation per channel, of pixels in [0, 1], that images are normalised by."""
 
@@ -84,8 +132,8 @@ class Recipe(Strict):
         epochs: passes over the training part.
         batch_size: images a step.
         drop_last: leave out the last, smaller batch of an epoch.
-        optimiser: ``sgd`` or ``adamw``.
-        lr: peak learning rate.
+        optimiser: ``sgd``, ``adamw``, or Muon with its settings.
+        lr: peak learning rate; beside Muon, of what SGD takes.
         momentum: of SGD.
         nesterov: Nesterov's form of it.
         weight_decay: on every parameter.
@@ -98,12 +146,12 @@ class Recipe(Strict):
     epochs: Count
     batch_size: Count
     drop_last: Flag
-    optimiser: Literal["sgd", "adamw"] = "sgd"
+    optimiser: Optimiser = "sgd"
     lr: Positive
     momentum: NonNegative
     nesterov: Flag
     weight_decay: NonNegative
-    schedule: Annotated[OneCycle | MultiStep | Cosine, Field(discriminator="name")]
+    schedule: Annotated[OneCycle | MultiStep | Cosine | Trapezoid, Field(discriminator="name")]
     pad: Few
     flip: Flag
     cutout: Few = 0
@@ -118,7 +166,7 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
-        if self.optimiser == "sgd" and self.nesterov and not self.momentum:
+        if self.optimiser != "adamw" and self.nesterov and not self.momentum:
             raise ValueError("nesterov needs a momentum above 0")
         if self.policy and self.color_jitter:
             raise ValueError("color_jitter is part of a policy; give one of the two")

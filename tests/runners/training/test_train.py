@@ -484,6 +484,13 @@ def test_the_imagenet_recipe_warms_up_and_falls_as_a_cosine() -> None:
         assert rate == pytest.approx(0.5 * expected)
 
 
+def test_the_trapezoid_rises_stays_and_falls_in_straight_lines() -> None:
+    shape = {"name": "trapezoid", "up": 0.1, "down": 0.4}
+    seen = rates(cell("psc", recipe=QUICK | {"lr": 0.5, "schedule": shape}).recipe, 5, 20)
+    up, flat, down = [step / 10 for step in range(1, 11)], [1.0] * 50, [step / 40 for step in range(40, 0, -1)]
+    assert seen == pytest.approx([0.5 * factor for factor in up + flat + down])
+
+
 def test_adamw_is_torchs() -> None:
     recipe = recipes.load("imagenet-adamw", {}, "here")
     found = optimisation.optimiser(build(cell("psc"), digits().info(0), bf16=False), recipe, TRAIN)
