@@ -1,6 +1,7 @@
 """Augmentation of a whole batch on its device, with parameters of its own for every image."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +27,8 @@ class Augmentation:
 
     Attributes:
         pad: zero pixels around an image before the random crop back to its size; 0 crops nothing.
-        flip: mirror left-right with probability 1/2.
+        flip: mirror left-right with probability 1/2, or every other epoch (``alternating``), which the epoch does, see
+            :mod:`headbench.data.loading.epoch`.
         cutout: side in pixels of the square that is set to one colour; 0 cuts nothing.
         cutout_fill: that colour: ``mean``, what normalisation makes 0, or ``black``, as the contrastive papers cut it
             before they normalise.
@@ -40,7 +42,7 @@ class Augmentation:
     """
 
     pad: int = 0
-    flip: bool = False
+    flip: bool | Literal["alternating"] = False
     cutout: int = 0
     cutout_fill: str = "mean"
     mixup: float = 0.0
@@ -111,6 +113,29 @@ def cutout(images: Tensor, side: int, row: Tensor, column: Tensor, fill: Tensor)
 
     hole = covered(row, height)[:, None, :, None] & covered(column, width)[:, None, None, :]
     return torch.where(hole, fill[:, None, None], images)
+
+
+def mirrored(images: Tensor, where: Tensor) -> Tensor:
+    """Mirror images (..., channels, H, W) left-right where a bool of the shape (...) says so."""
+    return torch.where(where[..., None, None, None], images.flip(-1), images)
+
+
+def scaled_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return height and width of an image whose shorter edge is brought down to ``side``; a smaller one stays."""
+    factor = min(side / min(height, width), 1.0)
+    return round(height * factor), round(width * factor)
+
+
+def scaled(images: Tensor, side: int | None) -> Tensor:
+    """Scale images (..., channels, H, W) so that their shorter edge has ``side`` pixels, without aliasing (bilinear);
+    smaller ones, and all where it is None, stay as they are.
+    """
+    if side is None or side >= min(images.shape[-2:]):
+        return images
+    *many, channels, height, width = images.shape
+    size = scaled_size(height, width, side)
+    flat = images.reshape(-1, channels, height, width)
+    return F.interpolate(flat, size=size, mode="bilinear", antialias=True).reshape(*many, channels, *size)
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.config import Grid
 from headbench.runners.grid.recipes import Recipe
 from headbench.runners.training import parts
-from headbench.runners.training.classifier import unsupported
+from headbench.runners.training.classifier import check_small, unsupported
 from headbench.runners.training.data import Data
 from headbench.runners.training.parts import Division, Outline
 from headbench.runners.training.stages import stage_plan
@@ -122,6 +122,7 @@ def protocol_name(cell: Cell, outline: Outline) -> str:
 def check_views(stage: Stage, recipe: Recipe, outline: Outline, cell: Cell) -> None:
     """Raise UserError for what a stage asks for that the cell's images cannot be shown in."""
     check_augmentation(recipe, outline, cell)
+    check_small(cell, recipe.small, outline.image_shape, f"recipe '{cell.recipe_label}'")
     for view in stage.views:
         try:
             outline.kind.check_view(view, recipe.augmentation(), outline.image_shape)

@@ -116,6 +116,18 @@ Optimiser = Annotated[
 ]
 
 
+class Small(Strict):
+    """Smaller images in the first epochs of each stage in which the backbone learns.
+
+    Attributes:
+        side: of the shorter edge in pixels, to which larger images are scaled.
+        until: fraction of the epochs; the last one always has whole images.
+    """
+
+    side: Annotated[Count, Field(ge=2)]
+    until: Fraction
+
+
 class Normalisation(Strict):
     """Mean and standard deviation per channel, of pixels in [0, 1], that images are normalised by."""
 
@@ -138,6 +150,7 @@ class Recipe(Strict):
         nesterov: Nesterov's form of it.
         weight_decay: on every parameter.
         schedule: of the learning rate.
+        small: smaller images in the first epochs.
         normalisation: of the images; by default the data set's own statistics.
         loss_scale: default of the option of that name by the head's loss, since squared losses have another natural
             size than cross-entropy.
@@ -153,7 +166,8 @@ class Recipe(Strict):
     weight_decay: NonNegative
     schedule: Annotated[OneCycle | MultiStep | Cosine | Trapezoid, Field(discriminator="name")]
     pad: Few
-    flip: Flag
+    flip: Flag | Literal["alternating"]
+    small: Small | None = None
     cutout: Few = 0
     cutout_fill: Literal["mean", "black"] = "mean"
     mixup: NonNegative = 0.0

@@ -11,8 +11,10 @@ from headbench.backbones import BACKBONES, Backbone
 from headbench.core.batch import Batch, DataInfo
 from headbench.core.errors import UserError, suggest
 from headbench.core.streams import derive
+from headbench.data.loading.augment import scaled_size
 from headbench.heads import HEADS, Context, Head
 from headbench.runners.grid.cells import Cell
+from headbench.runners.grid.recipes import Small
 
 PARTS = ("backbone", "projection", "head")
 
@@ -32,7 +34,7 @@ class Classifier(nn.Module):
         fixed: names of the parameters that never learn, since they came without gradient.
     """
 
-    def __init__(self, backbone: nn.Module, projection: nn.Module, head: Head, *, bf16: bool = False) -> None:
+    def __init__(self, backbone: Backbone, projection: nn.Module, head: Head, *, bf16: bool = False) -> None:
         super().__init__()
         self.backbone, self.projection, self.head, self.bf16 = backbone, projection, head, bf16
         self.fixed = frozenset(name for name, parameter in self.named_parameters() if not parameter.requires_grad)
@@ -135,6 +137,31 @@ def unsupported(cell: Cell, info: DataInfo) -> str | None:
         if not any(parameter.requires_grad for parameter in head.parameters()):
             return "with a frozen backbone and no projection nothing of this head is left to train"
     return reason
+
+
+def check_small(cell: Cell, small: Small | None, image_shape: tuple[int, int, int], place: str) -> None:
+    """Raise UserError where the cell's backbone cannot take images of that shape when they are small."""
+    if small is None:
+        return
+    height, width = scaled_size(*image_shape[1:], small.side)
+    if not _takes(cell.backbone, json.dumps(cell.backbone_options), image_shape, (height, width)):
+        raise UserError(
+            f"{place}: small: backbone '{cell.backbone_label}' cannot take {height} x {width} pixels; set "
+            f"recipe.small=null"
+        )
+
+
+@cache
+def _takes(name: str, options: str, image_shape: tuple[int, int, int], size: tuple[int, int]) -> bool:
+    """Say whether a backbone for images of a shape also takes them at another size."""
+    with torch.device("meta"):
+        backbone = BACKBONES.get(name).target(image_shape, **json.loads(options)).eval()
+        try:
+            backbone(torch.empty(1, image_shape[0], *size))
+        # Whatever a network says of a size that it was not made for.
+        except Exception:
+            return False
+    return True
 
 
 @cache

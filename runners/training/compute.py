@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from headbench.core.batch import Batch, Targets
+from headbench.data.loading.augment import scaled
 from headbench.data.loading.epoch import Part
 from headbench.data.loading.features import Features
 from headbench.heads import Context, Stage
 from headbench.runners.grid.recipes import Recipe
+from headbench.runners.training import optimisation
 from headbench.runners.training.classifier import Classifier
 
 Plan = Sequence[tuple[Stage, Recipe]]
@@ -29,25 +31,29 @@ def measure(classifier: Classifier, part: Part, plan: Plan, history: Sequence[di
         history: a row per epoch, in order, with its ``images``.
 
     Returns:
-        ``image_views``: images times views over all stages; ``train_flops``: those of one step of each stage, forward
-        and backward, times the stage's images over the step's, None where they cannot be counted. Evaluation and the
-        passes that a head makes between epochs are not in either.
+        ``image_views``: images times views over all stages; ``train_flops``: those of one step of each stage and size
+        of its images, forward, backward and of the optimiser, times the images so shown over the step's, None where
+        they cannot be counted. Evaluation and the passes that a head makes between epochs are not in either.
     """
     rows = iter(history)
-    images = [sum(row["images"] for row in islice(rows, stage.epochs)) for stage, _ in plan]
-    views = sum(count * len(stage.views) for count, (stage, _) in zip(images, plan, strict=True))
+    shown: dict[tuple[int, int | None], int] = {}
+    for number, (stage, _) in enumerate(plan):
+        for row in islice(rows, stage.epochs):
+            kind = number, row.get("side")
+            shown[kind] = shown.get(kind, 0) + row["images"]
+    views = sum(count * len(plan[number][0].views) for (number, _), count in shown.items())
     try:
-        steps = [_step(classifier, part, stage, recipe) for stage, recipe in plan]
+        steps = {kind: _step(classifier, part, *plan[kind[0]], kind[1]) for kind in shown}
     # A measurement must not end a training.
     except Exception:
         return {"image_views": views, "train_flops": None}
-    flops = sum(count * each / size for count, (each, size) in zip(images, steps, strict=True))
+    flops = sum(count * steps[kind][0] / steps[kind][1] for kind, count in shown.items())
     return {"image_views": views, "train_flops": flops}
 
 
-def _step(classifier: Classifier, part: Part, stage: Stage, recipe: Recipe) -> tuple[int, int]:
+def _step(classifier: Classifier, part: Part, stage: Stage, recipe: Recipe, side: int | None) -> tuple[int, int]:
     """Return the floating-point operations of one step of a stage, a multiplication and an addition being two, and the
-    images of its batch.
+    images of its batch, which are scaled to ``side`` pixels.
 
     A copy of the classifier takes it, on noise of the images' shape, and torch's random streams are put back: nothing
     that is trained notices. Torch counts matrix products and convolutions, which are nearly all.
@@ -59,7 +65,9 @@ def _step(classifier: Classifier, part: Part, stage: Stage, recipe: Recipe) -> t
     asked.set_trainable(stage.trainable)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         shape = part.features.shape[1:] if isinstance(part, Features) else part.image_shape
-        images: Tensor = torch.randn(len(stage.views), size, *shape, device=device)
+        images: Tensor = scaled(torch.randn(len(stage.views), size, *shape, device=device), side)
+        optimiser = optimisation.optimiser(asked, recipe, stage)
         with FlopCounterMode(display=False) as counter:
             asked(Batch(images, targets), Context(stage.name, stage.epochs - 1, stage.epochs)).backward()
+            optimiser.step()
     return counter.get_total_flops(), size

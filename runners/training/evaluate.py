@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from headbench.core.errors import UserError
+from headbench.data.loading.augment import scaled
 from headbench.data.loading.epoch import Epoch, Part, in_order
 from headbench.data.loading.views import VIEWS
 from headbench.runners.training.classifier import Classifier
@@ -19,9 +20,9 @@ from headbench.runners.training.classifier import Classifier
 CHUNK = 10_000
 
 
-def embed(classifier: Classifier, part: Part) -> Tensor:
-    """Return the features (N, d) of one part, float32 on the device."""
-    return _embedded(classifier, part.plain_batches())
+def embed(classifier: Classifier, part: Part, side: int | None = None) -> Tensor:
+    """Return the features (N, d) of one part, float32 on the device; larger images are scaled to ``side`` pixels."""
+    return _embedded(classifier, (scaled(images, side) for images in part.plain_batches()))
 
 
 @torch.no_grad()
@@ -37,9 +38,9 @@ def scores(classifier: Classifier, features: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def top1(classifier: Classifier, part: Part) -> float:
-    """Return the accuracy on one part, in [0, 1]."""
-    predicted = classifier.head.logits(embed(classifier, part)).argmax(dim=1)
+def top1(classifier: Classifier, part: Part, side: int | None = None) -> float:
+    """Return the accuracy on one part, in [0, 1]; larger images are scaled to ``side`` pixels."""
+    predicted = classifier.head.logits(embed(classifier, part, side)).argmax(dim=1)
     return (predicted == part.labels).double().mean().item()
 
 
@@ -55,7 +56,7 @@ def collect(
         parts: that a head may collect, by name.
         split: one of them.
         view: name of the view that is shown.
-        epoch: that the view is drawn in.
+        epoch: that the view is drawn in, with its size.
 
     Raises:
         UserError: for a split other than those offered (the test part never is), an empty one, or an unknown view.
@@ -66,10 +67,12 @@ def collect(
             f"in the views {', '.join(VIEWS.names())}"
         )
     part = parts[split]
-    shown = part.plain_batches() if view == "plain" else (v[0] for v in in_order(part, replace(epoch, views=(view,))))
     training = [module for module in classifier.modules() if module.training]
     try:
-        features = _embedded(classifier, shown)
+        if view == "plain":
+            features = embed(classifier, part, epoch.side)
+        else:
+            features = _embedded(classifier, (v[0] for v in in_order(part, replace(epoch, views=(view,)))))
     finally:
         for module in training:
             module.training = True

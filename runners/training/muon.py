@@ -30,14 +30,15 @@ class Muon(torch.optim.SGD):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Take one step; afterwards the weights of matrices have no gradient."""
+        """Take one step; afterwards those weights have no gradient."""
         for group in self.param_groups:
             for weight in group["params"] if group["orthogonal_steps"] else ():
                 if weight.grad is not None:
                     self._orthogonal_step(weight, group)
                     # Without one SGD passes over it.
                     weight.grad = None
-        return super().step(closure)
+        loss: float | None = super().step(closure)
+        return loss
 
     def _orthogonal_step(self, weight: Tensor, group: dict[str, Any]) -> None:
         state, momentum = self.state[weight], group["momentum"]
@@ -66,7 +67,7 @@ def orthogonalised(matrix: Tensor, steps: int) -> Tensor:
     return x.T if tall else x
 
 
-def matrices(*modules: nn.Module) -> list[nn.Parameter]:
+def matrices(*modules: nn.Module) -> list[Tensor]:
     """Return the weights of the convolutions and linear layers in modules."""
     layers = (layer for module in modules for layer in module.modules())
     return [layer.weight for layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)]

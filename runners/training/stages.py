@@ -28,10 +28,21 @@ def stage_plan(cell: Cell, head: type[Head], train_size: int) -> list[tuple[Stag
         recipe = recipes.change(cell.recipe, stage.overrides, place)
         _check_names(stage, place)
         _check_steps(stage, recipe, train_size, place)
+        if cell.freeze == "backbone" or not any(name.partition(".")[0] == "backbone" for name in stage.trainable):
+            # What is fitted to a network that stays as it is, is fitted to images of the size that it is judged by.
+            recipe = recipe.model_copy(update={"small": None})
         plan.append((stage, recipe))
     if not plan:
         raise UserError(f"head '{cell.head}': no stages; a head has at least one")
     return plan
+
+
+def side(recipe: Recipe, epoch: int, epochs: int, image_shape: tuple[int, int, int]) -> int | None:
+    """Return the side in pixels to which an epoch, counted from 0, scales images of a shape, None where it does not."""
+    small = recipe.small
+    if small is None or epoch >= int(small.until * epochs) or small.side >= min(image_shape[1:]):
+        return None
+    return small.side
 
 
 def _check_names(stage: Stage, place: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from headbench.core.streams import derive
-from headbench.data.loading.epoch import Epoch, batches
+from headbench.data.loading.epoch import Epoch, batches, sample
 from headbench.heads import Context
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
@@ -19,7 +19,10 @@ from headbench.runners.training.checkpoint import Checkpoints, same_structure
 from headbench.runners.training.classifier import build
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.parts import Parts
-from headbench.runners.training.stages import stage_plan
+from headbench.runners.training.stages import side, stage_plan
+
+# Training images that a backbone may see before training begins.
+PREPARED = 2000
 
 
 class ForeignStateError(Exception):
@@ -93,6 +96,8 @@ class Training:
         """
         if not self.history:
             torch.manual_seed(derive(self.cell.seed, "global"))
+            if self.cell.freeze == "none" and not self.cell.backbone_files:
+                self.classifier.backbone.prepare(sample(self.parts.train, PREPARED))
         while self._number < len(self.plan):
             stage, _ = self.plan[self._number]
             if not self._finished:
@@ -100,7 +105,8 @@ class Training:
             while self._finished < stage.epochs:
                 self.history.append(self._epoch())
                 self._finished += 1
-                if self._number == len(self.plan) - 1:
+                # An accuracy on smaller images is no accuracy on whole ones.
+                if self._number == len(self.plan) - 1 and "side" not in self.history[-1]:
                     self._select()
                 if checkpoints:
                     checkpoints.offer(self.state_dict())
@@ -175,7 +181,15 @@ class Training:
             sampler=stage.sampler,
             seed=self.cell.seed,
             number=len(self.history),
+            side=self._side(),
         )
+
+    def _side(self) -> int | None:
+        """Return the side in pixels to which the next epoch scales images, None where it does not."""
+        if self._number == len(self.plan):
+            return None
+        stage, recipe = self.plan[self._number]
+        return side(recipe, self._finished, stage.epochs, self.parts.train.image_shape)
 
     def _epoch(self) -> dict[str, Any]:
         """Train the next epoch of the stage under way, and evaluate it in the last one; return its row."""
@@ -197,8 +211,8 @@ class Training:
         logged |= head.on_epoch_end(replace(context, step=context.step + steps))
         if self._number == len(self.plan) - 1:
             for name, part in self.evaluated.items():
-                row[f"{name}_top1"] = evaluate.top1(self.classifier, part) if len(part) else math.nan
-        return row | logged
+                row[f"{name}_top1"] = evaluate.top1(self.classifier, part, epoch.side) if len(part) else math.nan
+        return row | logged | ({} if epoch.side is None else {"side": epoch.side})
 
     def _steps(self, epoch: Epoch, context: Context) -> dict[str, Any]:
         """Take the steps of an epoch; return its mean loss, last learning rate, images, seconds and record of health.

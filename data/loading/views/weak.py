@@ -20,7 +20,7 @@ def weak(
     shape: tuple[int, int, int],
     stream: torch.Generator,
 ) -> Show:
-    """The recipe's crop, flip, policy and cutout, in this order.
+    """The recipe's crop, flip, policy and cutout, in this order; a flip that alternates is done to the whole.
 
     Args:
         count: images in the epoch.
@@ -35,7 +35,7 @@ def weak(
     mean, std = statistics
     device = mean.device
     top, left = torch.randint(0, 2 * augmentation.pad + 1, (2, count), generator=stream).to(device)
-    flip = (torch.rand(count, generator=stream) < (0.5 if augmentation.flip else 0.0)).to(device)
+    flip = (torch.rand(count, generator=stream) < (0.5 if augmentation.flip is True else 0.0)).to(device)
     row, column = (torch.randint(0, side, (count,), generator=stream).to(device) for side in shape[1:])
     policy = augmentation.policy and policies.drawn(augmentation.policy, count, shape, stream, device)
     fill = torch.zeros_like(mean) if augmentation.cutout_fill == "mean" else -mean / std
@@ -66,7 +66,7 @@ def random_crop(
         cropped, colour, final = create_transform(
             (3, size, size),
             is_training=True,
-            hflip=0.5 if augmentation.flip else 0.0,
+            hflip=0.5 if augmentation.flip is True else 0.0,
             color_jitter=augmentation.color_jitter,
             auto_augment=None if torchvisions else policy or None,
             interpolation="bicubic",

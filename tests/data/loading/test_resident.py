@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from headbench.core.batch import Batch
 from headbench.core.streams import generator
 from headbench.data.loading import resident
 from headbench.data.loading.augment import Augmentation, normalise
-from headbench.data.loading.epoch import Epoch
+from headbench.data.loading.epoch import Epoch, in_order
 from headbench.data.loading.epoch import batches as drawn_batches
 from headbench.data.loading.resident import EVAL_BATCH, Resident
 from headbench.data.loading.samplers import SAMPLERS
@@ -117,3 +119,44 @@ def test_a_part_of_shared_images_shows_its_own_rows() -> None:
     (batch,) = drawn_batches(some, Epoch(("plain",), Augmentation(), 3, False, "instance", 0, 0))
     shown = batch.images[0, :, 0, 0, 0] * 0.25 * 255 + 0.5 * 255
     assert torch.equal(shown.round().long(), torch.tensor([7, 3, 49])[batch.targets.indices])
+
+
+def test_an_alternating_flip_mirrors_every_image_every_other_epoch() -> None:
+    """A ramp tells which way it lies; the plain view never does."""
+    ramp = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4).expand(400, 1, 4, 4).contiguous()
+    ramps = Resident(ramp, torch.arange(400), torch.zeros(400), torch.tensor([0.0]), torch.tensor([1.0]))
+    asked: Any = {"augmentation": Augmentation(flip="alternating"), "batch_size": 64, "drop_last": False}
+    asked["sampler"] = "instance"
+
+    def mirrored(number: int, seed: int = 0) -> torch.Tensor:
+        found = torch.zeros(400, dtype=torch.bool)
+        for batch in drawn_batches(ramps, Epoch(("weak", "plain"), seed=seed, number=number, **asked)):
+            rows = 255 * batch.images[..., 0, 0, :]
+            assert torch.allclose(rows[1], torch.arange(4.0))
+            assert torch.allclose(rows[0].sort(dim=1).values, torch.arange(4.0))
+            found[batch.targets.indices] = rows[0, :, 0] > rows[0, :, 3]
+        return found
+
+    first, second, third = (mirrored(number) for number in range(3))
+    assert torch.equal(first, ~second)
+    assert torch.equal(first, third)
+    assert 150 < first.sum() < 250
+    assert not torch.equal(first, mirrored(0, seed=1))
+    in_place = in_order(ramps, Epoch(("weak",), seed=0, number=1, **asked))
+    assert torch.equal(torch.cat([255 * views[0, :, 0, 0, 0] for views in in_place]) > 1, second)
+
+
+def test_images_are_scaled_after_mixing_as_pillow_does_and_smaller_ones_stay() -> None:
+    pixels = torch.randint(0, 256, (1, 1, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    one = Resident(pixels, torch.arange(1), torch.arange(1), torch.tensor([0.0]), torch.tensor([1.0]))
+
+    def at(side: int | None) -> torch.Tensor:
+        asked = Epoch(("plain",), Augmentation(mixup=1.0), 1, False, "instance", 0, 0, side)
+        (batch,) = drawn_batches(one, asked)
+        return 255 * batch.images[0, 0, 0]
+
+    whole = Image.fromarray(pixels[0, 0].numpy().astype("float32"))
+    pillows = torch.from_numpy(np.array(whole.resize((30, 20), Image.Resampling.BILINEAR)))
+    assert torch.allclose(at(20), pillows, atol=1e-3)
+    assert torch.equal(at(32), at(None))
+    assert torch.equal(at(40), at(None))

@@ -403,6 +403,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "schedule": recipes.Cosine(name="cosine"),
     "pad": 3,
     "flip": True,
+    "small": recipes.Small(side=20, until=0.5),
     "cutout": 3,
     "mixup": 0.7,
     "cutmix": 0.7,

@@ -97,6 +97,20 @@ def test_going_on_from_a_checkpoint_ends_with_the_same_bits(head: str, epochs: i
         assert resumed.history[1]["subclasses"] > 20
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_going_on_with_muon_a_stem_and_a_change_of_size_ends_with_the_same_bits(epochs: int, tmp_path: Path) -> None:
+    recipe = QUICK | {"epochs": 4, "small": {"side": 4, "until": 0.5}, "flip": "alternating"}
+    recipe["optimiser"] = {"name": "muon", "lr": 0.02, "momentum": 0.93, "steps": 3}
+    recipe["schedule"] = {"name": "trapezoid", "up": 0.05, "down": 0.4}
+    one = cell("psc", recipe=recipe, axes={"backbone": [{"name": "whitened_convnet", "widths": [4, 6, 8]}]})
+    without_a_stop = train(one, digits(), CPU, lambda _: None)
+    with pytest.raises(StoppedError):
+        train(one, digits(), CPU, stop_after(epochs), Checkpoints(tmp_path, "id", seconds=0))
+    torch.manual_seed(1234)
+    resumed = train(one, digits(), CPU, lambda _: None, Checkpoints(tmp_path, "id", seconds=0))
+    assert equal(without_a_stop, resumed)
+
+
 def test_a_training_that_had_ended_is_not_trained_again(tmp_path: Path) -> None:
     one = cell("psc")
     whole = train(one, digits(), CPU, lambda _: None, Checkpoints(tmp_path, "id", seconds=0))

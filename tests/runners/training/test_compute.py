@@ -11,7 +11,7 @@ from headbench.heads import HEADS, Context
 from headbench.heads.psc import PSCHead
 from headbench.runners.training import compute
 from headbench.runners.training.train import Training
-from tests.runners.helpers import CPU, cell, digits, train
+from tests.runners.helpers import CPU, QUICK, cell, digits, train
 
 # Of the small network on 8 x 8 pixels: channels in and out, and side, of each 3 x 3 convolution.
 CONVOLUTIONS = [(1, 4, 8), (4, 4, 8), (4, 6, 4), (6, 6, 4), (6, 8, 2), (8, 8, 2)]
@@ -38,6 +38,20 @@ def test_two_stages_with_three_views_and_a_frozen_network() -> None:
     first = 3 * TRAINED + 3 * HEAD
     second = sum(FORWARD) + PROJECTION + HEAD
     assert found == {"image_views": 4 * IMAGES, "train_flops": pytest.approx(IMAGES * (first + second))}
+
+
+def test_smaller_images_of_the_first_epochs_and_the_steps_of_muon() -> None:
+    """Four epochs, three of them on 4 x 4 pixels; a step of Muon is three products for each of its weights."""
+    muon = {"name": "muon", "lr": 0.02, "momentum": 0.9, "steps": 2}
+    recipe = QUICK | {"epochs": 4, "optimiser": muon, "small": {"side": 4, "until": 0.8}}
+    found = measured(train(cell("psc", recipe=recipe), digits(), CPU, lambda _: None))
+    matrices = [(min(a, b), max(a, b)) for a, b in [(4, 9), (4, 36), (6, 36), (6, 54), (8, 54), (8, 72), (5, 8)]]
+    muons = 2 * sum(2 * (2 * small * small * large) + 2 * small**3 for small, large in matrices) / 128
+    small = 3 * sum(FORWARD) / 4 - FORWARD[0] / 4 + 3 * PROJECTION
+    assert found == {
+        "image_views": 4 * IMAGES,
+        "train_flops": pytest.approx(IMAGES * (3 * small + TRAINED + 4 * (3 * HEAD + muons))),
+    }
 
 
 @pytest.mark.parametrize("head", ["dl2pa", "throwaway"])

@@ -1,5 +1,7 @@
 """Muon against the singular value decomposition, against torch's own, and in a cell."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -64,7 +66,7 @@ def test_the_heads_and_all_vectors_are_sgds_at_the_recipes_rate() -> None:
 def test_the_rest_takes_torchs_sgd_steps() -> None:
     start = torch.randn(4, generator=torch.Generator().manual_seed(1))
     vectors, weight = [torch.nn.Parameter(start.clone()) for _ in range(2)], torch.nn.Parameter(torch.eye(3))
-    settings = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
+    settings: Any = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
     matrix = {"params": [weight], "lr": 0.1, "momentum": 0.9, "orthogonal_steps": 3}
     ours, sgd = Muon([{"params": vectors[:1]}, matrix], **settings), torch.optim.SGD(vectors[1:], **settings)
     for number in range(3):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from headbench.backbones.fast_convnet import FastConvNet
 from headbench.core.batch import Batch, DataInfo, Targets
 from headbench.core.errors import UserError
 from headbench.data.loading.augment import Augmentation
@@ -17,7 +18,7 @@ from headbench.heads import HEADS, Context, Head, Options, Stage
 from headbench.heads.psc import PSCHead
 from headbench.runners.grid import recipes
 from headbench.runners.training import evaluate, optimisation
-from headbench.runners.training.classifier import Classifier, build, unsupported
+from headbench.runners.training.classifier import Classifier, build, check_small, unsupported
 from headbench.runners.training.stages import stage_plan
 from headbench.runners.training.train import NonFiniteLossError, Training
 from tests.heads.helpers import make
@@ -129,6 +130,42 @@ def test_without_the_test_part_nothing_is_asked_of_it_and_the_same_is_trained(mo
     assert [row["val_top1"] for row in run.history] == [row["val_top1"] for row in whole.history]
     assert not any("test_top1" in row for row in run.history)
     assert equal(run.selected["best_val"].state, whole.selected["best_val"].state)
+
+
+@pytest.mark.parametrize(("head", "reduced"), [("psc", [4, 4, 0, 0, 0]), ("crt", [4, 4, 4, 0, 0])])
+def test_the_first_epochs_of_a_network_that_learns_see_smaller_images_and_are_judged_by_them(
+    head: str, reduced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second stage of ``crt``, whose network is frozen, sees whole ones; no epoch of smaller ones is selected."""
+    seen: list[int] = []
+    forward = FastConvNet.forward
+
+    def record(self: FastConvNet, images: Tensor) -> Tensor:
+        seen.append(images.shape[-1])
+        return forward(self, images)
+
+    monkeypatch.setattr(FastConvNet, "forward", record)
+    sides: list[set[int]] = []
+
+    def epoch(row: dict[str, Any]) -> None:
+        sides.append(set(seen))
+        seen.clear()
+
+    small = {"side": 4, "until": 0.5 if head == "psc" else 0.99}
+    run = train(cell(head, recipe=QUICK | {"epochs": 5, "small": small}), digits(), CPU, epoch)
+    assert sides == [{side or 8} for side in reduced]
+    assert [row.get("side", 0) for row in run.history] == reduced
+    assert all(not row.get("side") for row in (kept.row for kept in run.selected.values()))
+    assert set(seen) == {8}, "the features of the end are those of whole images"
+
+
+def test_small_images_that_a_backbone_cannot_take_are_refused_before_training() -> None:
+    swin = {"name": "timm", "model": "swin_tiny_patch4_window7_224"}
+    large, small = (3, 64, 64), recipes.Small(side=40, until=0.5)
+    with pytest.raises(UserError, match=r"there: small: backbone 'timm\(model=swin.*' cannot take 40 x 40 pixels"):
+        check_small(cell("psc", axes={"backbone": [swin]}), small, large, "there")
+    check_small(cell("psc", axes={"backbone": [swin | {"size": 64}]}), small, large, "there")
+    check_small(cell("psc"), recipes.Small(side=2, until=0.5), large, "there")
 
 
 def refusing(part: Any) -> Any:
@@ -351,7 +388,7 @@ def test_a_parameter_that_learns_must_be_in_a_group() -> None:
 
 
 def test_a_frozen_module_is_in_eval_mode_and_one_without_parameters_goes_with_its_surroundings() -> None:
-    backbone = nn.Sequential(
+    backbone: Any = nn.Sequential(
         nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout()),
         nn.Sequential(nn.Linear(2, 3), nn.Dropout()),
         nn.Dropout(),
