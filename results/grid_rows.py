@@ -3,6 +3,7 @@
 ``results.csv`` and ``results.parquet`` are its copies on disk.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
             )
             return [common | {"status": "failed", "error": wrong}]
         run = {name: result.get(name) for name in columns.names("run")}
-        run |= {name: result["provenance"].get(name) for name in columns.names("provenance")}
+        # What an earlier harness did not tell is NaN, as in a file of recorded rows.
+        run |= {name: result["provenance"].get(name, math.nan) for name in columns.names("provenance")}
         absent = "; ".join(f"no row '{name}': {reason}" for name, reason in result.get("absent", {}).items())
         run |= {"status": "done", "health": health.words(result.get("health"))} | ({"error": absent} if absent else {})
         return [
