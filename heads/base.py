@@ -126,7 +126,9 @@ class Head(nn.Module):
     def search_space(cls, trial: Any, options: Options) -> dict[str, Any]:
         """Return the options that a search changes, with what an Optuna trial suggests for each; by default none.
 
-        At most five, each with the paper's value within its range.
+        At most three, since a search has five parameters at most and recipes have two. A trial suggests each by the
+        option's name, with the option's own value in its range: there the search begins. Where that is None, what
+        ``__init__`` makes of it is the head's attribute of that name.
         """
         return {}
 

@@ -101,10 +101,9 @@ class SBCLHead(Head):
 
     @classmethod
     def search_space(cls, trial: Any, options: Options) -> dict[str, Any]:
-        """Suggest the size of subclasses, how often they change, the temperature and the weight of L2."""
+        """Suggest the size of subclasses, the temperature and the weight of L2."""
         return {
             "smallest_subclass": trial.suggest_int("smallest_subclass", 5, 40, log=True),
-            "cluster_period": trial.suggest_int("cluster_period", 2, 20, log=True),
             "temperature": trial.suggest_float("temperature", 0.05, 0.5, log=True),
             "gamma": trial.suggest_float("gamma", 0.05, 1.0, log=True),
         }

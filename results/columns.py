@@ -108,6 +108,8 @@ COLUMNS = (
         usual=1.0,
     ),
     Column("recipe", "comparison", place=4),
+    # Trials of the search that chose a cell's values; the file of a search says which values those are.
+    Column("tuned", "comparison", "integer", "trials", phrase="tuned, {} trials each", place=4, quiet=True, usual=0),
     Column("recipe_hash", "fact"),
     # Of the view to classify; plans of earlier harnesses do not tell it.
     Column("augmentation", "fact"),

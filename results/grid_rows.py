@@ -57,7 +57,9 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
     except NewerError as newer:
         return [common | {"status": "failed", "error": str(newer)}]
     if result is not None:
-        other = [key for key in SIZES if result["facts"][key] != cell[key]]
+        other = [key for key in SIZES if result["facts"][key] != cell[key]] + [
+            key for key in ("purpose",) if key in result
+        ]
         if other:
             wrong = (
                 f"{folder / 'result.json'} is not of the grid's cell ({', '.join(other)}); remove it and run the "

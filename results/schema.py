@@ -86,6 +86,7 @@ class Facts(_Checked):
     num_classes: Classes
     imbalance_factor: Annotated[Number, Field(ge=1)]
     recipe: Text
+    tuned: Count = 0
     recipe_hash: Text
     augmentation: Text = ""
     seed: Seed
@@ -186,14 +187,31 @@ class Inputs(_Checked):
     std: list[Scale]
 
 
-class Result(_Checked):
-    """``result.json`` of a finished cell."""
+class Validated(_Checked):
+    """One recorded selection of a trial of a search: what is measured on validation, and nothing on test."""
 
+    __pydantic_extra__: dict[str, StrictBool | Number | None] = Field(init=False)
+    epoch: Annotated[int, Field(ge=0, le=10**9)]
+    train_loss: Number | None
+    val_top1: Share
+    val_macro_accuracy: Score = None
+    val_nll: Amount | None = None
+    val_brier: Annotated[Number, Field(ge=0, le=2)] | None = None
+    val_ece: Score = None
+
+    @model_validator(mode="after")
+    def _nothing_of_test(self) -> Self:
+        of_test = Selection.model_fields.keys() - type(self).model_fields.keys()
+        if found := sorted(of_test.intersection(self.__pydantic_extra__)):
+            raise ValueError(f"{found[0]} of a trial, which is not evaluated on test")
+        return self
+
+
+class _Result(_Checked):
     cell_id: Name
     facts: Facts
     class_names: list[Text]
     native_scale: Scale
-    selections: Annotated[dict[Literal["last", "best_val", "best_test"], Selection], Field(min_length=1)]
     train_seconds: Amount | None
     images_per_second: Amount | None
     peak_memory_mb: Amount | None
@@ -208,10 +226,21 @@ class Result(_Checked):
     sha256: dict[Name, Digest]
 
     @model_validator(mode="after")
-    def _sizes_agree(self) -> Self:
-        classes, images = self.facts.num_classes, self.facts.n_test
+    def _names_agree(self) -> Self:
+        classes = self.facts.num_classes
         if len(self.class_names) != classes:
             raise ValueError(f"{len(self.class_names)} class names of {classes} classes")
+        return self
+
+
+class Result(_Result):
+    """``result.json`` of a finished cell."""
+
+    selections: Annotated[dict[Literal["last", "best_val", "best_test"], Selection], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        classes, images = self.facts.num_classes, self.facts.n_test
         for name, selection in self.selections.items():
             accuracies = selection.per_class_accuracy
             if (accuracies is None and name == "last") or (accuracies is not None and len(accuracies) != classes):
@@ -219,6 +248,18 @@ class Result(_Checked):
             if selection.correct is not None and _length(selection.correct) != -(-images // 8):
                 raise ValueError(f"selections.{name}: the answers are not those of {images} images")
         return self
+
+
+class TrialResult(_Result):
+    """``result.json`` of a finished trial of a search."""
+
+    purpose: Literal["tune"]
+    selections: Annotated[dict[Literal["last", "best_val"], Validated], Field(min_length=1)]
+
+
+def of_result(content: Any) -> type[BaseModel]:
+    """Return the model of a ``result.json``."""
+    return TrialResult if isinstance(content, dict) and "purpose" in content else Result
 
 
 def _length(text: str) -> int:

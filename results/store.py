@@ -142,7 +142,7 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 def check_result(result: dict[str, Any]) -> None:
     """Raise ValueError where :func:`read_result` would not accept what is to be written."""
-    wrong = schema.problem(schema.Result, _without_nan(result) | {"sha256": {}})
+    wrong = schema.problem(schema.of_result(result), _without_nan(result) | {"sha256": {}})
     if wrong is not None:
         raise ValueError(f"what was measured is no result: {wrong}")
 
@@ -163,8 +163,8 @@ def write_result(folder: Path, result: dict[str, Any], files: list[str]) -> None
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return a finished cell's ``result.json``, see :class:`headbench.results.schema.Result`, or None where the cell is
-    not done.
+    """Return a finished cell's ``result.json``, see :class:`headbench.results.schema.Result`, that of a trial of a
+    search as :class:`headbench.results.schema.TrialResult`, or None where the cell is not done.
 
     Raises:
         DamagedError: if it is not what was written, no result, or that of another cell.
@@ -176,11 +176,13 @@ def read_result(folder: Path) -> dict[str, Any] | None:
     wrong = schema.problem(schema.Facts, result.get("facts")) if result["schema"] == 1 else None
     if wrong is None:
         result = former.of_schema_1(result) if result["schema"] == 1 else result
-        wrong = schema.problem(schema.Result, result)
+        wrong = schema.problem(schema.of_result(result), result)
     if wrong is None and folder.parent.name == CELLS and result["cell_id"] != folder.name:
         wrong = "it is the result of another cell"
     if wrong is not None:
         raise DamagedError(f"{path} is damaged ({wrong})")
+    if "purpose" in result:
+        return result
     return result | {
         "selections": {
             name: former.debiased(measured, result["native_scale"]) for name, measured in result["selections"].items()

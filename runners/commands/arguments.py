@@ -56,6 +56,28 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_words(parser: argparse.ArgumentParser, option: str, word: str, text: str) -> None:
+    """Add an option of several words, which may be given several times."""
+    parser.add_argument(option, nargs="+", action="extend", default=[], metavar=word, help=text)
+
+
+def add_training(parser: argparse.ArgumentParser) -> None:
+    """Add the options that share a machine among cells."""
+    parser.add_argument(
+        "--workers", type=int, help="parallel processes (default: one per CUDA device, else one per core, at most 8)"
+    )
+    parser.add_argument(
+        "--threads", type=int, help="CPU threads of each worker (default: the cores divided among the workers)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16"),
+        default="auto",
+        help="auto: bfloat16 autocast where the hardware has it",
+    )
+
+
 def grid_name(name_or_file: str) -> str:
     """Return the name of a grid that was run: itself, or the name inside a grid file."""
     if Path(name_or_file).suffix not in {".yaml", ".yml"}:

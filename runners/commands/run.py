@@ -9,7 +9,15 @@ from rich.table import Table
 
 from headbench.core import escape
 from headbench.results import columns
-from headbench.runners.commands.arguments import add_data, add_grid, add_out, add_plugin
+from headbench.runners.commands.arguments import (
+    add_data,
+    add_grid,
+    add_out,
+    add_plugin,
+    add_training,
+    add_words,
+    path,
+)
 from headbench.runners.commands.screen import say, show_rows
 
 if TYPE_CHECKING:
@@ -25,28 +33,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_grid(parser)
     add_out(parser)
     add_data(parser)
-    _add_words(parser, "--where", "KEY=VALUE", "run only these cells: head=psc,dl2pa seed=0")
-    _add_words(
+    add_words(parser, "--where", "KEY=VALUE", "run only these cells: head=psc,dl2pa seed=0")
+    add_words(
         parser,
         "--cell",
         "ID",
         "run exactly these cells, for one job of an array: their identities, as --dry-run shows them",
     )
-    _add_words(parser, "--set", "KEY=VALUE", "derive a grid: recipe.epochs=2 axes.head=psc,hpn")
+    add_words(parser, "--set", "KEY=VALUE", "derive a grid: recipe.epochs=2 axes.head=psc,hpn")
     parser.add_argument("--name", help="name of the derived grid")
     parser.add_argument(
-        "--workers", type=int, help="parallel processes (default: one per CUDA device, else one per core, at most 8)"
+        "--tuned", type=path, metavar="FILE.yaml", help="give each head the values that bench.py tune has found for it"
     )
-    parser.add_argument(
-        "--threads", type=int, help="CPU threads of each worker (default: the cores divided among the workers)"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument(
-        "--precision",
-        choices=("auto", "fp32", "bf16"),
-        default="auto",
-        help="auto: bfloat16 autocast where the hardware has it",
-    )
+    add_training(parser)
     add_plugin(parser)
     parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the cells, train nothing")
@@ -61,11 +60,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-report", action="store_true", help="write no tables, figures and report; 'bench.py report' does it later"
     )
-
-
-def _add_words(parser: argparse.ArgumentParser, option: str, word: str, text: str) -> None:
-    """Add an option of several words, which may be given several times."""
-    parser.add_argument(option, nargs="+", action="extend", default=[], metavar=word, help=text)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -92,6 +86,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             keep_weights=arguments.keep_weights,
             retry_failed=arguments.retry_failed,
             wait=not arguments.no_wait,
+            tuned=arguments.tuned,
         )
     )
     if arguments.dry_run:

@@ -27,6 +27,10 @@ from headbench.runners.training.train import Training, resume
 
 # Above this many values, stored scores are float16.
 FLOAT32_VALUES = 5_000_000
+# Scores (N, C) and labels (N,).
+Scored = tuple[np.ndarray, np.ndarray]
+# What is recorded of a trial of a search, and the metric that it is.
+VALIDATED = {"top1": "top1", "macro_accuracy": "macro_accuracy", "nll": "nll", "brier": "brier", "ece": "ece_native"}
 
 
 def run(
@@ -125,7 +129,7 @@ def _told(training: Training, planned: Planned, judged: _Judged) -> dict[str, An
         "selections": judged.selections,
         "absent": judged.absent,
         "health": judged.health,
-    }
+    } | ({"purpose": "tune"} if planned.cell.purpose == "tune" else {})
 
 
 def _cost(training: Training, hardware: Hardware) -> dict[str, Any]:
@@ -160,7 +164,9 @@ def _selections(
     classifier, parts = training.classifier, training.parts
     absent: dict[str, str] = {}
     rows: dict[str, dict[str, Any]] = {}
-    arrays = {"test_labels": parts.test.labels.cpu().numpy(), "val_labels": parts.val.labels.cpu().numpy()}
+    trial = planned.cell.purpose == "tune"
+    arrays = {} if trial else {"test_labels": parts.test.labels.cpu().numpy()}
+    arrays["val_labels"] = parts.val.labels.cpu().numpy()
     context = training.context("finalize")
     for selection in sorted(training.selected, key=lambda name: name == "last"):
         snapshot = training.selected[selection]
@@ -172,27 +178,46 @@ def _selections(
             absent[selection] = str(error)
             classifier.load_state_dict(snapshot.state)
             continue
-        test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
-        val = evaluate.scores(classifier, evaluate.embed(classifier, parts.val)) if len(parts.val) else None
-        held_out = None if val is None else (val, arrays["val_labels"])
-        measured = metrics.evaluate(
-            (test, arrays["test_labels"]), held_out, classifier.head.native_scale, parts.nominal.numpy(), parts.ranges
-        )
-        per_class = metrics.per_class_accuracy(test, arrays["test_labels"]).tolist()
-        row = {
+        rows[selection] = {
             "epoch": snapshot.row["epoch"],
             "train_loss": snapshot.row["train_loss"],
             **{f"fitted_{name}": value for name, value in fitted.items()},
-            **measured,
-            "per_class_accuracy": per_class,
         }
-        rows[selection] = row | answers.pack(answers.of(test, arrays["test_labels"]))
-        arrays[f"{selection}_test_logits"] = _stored(test)
+        val = evaluate.scores(classifier, evaluate.embed(classifier, parts.val)) if len(parts.val) else None
+        held_out = None if val is None else (val, arrays["val_labels"])
+        if trial:
+            rows[selection] |= _validated(training, held_out)
+        else:
+            test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
+            rows[selection] |= _tested(training, (test, arrays["test_labels"]), held_out)
+            arrays[f"{selection}_test_logits"] = _stored(test)
         if val is not None:
             arrays["val_logits" if selection == "last" else f"{selection}_val_logits"] = _stored(val)
     if not rows:
         raise UserError(f"the head cannot be finished on any selection: {absent['last']}")
     return rows, absent, arrays
+
+
+def _tested(training: Training, test: Scored, held_out: Scored | None) -> dict[str, Any]:
+    """Return all that is measured of a selection, from its scores and the labels of both parts."""
+    parts, scale = training.parts, training.classifier.head.native_scale
+    measured = metrics.evaluate(test, held_out, scale, parts.nominal.numpy(), parts.ranges)
+    per_class = metrics.per_class_accuracy(*test).tolist()
+    return measured | {"per_class_accuracy": per_class} | answers.pack(answers.of(*test))
+
+
+def _validated(training: Training, held_out: Scored | None) -> dict[str, Any]:
+    """Return what is measured of a trial's selection, from its scores on validation: by the head's own scale, since a
+    temperature that the same images fit would flatter it.
+
+    Raises:
+        UserError: if there is no validation part.
+    """
+    if held_out is None:
+        raise UserError("a trial of a search has nothing to be judged by without a validation part")
+    parts, scale = training.parts, training.classifier.head.native_scale
+    measured = metrics.evaluate(held_out, None, scale, parts.nominal.numpy(), parts.ranges)
+    return {f"val_{name}": measured[metric] for name, metric in VALIDATED.items()}
 
 
 def _measured(training: Training, predicted: Tensor, labels: Tensor) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
 from headbench.runners.execution.queue import Finished
 from headbench.runners.execution.workers import Job
-from headbench.runners.grid import config, overrides
+from headbench.runners.grid import config, overrides, tuned
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.config import Grid
 from headbench.runners.training import hardware
@@ -48,6 +48,7 @@ class RunOptions:
         keep_weights: keep each cell's last weights.
         retry_failed: train cells again that failed before.
         wait: stay until the cells of other processes have ended too.
+        tuned: file of the values that a search has found for the grid.
     """
 
     grid: str | dict[str, Any]
@@ -65,6 +66,7 @@ class RunOptions:
     keep_weights: bool = False
     retry_failed: bool = False
     wait: bool = True
+    tuned: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -116,15 +118,14 @@ def prepare(options: RunOptions) -> Launch:
     Raises:
         UserError: for anything that is wrong with what is asked for.
     """
-    grid, cells = _asked(options)
+    grid, cells = asked(options)
     chosen = overrides.choose(cells, overrides.assignments(options.where, "--where"))
-    root = data_folder(options.data)
-    cache.cache_folder()
-    team, threads = hardware.share(options.workers, options.threads, len(cells), options.device)
-    machine = hardware.set_up(Share(options.device, threads, options.precision))
+    machine, job = crew(options, len(cells))
     partial = options.cells or len(chosen) < len(cells)
     before = _listed_before(options.out, grid.name) if partial else []
-    planned = _planned(chosen, options.cells, root, before)
+    planned = _planned(chosen, options.cells, job.root, before)
+    if options.tuned is not None:
+        _refuse_untuned(planned, options.tuned)
     wanted = [p for p in planned if not options.cells or p.cell_id in options.cells]
     entries = plan.listed(planned, cells, before)
     ids = [entry["cell_id"] for entry in entries if entry["not_applicable"] is None]
@@ -135,20 +136,39 @@ def prepare(options: RunOptions) -> Launch:
         _refuse_mixture(grid.name, finished, machine)
         for line in _moved_sources(finished):
             note(line)
-    team = min(team, max(len(todo), 1))
-    job = Job(
-        plugins=tuple(options.plugins),
-        root=root,
-        out=options.out,
-        share=Share(machine.device.type, threads, options.precision, team),
-        keep_weights=options.keep_weights,
-        wait=options.wait,
-    )
-    return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, job)
+    share = replace(job.share, workers=min(job.share.workers, max(len(todo), 1)))
+    return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, replace(job, share=share))
 
 
-def _asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
-    """Return the grid that is asked for, and its cells."""
+def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
+    """Return this process's share of the machine, and how cells are trained.
+
+    Args:
+        options: as they are asked for.
+        cells: in all.
+
+    Raises:
+        UserError: if there is no such data folder or device.
+    """
+    root = data_folder(options.data)
+    cache.cache_folder()
+    team, threads = hardware.share(options.workers, options.threads, cells, options.device)
+    machine = hardware.set_up(Share(options.device, threads, options.precision))
+    share = Share(machine.device.type, threads, options.precision, team)
+    return machine, Job(tuple(options.plugins), root, options.out, share, options.keep_weights, options.wait)
+
+
+def executor(job: Job, machine: Hardware) -> Executor:
+    """Return what trains cells: this process, or several workers."""
+    return Processes(job) if job.share.workers > 1 else InProcess(job, machine)
+
+
+def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
+    """Return the grid that is asked for, and its cells.
+
+    Raises:
+        UserError: for anything that is wrong with them.
+    """
     contents, place = config.read_grid(options.grid)
     written = config.parse_grid(contents, place)
     contents = overrides.derive(contents, overrides.assignments(options.changes, "--set"), options.name)
@@ -157,7 +177,21 @@ def _asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     grid = config.parse_grid(contents, place)
     if options.changes and written.overrides:
         config.expand(written, options.precision, place)
-    return grid, config.expand(grid, options.precision, place, derived=bool(options.changes))
+    cells = config.expand(grid, options.precision, place, derived=bool(options.changes))
+    if options.tuned is None:
+        return grid, cells
+    name = options.name or f"{grid.name}+tuned"
+    return grid.model_copy(update={"name": name}), tuned.apply(cells, tuned.read(options.tuned), options.tuned)
+
+
+def _refuse_untuned(planned: list[Planned], file: Path) -> None:
+    """Raise UserError for a cell that a search has found no values for."""
+    for p in planned:
+        if not p.cell.tuned and p.not_applicable is None:
+            raise UserError(
+                f"--tuned {file}: it has no values for {p.cell.head_label}, d = {p.cell.feature_dim}, on "
+                f"{p.cell.dataset_label}; search them with bench.py tune, or leave them out with --where"
+            )
 
 
 def _planned(cells: list[Cell], wanted: Sequence[str], root: Path, before: list[dict[str, Any]]) -> list[Planned]:
@@ -227,7 +261,7 @@ def _write_plan(launch: Launch) -> None:
         store.write_plan(folder, plan.resolved(grid, entries))
 
 
-def execute(launch: Launch, console: Console, executor: Executor | None = None) -> None:
+def execute(launch: Launch, console: Console, team: Executor | None = None) -> None:
     """Write what is planned and train what is left, by default in this process or in several workers."""
     grid, todo, job, machine = launch.grid, launch.todo, launch.job, launch.machine
     _write_plan(launch)
@@ -244,4 +278,4 @@ def execute(launch: Launch, console: Console, executor: Executor | None = None) 
     queue.clear_endings(todo, job.out)
     ended = sum(p.not_applicable is None for p in launch.wanted) - len(todo)
     with Display(console, len(todo), ended) as display:
-        (executor or (Processes(job) if workers > 1 else InProcess(job, machine))).run(todo, display)
+        (team or executor(job, machine)).run(todo, display)

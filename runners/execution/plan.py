@@ -42,15 +42,19 @@ class Planned:
     not_applicable: str | None
 
 
-def make(cells: list[Cell], root: Path) -> list[Planned]:
+def make(cells: list[Cell], data: "Path | Outlines") -> list[Planned]:
     """Give each cell its identity, and ask its head whether it applies.
 
     Data sets are loaded, one after the other, and nothing is laid on a device.
 
+    Args:
+        cells: of a grid.
+        data: the data folder, or the outlines of an earlier plan.
+
     Raises:
         UserError: if a data set is missing or damaged, or a cell cannot be set up.
     """
-    outlines = _Outlines(root)
+    outlines = Outlines(data) if isinstance(data, Path) else data
     kinds: dict[str, tuple[dict[str, Any], str | None]] = {}
     known: dict[str, Cell] = {}
     plan: list[Planned] = []
@@ -72,7 +76,7 @@ def make(cells: list[Cell], root: Path) -> list[Planned]:
     return plan
 
 
-class _Outlines:
+class Outlines:
     """The outlines of all data of a plan; of the data sets themselves only the newest is kept."""
 
     def __init__(self, root: Path) -> None:
@@ -80,6 +84,11 @@ class _Outlines:
         self.known: dict[Division, Outline] = {}
 
     def of(self, cell: Cell) -> Outline:
+        """Return the outline of a cell's data.
+
+        Raises:
+            UserError: if the data set is missing or damaged.
+        """
         division = Division.of(cell)
         if division not in self.known:
             dataset = self.data.dataset(cell)

@@ -36,7 +36,8 @@ class Cell(Strict):
     """One training run, fully resolved.
 
     Labels name what differs from the defaults, so that variants are never averaged. What has a default is not in the
-    files of cells that were trained before there was such a field.
+    files of cells that were trained before there was such a field. A cell of the purpose ``tune`` is one trial of a
+    search, and nothing of it is evaluated on test; ``tuned`` is the number of trials that chose a cell's values.
     """
 
     dataset: str
@@ -66,6 +67,8 @@ class Cell(Strict):
     split_seed: int
     seed: Seed
     precision: Literal["auto", "fp32", "bf16"]
+    purpose: Literal["final", "tune"] = "final"
+    tuned: Annotated[int, Field(ge=0)] = 0
 
     def options(self, choice: str) -> dict[str, Any]:
         """Return the options of a choice, or the fields of the recipe, by name."""
@@ -88,12 +91,12 @@ class Cell(Strict):
 
     def cell_id(self, data: str) -> str:
         """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the identity of the data, which tells
-        of some options; names of recipes and labels do not count.
+        of some options; names of recipes, labels and how values were chosen do not count.
 
         A field at its default and an option of a backbone that is off are left out, so that a new one does not change
         what an old cell is.
         """
-        unsaid = {"recipe_name", *(f"{choice}_label" for choice in CHOICES)}
+        unsaid = {"recipe_name", "tuned", *(f"{choice}_label" for choice in CHOICES)}
         fields = {
             name: value
             for name, value in self._fields().items()

@@ -15,6 +15,8 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -135,6 +137,22 @@ class Normalisation(Strict):
     std: tuple[Positive, ...]
 
 
+class Interval(Strict):
+    """Where a search looks for a number: from ``low`` to ``high``, evenly in its logarithm with ``log``."""
+
+    low: Number
+    high: Number
+    log: Flag = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Interval":
+        if self.low >= self.high:
+            raise ValueError("low is not below high")
+        if self.log and self.low <= 0:
+            raise ValueError("a logarithm needs a low above 0")
+        return self
+
+
 class Recipe(Strict):
     """How a cell is trained; equal for all heads of a grid.
 
@@ -154,6 +172,7 @@ class Recipe(Strict):
         normalisation: of the images; by default the data set's own statistics.
         loss_scale: default of the option of that name by the head's loss, since squared losses have another natural
             size than cross-entropy.
+        search: where ``bench.py tune`` looks for better values of fields; no part of how a cell is trained.
     """
 
     epochs: Count
@@ -177,6 +196,7 @@ class Recipe(Strict):
     random_erasing: Annotated[Number, Field(ge=0, le=1)] = 0.0
     normalisation: Normalisation | None = None
     loss_scale: dict[str, Positive] = {}
+    search: dict[str, Interval] = Field({}, exclude=True)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":
@@ -185,6 +205,20 @@ class Recipe(Strict):
         if self.policy and self.color_jitter:
             raise ValueError("color_jitter is part of a policy; give one of the two")
         return self
+
+    @field_validator("search")
+    @classmethod
+    def _searchable(cls, search: dict[str, Interval], fields: ValidationInfo) -> dict[str, Interval]:
+        known = [name for name, value in fields.data.items() if type(value) is float]
+        for name, interval in search.items():
+            if name not in known:
+                raise ValueError(f"'{name}' is no field that a search can change; {suggest(name, known)}")
+            for bound in (interval.low, interval.high):
+                try:
+                    cls(**(fields.data | {name: bound}))
+                except ValidationError as error:
+                    raise ValueError(f"{name}: {bound:g}: {error.errors()[0]['msg']}") from None
+        return search
 
     def identity(self) -> dict[str, Any]:
         """Return the fields that say how a cell is trained, in JSON types.
@@ -228,6 +262,6 @@ def change(recipe: Recipe, changes: dict[str, Any], place: str) -> Recipe:
         UserError: for an unknown field or a value out of range.
     """
     try:
-        return Recipe(**(recipe.model_dump() | changes))
+        return Recipe(**({"search": recipe.search} | recipe.model_dump() | changes))
     except ValidationError as error:
         raise UserError(one_line(error, Recipe, place)) from None

@@ -23,7 +23,7 @@ class Data:
     def __init__(self, root: Path, device: torch.device, *, bf16: bool = False) -> None:
         self.root, self.device, self.bf16 = root, device, bf16
         self._loaded: tuple[str, Dataset] | None = None
-        self._laid: tuple[Division, str | None, Parts] | None = None
+        self._laid: tuple[Division, str, str | None, Parts] | None = None
 
     def dataset(self, cell: Cell) -> Dataset:
         """Return the data set of a cell.
@@ -38,8 +38,8 @@ class Data:
         return self._loaded[1]
 
     def parts(self, cell: Cell) -> Parts:
-        """Return the parts of a cell on the device, as features where these stay the same; other parts that were there
-        are dropped first.
+        """Return the parts of a cell on the device, as features where these stay the same, without the test part for
+        a trial of a search; other parts that were there are dropped first.
 
         Raises:
             UserError: if the data set is missing or damaged, or cannot be divided so.
@@ -47,12 +47,15 @@ class Data:
         division, dataset = Division.of(cell), self.dataset(cell)
         source = self._source(cell, dataset, division)
         key = None if source is None else source.key
-        if self._laid is None or self._laid[:2] != (division, key):
+        if self._laid is None or self._laid[:3] != (division, cell.purpose, key):
             self._take_up()
             divided = partition(dataset, division.protocol)
             known = None if source is None else features.of(source, self.root)
-            self._laid = division, key, parts.lay(dataset, divided, division.statistics, self.device, known)
-        return self._laid[2]
+            laid = parts.lay(
+                dataset, divided, division.statistics, self.device, known, with_test=cell.purpose == "final"
+            )
+            self._laid = division, cell.purpose, key, laid
+        return self._laid[3]
 
     def _source(self, cell: Cell, dataset: Dataset, division: Division) -> features.Source | None:
         """Return where the features of a cell's images come from, or None where they are other ones in every step."""

@@ -3,11 +3,13 @@
 All in eval mode, without gradient, on images in order.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from headbench.core.errors import UserError
@@ -38,10 +40,20 @@ def scores(classifier: Classifier, features: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def top1(classifier: Classifier, part: Part, side: int | None = None) -> float:
-    """Return the accuracy on one part, in [0, 1]; larger images are scaled to ``side`` pixels."""
-    predicted = classifier.head.logits(embed(classifier, part, side)).argmax(dim=1)
-    return (predicted == part.labels).double().mean().item()
+def measure(
+    classifier: Classifier, part: Part, metrics: Iterable[str], side: int | None = None
+) -> dict[str, float]:
+    """Return metrics of one part, NaN where it is empty: ``top1``, the accuracy in [0, 1], and ``nll``, the mean
+    negative log-likelihood by the head's own scale, in nats; larger images are scaled to ``side`` pixels.
+    """
+    if not len(part):
+        return dict.fromkeys(metrics, math.nan)
+    logits = classifier.head.logits(embed(classifier, part, side))
+    known = {
+        "top1": lambda: (logits.argmax(dim=1) == part.labels).double().mean().item(),
+        "nll": lambda: F.cross_entropy(logits.double(), part.labels).item(),
+    }
+    return {name: known[name]() for name in metrics}
 
 
 def collect(

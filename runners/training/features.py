@@ -24,6 +24,7 @@ from headbench.core.folders import from_environment
 from headbench.data import Dataset, ImageSet, cache
 from headbench.data.loading.augment import Augmentation, normalise
 from headbench.data.loading.features import VIEWS
+from headbench.data.registry import Samples
 from headbench.heads import HEADS
 from headbench.runners.grid.cells import Cell, digest
 from headbench.runners.training.classifier import build_backbone, pooled
@@ -69,6 +70,11 @@ class Source:
         """The name of their folder."""
         return digest(self.identity)
 
+    def parts(self) -> dict[str, Samples]:
+        """Return the parts of the data set that the cell sees by their names."""
+        left_out = {"test"} if self.cell.purpose == "tune" else set[str]()
+        return {name: part for name, part in self.dataset.parts().items() if name not in left_out}
+
 
 def are_fixed(cell: Cell, dataset: Dataset) -> bool:
     """Say whether every step of a cell sees the same features of an image: its backbone is frozen, and no stage of its
@@ -81,8 +87,8 @@ def are_fixed(cell: Cell, dataset: Dataset) -> bool:
 
 
 def of(source: Source, root: Path) -> dict[str, Tensor]:
-    """Return the features (M, F) float32 of each part of a data set by its name, on the CPU and mapped where they are
-    on disk; computed where they are not.
+    """Return the features (M, F) float32 of each part that a cell sees, on the CPU and by name, mapped where they are
+    on disk and computed where they are not.
 
     Args:
         source: what they come from.
@@ -90,7 +96,7 @@ def of(source: Source, root: Path) -> dict[str, Tensor]:
     """
     folder = (from_environment("HEADBENCH_CACHE") or root / cache.FOLDER) / "features" / source.key
     with cache.alone(folder):
-        found = _open(folder, source.dataset)
+        found = _open(folder, source.parts())
         if found is not None:
             return found
         backbone = _backbone(source)
@@ -99,19 +105,18 @@ def of(source: Source, root: Path) -> dict[str, Tensor]:
             _write(folder, source, backbone)
         except OSError as error:
             note(f"cannot write the features {folder} ({error.strerror or error}); they are computed at every start")
-            parts = source.dataset.parts()
-            return {name: torch.cat(list(_computed(source, backbone, name, 0))) for name in parts}
-        found = _open(folder, source.dataset)
+            return {name: torch.cat(list(_computed(source, backbone, name, 0))) for name in source.parts()}
+        found = _open(folder, source.parts())
     assert found is not None  # just written
     return found
 
 
-def _open(folder: Path, dataset: Dataset) -> dict[str, Tensor] | None:
+def _open(folder: Path, parts: dict[str, Samples]) -> dict[str, Tensor] | None:
     """Return the features of a folder, or None where they are absent or unfinished; a damaged file goes."""
     try:
         files = json.loads((folder / "meta.json").read_text(encoding="utf-8"))["files"]
         found = {}
-        for name, part in dataset.parts().items():
+        for name, part in parts.items():
             width, path = files[name]["width"], folder / f"{name}.f32"
             if _sha256(path) != files[name]["sha256"]:
                 path.unlink()
@@ -128,7 +133,7 @@ def _write(folder: Path, source: Source, backbone: Backbone) -> None:
     """Compute what is missing of the features, and write ``meta.json`` when all are there."""
     progress = _Progress(source, folder)
     files = {}
-    for name, part in source.dataset.parts().items():
+    for name, part in source.parts().items():
         path, width = folder / f"{name}.f32", backbone.num_features
         with path.open("ab") as file:
             first = _kept(file, width, len(part))
@@ -167,7 +172,7 @@ def _backbone(source: Source) -> Backbone:
 @torch.no_grad()
 def _computed(source: Source, backbone: Backbone, part: str, first: int) -> Iterator[Tensor]:
     """Yield the features (B, F) float32 of the images of a part from the ``first`` on, on the CPU."""
-    samples, device = source.dataset.parts()[part], source.device
+    samples, device = source.parts()[part], source.device
     assert isinstance(samples, ImageSet)
     mean, std = (torch.tensor(values, device=device) for values in source.statistics)
     for images in torch.split(samples.images[first:], BATCH) if first < len(samples) else ():
@@ -180,7 +185,7 @@ class _Progress:
     AFTER = 1000
 
     def __init__(self, source: Source, folder: Path) -> None:
-        self.left = sum(len(part) for part in source.dataset.parts().values())
+        self.left = sum(len(part) for part in source.parts().values())
         self.seen, self.start = 0, time.monotonic()
         note(f"features of {source.cell.dataset_label} by {source.cell.backbone_label}, once, to {folder}")
 

@@ -105,7 +105,7 @@ class Parts:
         outline: their names and sizes.
         train: training part.
         val: held out for choices.
-        test: test part.
+        test: test part, empty for a trial of a search.
         nominal: (C,) images that the protocol wants; they define the many, medium and few classes.
         ranges: first class of the medium and of the few group in the convention of index ranges, or None.
     """
@@ -189,10 +189,13 @@ def lay(
     statistics: Statistics | None,
     device: torch.device,
     features: dict[str, Tensor] | None = None,
+    *,
+    with_test: bool = True,
 ) -> Parts:
     """Lay training, validation and test part on the device, normalised by ``statistics``, or by the data set's own.
 
     Where ``features`` (M, F) stand for the images of each part of the data set, by its name, they are laid instead.
+    Without the test part there is an empty one in its place, for which no image is read.
 
     Raises:
         UserError: if the statistics have another number of channels than the images.
@@ -211,11 +214,12 @@ def lay(
         return part(name, samples, torch.arange(len(samples)), samples.labels)
 
     held_out = part("train", dataset.train, partition.val, dataset.train.labels[partition.val])
+    nothing = torch.arange(0)
     return Parts(
         outline=outline(dataset, partition),
         train=part("train", dataset.train, partition.train, partition.labels),
         val=held_out if partition.official is None else whole("val", partition.official),
-        test=whole("test", dataset.test),
+        test=whole("test", dataset.test) if with_test else part("train", dataset.train, nothing, nothing),
         nominal=partition.nominal,
         ranges=dataset.ranges,
     )

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,27 +44,26 @@ class Snapshot:
 class Training:
     """The training of one cell, from its start or from the state that an earlier one had after some epoch.
 
+    Of a trial of a search nothing is evaluated on test.
+
     Args:
         cell: the cell.
         parts: its data on the device.
         hardware: device and precision.
-        evaluate_on: the parts, ``val`` and ``test``, that each epoch of the last stage is evaluated on, and that choose
-            a best epoch. Nothing is asked of the others.
 
     Raises:
         UserError: if what a stage trains is not there.
 
     Attributes:
         classifier: with the weights of the newest epoch.
+        evaluated: the parts that each epoch of the last stage is evaluated on, and that choose a best epoch.
         history: one row per finished epoch.
         selected: by selection's name, the epoch it chose; ``best_val`` only where there is a validation part.
         features: (N, d) of the training part by the weights of the last epoch, once it has ended.
         losses: the head's own loss of these, ``trained_loss``, and its chance level, ``chance_loss``.
     """
 
-    def __init__(
-        self, cell: Cell, parts: Parts, hardware: Hardware, evaluate_on: Collection[str] = ("val", "test")
-    ) -> None:
+    def __init__(self, cell: Cell, parts: Parts, hardware: Hardware) -> None:
         info = parts.info(cell.seed)
         self.cell, self.parts = cell, parts
         self.classifier = build(cell, info, bf16=hardware.bf16).to(hardware.device)
@@ -73,8 +72,7 @@ class Training:
             self.classifier.check_trainable(stage.trainable, f"head '{cell.head}', stage '{stage.name}'")
             self.classifier.set_trainable(stage.trainable)
             optimisation.optimiser(self.classifier, recipe, stage)
-        evaluated = {name: part for name, part in (("val", parts.val), ("test", parts.test)) if name in evaluate_on}
-        self.evaluated = evaluated
+        self.evaluated = {"val": parts.val} | ({"test": parts.test} if cell.purpose == "final" else {})
         self.history: list[dict[str, Any]] = []
         self.selected: dict[str, Snapshot] = {}
         self.features = torch.empty(0)
@@ -210,8 +208,10 @@ class Training:
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
         logged |= head.on_epoch_end(replace(context, step=context.step + steps))
         if self._number == len(self.plan) - 1:
+            metrics = ("top1", "nll") if self.cell.purpose == "tune" else ("top1",)
             for name, part in self.evaluated.items():
-                row[f"{name}_top1"] = evaluate.top1(self.classifier, part, epoch.side) if len(part) else math.nan
+                measured = evaluate.measure(self.classifier, part, metrics, epoch.side)
+                row |= {f"{name}_{metric}": value for metric, value in measured.items()}
         return row | logged | ({} if epoch.side is None else {"side": epoch.side})
 
     def _steps(self, epoch: Epoch, context: Context) -> dict[str, Any]:

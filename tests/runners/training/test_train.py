@@ -124,7 +124,7 @@ def test_without_the_test_part_nothing_is_asked_of_it_and_the_same_is_trained(mo
     one = cell("psc", recipe=QUICK | {"epochs": 3})
     whole = train(one, digits(), CPU, lambda _: None)
     monkeypatch.setattr(type(digits().test), "plain_batches", refusing(digits().test))
-    run = Training(one, digits(), CPU, evaluate_on=("val",))
+    run = Training(one.model_copy(update={"purpose": "tune"}), digits(), CPU)
     run.run(lambda _: None)
     assert set(run.selected) == {"last", "best_val"}
     assert [row["val_top1"] for row in run.history] == [row["val_top1"] for row in whole.history]

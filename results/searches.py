@@ -1,0 +1,199 @@
+"""Searches: where the studies of a grid are kept, and what their trials say. Optuna is imported where it is used."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import pandas as pd
+import yaml
+from filelock import FileLock
+from pydantic import Field
+
+from headbench.core.errors import DamagedError, UserError
+from headbench.results import columns, schema, store
+from headbench.results.cell_lines import LOADER
+from headbench.results.schema import Count, Name, Seed, Text
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import BaseStorage
+
+# What a search may improve, each measured on the validation part after the last epoch.
+OBJECTIVES = {"val_top1": "maximize", "val_nll": "minimize", "val_ece": "minimize"}
+# The storage that is a file in the folder of the search.
+JOURNAL = "journal"
+DATABASES = "a database (sqlite:///search.db, postgresql://user@host/name) or a journal file (search.log)"
+
+
+class StudyFacts(schema.Facts):
+    """A study of a search: its name, and the cell of the grid's own values."""
+
+    study: Text
+    cell_id: Name
+
+
+class Search(schema._Checked):
+    """``search.yaml``: what names the studies of a grid."""
+
+    storage: Text
+    objectives: Annotated[list[Literal["val_top1", "val_nll", "val_ece"]], Field(min_length=1)]
+    trials: Count
+    seed: Seed
+    cell_seed: Seed
+    studies: list[StudyFacts]
+    not_applicable: list[schema.PlannedCell]
+
+
+def folder_of(out: Path, grid: str) -> Path:
+    """Return the folder of a grid's search."""
+    return store.grid_folder(out, grid) / "search"
+
+
+def read(out: Path, grid: str) -> dict[str, Any] | None:
+    """Return a grid's ``search.yaml``, see :class:`Search`, or None where there was no search.
+
+    Raises:
+        DamagedError: if it is no such file.
+    """
+    path = folder_of(out, grid) / "search.yaml"
+    try:
+        found: dict[str, Any] = yaml.load(path.read_bytes(), LOADER)
+    except FileNotFoundError:
+        return None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())[:200]})") from None
+    wrong = schema.problem(Search, found)
+    if wrong is not None:
+        raise DamagedError(f"{path} is damaged ({wrong})")
+    return found
+
+
+def named(storage: str | None) -> str:
+    """Return a storage as files and messages name it: without its password, and of what is no URL at all only its
+    beginning.
+    """
+    if storage is None or "://" not in storage:
+        return storage or JOURNAL
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(storage).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return storage.partition("://")[0] + "://..."
+
+
+def open_storage(storage: str | None, folder: Path) -> "BaseStorage":
+    """Return an Optuna storage, made where it is not there yet.
+
+    Args:
+        storage: a database's URL, a journal file, or None for the one in ``folder``.
+        folder: of the search.
+
+    Raises:
+        UserError: if it is no such thing, or cannot be reached.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        if storage in (None, JOURNAL):
+            return _journal(folder / "journal.log")
+        assert storage is not None
+        if "://" not in storage and Path(storage).suffix in {".log", ".journal"}:
+            return _journal(Path(storage))
+        if "://" not in storage:
+            raise ValueError(f"neither {DATABASES}")
+        return optuna.storages.get_storage(storage)
+    except Exception as error:
+        why = " ".join(str(error).split())[:300]
+        raise UserError(f"--storage {named(storage)}: {why or type(error).__name__}; give {DATABASES}") from None
+
+
+def _journal(path: Path) -> "BaseStorage":
+    """Return a journal; the kernel gives its lock back when a process dies, and half a last line, which such a process
+    may leave, is cut off.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    lock = FileLock(f"{path}.flock")
+
+    class Lock(JournalFileOpenLock):
+        def acquire(self) -> bool:
+            lock.acquire()
+            return True
+
+        def release(self) -> None:
+            lock.release()
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not _is_whole(path):
+        with lock:
+            if not _is_whole(path):
+                os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+    return JournalStorage(JournalFileBackend(str(path), Lock(str(path))))
+
+
+def _is_whole(path: Path) -> bool:
+    content = path.read_bytes()[-1:] if path.is_file() else b""
+    return content in (b"", b"\n")
+
+
+def studies(out: Path, grid: str, storage: str | None = None) -> "list[optuna.Study]":
+    """Return the studies of a grid that were started, in the grid's order.
+
+    Args:
+        out: folder of the runs.
+        grid: its name.
+        storage: of the search; by default that which ``search.yaml`` names.
+
+    Raises:
+        UserError: if there was no search, or the storage cannot be opened.
+        DamagedError: if ``search.yaml`` is damaged.
+    """
+    import optuna
+
+    search = read(out, grid)
+    if search is None:
+        raise UserError(f"no search of grid '{grid}' in {out}; bench.py tune --grid {grid} starts one")
+    if storage is None and "***" in search["storage"]:
+        raise UserError(f"the search is in {search['storage']}, whose password is not kept; give --storage")
+    opened = open_storage(storage or search["storage"], folder_of(out, grid))
+    there = set(optuna.get_all_study_names(opened))
+    return [
+        optuna.load_study(study_name=facts["study"], storage=opened)
+        for facts in search["studies"]
+        if facts["study"] in there
+    ]
+
+
+def trials(found: "Iterable[optuna.Study]") -> pd.DataFrame:
+    """Return a row per trial of some studies.
+
+    Returns:
+        The axes of its study, ``study``, ``trial`` (its number), ``state`` (``complete``, ``pruned``, ``fail``,
+        ``running`` or ``waiting``), ``cell_id``, a column per objective (NaN where there is no value; of a pruned trial
+        its last epoch's), a column per parameter, ``seconds``, ``health`` (marks) and ``error``.
+    """
+    rows = [_row(study, trial) for study in found for trial in study.get_trials(deepcopy=False)]
+    return pd.DataFrame(rows)
+
+
+def _row(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> dict[str, Any]:
+    facts, objectives = study.user_attrs["facts"], study.user_attrs["settings"]["objectives"]
+    values = trial.values or [float("nan")] * len(objectives)
+    told = trial.user_attrs
+    return {
+        **{axis.name: facts.get(axis.name) for axis in columns.AXES if axis.name not in {"seed", "tuned"}},
+        "study": study.study_name,
+        "trial": trial.number,
+        "state": trial.state.name.lower(),
+        "cell_id": told.get("cell_id"),
+        **dict(zip(objectives, values, strict=True)),
+        **trial.params,
+        "seconds": trial.duration.total_seconds() if trial.duration else float("nan"),
+        "health": "; ".join(told.get("health", [])),
+        "error": told.get("error"),
+    }

@@ -1,0 +1,72 @@
+"""``bench.py tune``: search better values for every head of a grid, with the same budget for each."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from headbench.runners.commands.arguments import add_data, add_grid, add_out, add_plugin, add_training, add_words
+from headbench.runners.commands.screen import say
+
+HELP = "search better values for every head of a grid, on validation alone and with the same budget"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    add_grid(parser)
+    add_out(parser)
+    add_data(parser)
+    add_words(parser, "--where", "KEY=VALUE", "search for these cells only: head=psc,dl2pa feature_dim=10")
+    add_words(parser, "--set", "KEY=VALUE", "derive a grid: recipe.epochs=2 axes.head=psc,hpn")
+    parser.add_argument("--name", help="name of the derived grid")
+    parser.add_argument(
+        "--trials", type=int, required=True, help="of each study in the end, completed or pruned; more go on with it"
+    )
+    parser.add_argument(
+        "--objective",
+        default="val_top1",
+        metavar="NAME[,NAME]",
+        help="val_top1 (default), val_nll or val_ece; several of them are searched without pruning",
+    )
+    parser.add_argument(
+        "--storage", help="a database's URL, or a journal file (default: a journal in the grid's folder)"
+    )
+    parser.add_argument("--timeout", type=float, metavar="S", help="train nothing more after S seconds")
+    parser.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
+    add_training(parser)
+    add_plugin(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Search, and say what was found; return 1 if a study has not got its trials though there was time."""
+    from headbench.runners.execution.launch import RunOptions
+    from headbench.runners.search import found, search
+
+    options = search.TuneOptions(
+        run=RunOptions(
+            grid=arguments.grid,
+            changes=arguments.set,
+            name=arguments.name,
+            where=arguments.where,
+            data=arguments.data,
+            out=arguments.out,
+            workers=arguments.workers,
+            threads=arguments.threads,
+            device=arguments.device,
+            precision=arguments.precision,
+            plugins=arguments.plugin,
+        ),
+        trials=arguments.trials,
+        objectives=tuple(arguments.objective.split(",")),
+        storage=arguments.storage,
+        timeout=arguments.timeout,
+        seed=arguments.seed,
+    )
+    searched = search.run(options, console)
+    for study in searched.studies:
+        say(console, found.line(study))
+    if not searched.in_time:
+        say(console, f"stopped after {arguments.timeout:g} s; the same command goes on")
+    file: Path = arguments.out / searched.grid / found.FILE
+    say(console, f"values: {file}; bench.py run --grid {arguments.grid} --tuned {file} trains them with fresh seeds")
+    return 0 if searched.complete or not searched.in_time else 1

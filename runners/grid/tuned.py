@@ -1,0 +1,128 @@
+"""Values that a search has found, for the cells of a grid: ``tuned.yaml``."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from headbench.core import yaml_files
+from headbench.core.errors import UserError
+from headbench.core.numbers import Seed
+from headbench.core.validation import one_line
+from headbench.heads import HEADS
+from headbench.runners.grid import recipes
+from headbench.runners.grid.cells import Cell
+from headbench.runners.grid.recipes import Strict
+
+# What tells the studies of a grid apart, as a cell names it; in the file a head's label is called head.
+KEY = ("dataset", "imbalance_factor", "backbone", "recipe", "projection", "freeze", "feature_dim", "head_label")
+
+
+class TunedStudy(Strict):
+    """What one study has found.
+
+    Attributes:
+        study: its name.
+        where: the cells that it is of, by their labels.
+        trials: that were completed or pruned.
+        trial: number of the best one, None where none was completed.
+        values: its objectives, on validation.
+        set: its values, by the names of an override.
+    """
+
+    study: str
+    where: dict[str, Any]
+    trials: int
+    trial: int | None = None
+    values: dict[str, float] = Field({})
+    set: dict[str, Any] = Field({})
+
+
+class Tuned(Strict):
+    """``tuned.yaml``.
+
+    Attributes:
+        grid: that was searched.
+        objectives: what was improved.
+        cell_seed: that every trial was trained with.
+        studies: one per cell of the grid but for its seed.
+    """
+
+    grid: str
+    objectives: tuple[str, ...]
+    cell_seed: Seed
+    studies: tuple[TunedStudy, ...]
+
+
+def where(cell: Cell) -> dict[str, Any]:
+    """Return what tells a cell's study apart from the others of a grid."""
+    facts = cell.facts()
+    return {("head" if name == "head_label" else name): facts[name] for name in KEY}
+
+
+def changed(cell: Cell, values: dict[str, Any]) -> Cell:
+    """Return a cell with other values of its recipe's fields and its head's options; its labels stay, so that a head is
+    one head whatever was chosen for it.
+
+    Args:
+        cell: the cell.
+        values: by ``recipe.FIELD`` and ``head.OPTION``.
+
+    Raises:
+        UserError: for an unknown name or a value out of range.
+    """
+    fields: dict[str, dict[str, Any]] = {"recipe": {}, "head": {}}
+    for name, value in values.items():
+        outer, _, inner = name.partition(".")
+        if outer not in fields:
+            raise UserError(f"'{name}' is neither recipe.FIELD nor head.OPTION")
+        fields[outer][inner] = value
+    place = f"head '{cell.head_label}'"
+    recipe = recipes.change(cell.recipe, fields["recipe"], f"recipe '{cell.recipe_label}'")
+    options = HEADS.get(cell.head).resolve(cell.head_options | fields["head"], place)
+    return cell.model_copy(update={"recipe": recipe, "head_options": options})
+
+
+def read(path: Path) -> Tuned:
+    """Return the values of a file.
+
+    Raises:
+        UserError: if it is no such file, or its heads were not tuned alike.
+    """
+    if not path.is_file():
+        raise UserError(f"--tuned: there is no file {path}; bench.py tune writes runs/<grid>/tuned.yaml")
+    content = yaml_files.read(path, f"--tuned {path}")
+    try:
+        found = Tuned.model_validate(content)
+    except ValidationError as error:
+        raise UserError(one_line(error, Tuned, f"--tuned {path}")) from None
+    fewest, most = (by(found.studies, key=lambda study: study.trials, default=None) for by in (min, max))
+    if fewest is None or most is None or not most.trials:
+        raise UserError(f"--tuned {path}: no trial has ended yet")
+    if fewest.trials != most.trials:
+        raise UserError(
+            f"--tuned {path}: not every head had the same number of trials: {most.where.get('head')} {most.trials}, "
+            f"{fewest.where.get('head')} {fewest.trials}; go on with bench.py tune --trials {most.trials}"
+        )
+    return found
+
+
+def apply(cells: list[Cell], tuned: Tuned, path: Path) -> list[Cell]:
+    """Return the cells with the values that a search has found; one without any stays as it is, with ``tuned`` 0.
+
+    Raises:
+        UserError: if a seed is that of the search.
+    """
+    found = {_key(study.where): study for study in tuned.studies if study.trial is not None}
+    applied = []
+    for cell in cells:
+        if cell.seed == tuned.cell_seed:
+            raise UserError(f"--tuned {path}: seed {cell.seed} is that of the search, which is not to be reported")
+        study = found.get(_key(where(cell)))
+        own = cell if study is None else changed(cell, study.set).model_copy(update={"tuned": study.trials})
+        applied.append(own)
+    return applied
+
+
+def _key(named: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(sorted(named.items()))

@@ -1,0 +1,208 @@
+"""The driver of a search: it asks the studies for trials, hands their cells to whatever trains the cells of a grid, and
+tells the studies how they go on.
+
+A trial is one cell. Which process trains it, and whether that one is alive, is known by the cell's lock, and how it
+ended by the cell's files. So any number of drivers may share a search, and one that was killed loses nothing.
+"""
+
+import csv
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from optuna.trial import Trial, TrialState
+
+from headbench.core.errors import PrunedError, StoppedError, UserError
+from headbench.results import store
+from headbench.results.searches import folder_of
+from headbench.runners.execution import locks, plan
+from headbench.runners.execution.executors import Executor
+from headbench.runners.execution.plan import Outlines, Planned
+from headbench.runners.execution.progress import Display
+from headbench.runners.search import found, space
+from headbench.runners.search.studies import Ending, Study
+from headbench.runners.training import history
+
+
+class _Halt(KeyboardInterrupt):
+    """The driver stops, as Ctrl-C would stop it: running cells are kept as checkpoints, and their trials go on later.
+
+    Its argument says why, or is None where the time is up.
+    """
+
+
+@dataclass
+class Driver:
+    """Drives the studies of a grid to their number of trials.
+
+    An ``Events`` of the executor.
+
+    Attributes:
+        grid: the grid's name.
+        studies: to be driven.
+        of_grid: all studies of the grid that there are, for ``tuned.yaml``.
+        out: folder of the runs.
+        outlines: of the grid's data.
+        workers: processes that train cells.
+        display: shows what happens.
+        deadline: by the monotonic clock, after which nothing more is trained.
+    """
+
+    grid: str
+    studies: list[Study]
+    of_grid: list[Study]
+    out: Path
+    outlines: Outlines
+    workers: int
+    display: Display
+    deadline: float = math.inf
+    _trials: dict[str, list[tuple[Study, Trial]]] = field(default_factory=dict)
+
+    def run(self, executor: Executor) -> bool:
+        """Train until every study has its trials; return False where the time was up before.
+
+        Raises:
+            StoppedError: if the storage is lost.
+        """
+        try:
+            while True:
+                self._check_time()
+                cells = self._round()
+                if not cells:
+                    break
+                executor.run(cells, self)
+        except _Halt as halt:
+            if halt.args[0] is not None:
+                raise StoppedError(halt.args[0]) from None
+            return False
+        return True
+
+    def _round(self) -> list[Planned]:
+        """Return the cells to train next: a trial of each study, or more where there are more workers than studies.
+
+        Trials whose processes have died come first. Where nothing is left but what others train, that is waited for,
+        and taken over from a process that dies.
+        """
+        self._trials, cells, others = {}, list[Planned](), list[Planned]()
+        each = max(self.workers // max(sum(study.wants > 0 for study in self.studies), 1), 1)
+        with self._told(), FileLock(folder_of(self.out, self.grid) / ".lock"):
+            watch = locks.Watch()
+            for study in self.studies:
+                own = 0
+                for trial in study.of_state(TrialState.RUNNING):
+                    planned = self._plan(study, study.again(trial))
+                    held = planned is not None and watch.is_held(store.cell_folder(self.out, planned.cell_id))
+                    if planned is not None:
+                        (others if held else cells).append(planned)
+                        own += not held
+                while own < each and study.wants:
+                    planned = self._plan(study, study.ask())
+                    if planned is not None:
+                        cells.append(planned)
+                        own += 1
+        chosen = {planned.cell_id: planned for planned in cells or others}
+        if not self.studies[0].asked.prunes:
+            self._forget_pruned(chosen)
+        return list(chosen.values())
+
+    def _plan(self, study: Study, trial: Trial) -> Planned | None:
+        """Return the cell of a trial, or None where it has none that can be trained: then the trial has failed."""
+        try:
+            (planned,) = plan.make([space.trial_cell(study.base.cell, trial.params)], self.outlines)
+            error = planned.not_applicable
+        except UserError as refused:
+            planned, error = None, str(refused)
+        if planned is None or error is not None:
+            study.tell(trial, Ending({}, error))
+            return None
+        if trial.user_attrs.get("cell_id") != planned.cell_id:
+            trial.set_user_attr("cell_id", planned.cell_id)
+        self._trials.setdefault(planned.cell_id, []).append((study, trial))
+        return planned
+
+    def _forget_pruned(self, cells: dict[str, Planned]) -> None:
+        """Let cells go on that another search has pruned; this one judges by the last epoch alone."""
+        for cell_id in cells:
+            folder = store.cell_folder(self.out, cell_id)
+            if (store.read_ending(folder) or ("",))[0] == "pruned":
+                store.clear_endings(folder)
+
+    def started(self, planned: Planned) -> None:
+        """Show that a trial begins."""
+        self.display.started(planned)
+
+    def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
+        """Tell the studies of an epoch.
+
+        Raises:
+            PrunedError: if the trial is not worth going on with.
+        """
+        self.display.epoch(planned, row)
+        self._check_time()
+        epochs = planned.facts["epochs"]
+        with self._told():
+            rows = self._history(planned)
+            reasons = [study.report(trial, rows, epochs) for study, trial in self._trials[planned.cell_id]]
+        if all(reasons):
+            raise PrunedError(reasons[0])
+
+    def finished(self, planned: Planned, result: dict[str, Any]) -> None:
+        """Tell the studies what a trial has come to after its last epoch."""
+        self.display.finished(planned, result)
+        last = result["selections"].get("last")
+        error = None if last else "its head cannot be finished on the weights of the last epoch"
+        marks = (result.get("health") or {}).get("marks") or []
+        self._tell(planned, Ending(last or {}, error, marks=marks))
+
+    def failed(self, planned: Planned, message: str) -> None:
+        """Tell the studies that a trial has failed."""
+        self.display.failed(planned, message)
+        self._tell(planned, Ending({}, message))
+
+    def pruned(self, planned: Planned, message: str) -> None:
+        """Tell the studies that a trial was pruned."""
+        self.display.pruned(planned, message)
+        self._tell(planned, Ending({}, message, pruned=True))
+
+    def stopped(self, planned: Planned, message: str) -> None:
+        """Show that a trial is tried once more."""
+        self.display.stopped(planned, message)
+
+    def _tell(self, planned: Planned, ending: Ending) -> None:
+        """Tell the studies of all epochs of a cell and how it has ended; then write what was found."""
+        with self._told():
+            told = [study.tell(trial, ending, self._history(planned)) for study, trial in self._trials[planned.cell_id]]
+            if any(told):
+                found.write(self.grid, self.of_grid, self.out)
+
+    def _history(self, planned: Planned) -> list[dict[str, float]]:
+        """Return the numbers of each finished epoch of a cell, those that a killed driver has not told among them."""
+        path = store.cell_folder(self.out, planned.cell_id) / history.NAME
+        if not path.is_file():
+            return []
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        names = ("epoch", *self.studies[0].asked.objectives)
+        return [{name: float(row.get(name) or math.nan) for name in names} for row in rows]
+
+    def _check_time(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise _Halt(None)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Stop the driver, and blame no cell, where the storage fails."""
+        try:
+            yield
+        except (UserError, PrunedError):
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise _Halt(
+                f"the search has stopped, since its storage failed ({why}); the same command goes on"
+            ) from error

@@ -1,0 +1,166 @@
+"""A search of better values for every head of a grid, from what is asked for to ``tuned.yaml``."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import optuna
+from filelock import FileLock
+from rich.console import Console
+
+from headbench.core import escape
+from headbench.core.errors import UserError, suggest
+from headbench.results import searches
+from headbench.results.searches import OBJECTIVES
+from headbench.runners.execution import launch, plan
+from headbench.runners.execution.launch import RunOptions
+from headbench.runners.execution.plan import Outlines, Planned
+from headbench.runners.execution.progress import Display
+from headbench.runners.grid import overrides
+from headbench.runners.grid.cells import Cell
+from headbench.runners.search import found, space, studies
+from headbench.runners.search.driver import Driver
+from headbench.runners.search.studies import Asked, Study
+
+# Every trial is trained with one seed, which nothing that is reported has.
+CELL_SEED = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class TuneOptions:
+    """What a search is asked for, as the options of ``bench.py tune``.
+
+    Attributes:
+        run: which grid, which of its cells, and how these are trained.
+        trials: that each study has in the end.
+        objectives: columns of :data:`headbench.results.searches.OBJECTIVES`.
+        storage: a database's URL, a journal file, or None for a journal in the grid's folder.
+        timeout: seconds after which nothing more is trained, or None.
+        seed: of the sampler.
+    """
+
+    run: RunOptions
+    trials: int
+    objectives: tuple[str, ...] = ("val_top1",)
+    storage: str | None = None
+    timeout: float | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What has come of a search.
+
+    Attributes:
+        grid: the grid's name.
+        studies: that were to be driven.
+        in_time: whether the time was enough.
+    """
+
+    grid: str
+    studies: list[Study]
+    in_time: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether every study has its trials."""
+        return all(study.ended >= study.asked.trials for study in self.studies)
+
+
+def run(options: TuneOptions, console: Console) -> Searched:
+    """Search until each study of the chosen cells has its trials; go on where an earlier search was stopped.
+
+    Raises:
+        UserError: for anything that is wrong with what is asked for, before anything is trained.
+        StoppedError: if the storage fails.
+    """
+    begun = time.monotonic()
+    asked = _asked(options)
+    grid, cells = launch.asked(options.run)
+    chosen = overrides.choose(cells, overrides.assignments(options.run.where, "--where"))
+    wanted = {cell.point for cell in _trial_cells(chosen, asked.cell_seed)}
+    machine, job = launch.crew(options.run, len(wanted))
+    outlines = Outlines(job.root)
+    bases = plan.make(_trial_cells(cells, asked.cell_seed), outlines)
+    _check(bases, grid.name)
+    driven, of_grid = _started(grid.name, bases, wanted, options, outlines)
+    left = sum(max(asked.trials - study.ended, 0) for study in driven)
+    workers = min(job.share.workers, max(left, 1))
+    job = replace(job, share=replace(job.share, workers=workers))
+    for base in bases:
+        if base.not_applicable and base.cell.point in wanted:
+            line = f"not applicable: {base.cell.head_label}, d = {base.cell.feature_dim}: {base.not_applicable}"
+            console.print(escape.terminal(line), soft_wrap=True)
+    console.print(f"{grid.name}: {len(driven)} studies, {left} of {asked.trials * len(driven)} trials to go")
+    deadline = begun + (options.timeout if options.timeout is not None else float("inf"))
+    with Display(console, left, 0) as display:
+        driver = Driver(grid.name, driven, of_grid, job.out, outlines, workers, display, deadline)
+        in_time = driver.run(launch.executor(job, machine))
+    found.write(grid.name, of_grid, job.out)
+    return Searched(grid.name, driven, in_time)
+
+
+def _asked(options: TuneOptions) -> Asked:
+    """Return what is asked of each study.
+
+    Raises:
+        UserError: if it makes no sense.
+    """
+    if options.trials < 1:
+        raise UserError(f"--trials: {options.trials} is not at least 1")
+    if options.timeout is not None and not options.timeout > 0:
+        raise UserError(f"--timeout: {options.timeout:g} is not above 0 seconds")
+    for objective in options.objectives:
+        if objective not in OBJECTIVES:
+            raise UserError(f"--objective: unknown '{objective}'; {suggest(objective, OBJECTIVES)}")
+    if len(set(options.objectives)) < len(options.objectives):
+        raise UserError(f"--objective: one is given twice in {','.join(options.objectives)}")
+    return Asked(options.trials, options.objectives, options.seed, CELL_SEED + options.seed)
+
+
+def _trial_cells(cells: Sequence[Cell], seed: int) -> list[Cell]:
+    """Return the cells of a grid as a search trains them, one for all seeds.
+
+    Raises:
+        UserError: if the grid reports the seed of the search.
+    """
+    if any(cell.seed == seed for cell in cells):
+        raise UserError(f"seed {seed} of the grid is that of the search; take another one, or another --seed")
+    own = [cell.model_copy(update={"seed": seed, "purpose": "tune"}) for cell in cells]
+    return list({cell.point: cell for cell in own}.values())
+
+
+def _check(bases: Sequence[Planned], grid: str) -> None:
+    """Raise UserError for a cell without a validation part, by which every trial is judged."""
+    for base in bases:
+        if not base.facts["n_val"]:
+            raise UserError(
+                f"grid '{grid}': {base.cell.dataset_label} has no validation part here (val_fraction 0), and a search "
+                "must not see the test part; --set val_fraction=0.1 holds one out"
+            )
+    if all(base.not_applicable for base in bases):
+        raise UserError(f"grid '{grid}': no head applies: {bases[0].not_applicable}")
+
+
+def _started(
+    grid: str, bases: Sequence[Planned], wanted: set[str], options: TuneOptions, outlines: Outlines
+) -> tuple[list[Study], list[Study]]:
+    """Return the studies of the wanted cells, begun where they were not, and all of the grid that there are.
+
+    Raises:
+        UserError: if the storage cannot be opened, or a study was started otherwise.
+    """
+    asked, out, folder = _asked(options), options.run.out, searches.folder_of(options.run.out, grid)
+    applicable = [base for base in bases if base.not_applicable is None]
+    before, storage = searches.read(out, grid), searches.named(options.storage)
+    if before is not None and before["storage"] != storage:
+        raise UserError(f"the search of grid '{grid}' is in {before['storage']}; give that as --storage, or a --name")
+    opened = searches.open_storage(options.storage, folder)
+    there = set(optuna.get_all_study_names(opened))
+    mine = [base for base in applicable if base.cell.point in wanted or studies.name_of(grid, base) in there]
+    spaces = [space.of(base.cell, outlines.of(base.cell).info(base.cell.seed)) for base in mine]
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        begun = [studies.start(opened, grid, base, own, asked) for base, own in zip(mine, spaces, strict=True)]
+        found.write_index(grid, asked, options.storage, [(studies.name_of(grid, base), base) for base in bases], out)
+    return [study for study in begun if study.base.cell.point in wanted], begun

@@ -1,0 +1,126 @@
+"""What a search changes of a cell: the intervals of its recipe and the search space of its head."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FixedTrial
+
+from headbench.core.batch import DataInfo
+from headbench.core.errors import UserError
+from headbench.heads import HEADS
+from headbench.runners.grid import tuned
+from headbench.runners.grid.cells import Cell
+
+MOST = 5
+
+
+@dataclass(frozen=True)
+class Space:
+    """The space of one study.
+
+    Attributes:
+        distributions: by parameter: ``recipe.FIELD`` or ``head.OPTION``.
+        start: the cell's own values, those of the paper where the grid names no others.
+    """
+
+    distributions: dict[str, BaseDistribution]
+    start: dict[str, Any]
+
+
+class _Recorder:
+    """A trial that remembers what is asked of it, and suggests the least of everything."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, BaseDistribution] = {}
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        self.asked[name] = FloatDistribution(low, high, log, step)
+        return low
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        self.asked[name] = IntDistribution(low, high, log, step)
+        return low
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self.asked[name] = CategoricalDistribution(choices)
+        return choices[0]
+
+
+def of(cell: Cell, info: DataInfo) -> Space:
+    """Return the space of a cell, and where its search begins.
+
+    Args:
+        cell: with the grid's own values.
+        info: what its head may know of the data.
+
+    Raises:
+        UserError: if there is nothing to search, too much, or a value of the cell is outside of its interval.
+    """
+    place, recorder = f"search of head '{cell.head_label}'", _Recorder()
+    HEADS.get(cell.head).target.search_space(recorder, cell.head_options)
+    intervals = cell.recipe.search.items()
+    spaces = {f"recipe.{name}": FloatDistribution(own.low, own.high, own.log) for name, own in intervals}
+    found: dict[str, BaseDistribution] = spaces | {f"head.{name}": asked for name, asked in recorder.asked.items()}
+    if not 0 < len(found) <= MOST:
+        raise UserError(
+            f"{place}: {len(found)} parameters ({', '.join(found) or 'none'}), and a search has one to {MOST}; "
+            "recipe.search lists those of the recipe"
+        )
+    start = {f"recipe.{name}": getattr(cell.recipe, name) for name, _ in intervals}
+    start |= {f"head.{name}": value for name, value in _of_head(cell, info, recorder.asked, place).items()}
+    for name, value in start.items():
+        if not _contains(found[name], value):
+            raise UserError(f"{place}: it begins with {name} = {value}, which is not in its own {found[name]}")
+    return Space(found, start)
+
+
+def values(cell: Cell, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what parameters of a trial mean for a cell: its recipe's fields and its head's options.
+
+    Raises:
+        UserError: if the head's search asks for other parameters.
+    """
+    own = {name.removeprefix("head."): value for name, value in params.items() if name.startswith("head.")}
+    try:
+        options = HEADS.get(cell.head).target.search_space(FixedTrial(own), cell.head_options)
+    except ValueError as error:
+        raise UserError(f"head '{cell.head_label}': its search space depends on its own values: {error}") from None
+    fields = {name: value for name, value in params.items() if name.startswith("recipe.")}
+    return fields | {f"head.{name}": value for name, value in options.items()}
+
+
+def trial_cell(cell: Cell, params: Mapping[str, Any]) -> Cell:
+    """Return the cell of a trial.
+
+    Raises:
+        UserError: for a value that its recipe or its head refuses.
+    """
+    return tuned.changed(cell, values(cell, params))
+
+
+def _of_head(cell: Cell, info: DataInfo, asked: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return the values of the options that a head's search changes; of one that is None, what the head makes of it,
+    which has the option's name.
+    """
+    for name in asked:
+        if name not in cell.head_options:
+            raise UserError(f"{place}: it suggests '{name}', which is no option of the head")
+    found = {name: cell.head_options[name] for name in asked}
+    if None in found.values():
+        built = HEADS.get(cell.head).target(info, cell.feature_dim, **cell.head_options)
+        found = {name: getattr(built, name, None) if value is None else value for name, value in found.items()}
+    for name, value in found.items():
+        if value is None:
+            raise UserError(f"{place}: option '{name}' is None, where no search can begin; give it a value")
+    return found
+
+
+def _contains(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return distribution._contains(distribution.to_internal_repr(value))
+    except ValueError:
+        return False

@@ -1,0 +1,230 @@
+"""The studies of a search in their storage: started, asked for trials, told how these ended."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.distributions import distribution_to_json
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from headbench.core.errors import UserError
+from headbench.core.streams import derive
+from headbench.results.searches import OBJECTIVES
+from headbench.runners.execution.plan import Planned
+from headbench.runners.search.space import Space
+
+# Trials of random values before TPE guides, and finished trials before the median prunes.
+RANDOM, UNPRUNED = 5, 4
+# Part of the epochs in which nothing is pruned.
+PATIENCE = 0.25
+LONGEST_LABEL = 100
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a search is asked for.
+
+    Attributes:
+        trials: that each study has in the end, completed or pruned.
+        objectives: columns of :data:`headbench.results.searches.OBJECTIVES`.
+        seed: of the sampler.
+        cell_seed: that every trial is trained with.
+    """
+
+    trials: int
+    objectives: tuple[str, ...]
+    seed: int
+    cell_seed: int
+
+    @property
+    def prunes(self) -> bool:
+        """Whether trials are pruned: where there is one objective."""
+        return len(self.objectives) == 1
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a trial has ended.
+
+    Attributes:
+        measured: on validation, after the last epoch.
+        error: why it failed or was pruned.
+        pruned: whether it was pruned.
+        marks: of its health.
+    """
+
+    measured: dict[str, Any]
+    error: str | None = None
+    pruned: bool = False
+    marks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study.
+
+    Attributes:
+        base: the cell of the grid's own values.
+        space: what is changed of it.
+        kept: in the storage.
+        asked: what is asked for.
+    """
+
+    base: Planned
+    space: Space
+    kept: optuna.Study
+    asked: Asked
+
+    @property
+    def name(self) -> str:
+        """Its name in the storage."""
+        return self.kept.study_name
+
+    def of_state(self, *states: TrialState) -> list[FrozenTrial]:
+        """Return the trials of some states, in the order in which they were asked for."""
+        return self.kept.get_trials(deepcopy=False, states=states)
+
+    @property
+    def ended(self) -> int:
+        """How many trials count: those that were completed or pruned."""
+        return len(self.of_state(*ENDED))
+
+    @property
+    def wants(self) -> int:
+        """How many trials may still be asked for; none more where as many have failed as are wanted."""
+        failed = len(self.of_state(TrialState.FAIL))
+        under_way = len(self.of_state(TrialState.RUNNING))
+        return max(self.asked.trials - self.ended - under_way, 0) if failed < self.asked.trials else 0
+
+    def ask(self) -> Trial:
+        """Return a new trial with its values. Its random numbers follow from its number alone, so that a search that
+        was stopped goes on as if it had not been.
+        """
+        self.kept.sampler = self._sampler(len(self.kept.get_trials(deepcopy=False)))
+        return self.kept.ask(self.space.distributions)
+
+    def again(self, trial: FrozenTrial) -> Trial:
+        """Return a trial that was asked for before, by a process that may have died before it had all values."""
+        self.kept.sampler = self._sampler(trial.number)
+        taken_up = Trial(self.kept, trial._trial_id)
+        for name, distribution in self.space.distributions.items():
+            taken_up._suggest(name, distribution)
+        return taken_up
+
+    def _sampler(self, number: int) -> TPESampler:
+        seed = derive(self.asked.seed, "search", number) % 2**32
+        return TPESampler(n_startup_trials=RANDOM, constant_liar=True, seed=seed)
+
+    def report(self, trial: Trial, history: Sequence[dict[str, float]], epochs: int) -> str | None:
+        """Tell the storage of the epochs that a trial has finished; return why it is to be pruned, or None.
+
+        Never at the last epoch: what is trained is not thrown away.
+
+        Args:
+            trial: of this study.
+            history: its rows, of which those of the last stage have the objective.
+            epochs: that it has in all.
+        """
+        if not self.asked.prunes:
+            return None
+        (objective,), known = self.asked.objectives, self._frozen(trial).intermediate_values
+        measured = {int(row["epoch"]): row[objective] for row in history if not math.isnan(row[objective])}
+        for epoch, value in measured.items():
+            if epoch not in known:
+                trial.report(value, epoch)
+        newest = max(measured, default=epochs)
+        if newest >= epochs or not trial.should_prune():
+            return None
+        return f"{objective} {measured[newest]:.4f} after epoch {newest} is behind the median of the other trials"
+
+    def tell(self, trial: Trial, ending: Ending, history: Sequence[dict[str, float]] = ()) -> bool:
+        """Tell the storage how a trial has ended; return False where it knew that already.
+
+        Args:
+            trial: of this study.
+            ending: how it has ended.
+            history: its rows.
+        """
+        if self._frozen(trial).state.is_finished():
+            return False
+        self.report(trial, history, epochs=0)
+        values = [ending.measured.get(objective) for objective in self.asked.objectives]
+        numbers = [value for value in values if value is not None and math.isfinite(value)]
+        error = ending.error
+        if error is None and len(numbers) < len(values):
+            error = f"no finite {' or '.join(self.asked.objectives)}"
+        if ending.marks:
+            trial.set_user_attr("health", ending.marks)
+        if error is None:
+            self.kept.tell(trial, numbers, skip_if_finished=True)
+        else:
+            trial.set_user_attr("error", error)
+            self.kept.tell(trial, state=TrialState.PRUNED if ending.pruned else TrialState.FAIL, skip_if_finished=True)
+        return True
+
+    def _frozen(self, trial: Trial) -> FrozenTrial:
+        """Return a trial as the storage has it now."""
+        return self.kept._storage.get_trial(trial._trial_id)
+
+    def best(self) -> FrozenTrial | None:
+        """Return the best completed trial by the first objective, the first of equals; None where there is none."""
+        sign = 1 if OBJECTIVES[self.asked.objectives[0]] == "minimize" else -1
+        return min(self.of_state(TrialState.COMPLETE), key=lambda trial: sign * trial.values[0], default=None)
+
+
+def name_of(grid: str, base: Planned) -> str:
+    """Return the name of a study, which no other cell's study has."""
+    cell = base.cell
+    labels = f"{grid} {cell.dataset_label} {cell.head_label}"
+    return f"{labels[:LONGEST_LABEL]} d={cell.feature_dim} {base.cell_id[:8]}"
+
+
+def start(storage: BaseStorage, grid: str, base: Planned, space: Space, asked: Asked) -> Study:
+    """Return a study as it is in a storage, or begin it; its first trial has the cell's own values.
+
+    Raises:
+        UserError: if it was started with another space, other objectives or another seed.
+    """
+    name = name_of(grid, base)
+    pruner = MedianPruner(UNPRUNED, math.ceil(PATIENCE * base.facts["epochs"]))
+    kept = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=[OBJECTIVES[objective] for objective in asked.objectives],
+        pruner=pruner if asked.prunes else None,
+        load_if_exists=True,
+    )
+    settings = _settings(space, asked)
+    before = kept.user_attrs.get("settings")
+    if before is None:
+        kept.enqueue_trial(space.start, skip_if_exists=True)
+        kept.set_user_attr("grid", grid)
+        kept.set_user_attr("facts", {"study": name, "cell_id": base.cell_id} | base.facts)
+        kept.set_user_attr("settings", settings)
+    elif before != settings:
+        raise UserError(f"study '{name}': {_difference(before, settings)}; undo that, or give --name or --storage")
+    return Study(base, space, kept, asked)
+
+
+def _settings(space: Space, asked: Asked) -> dict[str, Any]:
+    """Return what must not change while a study goes on, in JSON types."""
+    return {
+        "objectives": list(asked.objectives),
+        "seed": asked.seed,
+        "cell_seed": asked.cell_seed,
+        "space": {name: distribution_to_json(own) for name, own in space.distributions.items()},
+        "start": space.start,
+    }
+
+
+def _difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Say in which setting a study has changed."""
+    old, new = (settings.pop("space") | settings for settings in (dict(before), dict(now)))
+    name = next(name for name in {**old, **new} if old.get(name) != new.get(name))
+    return f"it was started with {name} {old.get(name, 'left out')}, now it is {new.get(name, 'left out')}"
