@@ -32,6 +32,7 @@ __all__ = [
     "head",
     "load",
     "run",
+    "tune",
 ]
 _PLACES = {
     "BACKBONES": "headbench.backbones",
@@ -73,8 +74,10 @@ def run(
         data: folder of the data sets; by default ``$HEADBENCH_DATA``, else ``~/.cache/headbench``.
         where: train only these cells, as ``--where`` does: ``{"head": ["psc", "dl2pa"], "seed": 0}``.
         **settings: options of ``bench.py run`` (``name``, ``workers``, ``threads``, ``device``, ``precision``,
-            ``keep_weights``, ``retry_failed``; ``workers`` is 1, this process), and changes of the grid as ``--set``
-            makes them: ``projection="none"``, ``**{"recipe.epochs": 2, "axes.seed": [0, 1]}``.
+            ``keep_weights``, ``retry_failed``, ``tuned``; ``workers`` is 1, this process), and changes of the grid as
+            ``--set`` makes them: ``projection="none"``, ``**{"recipe.epochs": 2, "axes.seed": [0, 1]}``. With
+            ``purpose="tune"`` the cells are trials of a search of one's own: the test part is not looked at, and rows
+            have ``val_top1``, ``val_nll`` and ``val_ece``.
 
     Returns:
         A row per cell and selection, see :func:`load`; tables, figures and report are written by ``bench.py report``.
@@ -85,6 +88,48 @@ def run(
     from headbench.runners.python import grid as grids
 
     return grids.run(grid, out, data, where or {}, settings)
+
+
+def tune(
+    grid: str | Path | Mapping[str, Any] = "digits-dims",
+    *,
+    trials: int,
+    out: str | Path = "runs",
+    data: str | Path | None = None,
+    where: Mapping[str, Any] | None = None,
+    objective: str | Sequence[str] = "val_top1",
+    storage: str | None = None,
+    timeout: float | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> "pd.DataFrame":
+    """Search better values for every head of a grid, on validation alone, and return all trials.
+
+    Args:
+        grid: a grid's name, a ``.yaml`` file, or the contents of one.
+        trials: that each study has in the end, completed or pruned; a later call with more goes on with it.
+        out: folder of the results.
+        data: folder of the data sets; by default ``$HEADBENCH_DATA``, else ``~/.cache/headbench``.
+        where: search for these cells only.
+        objective: ``val_top1``, ``val_nll`` or ``val_ece``, or several of them.
+        storage: a database's URL, or a journal file; by default a journal in the grid's folder.
+        timeout: seconds after which nothing more is trained.
+        seed: of the sampler.
+        **settings: ``name``, ``workers``, ``threads``, ``device``, ``precision``, and changes of the grid, as in
+            :func:`run`.
+
+    Returns:
+        A row per trial, see :func:`headbench.results.searches.trials`. The best values are in
+        ``<out>/<grid>/tuned.yaml``, which ``run(grid, tuned=...)`` takes.
+
+    Raises:
+        UserError: for anything that is wrong with the arguments, before anything is trained.
+    """
+    from headbench.runners.python import grid as grids
+
+    objectives = (objective,) if isinstance(objective, str) else tuple(objective)
+    asked = {"trials": trials, "objectives": objectives, "storage": storage, "timeout": timeout, "seed": seed}
+    return grids.tune(grid, out, data, where or {}, asked, settings)
 
 
 def load(out: str | Path, grid: str) -> "pd.DataFrame":

@@ -175,7 +175,7 @@ def trials(found: "Iterable[optuna.Study]") -> pd.DataFrame:
     Returns:
         The axes of its study, ``study``, ``trial`` (its number), ``state`` (``complete``, ``pruned``, ``fail``,
         ``running`` or ``waiting``), ``cell_id``, a column per objective (NaN where there is no value; of a pruned trial
-        its last epoch's), a column per parameter, ``seconds``, ``health`` (marks) and ``error``.
+        its last epoch's), a column per parameter, ``seconds`` of training, ``health`` (marks) and ``error``.
     """
     rows = [_row(study, trial) for study in found for trial in study.get_trials(deepcopy=False)]
     return pd.DataFrame(rows)
@@ -193,7 +193,7 @@ def _row(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> dict[str, 
         "cell_id": told.get("cell_id"),
         **dict(zip(objectives, values, strict=True)),
         **trial.params,
-        "seconds": trial.duration.total_seconds() if trial.duration else float("nan"),
+        "seconds": told.get("seconds", float("nan")),
         "health": "; ".join(told.get("health", [])),
         "error": told.get("error"),
     }

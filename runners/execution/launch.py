@@ -124,8 +124,7 @@ def prepare(options: RunOptions) -> Launch:
     partial = options.cells or len(chosen) < len(cells)
     before = _listed_before(options.out, grid.name) if partial else []
     planned = _planned(chosen, options.cells, job.root, before)
-    if options.tuned is not None:
-        _refuse_untuned(planned, options.tuned)
+    _refuse_untuned(planned, options.tuned)
     wanted = [p for p in planned if not options.cells or p.cell_id in options.cells]
     entries = plan.listed(planned, cells, before)
     ids = [entry["cell_id"] for entry in entries if entry["not_applicable"] is None]
@@ -184,10 +183,11 @@ def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     return grid.model_copy(update={"name": name}), tuned.apply(cells, tuned.read(options.tuned), options.tuned)
 
 
-def _refuse_untuned(planned: list[Planned], file: Path) -> None:
+def _refuse_untuned(planned: list[Planned], file: Path | None) -> None:
     """Raise UserError for a cell that a search has found no values for."""
-    for p in planned:
-        if not p.cell.tuned and p.not_applicable is None:
+    found = None if file is None else tuned.read(file)
+    for p in planned if found else ():
+        if found.of(p.cell) is None and p.not_applicable is None:
             raise UserError(
                 f"--tuned {file}: it has no values for {p.cell.head_label}, d = {p.cell.feature_dim}, on "
                 f"{p.cell.dataset_label}; search them with bench.py tune, or leave them out with --where"

@@ -53,6 +53,11 @@ class Tuned(Strict):
     cell_seed: Seed
     studies: tuple[TunedStudy, ...]
 
+    def of(self, cell: Cell) -> TunedStudy | None:
+        """Return the study that has found values for a cell, or None where there is none."""
+        named = where(cell)
+        return next((own for own in self.studies if own.trial is not None and own.where == named), None)
+
 
 def where(cell: Cell) -> dict[str, Any]:
     """Return what tells a cell's study apart from the others of a grid."""
@@ -108,21 +113,15 @@ def read(path: Path) -> Tuned:
 
 
 def apply(cells: list[Cell], tuned: Tuned, path: Path) -> list[Cell]:
-    """Return the cells with the values that a search has found; one without any stays as it is, with ``tuned`` 0.
+    """Return the cells with the values that a search has found; one without any keeps its own.
 
     Raises:
         UserError: if a seed is that of the search.
     """
-    found = {_key(study.where): study for study in tuned.studies if study.trial is not None}
-    applied = []
+    trials, applied = tuned.studies[0].trials, []
     for cell in cells:
         if cell.seed == tuned.cell_seed:
             raise UserError(f"--tuned {path}: seed {cell.seed} is that of the search, which is not to be reported")
-        study = found.get(_key(where(cell)))
-        own = cell if study is None else changed(cell, study.set).model_copy(update={"tuned": study.trials})
-        applied.append(own)
+        study = tuned.of(cell)
+        applied.append(changed(cell, study.set if study else {}).model_copy(update={"tuned": trials}))
     return applied
-
-
-def _key(named: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(sorted(named.items()))

@@ -1,4 +1,4 @@
-"""A grid from Python: :func:`headbench.run`."""
+"""A grid from Python: :func:`headbench.run` and :func:`headbench.tune`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,7 @@ from headbench import results
 from headbench.core.errors import UserError, suggest
 from headbench.runners.execution import launch
 from headbench.runners.grid.overrides import SETTABLE
+from headbench.runners.search import trials
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,9 @@ OPTIONS: dict[str, Any] = {
     "precision": "auto",
     "keep_weights": False,
     "retry_failed": False,
+    "tuned": None,
 }
+PURPOSES = ("final", "tune")
 CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
 
 
@@ -38,36 +41,75 @@ def run(
     settings: Mapping[str, Any],
 ) -> "pd.DataFrame":
     """Train what is missing of a grid and return its rows, see :func:`headbench.run`."""
-    _check(settings)
-    changes = {key: value for key, value in settings.items() if key not in OPTIONS}
-    options = OPTIONS | {key: value for key, value in settings.items() if key in OPTIONS}
+    purpose = settings.get("purpose", "final")
+    if purpose not in PURPOSES:
+        raise UserError(f"run: purpose: unknown '{purpose}'; {suggest(purpose, PURPOSES)}")
+    changes = {key: value for key, value in settings.items() if key != "purpose"}
+    options = _options("run", OPTIONS, grid, out, data, where, changes)
     with _borrowed_torch():
-        prepared = launch.prepare(
-            launch.RunOptions(
-                grid=_plain(grid) if isinstance(grid, Mapping) else str(grid),
-                changes=_words(changes),
-                where=_words(where),
-                data=None if data is None else Path(data),
-                out=Path(out),
-                **options,
-            )
-        )
+        if purpose == "tune":
+            return trials.run(options, Console())
+        prepared = launch.prepare(options)
         launch.execute(prepared, Console())
     return results.load(out, prepared.grid.name)
 
 
-def _check(settings: Mapping[str, Any]) -> None:
+def tune(
+    grid: str | Path | Mapping[str, Any],
+    out: str | Path,
+    data: str | Path | None,
+    where: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> "pd.DataFrame":
+    """Search better values for a grid and return all trials, see :func:`headbench.tune`."""
+    from headbench.results import searches
+    from headbench.runners.search import search
+
+    own = {key: value for key, value in OPTIONS.items() if key not in ("keep_weights", "retry_failed", "tuned")}
+    options = _options("tune", own, grid, out, data, where, settings)
+    with _borrowed_torch():
+        searched = search.run(search.TuneOptions(run=options, **asked), Console())
+    return searches.trials(study.kept for study in searched.studies)
+
+
+def _options(
+    caller: str,
+    known: Mapping[str, Any],
+    grid: str | Path | Mapping[str, Any],
+    out: str | Path,
+    data: str | Path | None,
+    where: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> launch.RunOptions:
+    """Return the options of a run; all settings that are none of the known ones change the grid."""
+    _check(caller, known, settings)
+    changes = {key: value for key, value in settings.items() if key not in known}
+    own: dict[str, Any] = dict(known) | {key: value for key, value in settings.items() if key in known}
+    if own.get("tuned") is not None:
+        own["tuned"] = Path(own["tuned"])
+    return launch.RunOptions(
+        grid=_plain(grid) if isinstance(grid, Mapping) else str(grid),
+        changes=_words(changes),
+        where=_words(where),
+        data=None if data is None else Path(data),
+        out=Path(out),
+        **own,
+    )
+
+
+def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
     """Raise UserError for a setting that is neither an option nor a key of a grid, or an option's wrong value."""
-    known = [*OPTIONS, *SETTABLE]
+    named = [*known, *SETTABLE]
     for key in settings:
-        if "." not in key and key not in known:
-            raise UserError(f"run: unknown argument '{key}'; {suggest(key, ['out', 'data', 'where', *known])}")
+        if "." not in key and key not in named:
+            raise UserError(f"{caller}: unknown argument '{key}'; {suggest(key, ['out', 'data', 'where', *named])}")
     for key, choices in CHOICES.items():
         if settings.get(key, "auto") not in choices:
-            raise UserError(f"run: {key}: unknown '{settings[key]}'; {suggest(settings[key], choices)}")
+            raise UserError(f"{caller}: {key}: unknown '{settings[key]}'; {suggest(settings[key], choices)}")
     for key in ("workers", "threads"):
         if settings.get(key) is not None and settings[key] < 1:
-            raise UserError(f"run: {key}: {settings[key]} is not at least 1")
+            raise UserError(f"{caller}: {key}: {settings[key]} is not at least 1")
 
 
 def _plain(value: Any) -> Any:

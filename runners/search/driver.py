@@ -187,7 +187,7 @@ class Driver:
             return []
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        names = ("epoch", *self.studies[0].asked.objectives)
+        names = ("epoch", "seconds", *self.studies[0].asked.objectives)
         return [{name: float(row.get(name) or math.nan) for name in names} for row in rows]
 
     def _check_time(self) -> None:

@@ -21,6 +21,7 @@ from headbench.runners.grid.cells import Cell
 from headbench.runners.search import found, space, studies
 from headbench.runners.search.driver import Driver
 from headbench.runners.search.studies import Asked, Study
+from headbench.runners.search.trials import check_validation
 
 # Every trial is trained with one seed, which nothing that is reported has.
 CELL_SEED = 2_000_000_000
@@ -82,7 +83,9 @@ def run(options: TuneOptions, console: Console) -> Searched:
     machine, job = launch.crew(options.run, len(wanted))
     outlines = Outlines(job.root)
     bases = plan.make(_trial_cells(cells, asked.cell_seed), outlines)
-    _check(bases, grid.name)
+    check_validation(bases, grid.name)
+    if all(base.not_applicable for base in bases):
+        raise UserError(f"grid '{grid.name}': no head applies: {bases[0].not_applicable}")
     driven, of_grid = _started(grid.name, bases, wanted, options, outlines)
     left = sum(max(asked.trials - study.ended, 0) for study in driven)
     workers = min(job.share.workers, max(left, 1))
@@ -128,18 +131,6 @@ def _trial_cells(cells: Sequence[Cell], seed: int) -> list[Cell]:
         raise UserError(f"seed {seed} of the grid is that of the search; take another one, or another --seed")
     own = [cell.model_copy(update={"seed": seed, "purpose": "tune"}) for cell in cells]
     return list({cell.point: cell for cell in own}.values())
-
-
-def _check(bases: Sequence[Planned], grid: str) -> None:
-    """Raise UserError for a cell without a validation part, by which every trial is judged."""
-    for base in bases:
-        if not base.facts["n_val"]:
-            raise UserError(
-                f"grid '{grid}': {base.cell.dataset_label} has no validation part here (val_fraction 0), and a search "
-                "must not see the test part; --set val_fraction=0.1 holds one out"
-            )
-    if all(base.not_applicable for base in bases):
-        raise UserError(f"grid '{grid}': no head applies: {bases[0].not_applicable}")
 
 
 def _started(

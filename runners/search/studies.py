@@ -159,6 +159,7 @@ class Study:
         error = ending.error
         if error is None and len(numbers) < len(values):
             error = f"no finite {' or '.join(self.asked.objectives)}"
+        trial.set_user_attr("seconds", sum(row["seconds"] for row in history))
         if ending.marks:
             trial.set_user_attr("health", ending.marks)
         if error is None:
