@@ -104,7 +104,7 @@ def open_storage(storage: str | None, folder: Path) -> "BaseStorage":
         if "://" not in storage and Path(storage).suffix in {".log", ".journal"}:
             return _journal(Path(storage))
         if "://" not in storage:
-            raise ValueError(f"neither {DATABASES}")
+            raise ValueError("neither a URL nor the name of a journal file")
         return optuna.storages.get_storage(storage)
     except Exception as error:
         why = " ".join(str(error).split())[:300]
@@ -190,10 +190,10 @@ def _row(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> dict[str, 
         "study": study.study_name,
         "trial": trial.number,
         "state": trial.state.name.lower(),
-        "cell_id": told.get("cell_id"),
+        "cell_id": told.get("cell_id", ""),
         **dict(zip(objectives, values, strict=True)),
         **trial.params,
         "seconds": told.get("seconds", float("nan")),
         "health": "; ".join(told.get("health", [])),
-        "error": told.get("error"),
+        "error": told.get("error", ""),
     }

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import optuna
 from filelock import FileLock
@@ -20,6 +21,7 @@ from headbench.runners.grid import overrides
 from headbench.runners.grid.cells import Cell
 from headbench.runners.search import found, space, studies
 from headbench.runners.search.driver import Driver
+from headbench.runners.search.space import Space
 from headbench.runners.search.studies import Asked, Study
 from headbench.runners.search.trials import check_validation
 
@@ -142,16 +144,35 @@ def _started(
         UserError: if the storage cannot be opened, or a study was started otherwise.
     """
     asked, out, folder = _asked(options), options.run.out, searches.folder_of(options.run.out, grid)
+    _refuse_another(grid, searches.read(out, grid), asked, options.storage)
+
+    def space_of(base: Planned) -> Space:
+        return space.of(base.cell, outlines.of(base.cell).info(base.cell.seed))
+
     applicable = [base for base in bases if base.not_applicable is None]
-    before, storage = searches.read(out, grid), searches.named(options.storage)
-    if before is not None and before["storage"] != storage:
-        raise UserError(f"the search of grid '{grid}' is in {before['storage']}; give that as --storage, or a --name")
+    spaces = {base.cell_id: space_of(base) for base in applicable if base.cell.point in wanted}
     opened = searches.open_storage(options.storage, folder)
     there = set(optuna.get_all_study_names(opened))
-    mine = [base for base in applicable if base.cell.point in wanted or studies.name_of(grid, base) in there]
-    spaces = [space.of(base.cell, outlines.of(base.cell).info(base.cell.seed)) for base in mine]
+    mine = [base for base in applicable if base.cell_id in spaces or studies.name_of(grid, base) in there]
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        begun = [studies.start(opened, grid, base, own, asked) for base, own in zip(mine, spaces, strict=True)]
+        begun = [
+            studies.start(opened, grid, base, spaces.get(base.cell_id) or space_of(base), asked) for base in mine
+        ]
         found.write_index(grid, asked, options.storage, [(studies.name_of(grid, base), base) for base in bases], out)
-    return [study for study in begun if study.base.cell.point in wanted], begun
+    return [study for study in begun if study.base.cell_id in spaces], begun
+
+
+def _refuse_another(grid: str, before: dict[str, Any] | None, asked: Asked, storage: str | None) -> None:
+    """Raise UserError where an earlier search of a grid is another one: its values would be lost."""
+    own = {"storage": searches.named(storage), "objectives": list(asked.objectives), "seed": asked.seed}
+    for name, value in own.items():
+        if before is not None and before[name] != value:
+            raise UserError(
+                f"the search of grid '{grid}' was started with {name} {_said(before[name])}, not {_said(value)}; go on "
+                "with that, or give another search a --name"
+            )
+
+
+def _said(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) else str(value)

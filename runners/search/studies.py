@@ -23,6 +23,8 @@ RANDOM, UNPRUNED = 5, 4
 # Part of the epochs in which nothing is pruned.
 PATIENCE = 0.25
 LONGEST_LABEL = 100
+# Failed trials for each that is wanted, before a study is given up that has any other.
+MOST_FAILED = 3
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -97,10 +99,11 @@ class Study:
 
     @property
     def wants(self) -> int:
-        """How many trials may still be asked for; none more where as many have failed as are wanted."""
-        failed = len(self.of_state(TrialState.FAIL))
+        """How many trials may still be asked for; none where so many have failed that it is the head's doing."""
+        ended, failed = self.ended, len(self.of_state(TrialState.FAIL))
         under_way = len(self.of_state(TrialState.RUNNING))
-        return max(self.asked.trials - self.ended - under_way, 0) if failed < self.asked.trials else 0
+        given_up = failed >= self.asked.trials * (MOST_FAILED if ended else 1)
+        return 0 if given_up else max(self.asked.trials - ended - under_way, 0)
 
     def ask(self) -> Trial:
         """Return a new trial with its values. Its random numbers follow from its number alone, so that a search that
@@ -194,13 +197,11 @@ def start(storage: BaseStorage, grid: str, base: Planned, space: Space, asked: A
     """
     name = name_of(grid, base)
     pruner = MedianPruner(UNPRUNED, math.ceil(PATIENCE * base.facts["epochs"]))
-    kept = optuna.create_study(
-        storage=storage,
-        study_name=name,
-        directions=[OBJECTIVES[objective] for objective in asked.objectives],
-        pruner=pruner if asked.prunes else None,
-        load_if_exists=True,
-    )
+    try:
+        kept = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+    except KeyError:
+        directions = [OBJECTIVES[objective] for objective in asked.objectives]
+        kept = optuna.create_study(storage=storage, study_name=name, directions=directions, pruner=pruner)
     settings = _settings(space, asked)
     before = kept.user_attrs.get("settings")
     if before is None:

@@ -1,0 +1,277 @@
+"""The driver of a search, by a formula in place of trainings: budgets, stops, failures, storages, wrong wishes."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+
+from headbench.core.errors import StoppedError, UserError
+from headbench.results import searches
+from headbench.runners.execution import launch
+from headbench.runners.execution.plan import Planned
+from headbench.runners.grid import tuned
+from headbench.runners.search import studies
+from tests.runners.helpers import QUICK, grid
+from tests.runners.search.helpers import EPOCHS, TIMES, Formula, run, trials
+
+Before = Callable[[Planned, int], None]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for no disk."""
+    monkeypatch.setattr("os.fsync", lambda handle: None)
+
+
+@pytest.fixture
+def formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Formula]:
+    """Let a formula train the cells of ``out``; ``before`` is called before each epoch."""
+
+    def use(out: Path = tmp_path, before: Before = lambda planned, epoch: None) -> Formula:
+        made = Formula(out, before)
+        monkeypatch.setattr(launch, "executor", lambda job, machine: made)
+        return made
+
+    return use
+
+
+def same(frame: pd.DataFrame, other: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(frame.drop(columns=TIMES), other.drop(columns=TIMES))
+
+
+def test_every_head_gets_the_same_number_of_trials_the_first_with_its_own_values(formula: Any, tmp_path: Path) -> None:
+    formula()
+    assert run(tmp_path, 9).complete
+    found = trials(tmp_path)
+    counted = found[found["state"].isin(["complete", "pruned"])].groupby("head_label").size()
+    assert counted.tolist() == [9, 9]
+    assert len(found) == 18
+    assert (found["state"] == "pruned").sum() > 2
+    first = found[found["trial"] == 0].set_index("head_label")
+    assert first["recipe.lr"].tolist() == [0.05, 0.05]
+    assert first.loc["ldam(drw=True)", ["head.scale", "head.margin"]].tolist() == [30.0, 0.5]
+    # In the trials that are drawn by chance all heads try the same rates.
+    drawn = found[found["trial"] < studies.RANDOM].pivot_table("recipe.lr", "trial", "head_label")
+    assert drawn.nunique(axis=1).tolist() == [1] * studies.RANDOM
+    written = tuned.read(tmp_path / "tiny" / "tuned.yaml")
+    for own in written.studies:
+        rows = found[(found["study"] == own.study) & (found["state"] == "complete")]
+        assert own.values["val_top1"] == rows["val_top1"].max()
+        assert own.trial == rows.loc[rows["val_top1"].idxmax(), "trial"]
+        assert own.trials == 9
+    assert run(tmp_path, 9).complete
+    same(trials(tmp_path), found)
+
+
+def test_a_search_that_is_stopped_again_and_again_ends_as_one_that_was_not(formula: Any, tmp_path: Path) -> None:
+    whole = formula(tmp_path / "whole")
+    run(tmp_path / "whole", 7)
+    left = [3, 1, 4, 1, 5, 9, 2, 6]
+
+    def stop(planned: Planned, epoch: int) -> None:
+        if left and not left[0]:
+            del left[0]
+            raise KeyboardInterrupt
+        if left:
+            left[0] -= 1
+
+    cut = formula(tmp_path, stop)
+    while left:
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, 7)
+    run(tmp_path, 7)
+    same(trials(tmp_path), trials(tmp_path / "whole"))
+    assert sorted(cut.trained) == sorted(whole.trained)
+
+
+def test_a_search_in_a_database_is_the_same(formula: Any, tmp_path: Path) -> None:
+    formula()
+    contents, database = grid(recipe=QUICK | {"epochs": 3}), f"sqlite:///{tmp_path}/search.db"
+    run(tmp_path, 2, contents)
+    formula(tmp_path / "other")
+    for number in (1, 2):
+        run(tmp_path / "other", number, contents, storage=database)
+    same(trials(tmp_path), trials(tmp_path / "other"))
+
+
+def test_more_trials_go_on_with_a_search(formula: Any, tmp_path: Path) -> None:
+    formula()
+    run(tmp_path, 3)
+    few = trials(tmp_path)
+    run(tmp_path, 6)
+    found = trials(tmp_path)
+    same(found[found["trial"] < 3].reset_index(drop=True), few)
+    formula(tmp_path / "other")
+    run(tmp_path / "other", 6)
+    same(found, trials(tmp_path / "other"))
+
+
+def test_what_fails_is_recorded_and_replaced_and_the_others_go_on(formula: Any, tmp_path: Path) -> None:
+    def fail(planned: Planned, epoch: int) -> None:
+        if planned.cell.head == "ldam" and planned.cell.recipe.lr > 0.1 and epoch == 2:
+            raise ValueError("the training loss is nan in epoch 2")
+
+    formula(before=fail)
+    assert run(tmp_path, 6).complete
+    found = trials(tmp_path)
+    failed = found[found["state"] == "fail"]
+    assert set(failed["error"]) == {"ValueError: the training loss is nan in epoch 2"}
+    assert set(failed["head_label"]) == {"ldam(drw=True)"}
+    assert len(found) == 12 + len(failed)
+    assert found[found["state"] != "fail"].groupby("head_label").size().tolist() == [6, 6]
+
+
+def test_a_head_that_always_fails_ends(formula: Any, tmp_path: Path) -> None:
+    def fail(planned: Planned, epoch: int) -> None:
+        if planned.cell.head == "ldam":
+            raise ValueError("no luck")
+
+    formula(before=fail)
+    assert not run(tmp_path, 4).complete
+    found = trials(tmp_path)
+    assert found.groupby("head_label")["state"].value_counts().tolist() == [4, 4]
+    with pytest.raises(UserError, match="not every head had the same number of trials: psc 4, ldam.* 0; go on with"):
+        tuned.read(tmp_path / "tiny" / "tuned.yaml")
+
+
+def test_nothing_is_pruned_at_the_last_epoch_or_in_the_first_ones(formula: Any, tmp_path: Path) -> None:
+    formula()
+    run(tmp_path, 12)
+    for study in searches.studies(tmp_path, "tiny"):
+        for trial in study.get_trials(states=(optuna.trial.TrialState.PRUNED,)):
+            assert studies.PATIENCE * EPOCHS <= max(trial.intermediate_values) < EPOCHS
+            assert trial.user_attrs["error"].startswith("val_top1 0.")
+        for trial in study.get_trials(states=(optuna.trial.TrialState.COMPLETE,)):
+            assert list(trial.intermediate_values) == list(range(1, EPOCHS + 1))
+
+
+def test_several_objectives_are_searched_without_pruning_also_cells_that_another_search_has_pruned(
+    formula: Any, tmp_path: Path
+) -> None:
+    formula()
+    run(tmp_path, 12)
+    contents = grid(axes={"head": ["psc", "ldam"]}, recipe=QUICK | {"epochs": EPOCHS}) | {"name": "two"}
+    run(tmp_path, 12, contents, objectives=("val_nll", "val_ece"))
+    found = trials(tmp_path, name="two")
+    assert set(found["state"]) == {"complete"}
+    assert found[["val_nll", "val_ece"]].notna().all(axis=None)
+    written = tuned.read(tmp_path / "two" / "tuned.yaml")
+    for own in written.studies:
+        assert own.values["val_nll"] == found.loc[found["study"] == own.study, "val_nll"].min()
+
+
+def test_time_that_is_up_leaves_the_rest_for_later(
+    formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+
+    def tick(planned: Planned, epoch: int) -> None:
+        now[0] += 1
+
+    monkeypatch.setattr("headbench.runners.search.driver.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("headbench.runners.search.search.time.monotonic", lambda: now[0])
+    cut = formula(before=tick)
+    assert not run(tmp_path, 4, timeout=12.5).in_time
+    assert len(cut.trained) == 13
+    assert sorted(trials(tmp_path)["state"]) == ["complete", "running"]
+    assert run(tmp_path, 4).complete
+    formula(tmp_path / "whole")
+    run(tmp_path / "whole", 4)
+    same(trials(tmp_path), trials(tmp_path / "whole"))
+
+
+def test_a_storage_that_is_lost_blames_no_cell(formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    formula()
+    run(tmp_path, 1)
+
+    def lost(*_: Any, **__: Any) -> None:
+        raise RuntimeError("connection lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Study, "tell", lost)
+        with pytest.raises(StoppedError, match="its storage failed .*connection lost.*; the same command goes on"):
+            run(tmp_path, 3)
+    assert run(tmp_path, 3).complete
+    assert set(trials(tmp_path)["state"]) == {"complete"}
+
+
+def test_half_a_last_line_of_the_journal_is_cut_off(formula: Any, tmp_path: Path) -> None:
+    formula()
+    run(tmp_path, 2)
+    before = trials(tmp_path)
+    with (tmp_path / "tiny" / "search" / "journal.log").open("a") as file:
+        file.write('{"op_code":4,"worker')
+    same(trials(tmp_path), before)
+    assert run(tmp_path, 3).complete
+
+
+def test_heads_that_do_not_apply_are_named_and_need_no_trials(formula: Any, tmp_path: Path) -> None:
+    formula()
+    contents = grid(axes={"head": ["psc", "etf"]})
+    assert run(tmp_path, 2, contents).complete
+    found = searches.read(tmp_path, "tiny")
+    assert found is not None
+    assert [(cell["head"], cell["not_applicable"]) for cell in found["not_applicable"]] == [
+        ("etf", "a simplex ETF of 10 classes needs d >= 9")
+    ]
+    assert [study["head"] for study in found["studies"]] == ["psc"]
+
+
+WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"trials": 0}, {}, "--trials: 0 is not at least 1"),
+    ({"timeout": 0.0}, {}, "--timeout: 0 is not above 0 seconds"),
+    ({"timeout": math.nan}, {}, "--timeout: nan is not above 0 seconds"),
+    ({"objectives": ("val_top",)}, {}, "--objective: unknown 'val_top'; did you mean 'val_top1'"),
+    ({"objectives": ("val_nll", "val_nll")}, {}, "--objective: one is given twice"),
+    ({"storage": "search"}, {}, "--storage search: neither a URL nor the name of a journal file; give a database"),
+    ({"storage": "sqlite://search.db"}, {}, "--storage sqlite://search.db: Invalid SQLite URL"),
+    ({"storage": "sqlite:////no/such/folder/s.db"}, {}, "--storage sqlite:.*unable to open database file"),
+    ({"storage": "nosql://me:secret@host/db"}, {}, r"--storage nosql://me:\*\*\*@host/db: .*nosql"),
+    ({"storage": "postgresql://me:secret@127.0.0.1:1/db"}, {}, r"--storage postgresql://me:\*\*\*@127.0.0.1:1/db: "),
+    ({}, {"val_fraction": 0}, "digits has no validation part here .*--set val_fraction=0.1 holds one out"),
+    ({}, {"axes": {"seed": [2_000_000_000]}}, "seed 2000000000 of the grid is that of the search"),
+    ({}, {"axes": {"head": ["etf"]}}, "no head applies: a simplex ETF of 10 classes needs d >= 9"),
+    ({}, {"recipe": QUICK | {"lr": 3.0}}, "it begins with recipe.lr = 3.0, which is not in its own"),
+    ({}, {"recipe": QUICK | {"search": {}}}, "0 parameters .none., and a search has one to 5"),
+]
+
+
+@pytest.mark.parametrize(("asked", "changes", "message"), WRONG)
+def test_a_wrong_wish_is_one_clear_line_before_anything_is_trained(
+    asked: dict[str, Any], changes: dict[str, Any], message: str, formula: Any, tmp_path: Path
+) -> None:
+    made = formula()
+    with pytest.raises(UserError, match=message) as raised:
+        run(tmp_path, **{"trials": 2, "contents": grid(**changes)} | asked)
+    assert "secret" not in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert not made.trained
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize(
+    ("asked", "changes", "message"),
+    [
+        (
+            {},
+            {"recipe": QUICK | {"search": {"lr": {"low": 0.01, "high": 1}}}},
+            "it was started with recipe.lr .*low.*0.02",
+        ),
+        ({"seed": 1}, {}, "the search of grid 'tiny' was started with seed 0, not 1; go on with that, or give another"),
+        ({"objectives": ("val_nll",)}, {}, "was started with objectives val_top1, not val_nll; go on with that"),
+        ({"storage": "other.log"}, {}, "was started with storage journal, not other.log; .* a --name"),
+    ],
+)
+def test_a_search_that_has_changed_since_it_was_started_is_refused(
+    asked: dict[str, Any], changes: dict[str, Any], message: str, formula: Any, tmp_path: Path
+) -> None:
+    formula()
+    run(tmp_path, 1, grid())
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match=message):
+        run(tmp_path, 2, grid(**changes), **asked)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
