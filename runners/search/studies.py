@@ -7,6 +7,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import MedianPruner
 from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
@@ -154,8 +155,13 @@ class Study:
             ending: how it has ended.
             history: its rows.
         """
-        if self._frozen(trial).state.is_finished():
+        try:
+            self._tell(trial, ending, history)
+        except UpdateFinishedTrialError:
             return False
+        return True
+
+    def _tell(self, trial: Trial, ending: Ending, history: Sequence[dict[str, float]]) -> None:
         self.report(trial, history, epochs=0)
         values = [ending.measured.get(objective) for objective in self.asked.objectives]
         numbers = [value for value in values if value is not None and math.isfinite(value)]
@@ -169,8 +175,8 @@ class Study:
             self.kept.tell(trial, numbers, skip_if_finished=True)
         else:
             trial.set_user_attr("error", error)
-            self.kept.tell(trial, state=TrialState.PRUNED if ending.pruned else TrialState.FAIL, skip_if_finished=True)
-        return True
+            state = TrialState.PRUNED if ending.pruned else TrialState.FAIL
+            self.kept.tell(trial, state=state, skip_if_finished=True)
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
         """Return a trial as the storage has it now."""
