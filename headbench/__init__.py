@@ -119,7 +119,7 @@ def tune(
             :func:`run`.
 
     Returns:
-        A row per trial, see :func:`headbench.results.searches.trials`. The best values are in
+        A row per trial, see :func:`headbench.results.tuning.searches.trials`. The best values are in
         ``<out>/<grid>/tuned.yaml``, which ``run(grid, tuned=...)`` takes.
 
     Raises:

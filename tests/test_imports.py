@@ -26,9 +26,14 @@ ROOMS: dict[str, set[str]] = {
     "runners.training": PLUGINS | STORED | {"results.numbers", "runners.grid"},
     "runners.execution": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training"},
     "runners.inspection": PLUGINS | STORED | {"runners.grid", "runners.training", "runners.execution"},
-    "runners.python": PLUGINS | STORED | {"results", "runners.grid", "runners.training", "runners.execution"},
+    "runners.search": PLUGINS
+    | STORED
+    | {"results.tuning.searches", "runners.grid", "runners.training", "runners.execution"},
+    "runners.python": PLUGINS
+    | STORED
+    | {"results", "runners.grid", "runners.training", "runners.execution", "runners.search"},
     "runners.commands": {"results", "results.figures", "results.tables"}
-    | {"runners.grid", "runners.execution", "runners.inspection"},
+    | {"runners.grid", "runners.execution", "runners.inspection", "runners.search"},
 }
 # Files that stand above the tables and figures that they gather.
 ABOVE = {"results.comparison", "results.report"}

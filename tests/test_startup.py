@@ -5,7 +5,19 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "torchvision", "timm", "numpy", "scipy", "pandas", "sklearn", "matplotlib", "seaborn", "pyarrow"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "pandas",
+    "sklearn",
+    "matplotlib",
+    "seaborn",
+    "pyarrow",
+    "optuna",
+}
 MAIN = "from headbench.runners.commands.main import main\nmain({words})"
 
 

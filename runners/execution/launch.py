@@ -124,7 +124,8 @@ def prepare(options: RunOptions) -> Launch:
     partial = options.cells or len(chosen) < len(cells)
     before = _listed_before(options.out, grid.name) if partial else []
     planned = _planned(chosen, options.cells, job.root, before)
-    _refuse_untuned(planned, options.tuned)
+    if options.tuned is not None:
+        _refuse_untuned(planned, options.tuned)
     wanted = [p for p in planned if not options.cells or p.cell_id in options.cells]
     entries = plan.listed(planned, cells, before)
     ids = [entry["cell_id"] for entry in entries if entry["not_applicable"] is None]
@@ -179,14 +180,15 @@ def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     cells = config.expand(grid, options.precision, place, derived=bool(options.changes))
     if options.tuned is None:
         return grid, cells
-    name = options.name or f"{grid.name}+tuned"
-    return grid.model_copy(update={"name": name}), tuned.apply(cells, tuned.read(options.tuned), options.tuned)
+    # A folder of its own, whatever its name, beside that of the same cells with the grid's own values.
+    named = grid.model_copy(update={"name": f"{grid.name}{tuned.NAME}"})
+    return named, tuned.apply(cells, tuned.read(options.tuned), options.tuned)
 
 
-def _refuse_untuned(planned: list[Planned], file: Path | None) -> None:
+def _refuse_untuned(planned: list[Planned], file: Path) -> None:
     """Raise UserError for a cell that a search has found no values for."""
-    found = None if file is None else tuned.read(file)
-    for p in planned if found else ():
+    found = tuned.read(file)
+    for p in planned:
         if found.of(p.cell) is None and p.not_applicable is None:
             raise UserError(
                 f"--tuned {file}: it has no values for {p.cell.head_label}, d = {p.cell.feature_dim}, on "

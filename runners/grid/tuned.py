@@ -11,11 +11,11 @@ from headbench.core.numbers import Seed
 from headbench.core.validation import one_line
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
-from headbench.runners.grid.cells import Cell
+from headbench.runners.grid.cells import CHOICES, PLAIN, Cell
 from headbench.runners.grid.recipes import Strict
 
-# What tells the studies of a grid apart, as a cell names it; in the file a head's label is called head.
-KEY = ("dataset", "imbalance_factor", "backbone", "recipe", "projection", "freeze", "feature_dim", "head_label")
+# Behind a grid's name in that of its cells with the values of a search.
+NAME = "+tuned"
 
 
 class TunedStudy(Strict):
@@ -60,9 +60,9 @@ class Tuned(Strict):
 
 
 def where(cell: Cell) -> dict[str, Any]:
-    """Return what tells a cell's study apart from the others of a grid."""
-    facts = cell.facts()
-    return {("head" if name == "head_label" else name): facts[name] for name in KEY}
+    """Return what tells a cell's study apart from the others of a grid: its labels and its axes but for the seed."""
+    labels = {choice: cell.names(choice)[-1] for choice in CHOICES}
+    return labels | {name: getattr(cell, name) for name in PLAIN if name != "seed"}
 
 
 def changed(cell: Cell, values: dict[str, Any]) -> Cell:

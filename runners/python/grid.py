@@ -63,7 +63,7 @@ def tune(
     settings: Mapping[str, Any],
 ) -> "pd.DataFrame":
     """Search better values for a grid and return all trials, see :func:`headbench.tune`."""
-    from headbench.results import searches
+    from headbench.results.tuning import searches
     from headbench.runners.search import search
 
     own = {key: value for key, value in OPTIONS.items() if key not in ("keep_weights", "retry_failed", "tuned")}

@@ -19,7 +19,7 @@ from optuna.trial import Trial, TrialState
 
 from headbench.core.errors import PrunedError, StoppedError, UserError
 from headbench.results import store
-from headbench.results.searches import folder_of
+from headbench.results.tuning.searches import folder_of
 from headbench.runners.execution import locks, plan
 from headbench.runners.execution.executors import Executor
 from headbench.runners.execution.plan import Outlines, Planned

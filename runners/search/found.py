@@ -7,7 +7,8 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from headbench.results import searches, store
+from headbench.results import store
+from headbench.results.tuning import searches
 from headbench.runners.execution.plan import Planned
 from headbench.runners.grid import tuned
 from headbench.runners.search import space

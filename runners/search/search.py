@@ -11,8 +11,8 @@ from rich.console import Console
 
 from headbench.core import escape
 from headbench.core.errors import UserError, suggest
-from headbench.results import searches
-from headbench.results.searches import OBJECTIVES
+from headbench.results.tuning import searches
+from headbench.results.tuning.searches import OBJECTIVES
 from headbench.runners.execution import launch, plan
 from headbench.runners.execution.launch import RunOptions
 from headbench.runners.execution.plan import Outlines, Planned
@@ -36,7 +36,7 @@ class TuneOptions:
     Attributes:
         run: which grid, which of its cells, and how these are trained.
         trials: that each study has in the end.
-        objectives: columns of :data:`headbench.results.searches.OBJECTIVES`.
+        objectives: columns of :data:`headbench.results.tuning.searches.OBJECTIVES`.
         storage: a database's URL, a journal file, or None for a journal in the grid's folder.
         timeout: seconds after which nothing more is trained, or None.
         seed: of the sampler.
@@ -156,9 +156,7 @@ def _started(
     mine = [base for base in applicable if base.cell_id in spaces or studies.name_of(grid, base) in there]
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        begun = [
-            studies.start(opened, grid, base, spaces.get(base.cell_id) or space_of(base), asked) for base in mine
-        ]
+        begun = [studies.start(opened, grid, base, spaces.get(base.cell_id) or space_of(base), asked) for base in mine]
         found.write_index(grid, asked, options.storage, [(studies.name_of(grid, base), base) for base in bases], out)
     return [study for study in begun if study.base.cell_id in spaces], begun
 

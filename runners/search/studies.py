@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from headbench.core.errors import UserError
 from headbench.core.streams import derive
-from headbench.results.searches import OBJECTIVES
+from headbench.results.tuning.searches import OBJECTIVES
 from headbench.runners.execution.plan import Planned
 from headbench.runners.search.space import Space
 
@@ -35,7 +35,7 @@ class Asked:
 
     Attributes:
         trials: that each study has in the end, completed or pruned.
-        objectives: columns of :data:`headbench.results.searches.OBJECTIVES`.
+        objectives: columns of :data:`headbench.results.tuning.searches.OBJECTIVES`.
         seed: of the sampler.
         cell_seed: that every trial is trained with.
     """

@@ -17,6 +17,7 @@ FACTS = {
     "recipe": "fast",
     "projection": "linear",
     "freeze": "none",
+    "tuned": 0,
     "protocol": "p",
     "imbalance_factor": 1.0,
     "epochs": 10,

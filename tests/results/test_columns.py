@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 HEADER = """
 cell_id grid status health error
 dataset dataset_name dataset_options data_fingerprint protocol backbone backbone_name backbone_options projection freeze
-head head_label head_options feature_dim num_classes imbalance_factor recipe recipe_hash augmentation
+head head_label head_options feature_dim num_classes imbalance_factor recipe tuned recipe_hash augmentation
 seed epochs
 selection epoch n_train n_val n_test
 top1 top5 macro_accuracy many_accuracy medium_accuracy few_accuracy
@@ -49,8 +49,8 @@ def test_the_roles_are_those_of_the_stored_files() -> None:
 
 def test_what_two_rows_of_one_experiment_agree_in() -> None:
     """The order is that of the rows in ``results/measured/``."""
-    facts = "dataset protocol backbone projection freeze head_label feature_dim imbalance_factor recipe seed".split()
-    assert [*facts, "precision", "selection"] == recorded.EXPERIMENT
+    facts = "dataset protocol backbone projection freeze head_label feature_dim imbalance_factor recipe tuned seed"
+    assert [*facts.split(), "precision", "selection"] == recorded.EXPERIMENT
 
 
 def test_a_comparison_is_described_by_all_that_distinguishes_it() -> None:
@@ -59,6 +59,8 @@ def test_a_comparison_is_described_by_all_that_distinguishes_it() -> None:
     assert described == "cifar100, imbalance factor 20, b, recipe fast, projection linear, protocol p"
     ((described, _),) = named_comparisons(rows.assign(freeze="backbone", imbalance_factor=1.0)).values()
     assert described == "cifar100, b, backbone frozen, recipe fast, projection linear, protocol p"
+    ((described, _),) = named_comparisons(rows.assign(tuned=12, imbalance_factor=1.0)).values()
+    assert described == "cifar100, b, recipe fast, tuned, 12 trials each, projection linear, protocol p"
     assert columns.NAMED["imbalance_factor"].above(20.0) == "IF 20"
     assert columns.NAMED["top1"].shown(0.12345) == "12.35"
 

@@ -323,7 +323,8 @@ def test_the_identity_does_not_know_where_files_are(tmp_path: Path) -> None:
 
 def test_options_of_backbones_that_are_off_and_nothing_frozen_are_as_before_there_were_any() -> None:
     one = cell(axes={"backbone": [{"name": "timm", "model": "resnet18", "size": None, "pretrained": False}]})
-    former = one.model_dump(mode="json", exclude={"backbone_files", "freeze", "recipe_name"})
+    later = {"backbone_files", "freeze", "recipe_name", "purpose", "tuned"}
+    former = one.model_dump(mode="json", exclude=later)
     former = {name: value for name, value in former.items() if not name.endswith("_label")}
     former |= {"backbone_options": {"model": "resnet18"}, "recipe": one.recipe.identity(), "data": "data"}
     former["dataset_options"] = {}
@@ -390,6 +391,7 @@ CHANGES: dict[str, Any] = {
     "split_seed": 5,
     "seed": 77,
     "precision": "bf16",
+    "purpose": "tune",
 }
 RECIPE_CHANGES: dict[str, Any] = {
     "epochs": 77,
@@ -418,9 +420,9 @@ RECIPE_CHANGES: dict[str, Any] = {
 def test_every_scientific_field_counts_and_nothing_else_is_there() -> None:
     """A new field of a cell or a recipe must be put into one of the tables above, or be a label."""
     base = cell("hpn")
-    labels = {name for name in type(base).model_fields if name.endswith("_label")} | {"recipe_name"}
+    labels = {name for name in type(base).model_fields if name.endswith("_label")} | {"recipe_name", "tuned"}
     assert set(CHANGES) == set(type(base).model_fields) - labels
-    assert set(RECIPE_CHANGES) == set(type(base.recipe).model_fields) - {"loss_scale"}
+    assert set(RECIPE_CHANGES) == set(type(base.recipe).model_fields) - {"loss_scale", "search"}
     changed = [base.model_copy(update={name: value}) for name, value in CHANGES.items()]
     changed += [
         base.model_copy(update={"recipe": base.recipe.model_copy(update={name: value})})

@@ -8,7 +8,8 @@ import pandas as pd
 from rich.console import Console
 
 from headbench.core.errors import PrunedError
-from headbench.results import searches, store
+from headbench.results import store
+from headbench.results.tuning import searches
 from headbench.runners.execution.launch import RunOptions
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Events
@@ -42,7 +43,8 @@ def trials(out: Path, storage: str | None = None, name: str = "tiny") -> pd.Data
 
 def accuracy(planned: Planned, epoch: int) -> float:
     """What a cell is after an epoch by the formula: best at a rate of 0.1, and rising."""
-    return max(0.0, 0.9 - abs(planned.cell.recipe.lr - 0.1)) * epoch / planned.facts["epochs"]
+    part: float = epoch / planned.facts["epochs"]
+    return max(0.0, 0.9 - abs(planned.cell.recipe.lr - 0.1)) * part
 
 
 class Formula:
@@ -71,7 +73,7 @@ class Formula:
 
     def _train(self, planned: Planned, events: Events) -> None:
         path = store.cell_folder(self.out, planned.cell_id) / "history.csv"
-        rows = pd.read_csv(path).to_dict("records") if path.is_file() else []
+        rows: list[dict[str, Any]] = pd.read_csv(path).to_dict("records") if path.is_file() else []  # type: ignore[assignment]
         for epoch in range(len(rows) + 1, planned.facts["epochs"] + 1):
             self.before(planned, epoch)
             self.trained.append((planned.cell_id, epoch))

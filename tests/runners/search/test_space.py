@@ -67,7 +67,8 @@ class Searching(Head):
 
     @classmethod
     def search_space(cls, trial: Any, options: Any) -> dict[str, Any]:
-        return cls.asked(trial)
+        found: dict[str, Any] = cls.asked(trial)
+        return found
 
     def __init__(self, info: Any, feature_dim: int, *, a: float | None = 1.0, b: float = 2.0) -> None:
         super().__init__()

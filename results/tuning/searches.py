@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 # What a search may improve, each measured on the validation part after the last epoch.
-OBJECTIVES = {"val_top1": "maximize", "val_nll": "minimize", "val_ece": "minimize"}
+OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
+    "val_top1": "maximize",
+    "val_nll": "minimize",
+    "val_ece": "minimize",
+}
 # The storage that is a file in the folder of the search.
 JOURNAL = "journal"
 DATABASES = "a database (sqlite:///search.db, postgresql://user@host/name) or a journal file (search.log)"
