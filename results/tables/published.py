@@ -92,8 +92,11 @@ def _table(rows: pd.DataFrame, tidy: pd.DataFrame, varied: list[Column], name: s
     for _, row in tidy.iterrows():
         cells.loc[row["head_label"], row["column"]] = _text(row, letters)
     first = rows.iloc[0]
-    same = {column: first[column.name] for column in ACROSS if column.name not in NUMBERS and column not in varied}
-    shared = ", ".join(f"{column.heading} {value}" for column, value in same.items() if value != column.usual)
+    shared = ", ".join(
+        column.said(first[column.name]) if column.quiet else f"{column.heading} {first[column.name]}"
+        for column in ACROSS
+        if (column.quiet or column.name not in NUMBERS) and column not in varied and first[column.name] != column.usual
+    )
     caption = (
         f"{what} in %: measured ({SELECTIONS[selection]}, {over_seeds(tidy)}) / published (difference). "
         f"{first['dataset']}, protocol {first['protocol']}"

@@ -245,6 +245,8 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
             attempts.end(folder)
             raise
         if isinstance(error, PrunedError):
+            if planned.cell.purpose == "tune":  # a search prunes many, and goes on with none of them
+                checkpoints.remove()
             return prune(planned, folder, str(error), way.events)
         if isinstance(error, torch.cuda.OutOfMemoryError) and first and way.hardware.cells_per_device > 1:
             # Its attempt stays counted, so that the next one that ends so fails it.

@@ -120,7 +120,8 @@ def _asked(options: TuneOptions) -> Asked:
             raise UserError(f"--objective: unknown '{objective}'; {suggest(objective, OBJECTIVES)}")
     if len(set(options.objectives)) < len(options.objectives):
         raise UserError(f"--objective: one is given twice in {','.join(options.objectives)}")
-    return Asked(options.trials, options.objectives, options.seed, CELL_SEED + options.seed)
+    cell_seed = (CELL_SEED + options.seed) % 2**32
+    return Asked(options.trials, options.objectives, options.seed, cell_seed)
 
 
 def _trial_cells(cells: Sequence[Cell], seed: int) -> list[Cell]:
