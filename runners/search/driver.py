@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from optuna.trial import Trial, TrialState
 
+from headbench.core.alone import alone
 from headbench.core.errors import PrunedError, StoppedError, UserError
 from headbench.results import store
 from headbench.results.tuning.searches import folder_of
@@ -90,7 +90,7 @@ class Driver:
         """
         self._trials, cells, others = {}, list[Planned](), list[Planned]()
         each = max(self.workers // max(sum(study.wants > 0 for study in self.studies), 1), 1)
-        with self._told(), FileLock(folder_of(self.out, self.grid) / ".lock"):
+        with self._told(), alone(folder_of(self.out, self.grid) / ".lock"):
             watch = locks.Watch()
             for study in self.studies:
                 own = 0

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from rich.console import Console
 
 from headbench.core import escape
+from headbench.core.alone import alone
 from headbench.core.errors import UserError, suggest
 from headbench.results.tuning import searches
 from headbench.results.tuning.searches import OBJECTIVES
@@ -156,7 +156,7 @@ def _started(
     there = set(optuna.get_all_study_names(opened))
     mine = [base for base in applicable if base.cell_id in spaces or studies.name_of(grid, base) in there]
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
+    with alone(folder / ".lock"):
         begun = [studies.start(opened, grid, base, spaces.get(base.cell_id) or space_of(base), asked) for base in mine]
         found.write_index(grid, asked, options.storage, [(studies.name_of(grid, base), base) for base in bases], out)
     return [study for study in begun if study.base.cell_id in spaces], begun

@@ -23,7 +23,7 @@ def search(out: str) -> None:
 
 def started(out: Path) -> BaseProcess:
     """A process that searches, forked from one that has imported all it needs."""
-    workers.CONTEXT.set_forkserver_preload([*workers.IMPORTED, __name__])
+    workers.CONTEXT.set_forkserver_preload([*workers.PRELOAD, __name__])
     process = workers.CONTEXT.Process(target=search, args=(str(out),))
     process.start()
     return process
