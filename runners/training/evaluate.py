@@ -40,9 +40,7 @@ def scores(classifier: Classifier, features: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def measure(
-    classifier: Classifier, part: Part, metrics: Iterable[str], side: int | None = None
-) -> dict[str, float]:
+def measure(classifier: Classifier, part: Part, metrics: Iterable[str], side: int | None = None) -> dict[str, float]:
     """Return metrics of one part, NaN where it is empty: ``top1``, the accuracy in [0, 1], and ``nll``, the mean
     negative log-likelihood by the head's own scale, in nats; larger images are scaled to ``side`` pixels.
     """
