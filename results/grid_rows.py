@@ -36,7 +36,11 @@ def load(out: Path, grid: str) -> pd.DataFrame:
         FileNotFoundError: if the grid has no folder there.
         DamagedError: if the grid's own file is damaged. A damaged cell is a failed one, whose error says so.
     """
-    plan = store.read_plan(store.grid_folder(out, grid))
+    return of_plan(out, store.read_plan(store.grid_folder(out, grid)))
+
+
+def of_plan(out: Path, plan: dict[str, Any]) -> pd.DataFrame:
+    """Return the rows of the cells of a plan, see :func:`load`."""
     heads = list(dict.fromkeys(cell["head_label"] for cell in plan["cells"]))
     cells = sorted(plan["cells"], key=lambda cell: heads.index(cell["head_label"]))
     rows = [row for cell in cells for row in _rows(out, plan["name"], cell)]

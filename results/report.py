@@ -18,7 +18,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from headbench.core import escape
-from headbench.results import columns, comparison, derived, grid_rows, recalibrate, store
+from headbench.results import columns, comparison, derived, grid_rows, recalibrate, searches, store
 from headbench.results.answers import Answers
 from headbench.results.columns import Column
 from headbench.results.comparison import Part, Picture, files_of
@@ -30,6 +30,7 @@ from headbench.results.figures.ranks import diagram
 from headbench.results.tables import by_recipe, paper_claims, published, ranks, render, trust
 from headbench.results.tables.base import SELECTIONS, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
+from headbench.results.tuning.section import section
 
 # With so many comparisons they are drawn in parallel.
 MANY = 4
@@ -60,9 +61,9 @@ class Report:
     written: bool
 
 
-def build(out: Path, grid: str, bins: int | None = None) -> Report:
+def build(out: Path, grid: str, bins: int | None = None, storage: str | None = None) -> Report:
     """Write a grid's ``results.csv``, ``results.parquet``, ``tables/``, ``figures/`` and ``report.html`` from what is
-    finished.
+    finished, with what its hyperparameter search found.
 
     A table or figure that cannot be made is a line on the page, which is always written.
 
@@ -70,12 +71,14 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
         out: folder of the runs.
         grid: the grid's name.
         bins: of the calibration errors, which are then computed anew from the stored predictions.
+        storage: where the studies of the grid's search are, if not where the search says.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
         DamagedError: if the grid's own file is damaged.
     """
-    folder, rows = store.grid_folder(out, grid), grid_rows.load(out, grid)
+    folder, plan = store.grid_folder(out, grid), _plan(out, grid)
+    rows = grid_rows.of_plan(out, plan)
     rows, damaged = (rows, list[str]()) if bins is None else recalibrate.recalibrate(rows, out, bins)
     answers, comparisons = Answers(out), named_comparisons(rows)
     with _begun([(part, out, description, name) for name, (description, part) in comparisons.items()]) as pending:
@@ -87,9 +90,11 @@ def build(out: Path, grid: str, bins: int | None = None) -> Report:
         made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
     missing = without_glyphs([*rows["dataset"], *rows["head_label"]])
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
-    files = _files(rows, made, pictures, damaged)
+    search = tried("search", lambda: section(out, grid, damaged, storage), damaged)
+    tuning, searched, notes = search or ([], {}, [])
+    files = _files(rows, [*made, *tuning], pictures | searched, damaged)
     damaged += derived.write(folder, files)
-    page = _page(grid, rows, len(store.read_plan(folder)["cells"]), made, pictures, damaged)
+    page = _page(grid, rows, len(plan["cells"]), (made, pictures, damaged), (tuning, searched, notes))
     unwritten = derived.write(folder, {"report.html": page.encode()})
     return Report(rows, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
 
@@ -144,10 +149,20 @@ def _files(rows: pd.DataFrame, made: list[Table], pictures: dict[str, Picture], 
     }
 
 
-def _page(
-    grid: str, rows: pd.DataFrame, planned: int, made: list[Table], pictures: dict[str, Picture], lines: list[str]
-) -> str:
-    """Return the page; the template escapes what is no fragment of HTML."""
+def _plan(out: Path, grid: str) -> dict[str, Any]:
+    """Return the grid's plan, an empty one where it was searched only."""
+    try:
+        return store.read_plan(store.grid_folder(out, grid))
+    except FileNotFoundError:
+        if searches.read(out, grid) is None:
+            raise
+        return {"name": grid, "cells": []}
+
+
+def _page(grid: str, rows: pd.DataFrame, planned: int, final: Part, search: Part) -> str:
+    """Return the page with the part of its final cells and that of its search; the template escapes what is no fragment
+    of HTML.
+    """
     shown = with_texts(rows, escape.plain)
     axes = [axis for axis in columns.AXES if not axis.quiet or rows[axis.name].nunique() > 1]
     listed = [*(columns.NAMED[name] for name in FIRST), *axes, *(columns.NAMED[name] for name in MEASURED)]
@@ -164,14 +179,28 @@ def _page(
             for row in shown[(rows["selection"] == "last") | (rows["status"] == "failed")].to_dict("records")
         ],
         unfinished=planned - rows["cell_id"].nunique(),
-        tables=[(escape.plain(table.caption), Markup(render.html(table))) for table in made],
-        figures={
-            escape.plain(name): Markup(f"data:image/png;base64,{base64.b64encode(forms['png']).decode()}")
-            for name, forms in pictures.items()
-        },
-        damaged=[escape.plain(line) for line in lines],
+        final=_shown(final),
+        search=_shown(search, ("png", "svg")),
     )
     return page
+
+
+def _shown(part: Part, forms: tuple[str, ...] = ("png",)) -> dict[str, Any]:
+    """Return tables, figures and lines as the template takes them; of each figure the smallest of these forms."""
+    made, pictures, lines = part
+    return {
+        "tables": [(escape.plain(table.caption), Markup(render.html(table))) for table in made],
+        "figures": {
+            escape.plain(name): _source(*min(((form, files[form]) for form in forms), key=lambda file: len(file[1])))
+            for name, files in pictures.items()
+        },
+        "lines": [escape.plain(line) for line in lines],
+    }
+
+
+def _source(form: str, content: bytes) -> Markup:
+    kind = {"svg": "svg+xml"}.get(form, form)
+    return Markup(f"data:image/{kind};base64,{base64.b64encode(content).decode()}")
 
 
 def _listed(column: Column, row: dict[Hashable, Any]) -> str:

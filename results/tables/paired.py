@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -40,20 +41,42 @@ def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str
     for dim, part in done.groupby("feature_dim"):
         base = part[part["head_label"] == reference]
         for head in (label for label in dict.fromkeys(part["head_label"]) if label != reference):
-            other = part[part["head_label"] == head]
-            pair = differences.between(other, base, answers)
-            if pair is not None:
-                found.append(
-                    {"d": dim, "head": head, "p": _p(pair, other, base, answers)} | _numbers(pair) | {"pair": pair}
-                )
+            row = difference(part[part["head_label"] == head], base, answers)
+            found += [{"d": dim, "head": head} | row] if row else []
     if not found:
         return None
-    twins = _twins(done, answers)
+    cells, tidy = judged(found, f"minus {reference}")
+    whose = f"that of {reference} in points, {SELECTIONS[selection]}"
+    return Table(
+        f"{name}-pairs-{selection}",
+        f"{caption(tidy, whose)}{_twins(done, answers)} {description}.",
+        cells,
+        unmarked(cells),
+        tidy,
+    )
+
+
+def difference(rows: pd.DataFrame, base: pd.DataFrame, answers: Answers) -> dict[str, Any]:
+    """Return the row of a difference of top-1 accuracy, empty where there is none.
+
+    Arguments as for :func:`headbench.results.differences.between`.
+    """
+    pair = differences.between(rows, base, answers)
+    return {} if pair is None else {"p": _p(pair, rows, base, answers)} | _numbers(pair) | {"pair": pair}
+
+
+def judged(found: list[dict[str, Any]], title: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return printed cells and tidy numbers of differences, with verdicts that are corrected over all of them.
+
+    Args:
+        found: rows of :func:`difference`, each with its ``d`` and ``head``.
+        title: of the differences.
+    """
     tidy = pd.DataFrame(found)
     tidy["holm"] = holm(tidy["p"].to_numpy(dtype=float))
     tidy["verdict"] = [_verdict(pair, p) for pair, p in zip(tidy["pair"], tidy["holm"], strict=True)]
     columns = {
-        f"minus {reference} [95 % interval]": [
+        f"{title} [95 % interval]": [
             IDENTICAL if pair.identical else interval(*numbers) for pair, *numbers in _shown(tidy)
         ],
         "seeds": tidy["n"].astype(str),
@@ -63,13 +86,7 @@ def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str
     cells = pd.DataFrame(columns | {"verdict": tidy["verdict"]}).set_index(
         pd.MultiIndex.from_frame(tidy[["d", "head"]])
     )
-    return Table(
-        f"{name}-pairs-{selection}",
-        _caption(tidy, reference, selection) + f"{twins} {description}.",
-        cells,
-        unmarked(cells),
-        tidy.drop(columns="pair"),
-    )
+    return cells, tidy.drop(columns="pair")
 
 
 def _numbers(pair: Found) -> dict[str, float]:
@@ -143,12 +160,15 @@ def _twins(done: pd.DataFrame, answers: Answers) -> str:
     return f" Identical predictions: {', '.join(found)}." if found else ""
 
 
-def _caption(tidy: pd.DataFrame, reference: str, selection: str) -> str:
+def caption(tidy: pd.DataFrame, whose: str) -> str:
+    """Return what a caption says of differences: how they, their intervals and their verdicts are made.
+
+    Args:
+        tidy: of :func:`judged`.
+        whose: accuracy is taken off, in which unit and of which epoch.
+    """
     several = bool((tidy["n"] > 1).any())
-    parts = [
-        f"Top-1 test accuracy minus that of {reference} in points, {SELECTIONS[selection]}, on the same test images "
-        f"with the same seeds."
-    ]
+    parts = [f"Top-1 test accuracy minus {whose}, on the same test images with the same seeds."]
     if several:
         parts.append(
             "Interval: 95 %, for new trainings and new test images (seeds and images crossed, Student's t with "

@@ -88,9 +88,11 @@ def grid_name(name_or_file: str) -> str:
     return config.parse_grid(contents, place).name
 
 
-def require_grid(out: Path, grid: str) -> None:
-    """Raise UserError if a grid was not started in a folder."""
-    known = [path.parent.name for path in out.glob("*/grid.yaml")]
+def require_grid(out: Path, grid: str, searched: bool = False) -> None:
+    """Raise UserError if a grid was not started in a folder; where ``searched``, a search of it is enough."""
+    known = {path.parent.name for path in out.glob("*/grid.yaml")}
+    if searched:
+        known |= {path.parent.parent.name for path in out.glob("*/search/search.yaml")}
     if grid not in known:
         raise UserError(
             f"no results of a grid '{grid}' in {out}; {suggest(grid, known)}"

@@ -9,7 +9,7 @@ from headbench.core import escape
 from headbench.runners.commands.arguments import add_grid, add_out, grid_name, require_grid
 from headbench.runners.commands.screen import say
 
-HELP = "rebuild a grid's tables, figures and report from its finished cells"
+HELP = "rebuild a grid's tables, figures and report from its finished cells and its search"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -17,22 +17,25 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bins", type=int, help="compute the calibration errors anew, from the stored predictions, with so many bins"
     )
+    parser.add_argument(
+        "--storage", help="where the studies of the grid's search are, if their database has a password"
+    )
     add_grid(parser)
     add_out(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build a grid's report; return the exit status."""
-    return show_report(arguments.out, grid_name(arguments.grid), console, arguments.bins)
+    return show_report(arguments.out, grid_name(arguments.grid), console, arguments.bins, arguments.storage)
 
 
-def show_report(out: Path, grid: str, console: Console, bins: int | None = None) -> int:
+def show_report(out: Path, grid: str, console: Console, bins: int | None = None, storage: str | None = None) -> int:
     """Build a grid's report and print its main table; return 1 if a cell failed, else 0."""
     from headbench.results import report
     from headbench.results.tables import render
 
-    require_grid(out, grid)
-    built = report.build(out, grid, bins)
+    require_grid(out, grid, searched=True)
+    built = report.build(out, grid, bins, storage)
     for made in built.tables:
         if made.name.endswith("-accuracy-last"):
             console.print(escape.terminal(made.caption))

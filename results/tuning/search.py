@@ -1,0 +1,122 @@
+"""A search for one head under one condition, with what its trials found on validation."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headbench.results.numbers.statistics import Floats
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+TITLES = {"val_top1": "validation top-1", "val_nll": "validation NLL", "val_ece": "validation ECE"}
+PERCENT = {"val_top1", "val_ece"}
+
+
+@dataclass(frozen=True)
+class Search:
+    """A study: the search for one head under one condition.
+
+    Attributes:
+        study: of :func:`headbench.results.searches.studies`.
+    """
+
+    study: "Study"
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Facts of its cells, by column."""
+        return dict(self.study.user_attrs["facts"])
+
+    @cached_property
+    def objectives(self) -> tuple[str, ...]:
+        """Names of the validation metrics."""
+        return tuple(self.study.user_attrs["settings"]["objectives"])
+
+    @cached_property
+    def signs(self) -> tuple[int, ...]:
+        """For each objective 1 where more is better, -1 where less is."""
+        return tuple(1 if direction.name == "MAXIMIZE" else -1 for direction in self.study.directions)
+
+    @cached_property
+    def trials(self) -> list["FrozenTrial"]:
+        """All trials, in the order of their numbers."""
+        return self.study.get_trials(deepcopy=False)
+
+    @property
+    def label(self) -> str:
+        """The head's label."""
+        return str(self.facts["head_label"])
+
+    @property
+    def dim(self) -> int:
+        """The feature dimension d."""
+        return int(self.facts["feature_dim"])
+
+    @cached_property
+    def done(self) -> list["FrozenTrial"]:
+        """Trials that were trained to their end, with finite values."""
+        return self._ended("COMPLETE")
+
+    @cached_property
+    def pruned(self) -> list["FrozenTrial"]:
+        """Trials that were stopped early, whose values are those of their last epoch."""
+        return self._ended("PRUNED")
+
+    def _ended(self, state: str) -> list["FrozenTrial"]:
+        return [
+            trial
+            for trial in self.trials
+            if trial.state.name == state and trial.values is not None and all(map(math.isfinite, trial.values))
+        ]
+
+    def values(self) -> Floats:
+        """Return (N,) values of the finished and pruned trials in the first objective, of which more is better."""
+        return np.array([self.signs[0] * trial.values[0] for trial in [*self.done, *self.pruned]])
+
+    def best(self) -> "FrozenTrial | None":
+        """Return the finished trial that is best in the first objective, the earliest of several; None without one."""
+        return max(self.done, key=lambda trial: self.signs[0] * trial.values[0], default=None)
+
+    def front(self) -> list["FrozenTrial"]:
+        """Return the finished trials that no other one beats: is as good in every objective and better in one."""
+        values = np.array([trial.values for trial in self.done]).reshape(-1, len(self.signs)) * self.signs
+        as_good = (values[:, None] <= values).all(axis=2)
+        better = (values[:, None] < values).any(axis=2)
+        return [trial for trial, beaten in zip(self.done, (as_good & better).any(axis=1), strict=True) if not beaten]
+
+    def title(self, place: int = 0) -> str:
+        """Return an objective as figures and captions name it."""
+        return TITLES.get(self.objectives[place], self.objectives[place])
+
+    def shown(self, value: float, place: int = 0) -> str:
+        """Return a value of an objective as tables print it, fractions in percent."""
+        return f"{100 * value:.2f}" if self.objectives[place] in PERCENT else f"{value:.3f}"
+
+    def heading(self, place: int = 0) -> str:
+        """Return an objective as it stands above printed values."""
+        return self.title(place) + (" %" if self.objectives[place] in PERCENT else "")
+
+    def finished(self) -> "Study":
+        """Return the finished trials as a study in memory, whose name is the head's label and whose metrics are titles."""
+        import optuna
+
+        made = optuna.create_study(
+            storage=optuna.storages.InMemoryStorage(),
+            study_name=self.label,
+            directions=["maximize" if sign > 0 else "minimize" for sign in self.signs],
+        )
+        made.add_trials(self.done)
+        made.set_metric_names([self.title(place) for place in range(len(self.objectives))])
+        return made
+
+
+def parameters(trial: "FrozenTrial") -> str:
+    """Return a trial's parameters as text, as ``--set`` takes them."""
+    return " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in trial.params.items()
+    )
