@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "results": {"results.numbers"},
     "results.tables": {"results", "results.numbers"},
     "results.figures": {"results", "results.numbers", "results.tables"},
+    "results.tuning": {"results", "results.numbers", "results.tables", "results.figures"},
     "runners": set(),
     "runners.grid": PLUGINS,
     "runners.training": PLUGINS | STORED | {"results.numbers", "runners.grid"},
@@ -36,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
     | {"runners.grid", "runners.execution", "runners.inspection", "runners.search"},
 }
 # Files that stand above the tables and figures that they gather.
-ABOVE = {"results.comparison", "results.report"}
+ABOVE = {"results.comparison", "results.report", "results.tuning.section"}
 MOST = 14
 # Folders of files of one kind, however many: methods, data sets, commands, tables.
 KINDS = {"heads", "data", "runners/commands", "results/tables"}
@@ -78,7 +79,7 @@ def test_imports_go_one_way() -> None:
     for module, file in known.items():
         allowed = ROOMS[room(module)] | {room(module), "core"}
         if module in ABOVE:
-            allowed |= {"results.tables", "results.figures"}
+            allowed |= {"results.tables", "results.figures", "results.tuning"}
         wrong = {
             name
             for name in ours(file, known)

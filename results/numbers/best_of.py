@@ -64,7 +64,7 @@ def ahead(first: Floats, second: Floats, k: int) -> float:
 
 
 def leads(first: Floats, second: Floats) -> list[tuple[int, int]]:
-    """Return at which budgets k = 1 ... the smaller N the expected best of one of two searches passes that of the other.
+    """Return at which budgets, of k = 1 ... the smaller N trials, the expected best of one search passes the other's.
 
     Returns:
         Pairs of the first such k of a stretch of budgets and who is ahead there: 1 for the first, -1 for the second.

@@ -1,4 +1,4 @@
-"""What smaller searches would have found: the expected best of k trials, and whether the order of heads changes with k."""
+"""What smaller searches would have found: the expected best of k trials, and whether the order of heads hangs on k."""
 
 import itertools
 
@@ -38,7 +38,8 @@ def table(searches: list[Search], description: str, name: str) -> Table | None:
     caption = (
         f"Expected best {known[0].heading()} of k trials, over all choices of k of the trials that were made, and in "
         f"brackets what 95 % of these choices find. {description}. Pruned trials count with the value of their last "
-        f"epoch. All trials are one choice. The sampler learns from trial to trial, so that a search of only k trials finds rather less.{_order(known)}"
+        f"epoch. All trials are one choice. The sampler learns from trial to trial, so that a search of only "
+        f"k trials finds rather less.{_order(known)}"
     )
     return Table(f"{name}-search-budgets", caption, cells, unmarked(cells), tidy)
 

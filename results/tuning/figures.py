@@ -1,5 +1,6 @@
-"""Figures of a search: Optuna's own of its history, importances and parallel coordinates, and those of several heads."""
+"""Figures of a search: Optuna's own of history, importances and parallel coordinates, and those of several heads."""
 
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from headbench.results.tuning.search import Search
 ENOUGH = 50
 # Of a line.
 MOST_POINTS = 30
+# Of a title, in letters.
+WIDTH = 75
 
 
 def history(searches: list[Search], title: str) -> Figure:
@@ -50,10 +53,11 @@ def importance(search: Search, title: str) -> Figure:
     from optuna.visualization.matplotlib import plot_param_importances
 
     done = len(search.done)
-    few = f", too few to trust it: {ENOUGH} are enough" if done < ENOUGH else ""
-    figure = _optunas(lambda: plot_param_importances(search.finished()), f"{title}; {done} finished trials{few}")
+    few = f": too few to trust it, {ENOUGH} are enough" if done < ENOUGH else ""
+    figure = _optunas(lambda: plot_param_importances(search.finished()), title)
     axes = figure.axes[0]
-    axes.set(xlabel="importance for being among the best tenth", ylabel="")
+    axes.set(ylabel="")
+    axes.set_xlabel(f"importance for being among the best tenth of {done} trials{few}", fontsize=9)
     if len(search.objectives) == 1 and axes.get_legend() is not None:
         axes.get_legend().remove()
     return figure
@@ -89,7 +93,7 @@ def bests(searches: list[Search], title: str) -> Figure:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_title(title, fontsize=9)
+        axes.set_title(textwrap.fill(title, WIDTH), fontsize=9)
         axes.legend(title="head")
     return figure
 
@@ -108,7 +112,7 @@ def fronts(searches: list[Search], title: str) -> Figure:
             axes.plot(*every.T, marker, color=colour, alpha=0.35, markersize=5)
             axes.plot(*front.T, color=colour, marker=marker, drawstyle=_steps(search), label=search.label)
         axes.set(xlabel=_better(searches[0], 0), ylabel=_better(searches[0], 1))
-        axes.set_title(title, fontsize=9)
+        axes.set_title(textwrap.fill(title, WIDTH), fontsize=9)
         axes.legend(title="head")
     return figure
 
@@ -138,7 +142,7 @@ def _optunas(draw: Callable[[], Axes], title: str) -> Figure:
         assert isinstance(figure, Figure)
         plt.close(figure)
         axes.set_title("")
-        axes.set_title(title, fontsize=9, loc="left")
+        axes.set_title(textwrap.fill(title, WIDTH), fontsize=9, loc="left")
     return figure
 
 

@@ -102,7 +102,7 @@ class Search:
         return self.title(place) + (" %" if self.objectives[place] in PERCENT else "")
 
     def finished(self) -> "Study":
-        """Return the finished trials as a study in memory, whose name is the head's label and whose metrics are titles."""
+        """Return the finished trials as a study in memory, named by the head's label, its metrics by their titles."""
         import optuna
 
         made = optuna.create_study(

@@ -116,9 +116,8 @@ def _against_default(out: Path, grid: str, notes: list[str]) -> list[Table]:
     own, tuned = (_done(out, name) for name in commands)
     missing = [command for command, rows in zip(commands.values(), (own, tuned), strict=True) if rows.empty]
     if missing:
-        notes.append(
-            f"Tuned values against the grid's own on test: train them with {' and '.join(f'bench.py {command}' for command in missing)}."
-        )
+        words = " and ".join(f"bench.py {command}" for command in missing)
+        notes.append(f"Tuned values against the grid's own on test: train them with {words}, and the search's --set.")
         return []
     made = list[Table | None]()
     for name, (description, part) in named_comparisons(tuned[tuned["tuned"] > 0]).items():

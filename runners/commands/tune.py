@@ -35,10 +35,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     add_training(parser)
     add_plugin(parser)
+    parser.add_argument("--no-report", action="store_true", help="write no page; 'bench.py report' does it later")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Search, and say what was found; return 1 if a study has not got its trials though there was time."""
+    from headbench.runners.commands.report import show_report
     from headbench.runners.execution.launch import RunOptions
     from headbench.runners.search import found, search
 
@@ -69,4 +71,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         say(console, f"stopped after {arguments.timeout:g} s; the same command goes on")
     file: Path = arguments.out / searched.grid / found.FILE
     say(console, f"values: {file}; bench.py run --grid {arguments.grid} --tuned {file} trains them with fresh seeds")
+    if not arguments.no_report:
+        show_report(arguments.out, searched.grid, console, storage=arguments.storage)
     return 0 if searched.complete or not searched.in_time else 1
