@@ -101,9 +101,8 @@ def trials(searches: list[Search], description: str, name: str) -> Table | None:
 
 
 def _leading(search: Search) -> list["FrozenTrial"]:
-    """Return the best trials of a search in the first objective, the best first."""
-    ended = [*search.done, *search.pruned] if len(search.objectives) == 1 else search.done
-    return sorted(ended, key=lambda trial: -search.signs[0] * trial.values[0])[:BEST]
+    """Return the best finished trials of a search in the first objective, the best first."""
+    return sorted(search.done, key=lambda trial: -search.signs[0] * trial.values[0])[:BEST]
 
 
 def _row(search: Search, trial: "FrozenTrial") -> dict[str, str]:

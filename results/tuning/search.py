@@ -60,23 +60,20 @@ class Search:
     @cached_property
     def done(self) -> list["FrozenTrial"]:
         """Trials that were trained to their end, with finite values."""
-        return self._ended("COMPLETE")
+        return [trial for trial in self.trials if trial.state.name == "COMPLETE" and _has_values(trial)]
 
     @cached_property
     def pruned(self) -> list["FrozenTrial"]:
-        """Trials that were stopped early, whose values are those of their last epoch."""
-        return self._ended("PRUNED")
-
-    def _ended(self, state: str) -> list["FrozenTrial"]:
-        return [
-            trial
-            for trial in self.trials
-            if trial.state.name == state and trial.values is not None and all(map(math.isfinite, trial.values))
-        ]
+        """Trials that were stopped early; their value, where they have one, is that of their last epoch."""
+        return [trial for trial in self.trials if trial.state.name == "PRUNED"]
 
     def values(self) -> Floats:
-        """Return (N,) values of the finished and pruned trials in the first objective, of which more is better."""
-        return np.array([self.signs[0] * trial.values[0] for trial in [*self.done, *self.pruned]])
+        """Return (N,) values of the finished and pruned trials in the first objective, of which more is better; one
+        without a value has that of the worst. None at all where none has a value.
+        """
+        ended = [*self.done, *self.pruned]
+        known = [self.signs[0] * trial.values[0] for trial in ended if _has_values(trial)]
+        return np.array(known + [min(known)] * (len(ended) - len(known)) if known else [])
 
     def best(self) -> "FrozenTrial | None":
         """Return the finished trial that is best in the first objective, the earliest of several; None without one."""
@@ -113,6 +110,10 @@ class Search:
         made.add_trials(self.done)
         made.set_metric_names([self.title(place) for place in range(len(self.objectives))])
         return made
+
+
+def _has_values(trial: "FrozenTrial") -> bool:
+    return trial.values is not None and all(map(math.isfinite, trial.values))
 
 
 def parameters(trial: "FrozenTrial") -> str:

@@ -54,10 +54,20 @@ def test_budgets_are_the_bests_of_k_and_say_where_the_order_turns() -> None:
 
 
 def test_pruned_trials_count_and_failed_ones_do_not() -> None:
-    trials = [known.trial(0.9, 0.1), known.trial(0.5, 0.1, "PRUNED"), known.trial(None, 0.1, "FAIL")]
+    """One that diverged in its first epoch counts as the worst."""
+    trials = [
+        known.trial(0.9, 0.1),
+        known.trial(0.5, 0.1, "PRUNED"),
+        known.trial(None, 0.1, "PRUNED"),
+        known.trial(None, 0.1, "FAIL"),
+    ]
     made = budgets.table([known.search("psc", trials)], "", "toy")
     assert made is not None
-    assert made.cells["psc"].tolist() == ["70.00 [50.00, 90.00]", "90.00 [90.00, 90.00]"]
+    assert made.cells["psc"].tolist() == [
+        f"{190 / 3:.2f} [50.00, 90.00]",
+        f"{230 / 3:.2f} [50.00, 90.00]",
+        "90.00 [90.00, 90.00]",
+    ]
     assert budgets.table([known.search("psc", trials[2:])], "", "toy") is None
 
 
