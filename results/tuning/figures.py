@@ -50,11 +50,12 @@ def history(searches: list[Search], title: str) -> Figure:
 
 def importance(search: Search, title: str) -> Figure:
     """Draw how much each parameter tells the best tenth of the finished trials from the others (PED-ANOVA)."""
+    from optuna.importance import PedAnovaImportanceEvaluator
     from optuna.visualization.matplotlib import plot_param_importances
 
     done = len(search.done)
     few = f": too few to trust it, {ENOUGH} are enough" if done < ENOUGH else ""
-    figure = _optunas(lambda: plot_param_importances(search.finished()), title)
+    figure = _optunas(lambda: plot_param_importances(search.finished(), PedAnovaImportanceEvaluator()), title)
     axes = figure.axes[0]
     axes.set(ylabel="")
     axes.set_xlabel(f"importance for being among the best tenth of {done} trials{few}", fontsize=9)

@@ -101,8 +101,10 @@ def trials(searches: list[Search], description: str, name: str) -> Table | None:
 
 
 def _leading(search: Search) -> list["FrozenTrial"]:
-    """Return the best finished trials of a search in the first objective, the best first."""
-    return sorted(search.done, key=lambda trial: -search.signs[0] * trial.values[0])[:BEST]
+    """Return the best finished trials of a search in the first objective, the best first; the first ones of a search
+    without any.
+    """
+    return sorted(search.done, key=lambda trial: -search.signs[0] * trial.values[0])[:BEST] or search.trials[:BEST]
 
 
 def _row(search: Search, trial: "FrozenTrial") -> dict[str, str]:

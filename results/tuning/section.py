@@ -71,9 +71,13 @@ def _comparison(own: list[Search], description: str, name: str, damaged: list[st
         drawable = [search for search in own if search.dim == dim]
         for title, draw in _figures(drawable, f"{description}, d = {dim}", notes):
             whole = f"{name}-search-{title}-d{dim}"
-            forms = tried(whole, lambda draw=draw: files_of(draw()), damaged)  # type: ignore[misc]
+            forms = tried(whole, partial(_drawn, draw), damaged)
             pictures |= {} if forms is None else {whole: forms}
     return [table for table in made if table is not None], pictures, notes
+
+
+def _drawn(draw: Callable[[], Figure]) -> Picture:
+    return files_of(draw())
 
 
 def _figures(own: list[Search], description: str, notes: list[str]) -> list[tuple[str, Callable[[], Figure]]]:

@@ -91,6 +91,9 @@ def test_of_many_trials_the_page_shows_the_best_and_the_file_has_all() -> None:
     assert made is not None
     assert made.cells["trial"].astype(int).tolist() == np.argsort(-values)[: found.BEST].tolist()
     assert len(made.tidy) == found.MOST + 1
+    failed = found.trials([known.search("psc", [known.trial(None, 0.1, "FAIL")] * (found.MOST + 1))], "", "toy")
+    assert failed is not None
+    assert len(failed.cells) == found.BEST
     assert f"all {found.MOST + 1} are in tables/toy-search-trials.csv" in made.caption
 
 
