@@ -15,9 +15,10 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
-def test_every_block_of_the_python_page_runs(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "python.md").read_text(), re.MULTILINE | re.DOTALL)
-    assert len(blocks) >= 6
+@pytest.mark.parametrize(("page", "least"), [("python.md", 6), ("tuning.md", 2)])
+def test_every_python_block_of_a_page_runs(tmp_path: Path, page: str, least: int) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= least
     script = tmp_path / "page.py"
     script.write_text("\n".join(blocks))
     # One core, as the other process of the suite has the second one.
