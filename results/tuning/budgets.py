@@ -37,9 +37,10 @@ def table(searches: list[Search], description: str, name: str) -> Table | None:
     cells = cells[list(dict.fromkeys(tidy["head"]))].rename_axis(columns=None)
     caption = (
         f"Expected best {known[0].heading()} of k trials, over all choices of k of the trials that were made, and in "
-        f"brackets what 95 % of these choices find. {description}. Pruned trials count with the value of their last "
-        "epoch, or as the worst of their search where they have none. All trials are one choice. The sampler learns "
-        f"from trial to trial, so that a search of only k trials finds rather less.{_order(known)}"
+        f"brackets what 95 % of these choices find; with all trials there is only one choice. {description}. Pruned "
+        "trials count with the value of their last epoch, or as the worst of their search where they have none. The "
+        "sampler learns from trial to trial, so that a search of only k trials finds rather less."
+        f"{_order(known)}"
     )
     return Table(f"{name}-search-budgets", caption, cells, unmarked(cells), tidy)
 

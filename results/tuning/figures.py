@@ -35,7 +35,8 @@ def history(searches: list[Search], title: str) -> Figure:
     from optuna.visualization.matplotlib import plot_optimization_history
 
     figure = _optunas(
-        lambda: plot_optimization_history([one.finished() for one in searches], target_name=searches[0].title()), title
+        lambda: plot_optimization_history([one.shown_study() for one in searches], target_name=searches[0].title()),
+        title,
     )
     axes = figure.axes[0]
     # For each study Optuna draws a line, and two clouds of points: those of trials, and those that break a constraint.
@@ -54,8 +55,8 @@ def importance(search: Search, title: str) -> Figure:
     from optuna.visualization.matplotlib import plot_param_importances
 
     done = len(search.done)
-    few = f": too few to trust it, {ENOUGH} are enough" if done < ENOUGH else ""
-    figure = _optunas(lambda: plot_param_importances(search.finished(), PedAnovaImportanceEvaluator()), title)
+    few = f"\n(too few to trust it: {ENOUGH} are enough)" if done < ENOUGH else ""
+    figure = _optunas(lambda: plot_param_importances(search.shown_study(), PedAnovaImportanceEvaluator()), title)
     axes = figure.axes[0]
     axes.set(ylabel="")
     axes.set_xlabel(f"importance for being among the best tenth of {done} trials{few}", fontsize=9)
@@ -68,7 +69,7 @@ def parallel(search: Search, title: str) -> Figure:
     """Draw each finished trial as a line across its parameters and its validation metric."""
     from optuna.visualization.matplotlib import plot_parallel_coordinate
 
-    figure = _optunas(lambda: plot_parallel_coordinate(search.finished(), target_name=search.title()), title)
+    figure = _optunas(lambda: plot_parallel_coordinate(search.shown_study(), target_name=search.title()), title)
     for axes in figure.axes:
         if axes.get_yscale() == "log":
             axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

@@ -98,8 +98,8 @@ class Search:
         """Return an objective as it stands above printed values."""
         return self.title(place) + (" %" if self.objectives[place] in PERCENT else "")
 
-    def finished(self) -> "Study":
-        """Return the finished trials as a study in memory, named by the head's label, its metrics by their titles."""
+    def shown_study(self) -> "Study":
+        """Return the trials as a study in memory, named by the head's label, its metrics by their titles."""
         import optuna
 
         made = optuna.create_study(
@@ -107,7 +107,7 @@ class Search:
             study_name=self.label,
             directions=["maximize" if sign > 0 else "minimize" for sign in self.signs],
         )
-        made.add_trials(self.done)
+        made.add_trials(self.trials)
         made.set_metric_names([self.title(place) for place in range(len(self.objectives))])
         return made
 

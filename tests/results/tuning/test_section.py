@@ -144,14 +144,15 @@ def test_a_drawn_front_holds_the_front() -> None:
 
 
 def test_the_history_has_the_colours_of_the_heads() -> None:
-    heads = [known.search(head, MANY) for head in ("psc", "dl2pa", "etf", "hpn", "word2vec", "mine")]
+    ended = [known.trial(None, 0.1, "FAIL"), *MANY, known.trial(0.7, 0.1, "PRUNED"), known.trial(None, 0.1, "RUNNING")]
+    heads = [known.search(head, ended) for head in ("psc", "dl2pa", "etf", "hpn", "word2vec", "mine")]
     axes = figures.history(heads, "").axes[0]
     looks = base.styles({search.label: search.label for search in heads})
     shown = {str(line.get_label()): line.get_color() for line in axes.lines}
     assert shown == {f"{head}, best so far": colour for head, (colour, _) in looks.items()}
-    np.testing.assert_allclose(
-        np.asarray(axes.lines[0].get_ydata()), np.maximum.accumulate([trial.value for trial in MANY])
-    )
+    best = np.maximum.accumulate([trial.value for trial in MANY])
+    np.testing.assert_allclose(np.asarray(axes.lines[0].get_ydata())[1:9], best)
+    np.testing.assert_allclose(axes.collections[0].get_offsets()[:, 0], np.arange(1, 9))  # type: ignore[index, call-overload]
 
 
 @pytest.mark.usefixtures("no_pictures")
