@@ -1,6 +1,7 @@
 """What smaller searches would have found: the expected best of k trials, and whether the order of heads hangs on k."""
 
 import itertools
+from typing import Any
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ def table(searches: list[Search], description: str, name: str) -> Table | None:
     known = [search for search in searches if len(search.values())]
     if not known:
         return None
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"d": search.dim, "k": k, "head": search.label} | _numbers(search, k)
         for search in known
         for k in budgets(len(search.values()))
@@ -57,7 +58,7 @@ def _numbers(search: Search, k: int) -> dict[str, float]:
     return {"mean": sign * found.mean, "worse": sign * found.low, "better": sign * found.high}
 
 
-def _text(search: Search, row: dict[str, float]) -> str:
+def _text(search: Search, row: dict[str, Any]) -> str:
     mean, worse, better = (search.shown(row[end]) for end in ("mean", "worse", "better"))
     return f"{mean} [{worse}, {better}]"
 

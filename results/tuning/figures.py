@@ -60,8 +60,9 @@ def importance(search: Search, title: str) -> Figure:
     axes = figure.axes[0]
     axes.set(ylabel="")
     axes.set_xlabel(f"importance for being among the best tenth of {done} trials{few}", fontsize=9)
-    if len(search.objectives) == 1 and axes.get_legend() is not None:
-        axes.get_legend().remove()
+    legend = axes.get_legend()
+    if len(search.objectives) == 1 and legend is not None:
+        legend.remove()
     return figure
 
 
@@ -134,11 +135,10 @@ def _heads(searches: list[Search]) -> dict[str, str]:
 
 def _optunas(draw: Callable[[], Axes], title: str) -> Figure:
     """Return a figure that Optuna draws, which changes matplotlib's settings and keeps what it drew open."""
-    # Needed by Optuna alone, and slow to import.
+    # Needed here alone, and slow to import.
     from matplotlib import pyplot as plt
 
-    with mpl.rc_context({"figure.constrained_layout.use": True}), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with mpl.rc_context({"figure.constrained_layout.use": True}), _silence():
         axes = draw()
         figure = axes.figure
         assert isinstance(figure, Figure)
@@ -146,6 +146,21 @@ def _optunas(draw: Callable[[], Axes], title: str) -> Figure:
         axes.set_title("")
         axes.set_title(textwrap.fill(title, WIDTH), fontsize=9, loc="left")
     return figure
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Leave out that figures are experimental, and which trials they leave out: the tables have them."""
+    import optuna
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What each search found, and all of its trials."""
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -75,7 +74,7 @@ def _counts(search: Search) -> str:
     return ", ".join(f"{count} {words}" for words, count in counts.items() if count) or "none"
 
 
-def _best_of(search: Search) -> Mapping[str, Any]:
+def _best_of(search: Search) -> dict[str, Any]:
     best = search.best()
     if best is None:
         return {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headbench.results.numbers.statistics import Floats
+from headbench.results.numbers.statistics import Bools, Floats
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -81,10 +81,11 @@ class Search:
 
     def front(self) -> list["FrozenTrial"]:
         """Return the finished trials that no other one beats: is as good in every objective and better in one."""
-        values = np.array([trial.values for trial in self.done]).reshape(-1, len(self.signs)) * self.signs
-        as_good = (values[:, None] <= values).all(axis=2)
-        better = (values[:, None] < values).any(axis=2)
-        return [trial for trial, beaten in zip(self.done, (as_good & better).any(axis=1), strict=True) if not beaten]
+        values = np.array([trial.values for trial in self.done]).reshape(-1, len(self.signs)) * np.array(self.signs)
+        as_good: Bools = (values[:, None] <= values).all(axis=2)
+        better: Bools = (values[:, None] < values).any(axis=2)
+        beaten: Bools = (as_good & better).any(axis=1)
+        return [trial for trial, worse in zip(self.done, beaten, strict=True) if not worse]
 
     def title(self, place: int = 0) -> str:
         """Return an objective as figures and captions name it."""

@@ -33,8 +33,9 @@ def test_the_summary_says_how_trials_ended_and_which_was_best() -> None:
 def test_the_best_loss_is_the_lowest() -> None:
     search = known.search("psc", [known.trial(value, 0.1) for value in (0.5, 0.3, 0.4)], ["val_nll"])
     assert found.summary([search], "", "toy").cells.iloc[0, 2] == "0.300"
-    tidy = budgets.table([search], "", "toy").tidy.set_index("k")  # type: ignore[union-attr]
-    assert tidy.loc[2].tolist()[2:] == pytest.approx([(2 * 0.3 + 0.4) / 3, 0.4, 0.3])
+    made = budgets.table([search], "", "toy")
+    assert made is not None
+    assert made.tidy[["mean", "worse", "better"]].to_numpy()[1] == pytest.approx([(2 * 0.3 + 0.4) / 3, 0.4, 0.3])
 
 
 def test_budgets_are_the_bests_of_k_and_say_where_the_order_turns() -> None:
@@ -120,8 +121,7 @@ def test_tuned_cells_are_paired_with_the_others_by_their_seeds() -> None:
     assert made is not None
     assert [key for key, _ in made.cells.iterrows()] == [(5, "psc"), (5, "etf"), (5, "hpn")]
     expected = inference.compare(better["etf", 5], heads["etf", 5])
-    row = made.tidy.set_index("head").loc["etf"]
-    assert row[["mean", "low", "high"]].tolist() == pytest.approx(
+    assert made.tidy[["mean", "low", "high"]].to_numpy()[1] == pytest.approx(
         [100 * value for value in (expected.mean, expected.low, expected.high)]
     )
     assert made.tidy["verdict"].tolist() == ["identical predictions", "better", "identical predictions"]
