@@ -18,7 +18,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from headbench.core import escape
-from headbench.results import columns, comparison, derived, grid_rows, recalibrate, searches, store
+from headbench.results import columns, comparison, derived, grid_rows, recalibrate, store
 from headbench.results.answers import Answers
 from headbench.results.columns import Column
 from headbench.results.comparison import Part, Picture, files_of
@@ -30,6 +30,7 @@ from headbench.results.figures.ranks import diagram
 from headbench.results.tables import by_recipe, paper_claims, published, ranks, render, trust
 from headbench.results.tables.base import SELECTIONS, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
+from headbench.results.tuning import searches
 from headbench.results.tuning.section import section
 
 # With so many comparisons they are drawn in parallel.

@@ -32,7 +32,8 @@ ROOMS: dict[str, set[str]] = {
     | {"results.tuning.searches", "runners.grid", "runners.training", "runners.execution"},
     "runners.python": PLUGINS
     | STORED
-    | {"results", "runners.grid", "runners.training", "runners.execution", "runners.search"},
+    | {"results", "results.tuning.searches"}
+    | {"runners.grid", "runners.training", "runners.execution", "runners.search"},
     "runners.commands": {"results", "results.figures", "results.tables"}
     | {"runners.grid", "runners.execution", "runners.inspection", "runners.search"},
 }

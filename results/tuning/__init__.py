@@ -1,1 +1,1 @@
-"""What a report shows of a hyperparameter search."""
+"""Searches: where their studies are kept, and what the page shows of them."""

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from headbench.results.searches import trials as frame_of
 from headbench.results.tables.base import Table, unmarked
 from headbench.results.tuning.search import Search, parameters
+from headbench.results.tuning.searches import trials as frame_of
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial

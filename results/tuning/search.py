@@ -22,7 +22,7 @@ class Search:
     """A study: the search for one head under one condition.
 
     Attributes:
-        study: of :func:`headbench.results.searches.studies`.
+        study: of :func:`headbench.results.tuning.searches.studies`.
     """
 
     study: "Study"

@@ -9,7 +9,7 @@ from wsgiref.util import setup_testing_defaults
 import optuna
 import pytest
 
-from headbench.results import searches
+from headbench.results.tuning import searches
 from tests.results.tuning import known
 
 dashboard = pytest.importorskip("optuna_dashboard")

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from headbench.core.errors import UserError
-from headbench.results import report, searches
+from headbench.results import report
 from headbench.results.figures import base
-from headbench.results.tuning import figures
+from headbench.results.tuning import figures, searches
 from headbench.results.tuning.section import section
 from tests.results import helpers
 from tests.results.tuning import known
