@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headbench.results.numbers.statistics import Bools, Floats
+from headbench.results.numbers.statistics import Floats
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -82,10 +82,9 @@ class Search:
     def front(self) -> list["FrozenTrial"]:
         """Return the finished trials that no other one beats: is as good in every objective and better in one."""
         values = np.array([trial.values for trial in self.done]).reshape(-1, len(self.signs)) * np.array(self.signs)
-        as_good: Bools = (values[:, None] <= values).all(axis=2)
-        better: Bools = (values[:, None] < values).any(axis=2)
-        beaten: Bools = (as_good & better).any(axis=1)
-        return [trial for trial, worse in zip(self.done, beaten, strict=True) if not worse]
+        as_good, better = (values[:, None] <= values).all(axis=2), (values[:, None] < values).any(axis=2)
+        kept = np.flatnonzero(~np.any(as_good & better, axis=1))
+        return [self.done[place] for place in kept]
 
     def title(self, place: int = 0) -> str:
         """Return an objective as figures and captions name it."""
