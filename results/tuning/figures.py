@@ -111,7 +111,7 @@ def fronts(searches: list[Search], title: str) -> Figure:
     with _ours() as (figure, axes):
         for search, (colour, marker) in zip(searches, styles(_heads(searches)).values(), strict=True):
             every = np.array([trial.values for trial in search.done])
-            front = np.array(sorted(trial.values for trial in search.front()))
+            front = np.array(sorted(trial.values for trial in search.front))
             axes.plot(*every.T, marker, color=colour, alpha=0.35, markersize=5)
             axes.plot(*front.T, color=colour, marker=marker, drawstyle=_steps(search), label=search.label)
         axes.set(xlabel=_better(searches[0], 0), ylabel=_better(searches[0], 1))

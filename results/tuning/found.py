@@ -59,7 +59,7 @@ def _found(search: Search) -> dict[str, str]:
             "-" if best is None else search.shown(best.values[place], place)
         )
     if len(search.objectives) > 1:
-        row["front"] = str(len(search.front()))
+        row["front"] = str(len(search.front))
     return row | {
         "trial": "-" if best is None else str(best.number),
         "its parameters": "-" if best is None else parameters(best),
@@ -117,6 +117,7 @@ def _row(search: Search, trial: "FrozenTrial") -> dict[str, str]:
         "trial": str(trial.number),
         "ended": STATES.get(trial.state.name, "under way"),
         **printed,
+        **({"front": "yes" if any(trial is own for own in search.front) else ""} if len(search.objectives) > 1 else {}),
         "epochs": str(trial.last_step) if trial.last_step is not None else "-",
         "parameters": parameters(trial),
         "cell": str(trial.user_attrs.get("cell_id", "-")),

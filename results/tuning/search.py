@@ -79,8 +79,9 @@ class Search:
         """Return the finished trial that is best in the first objective, the earliest of several; None without one."""
         return max(self.done, key=lambda trial: self.signs[0] * trial.values[0], default=None)
 
+    @cached_property
     def front(self) -> list["FrozenTrial"]:
-        """Return the finished trials that no other one beats: is as good in every objective and better in one."""
+        """Finished trials that no other one beats: is as good in every objective and better in one."""
         values = np.array([trial.values for trial in self.done]).reshape(-1, len(self.signs)) * np.array(self.signs)
         as_good, better = (values[:, None] <= values).all(axis=2), (values[:, None] < values).any(axis=2)
         kept = np.flatnonzero(~np.any(as_good & better, axis=1))

@@ -141,7 +141,7 @@ def test_two_objectives_have_a_front_and_three_say_that_they_have_none(
 def test_a_drawn_front_holds_the_front() -> None:
     search = known.search("psc", PAIRS, ["val_top1", "val_ece"])
     front = figures.fronts([search], "").axes[0].lines[1].get_xydata()
-    assert sorted(map(list, np.asarray(front))) == sorted(trial.values for trial in search.front())
+    assert sorted(map(list, np.asarray(front))) == sorted(trial.values for trial in search.front)
 
 
 def test_the_history_has_the_colours_of_the_heads() -> None:

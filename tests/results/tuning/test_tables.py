@@ -106,8 +106,11 @@ def test_a_front_is_what_no_trial_beats() -> None:
         for pair in values.tolist()
         if not any(a >= pair[0] and b <= pair[1] and [a, b] != pair for a, b in values.tolist())
     ]
-    assert [trial.values for trial in search.front()] == expected
+    assert [trial.values for trial in search.front] == expected
     assert 0 < len(expected) < 40
+    made = found.trials([search], "", "toy")
+    assert made is not None
+    assert [values.tolist()[place] for place in np.flatnonzero(made.cells["front"] == "yes")] == expected
 
 
 def test_tuned_cells_are_paired_with_the_others_by_their_seeds() -> None:
