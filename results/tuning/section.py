@@ -116,12 +116,14 @@ def _against_default(out: Path, grid: str, notes: list[str]) -> list[Table]:
     """Return the tables of tuned cells against those with the grid's own values, by comparison; what is not trained
     becomes a note that says how to.
     """
-    commands = {grid: f"run --grid {grid}", grid + TUNED: f"run --grid {grid} --tuned {out / grid / 'tuned.yaml'}"}
-    own, tuned = (_done(out, name) for name in commands)
-    missing = [command for command, rows in zip(commands.values(), (own, tuned), strict=True) if rows.empty]
+    own, tuned = _done(out, grid), _done(out, grid + TUNED)
+    commands = {"bench.py run": own, f"bench.py run --tuned {out / grid / 'tuned.yaml'}": tuned}
+    missing = [command for command, rows in commands.items() if rows.empty]
     if missing:
-        words = " and ".join(f"bench.py {command}" for command in missing)
-        notes.append(f"Tuned values against the grid's own on test: train them with {words}, and the search's --set.")
+        notes.append(
+            f"Tuned values against the grid's own, on test: train them by {' and by '.join(missing)}, with --grid, --set "
+            "and --name as the search has them."
+        )
         return []
     made = list[Table | None]()
     for name, (description, part) in named_comparisons(tuned[tuned["tuned"] > 0]).items():

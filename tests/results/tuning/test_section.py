@@ -51,7 +51,7 @@ def test_a_search_adds_a_section_and_changes_no_other_file(tmp_path: Path, monke
     assert of_search == drawn | {f"digits-search{name}" for name in ("", "-budgets", "-trials")}
     assert page.index("<h2>Figures") < page.index("<h2>Tuning") < page.index("<h2>Failed cells")
     assert page.replace(page[page.index("<h2>Tuning") : page.index("<h2>Failed cells")], "") == before
-    assert "train them with bench.py run --grid toy-grid --tuned " in page
+    assert f"train them by bench.py run --tuned {tmp_path}/toy-grid/tuned.yaml, with --grid" in page
 
 
 def test_a_page_of_a_search_alone_needs_no_other_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
