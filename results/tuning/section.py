@@ -121,8 +121,8 @@ def _against_default(out: Path, grid: str, notes: list[str]) -> list[Table]:
     missing = [command for command, rows in commands.items() if rows.empty]
     if missing:
         notes.append(
-            f"Tuned values against the grid's own, on test: train them by {' and by '.join(missing)}, with --grid, --set "
-            "and --name as the search has them."
+            f"Tuned values against the grid's own, on test: train them by {' and by '.join(missing)}, with --grid, "
+            "--set and --name as the search has them."
         )
         return []
     made = list[Table | None]()
