@@ -44,6 +44,11 @@ KINDS: list[Any] = [
     "dnc",
     "tsc",
 ]
+# Muon, a trapezoid, an alternating flip and small images first, behind a whitening stem.
+NEXT: dict[str, Any] = {
+    "axes": {"feature_dim": [9], "backbone": [{"name": "whitened_convnet", "widths": [4, 6, 8]}]},
+    "recipe": {"base": "fast2", "epochs": 4, "batch_size": 128, "pad": 1, "small": {"side": 6, "until": 0.5}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -111,16 +116,21 @@ def test_a_head_gives_the_numbers_of_a_cpu_and_no_step_waits(gpu: Hardware, name
 
 
 @pytest.mark.parametrize(
-    ("view", "policy"),
-    [("weak", ""), ("weak", "autoaugment"), ("weak", "randaugment-9"), ("weak", "trivial")]
-    + [(name, "") for name in VIEWS.names() if name != "weak"],
+    ("view", "policy", "side"),
+    [
+        ("weak", "", None),
+        ("weak", "", 20),
+        *(("weak", policy, None) for policy in ("autoaugment", "randaugment-9", "trivial")),
+        *((name, "", None) for name in VIEWS.names() if name != "weak"),
+    ],
 )
-def test_views_are_those_of_a_cpu_and_no_step_waits(gpu: Hardware, view: str, policy: str) -> None:
+def test_views_are_those_of_a_cpu_and_no_step_waits(gpu: Hardware, view: str, policy: str, side: int | None) -> None:
     """But for a value that lies between two levels of grey and is rounded up here, down there."""
     pixels = torch.randint(256, (96, 3, 32, 32), dtype=torch.uint8, generator=generator(0, "pixels"))
     statistics = ((0.5, 0.4, 0.3), (0.2, 0.3, 0.25))
-    augmentation = Augmentation(pad=4, flip=True, cutout=8, cutout_fill="black", policy=policy)
-    epoch = Epoch((view,), augmentation, 32, False, "instance", 0, 0)
+    flip: Any = "alternating" if side else True
+    augmentation = Augmentation(pad=4, flip=flip, cutout=8, cutout_fill="black", policy=policy)
+    epoch = Epoch((view,), augmentation, 32, False, "instance", 0, 0, side)
 
     def shown(device: torch.device) -> Tensor:
         labels = torch.arange(96) % 3
@@ -141,11 +151,11 @@ def history(training: Training) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in training.history]
 
 
-@pytest.mark.parametrize("head", KINDS, ids=str)
+@pytest.mark.parametrize(("head", "changes"), [*((head, {}) for head in KINDS), ("psc", NEXT)], ids=str)
 def test_a_training_has_the_same_bits_twice_and_after_a_stop_and_begins_as_on_a_cpu(
-    gpu: Hardware, laid: Parts, head: Any
+    gpu: Hardware, laid: Parts, head: Any, changes: dict[str, Any]
 ) -> None:
-    one = cell(head, axes={"feature_dim": [9]}, recipe=QUICK | {"epochs": 4})
+    one = cell(head, **{"axes": {"feature_dim": [9]}, "recipe": QUICK | {"epochs": 4}} | changes)
     whole, states = Training(one, laid, gpu), []
     whole.run(lambda _: states.append(copy.deepcopy(whole.state_dict())))
     again = Training(one, laid, gpu)
