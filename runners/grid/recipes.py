@@ -100,13 +100,13 @@ class Muon(Strict):
     """Muon for the weights of the backbone's layers and of the projection; the recipe's SGD for all else.
 
     Attributes:
-        lr: peak learning rate of those weights.
+        lr_factor: peak learning rate of those weights by the recipe's ``lr``, so that one number scales both.
         momentum: of those weights.
         steps: of Newton and Schulz.
     """
 
     name: Literal["muon"]
-    lr: Positive
+    lr_factor: Positive
     momentum: Annotated[Number, Field(ge=0, lt=1)]
     steps: Count
 

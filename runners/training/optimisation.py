@@ -50,7 +50,7 @@ def _body(classifier: Classifier, recipe: Recipe) -> list[dict[str, Any]]:
         return [{"params": body}]
     of_muon = muon.matrices(*parts)
     known = {id(weight) for weight in of_muon}
-    own = {"lr": plan.lr, "momentum": plan.momentum, "orthogonal_steps": plan.steps}
+    own = {"lr": plan.lr_factor * recipe.lr, "momentum": plan.momentum, "orthogonal_steps": plan.steps}
     return [{"params": [p for p in body if id(p) not in known]}, {"params": of_muon, **own}]
 
 

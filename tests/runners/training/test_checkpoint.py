@@ -100,7 +100,7 @@ def test_going_on_from_a_checkpoint_ends_with_the_same_bits(head: str, epochs: i
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_going_on_with_muon_a_stem_and_a_change_of_size_ends_with_the_same_bits(epochs: int, tmp_path: Path) -> None:
     recipe = QUICK | {"epochs": 4, "small": {"side": 4, "until": 0.5}, "flip": "alternating"}
-    recipe["optimiser"] = {"name": "muon", "lr": 0.02, "momentum": 0.93, "steps": 3}
+    recipe["optimiser"] = {"name": "muon", "lr_factor": 0.1, "momentum": 0.93, "steps": 3}
     recipe["schedule"] = {"name": "trapezoid", "up": 0.05, "down": 0.4}
     one = cell("psc", recipe=recipe, axes={"backbone": [{"name": "whitened_convnet", "widths": [4, 6, 8]}]})
     without_a_stop = train(one, digits(), CPU, lambda _: None)

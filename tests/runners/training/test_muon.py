@@ -13,7 +13,7 @@ from headbench.runners.training.classifier import build
 from headbench.runners.training.muon import COEFFICIENTS, Muon, orthogonalised
 from tests.runners.helpers import QUICK, cell, digits
 
-MUON = {"name": "muon", "lr": 0.02, "momentum": 0.93, "steps": 3}
+MUON = {"name": "muon", "lr_factor": 0.1, "momentum": 0.93, "steps": 3}
 
 
 @pytest.mark.parametrize("shape", [(5, 12), (12, 5), (7, 7), (1, 9)])
@@ -58,8 +58,8 @@ def test_the_heads_and_all_vectors_are_sgds_at_the_recipes_rate() -> None:
     assert set(held) == set(names.values())
     for name, parameter in classifier.named_parameters():
         of_muon = parameter.dim() > 1 and not name.startswith("head.")
-        assert held[name] == ((0.02, 3) if of_muon else (0.3, 0)), name
-    assert held["projection.weight"] == (0.02, 3)
+        assert held[name] == (pytest.approx((0.03, 3)) if of_muon else (0.3, 0)), name
+    assert held["projection.weight"] == pytest.approx((0.03, 3))
     assert held["head.linear.weight"] == (0.3, 0)
 
 
@@ -84,7 +84,7 @@ def test_the_rest_takes_torchs_sgd_steps() -> None:
         ("muon", r"optimiser.name: Input should be 'sgd' or 'adamw' \(got 'muon'\)"),
         (MUON | {"steps": 0}, r"optimiser.muon.steps: .*greater than 0 \(got 0\)"),
         (MUON | {"speed": 1}, r"unknown key 'optimiser.muon.speed'"),
-        ({"name": "muon", "lr": 0.1}, r"optimiser.muon.momentum: required, but missing"),
+        ({"name": "muon", "lr_factor": 0.1}, r"optimiser.muon.momentum: required, but missing"),
     ],
 )
 def test_a_mistake_in_it_is_one_line(optimiser: object, message: str) -> None:
