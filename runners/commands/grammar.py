@@ -15,7 +15,17 @@ from headbench.runners.commands.arguments import Parser, path
 SHARED = {"arguments", "grammar", "main", "screen"}
 FILES = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
 COMMANDS = ("run", *sorted(FILES - SHARED - {"run"}))
-MOST = {"threads": 1024, "workers": 1024, "bins": 10_000, "count": 10_000, "imbalance_factor": 1e9, "seed": 2**32 - 1}
+MOST = {
+    "threads": 1024,
+    "workers": 1024,
+    "bins": 10_000,
+    "count": 10_000,
+    "batch_size": 65_536,
+    "feature_dim": 65_536,
+    "repetitions": 1000,
+    "imbalance_factor": 1e9,
+    "seed": 2**32 - 1,
+}
 POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim"}
 # Options of the harness itself, without a command.
 OWN = ("-h", "--help", "--version", "--print-completion")

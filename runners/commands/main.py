@@ -13,6 +13,13 @@ from headbench.runners.commands import grammar
 from headbench.runners.commands.screen import Screen
 from headbench.runners.execution import stops
 
+KEPT = "; finished cells are kept, and the same command goes on from here"
+
+
+def trains(words: list[str]) -> bool:
+    """Say whether a command line trains the cells of a grid."""
+    return not words or words[0].startswith("-") or words[0] in {"run", "toy", "tune"}
+
 
 def dispatch(words: list[str]) -> int:
     """Run one command; return the exit status."""
@@ -50,7 +57,7 @@ def main(words: list[str]) -> int:
         return 1 if full or isinstance(error, DamagedError | StoppedError) else 2
     except KeyboardInterrupt as stop:
         if stop.args != (signal.SIGPIPE,):
-            print("bench.py: stopped; finished cells are kept, and the same command goes on from here", file=sys.stderr)
+            print(f"bench.py: stopped{KEPT if trains(words) else ''}", file=sys.stderr)
         return stops.status(stop)
 
 

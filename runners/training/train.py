@@ -152,7 +152,7 @@ class Training:
 
         def collect(split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
             # A seed of its own: what a head looks at is drawn apart from what the same epoch trains on.
-            drawn = replace(self._next(), seed=derive(self.cell.seed, "collect"))
+            drawn = replace(self.next_epoch(), seed=derive(self.cell.seed, "collect"))
             return evaluate.collect(self.classifier, offered, split, view, drawn)
 
         offered = {"train": self.parts.train, "val": self.parts.val}
@@ -165,10 +165,10 @@ class Training:
         if anew:
             self.classifier.head.on_stage_start(self.context(stage.name, stage.epochs))
         self._optimiser = optimisation.optimiser(self.classifier, recipe, stage)
-        steps = len(self._next().slices(len(self.parts.train)))
+        steps = len(self.next_epoch().slices(len(self.parts.train)))
         self._schedule = optimisation.schedule(self._optimiser, recipe, stage.epochs, steps)
 
-    def _next(self) -> Epoch:
+    def next_epoch(self) -> Epoch:
         """Return the next epoch of the stage under way, after training as if the last stage went on."""
         stage, recipe = self.plan[min(self._number, len(self.plan) - 1)]
         return Epoch(
@@ -191,7 +191,7 @@ class Training:
 
     def _epoch(self) -> dict[str, Any]:
         """Train the next epoch of the stage under way, and evaluate it in the last one; return its row."""
-        (stage, _), head, epoch = self.plan[self._number], self.classifier.head, self._next()
+        (stage, _), head, epoch = self.plan[self._number], self.classifier.head, self.next_epoch()
         steps, self._weights = len(epoch.slices(len(self.parts.train))), None
         context = self.context(stage.name, stage.epochs, self._finished, self._finished * steps)
         self.classifier.set_trainable(stage.trainable)
@@ -253,7 +253,7 @@ class Training:
         """Return the loss of the trained features and the chance level of the last stage: the lower of what features of
         zero and their mean give.
         """
-        (stage, _), labels, epoch = self.plan[-1], self.parts.train.labels, self._next()
+        (stage, _), labels, epoch = self.plan[-1], self.parts.train.labels, self.next_epoch()
         context = Context(stage.name, stage.epochs - 1, stage.epochs, 0)
 
         def measure(features: Tensor) -> float:
