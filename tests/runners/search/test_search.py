@@ -14,8 +14,8 @@ from headbench.results.tuning import searches
 from headbench.runners.execution import launch
 from headbench.runners.execution.plan import Planned
 from headbench.runners.grid import tuned
-from headbench.runners.search import studies
-from tests.runners.helpers import QUICK, grid
+from headbench.runners.search import space, studies
+from tests.runners.helpers import QUICK, cell, digits, grid, planned
 from tests.runners.search.helpers import EPOCHS, TIMES, Formula, run, trials
 
 Before = Callable[[Planned, int], None]
@@ -31,7 +31,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Formula]:
     """Let a formula train the cells of ``out``; ``before`` is called before each epoch."""
 
-    def use(out: Path = tmp_path, before: Before = lambda planned, epoch: None) -> Formula:
+    def use(out: Path = tmp_path, before: Before = lambda one, epoch: None) -> Formula:
         made = Formula(out, before)
         monkeypatch.setattr(launch, "executor", lambda job, machine: made)
         return made
@@ -55,6 +55,7 @@ def test_every_head_gets_the_same_number_of_trials_the_first_with_its_own_values
     assert first["recipe.lr"].tolist() == [0.05, 0.05]
     ldam = first[first["head_label"] == "ldam(drw=True)"]
     assert ldam[["head.scale", "head.margin"]].to_numpy().tolist() == [[30.0, 0.5]]
+    assert found.groupby("head_label")["recipe.lr"].nunique().tolist() == [9, 9]
     # In the trials that are drawn by chance all heads try the same rates.
     drawn = found[found["trial"] < studies.RANDOM].pivot_table("recipe.lr", "trial", "head_label")
     assert drawn.nunique(axis=1).tolist() == [1] * studies.RANDOM
@@ -73,7 +74,7 @@ def test_a_search_that_is_stopped_again_and_again_ends_as_one_that_was_not(formu
     run(tmp_path / "whole", 7)
     left = [3, 1, 4, 1, 5, 9, 2, 6]
 
-    def stop(planned: Planned, epoch: int) -> None:
+    def stop(one: Planned, epoch: int) -> None:
         if left and not left[0]:
             del left[0]
             raise KeyboardInterrupt
@@ -112,8 +113,8 @@ def test_more_trials_go_on_with_a_search(formula: Any, tmp_path: Path) -> None:
 
 
 def test_what_fails_is_recorded_and_replaced_and_the_others_go_on(formula: Any, tmp_path: Path) -> None:
-    def fail(planned: Planned, epoch: int) -> None:
-        if planned.cell.head == "ldam" and planned.cell.recipe.lr > 0.1 and epoch == 2:
+    def fail(one: Planned, epoch: int) -> None:
+        if one.cell.head == "ldam" and one.cell.recipe.lr > 0.1 and epoch == 2:
             raise ValueError("the training loss is nan in epoch 2")
 
     formula(before=fail)
@@ -127,8 +128,8 @@ def test_what_fails_is_recorded_and_replaced_and_the_others_go_on(formula: Any, 
 
 
 def test_a_head_that_always_fails_ends(formula: Any, tmp_path: Path) -> None:
-    def fail(planned: Planned, epoch: int) -> None:
-        if planned.cell.head == "ldam":
+    def fail(one: Planned, epoch: int) -> None:
+        if one.cell.head == "ldam":
             raise ValueError("no luck")
 
     formula(before=fail)
@@ -139,7 +140,37 @@ def test_a_head_that_always_fails_ends(formula: Any, tmp_path: Path) -> None:
         tuned.read(tmp_path / "tiny" / "tuned.yaml")
 
 
-def test_nothing_is_pruned_at_the_last_epoch_or_in_the_first_ones(formula: Any, tmp_path: Path) -> None:
+def test_a_trial_that_is_behind_is_pruned_but_not_at_its_last_epoch() -> None:
+    (base,) = planned(cell(recipe=QUICK | {"epochs": EPOCHS}))
+    asked = studies.Asked(trials=9, objectives=("val_nll",), seed=0, cell_seed=1)
+    own = space.of(base.cell, digits().info(0))
+    study = studies.start(optuna.storages.InMemoryStorage(), "tiny", base, own, asked)
+
+    def history(*values: float) -> list[dict[str, float]]:
+        return [{"epoch": epoch, "seconds": 1.0, "val_nll": value} for epoch, value in enumerate(values, start=1)]
+
+    for number in range(5):
+        assert study.wants == 9 - number
+        trial = study.ask()
+        assert study.wants == 8 - number
+        rows = history(*[0.5] * EPOCHS)
+        assert study.report(trial, rows, EPOCHS) is None
+        assert study.tell(trial, studies.Ending({"val_nll": 0.5}), rows)
+        assert not study.tell(trial, studies.Ending({"val_nll": 0.5}), rows)
+    behind, late = study.ask(), study.ask()
+    assert study.report(behind, history(0.9), EPOCHS) is None
+    # By then its best epoch is worse than the median of the others.
+    reason = study.report(behind, history(0.9, 0.8, 0.7), EPOCHS)
+    assert reason == "val_nll 0.7000 after epoch 3 is behind the median of the other trials"
+    assert study.report(late, history(*[0.9] * EPOCHS), EPOCHS) is None
+    assert study.tell(late, studies.Ending({"val_nll": 0.9}), history(*[0.9] * EPOCHS))
+    assert (study.ended, study.wants) == (6, 2)
+    best = study.best()
+    assert best is not None
+    assert best.number == 0
+
+
+def test_nothing_is_pruned_in_the_first_epochs_nor_at_the_last(formula: Any, tmp_path: Path) -> None:
     formula()
     run(tmp_path, 12)
     for study in searches.studies(tmp_path, "tiny"):
@@ -170,7 +201,7 @@ def test_time_that_is_up_leaves_the_rest_for_later(
 ) -> None:
     now = [0.0]
 
-    def tick(planned: Planned, epoch: int) -> None:
+    def tick(one: Planned, epoch: int) -> None:
         now[0] += 1
 
     monkeypatch.setattr("headbench.runners.search.driver.time.monotonic", lambda: now[0])
