@@ -162,6 +162,15 @@ def test_what_images_cannot_be_shown_in_is_refused_before_training(
     assert "\n" not in str(caught.value)
 
 
+def test_a_size_that_the_network_cannot_take_is_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = cell("psc", recipe=QUICK | {"small": {"side": 4, "until": 0.5}})
+    assert planned(one)[0].not_applicable is None
+    monkeypatch.setattr("headbench.runners.training.classifier._takes", lambda *_: False)
+    refusal = r"recipe 'fast\(.*': small: backbone 'fast_convnet.*' cannot take 4 x 4 pixels; set recipe.small=null"
+    with pytest.raises(UserError, match=refusal):
+        planned(one)
+
+
 def test_every_stage_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     stages = [Stage("first", 1), Stage("second", 1, {"policy": "original"})]
     monkeypatch.setattr(PSCHead, "stages", lambda *_: stages)

@@ -132,9 +132,22 @@ def test_without_the_test_part_nothing_is_asked_of_it_and_the_same_is_trained(mo
     assert equal(run.selected["best_val"].state, whole.selected["best_val"].state)
 
 
-@pytest.mark.parametrize(("head", "reduced"), [("psc", [4, 4, 0, 0, 0]), ("crt", [4, 4, 4, 0, 0])])
+@pytest.mark.parametrize(
+    ("head", "small", "reduced", "selected"),
+    [
+        ("psc", {"side": 4, "until": 0.5}, [4, 4, 0, 0, 0], [False, False, True, True, True]),
+        (
+            {"name": "crt", "second_fraction": 0.4},
+            {"side": 4, "until": 0.99},
+            [4, 4, 0, 0, 0],
+            [False] * 3 + [True] * 2,
+        ),
+        ("psc", {"side": 9, "until": 0.5}, [0] * 5, [True] * 5),
+    ],
+    ids=["whole", "staged", "larger"],
+)
 def test_the_first_epochs_of_a_network_that_learns_see_smaller_images_and_are_judged_by_them(
-    head: str, reduced: list[int], monkeypatch: pytest.MonkeyPatch
+    head: Any, small: Any, reduced: list[int], selected: list[bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second stage of ``crt``, whose network is frozen, sees whole ones; no epoch of smaller ones is selected."""
     seen: list[int] = []
@@ -145,17 +158,19 @@ def test_the_first_epochs_of_a_network_that_learns_see_smaller_images_and_are_ju
         return forward(self, images)
 
     monkeypatch.setattr(FastConvNet, "forward", record)
+    run = Training(cell(head, recipe=QUICK | {"epochs": 5, "small": small}), digits(), CPU)
     sides: list[set[int]] = []
+    kept: list[bool] = []
 
     def epoch(row: dict[str, Any]) -> None:
         sides.append(set(seen))
+        kept.append("best_val" in run.selected)
         seen.clear()
 
-    small = {"side": 4, "until": 0.5 if head == "psc" else 0.99}
-    run = train(cell(head, recipe=QUICK | {"epochs": 5, "small": small}), digits(), CPU, epoch)
+    run.run(epoch)
     assert sides == [{side or 8} for side in reduced]
     assert [row.get("side", 0) for row in run.history] == reduced
-    assert all(not row.get("side") for row in (kept.row for kept in run.selected.values()))
+    assert kept == selected
     assert set(seen) == {8}, "the features of the end are those of whole images"
 
 
