@@ -1,0 +1,171 @@
+"""The answer in sentences: which head is best at which dimension, by how much, and what cannot be told."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+
+from headbench.results import differences
+from headbench.results.answers import Answers
+from headbench.results.differences import Found
+from headbench.results.numbers import health, inference
+from headbench.results.numbers.statistics import holm
+
+# Heads that a sentence names; more are counted.
+NAMED = 6
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the heads stand at one dimension.
+
+    Attributes:
+        dim: d.
+        best: the head of the highest mean accuracy among those that trained soundly.
+        accuracy: its mean.
+        seeds: the most common seeds of the best head and another one.
+        behind: the difference of the best head to each other one, by its label, the nearest first.
+        said: ``better`` where the best head is better than that one, ``tied``, ``unresolved`` or ``identical``, or
+            nothing where there are too few seeds.
+    """
+
+    dim: int
+    best: str
+    accuracy: float
+    seeds: int
+    behind: dict[str, Found]
+    said: dict[str, str]
+
+    def heads(self, word: str) -> tuple[str, ...]:
+        """Return the other heads of which that is said."""
+        return tuple(head for head, own in self.said.items() if own == word)
+
+    @property
+    def pattern(self) -> tuple[object, ...]:
+        """What two dimensions must have in common to stand in one sentence."""
+        return self.best, tuple(sorted(self.said.items())), self.seeds
+
+
+def answer(rows: pd.DataFrame, answers: Answers) -> list[str]:
+    """Return the sentences of one comparison.
+
+    Args:
+        rows: of the comparison.
+        answers: of the grid's cells.
+    """
+    found = standings(rows, answers)
+    said = [_of_group(list(group)) for _, group in groupby(found, key=lambda standing: standing.pattern)]
+    return [*said, *_left_out(rows)]
+
+
+def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
+    """Return how the heads stand at each dimension where two or more of them trained soundly, last epoch.
+
+    The best head is compared with every other one; Holm's correction is over the heads of all dimensions, as
+    :func:`headbench.results.differences.not_separated` has it.
+    """
+    last = rows[(rows["selection"] == "last") & (rows["status"] == "done")]
+    found = list[tuple[int, str, float, dict[str, Found]]]()
+    for dim, part in last.groupby("feature_dim"):
+        heads = {str(head): own for head, own in part.groupby("head_label", sort=False) if health.sound(own).all()}
+        means = pd.Series({head: own["top1"].mean() for head, own in heads.items()}, dtype=float)
+        if len(means) < 2:
+            continue
+        best = str(means.idxmax())
+        pairs = {
+            head: pair
+            for head in means.drop(best).sort_values(ascending=False, kind="stable").index
+            if (pair := differences.between(heads[best], heads[head], answers)) is not None
+        }
+        if pairs:
+            found.append((int(dim), best, float(means[best]), pairs))
+    p_values = np.array([_p(pair) for *_, pairs in found for pair in pairs.values()])
+    corrected = iter(holm(p_values))
+    standing = []
+    for dim, best, accuracy, pairs in found:
+        said = {head: _said(pair, next(corrected)) for head, pair in pairs.items()}
+        seeds = max(len(pair.seeds) for pair in pairs.values())
+        standing.append(Standing(dim, best, accuracy, seeds, pairs, said))
+    return standing
+
+
+def _p(pair: Found) -> float:
+    return math.nan if pair.identical or len(pair.seeds) < inference.SEEDS else pair.difference.p()
+
+
+def _said(pair: Found, p: float) -> str:
+    return "identical" if pair.identical else inference.verdict(pair.difference, p)
+
+
+def _of_group(group: list[Standing]) -> str:
+    """Return a sentence of dimensions at which the heads stand alike."""
+    first, where = group[0], f"At {_dims([standing.dim for standing in group])}"
+    if first.seeds < inference.SEEDS:
+        next_one, pair = next(iter(first.behind.items()))
+        many = "One seed gives" if first.seeds == 1 else f"{first.seeds} seeds give"
+        if len(group) > 1:
+            return f"{many} no verdict. {where} {first.best} has the highest accuracy."
+        gap = f"{next_one} is next, {100 * pair.difference.mean:.2f} points below"
+        return f"{many} no verdict. {where} {first.best} has the highest accuracy, {100 * first.accuracy:.2f} %; {gap}."
+    return f"{where} {'; '.join(_parts(group))}."
+
+
+def _parts(group: list[Standing]) -> list[str]:
+    """Return what is said of dimensions at which the heads stand alike, each with three seeds or more."""
+    first, parts = group[0], list[str]()
+    apart, open_ones = first.heads("better"), [first.best, *first.heads("unresolved")]
+    if len(open_ones) > 1:
+        parts.append(f"no difference between {_names(open_ones)} is resolved")
+    if tied := first.heads("tied"):
+        parts.append(f"{_names([first.best, *tied])} are tied, within ± {100 * inference.TIE:g} points")
+    if same := first.heads("identical"):
+        parts.append(f"{_names([first.best, *same])} predict the same class for every test image")
+    if apart:
+        others = "all others" if 1 < len(apart) == len(first.said) else _names(apart)
+        parts.append(f"{first.best} is better than {others}, {_gaps(group, apart)}")
+    if few := first.heads(""):
+        parts.append(f"of {_names(few)} there are too few seeds")
+    return parts
+
+
+def _gaps(group: Sequence[Standing], heads: Sequence[str]) -> str:
+    """Return how far heads are behind the best one: the nearest of them with its interval, or the range over several
+    dimensions.
+    """
+    if len(group) > 1:
+        gaps = [100 * standing.behind[head].difference.mean for standing in group for head in heads]
+        return f"by {min(gaps):.2f} to {max(gaps):.2f} points"
+    found = group[0].behind[heads[0]].difference
+    nearest = f" than {heads[0]}" if len(heads) > 1 else ""
+    return f"by {100 * found.mean:.2f} points [{100 * found.low:.2f}, {100 * found.high:.2f}]{nearest}"
+
+
+def _left_out(rows: pd.DataFrame) -> list[str]:
+    """Return what has no number and why: heads that do not apply, cells that failed."""
+    said = []
+    inapplicable = rows[rows["status"] == "not_applicable"]
+    for head, part in inapplicable.groupby("head_label", sort=False):
+        said.append(f"{head} does not apply at {_dims(part['feature_dim'])}.")
+    failed = rows[rows["status"] == "failed"]
+    if len(failed):
+        said.append(f"{_count(len(failed))} in no number: {_names(dict.fromkeys(failed['head_label']))}.")
+    return said
+
+
+def _count(failed: int) -> str:
+    return "1 cell failed and is" if failed == 1 else f"{failed} cells failed and are"
+
+
+def _dims(dims: Iterable[int]) -> str:
+    return f"d = {_names([str(dim) for dim in sorted(set(dims))])}"
+
+
+def _names(names: Iterable[str]) -> str:
+    """Join names as a sentence does."""
+    own = list(names)
+    if len(own) > NAMED:
+        own = [*own[:NAMED], f"{len(own) - NAMED} more"]
+    return own[0] if len(own) == 1 else f"{', '.join(own[:-1])} and {own[-1]}"

@@ -1,0 +1,110 @@
+"""The sentences of the first screen, on answers of which it is known what they say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headbench.results import sentences
+from tests.results.known import answered, random
+
+
+def said(heads: dict[tuple[str, int], np.ndarray]) -> list[str]:
+    return sentences.answer(*answered(heads))
+
+
+def test_one_head_is_best() -> None:
+    (line,) = said({("psc", 5): random(0.9, 0), ("hpn", 5): random(0.7, 1), ("etf", 5): random(0.6, 2)})
+    assert line.startswith("At d = 5 psc is better than all others, by ")
+    assert line.endswith("] than hpn.")
+    low, high = (float(end) for end in line.split("[")[1].split("]")[0].split(", "))
+    assert low < 20 < high
+
+
+def test_the_interval_of_the_only_other_head_is_its_own() -> None:
+    (line,) = said({("psc", 5): random(0.7, 1), ("hpn", 5): random(0.9, 0)})
+    assert line.startswith("At d = 5 hpn is better than psc, by ")
+    assert line.endswith("].")
+
+
+def test_what_cannot_be_told_apart_is_unresolved() -> None:
+    right = random(0.8, 0, images=200)
+    near = right.copy()
+    near[:, ::60] = ~near[:, ::60]  # some of them better, more of them worse
+    (line,) = said({("psc", 5): right, ("hpn", 5): near, ("etf", 5): random(0.2, 2, images=200)})
+    assert line.startswith("At d = 5 no difference between psc and hpn is resolved; psc is better than etf, by ")
+
+
+def test_heads_within_half_a_point_are_tied() -> None:
+    right = random(0.8, 0, images=100_000)
+    other = right.copy()
+    other[:, :20] = ~other[:, :20]
+    (line,) = said({("psc", 5): right, ("hpn", 5): other})
+    assert " are tied, within ± 0.5 points." in line
+    assert "unresolved" not in line
+    assert "resolved" not in line
+
+
+def test_equal_predictions_are_called_so() -> None:
+    right = random(0.8, 0)
+    assert said({("psc", 5): right, ("hpn", 5): right}) == [
+        "At d = 5 psc and hpn predict the same class for every test image."
+    ]
+
+
+@pytest.mark.parametrize(("seeds", "words"), [(1, "One seed gives no verdict."), (2, "2 seeds give no verdict.")])
+def test_few_seeds_give_no_verdict(seeds: int, words: str) -> None:
+    first, second = random(0.9, 0)[:seeds], random(0.5, 1)[:seeds]
+    (line,) = said({("psc", 5): first, ("hpn", 5): second})
+    numbers = f"{100 * first.mean():.2f} %; hpn is next, {100 * (first.mean() - second.mean()):.2f} points below."
+    assert line == f"{words} At d = 5 psc has the highest accuracy, {numbers}"
+
+
+def test_a_head_of_fewer_seeds_takes_no_verdict_from_the_others() -> None:
+    (line,) = said({("psc", 5): random(0.9, 0), ("hpn", 5): random(0.7, 1), ("etf", 5): random(0.6, 2)[:1]})
+    assert line.startswith("At d = 5 psc is better than hpn, by ")
+    assert line.endswith("; of etf there are too few seeds.")
+
+
+def test_dimensions_at_which_the_heads_stand_alike_share_a_sentence() -> None:
+    heads = {
+        (head, dim): random(accuracy, dim + place)
+        for dim in (2, 5, 9)
+        for place, (head, accuracy) in enumerate((("psc", 0.9), ("hpn", 0.6 if dim < 9 else 0.99)))
+    }
+    first, second = said(heads)
+    assert first.startswith("At d = 2 and 5 psc is better than hpn, by ")
+    assert " to " in first
+    assert second.startswith("At d = 9 hpn is better than psc, by ")
+
+
+def test_a_head_that_trained_unsoundly_is_not_compared() -> None:
+    rows, answers = answered({("psc", 5): random(0.5, 0), ("hpn", 5): random(0.9, 1), ("etf", 5): random(0.4, 2)})
+    rows.loc[rows["head_label"] == "hpn", "health"] = "diverged"
+    (line,) = sentences.answer(rows, answers)
+    assert line.startswith("At d = 5 psc is better than etf, by ")
+
+
+def test_what_does_not_apply_or_failed_is_said() -> None:
+    rows, answers = answered({("psc", 5): random(0.9, 0), ("hpn", 5): random(0.7, 1)})
+    none = rows.iloc[:1].assign(head_label="etf", status="not_applicable", selection=None, feature_dim=5)
+    lost = rows.iloc[:1].assign(head_label="dl2pa", status="failed", selection=None)
+    lines = sentences.answer(pd.concat([rows, none, none.assign(feature_dim=2), lost]), answers)
+    assert lines[1:] == ["etf does not apply at d = 2 and 5.", "1 cell failed and is in no number: dl2pa."]
+
+
+def test_false_verdicts_are_rare() -> None:
+    """Of heads that are equally good one is called better in at most a twentieth of all stores, and by chance a few
+    more."""
+    called = 0
+    for draw in range(100):
+        heads = {
+            (head, dim): random(0.8, 1000 * draw + 10 * dim + place, images=300)
+            for dim in (2, 5)
+            for place, head in enumerate(("psc", "hpn", "etf"))
+        }
+        called += any("better" in line for line in said(heads))
+    assert called <= 10
+
+
+def test_without_a_second_head_nothing_is_said() -> None:
+    assert said({("psc", 5): random(0.9, 0)}) == []
