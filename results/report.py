@@ -1,10 +1,9 @@
 """Everything derived from a grid's finished cells: ``results.csv``, tables, figures and the page that shows them."""
 
-import base64
 import math
 import multiprocessing
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,22 +11,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from headbench.core import escape
 from headbench.results import columns, comparison, derived, grid_rows, recalibrate, store
 from headbench.results.answers import Answers
-from headbench.results.columns import Column
 from headbench.results.comparison import Part, Picture, files_of
-from headbench.results.derived import tried, with_texts
+from headbench.results.derived import tried
 from headbench.results.figures import compute
 from headbench.results.figures import lines as line_figures
 from headbench.results.figures.base import without_glyphs
 from headbench.results.figures.ranks import diagram
-from headbench.results.tables import by_recipe, paper_claims, published, ranks, render, trust
+from headbench.results.page import page, sentences
+from headbench.results.tables import by_recipe, paper_claims, published, ranks, render
 from headbench.results.tables.base import SELECTIONS, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
 from headbench.results.tuning import searches
@@ -35,11 +32,6 @@ from headbench.results.tuning.section import section
 
 # With so many comparisons they are drawn in parallel.
 MANY = 4
-TEMPLATE = Path(__file__).parent / "report.html.j2"
-# What the page says of every cell, before and after its axes.
-FIRST = "cell_id status health".split()
-COST = "image_views train_flops train_seconds images_per_second"
-MEASURED = f"top1 {COST} started_at git_commit device threads precision".split()
 
 
 @dataclass(frozen=True)
@@ -95,9 +87,21 @@ def build(out: Path, grid: str, bins: int | None = None, storage: str | None = N
     tuning, searched, notes = search or ([], {}, [])
     files = _files(rows, [*made, *tuning], pictures | searched, damaged)
     damaged += derived.write(folder, files)
-    page = _page(grid, rows, len(plan["cells"]), (made, pictures, damaged), (tuning, searched, notes))
-    unwritten = derived.write(folder, {"report.html": page.encode()})
+    unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
+    said = tried("answer", partial(_said, comparisons, answers), damaged) or []
+    shown = page.Shown(rows, unfinished, said, (made, pictures, damaged), (tuning, searched, notes))
+    text = page.render(grid, shown, list(comparisons))
+    unwritten = derived.write(folder, {"report.html": text.encode()})
     return Report(rows, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
+
+
+def _said(comparisons: dict[str, tuple[str, pd.DataFrame]], answers: Answers) -> list[page.Answer]:
+    """Return the answer of each comparison that has a finished cell."""
+    return [
+        page.Answer(name, description, sentences.answer(part, answers))
+        for name, (description, part) in comparisons.items()
+        if (part["status"] == "done").any()
+    ]
 
 
 def _whole(rows: pd.DataFrame, answers: Answers) -> Part:
@@ -158,57 +162,6 @@ def _plan(out: Path, grid: str) -> dict[str, Any]:
         if searches.read(out, grid) is None:
             raise
         return {"name": grid, "cells": []}
-
-
-def _page(grid: str, rows: pd.DataFrame, planned: int, final: Part, search: Part) -> str:
-    """Return the page with the part of its final cells and that of its search; the template escapes what is no fragment
-    of HTML.
-    """
-    shown = with_texts(rows, escape.plain)
-    axes = [axis for axis in columns.AXES if not axis.quiet or rows[axis.name].nunique() > 1]
-    listed = [*(columns.NAMED[name] for name in FIRST), *axes, *(columns.NAMED[name] for name in MEASURED)]
-    template = jinja2.Template(
-        TEMPLATE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    page: str = template.render(
-        grid=escape.plain(grid),
-        trust=[escape.plain(line) for line in trust.lines(rows)],
-        rows=shown,
-        columns=listed,
-        cells=[
-            {column.name: _listed(column, row) for column in listed}
-            for row in shown[(rows["selection"] == "last") | (rows["status"] == "failed")].to_dict("records")
-        ],
-        unfinished=planned - rows["cell_id"].nunique(),
-        final=_shown(final),
-        search=_shown(search, ("png", "svg")),
-    )
-    return page
-
-
-def _shown(part: Part, forms: tuple[str, ...] = ("png",)) -> dict[str, Any]:
-    """Return tables, figures and lines as the template takes them; of each figure the smallest of these forms."""
-    made, pictures, lines = part
-    return {
-        "tables": [(escape.plain(table.caption), Markup(render.html(table))) for table in made],
-        "figures": {
-            escape.plain(name): _source(*min(((form, files[form]) for form in forms), key=lambda file: len(file[1])))
-            for name, files in pictures.items()
-        },
-        "lines": [escape.plain(line) for line in lines],
-    }
-
-
-def _source(form: str, content: bytes) -> Markup:
-    kind = {"svg": "svg+xml"}.get(form, form)
-    return Markup(f"data:image/{kind};base64,{base64.b64encode(content).decode()}")
-
-
-def _listed(column: Column, row: dict[Hashable, Any]) -> str:
-    """Return what the list of cells says of a cell; of one that failed only what was planned."""
-    value = row[column.name]
-    known = column.role in {"bookkeeping", "comparison", "axis"} or row["status"] == "done"
-    return column.shown(value) if known and not pd.isna(value) else "-"
 
 
 @contextmanager

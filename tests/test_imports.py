@@ -21,6 +21,7 @@ ROOMS: dict[str, set[str]] = {
     "results": {"results.numbers"},
     "results.tables": {"results", "results.numbers"},
     "results.figures": {"results", "results.numbers", "results.tables"},
+    "results.page": {"results", "results.numbers", "results.tables"},
     "results.tuning": {"results", "results.numbers", "results.tables", "results.figures"},
     "runners": set(),
     "runners.grid": PLUGINS,
@@ -38,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     | {"runners.grid", "runners.execution", "runners.inspection", "runners.search"},
 }
 # Files that stand above the tables and figures that they gather.
-ABOVE = {"results.comparison", "results.report", "results.tuning.section"}
+ABOVE = {"results.comparison", "results.page.page", "results.report", "results.tuning.section"}
 MOST = 14
 # Folders of files of one kind, however many: methods, data sets, commands, tables.
 KINDS = {"heads", "data", "runners/commands", "results/tables"}
@@ -80,7 +81,7 @@ def test_imports_go_one_way() -> None:
     for module, file in known.items():
         allowed = ROOMS[room(module)] | {room(module), "core"}
         if module in ABOVE:
-            allowed |= {"results.tables", "results.figures", "results.tuning"}
+            allowed |= {"results.tables", "results.figures", "results.page", "results.tuning"}
         wrong = {
             name
             for name in ours(file, known)

@@ -98,7 +98,8 @@ def html(table: Table) -> str:
     sentences = [any(len(row[place][0]) > SENTENCE for row in rows) for place in range(len(titles))]
     wide = " wide" if len(titles) > NARROW or any(sentences) else ""
     heads = "".join(
-        f"<th{_kind(sentence)}>{escape.html(title)}</th>" for title, sentence in zip(titles, sentences, strict=True)
+        f'<th scope="col"{_kind(sentence)}>{escape.html(title)}</th>'
+        for title, sentence in zip(titles, sentences, strict=True)
     )
     cells = [
         [_html_cell(title, sentence, *cell) for title, sentence, cell in zip(titles, sentences, row, strict=True)]

@@ -85,12 +85,14 @@ def test_the_page_shows_every_name_and_has_no_tag_of_any(runs: Path) -> None:
     seen = Seen()
     seen.feed(page)
     assert {tag for tag, _ in seen.tags} <= set(
-        "html head meta title style body h1 h2 p div table thead tbody tr th td b figure img ul li script details "
-        "summary span".split()
+        "html head meta title style body h1 h2 h3 p a nav section div table thead tbody tr th td b figure img ul li "
+        "script details summary span".split()
     )
     assert not any(name.startswith("on") for _, attributes in seen.tags for name, _ in attributes)
     sources = [dict(attributes)["src"] for tag, attributes in seen.tags if tag == "img"]
-    assert all(source and source.startswith("data:image/png;base64,") for source in sources)
+    assert all(source and re.match(r"data:image/(png|svg\+xml);base64,", source) for source in sources)
+    links = [dict(attributes)["href"] or "" for tag, attributes in seen.tags if tag == "a"]
+    assert all(re.fullmatch(r"#[a-z-]+|(tables|figures)/[^/:]+", link) for link in links)
     for name in (*HEADS, DATASET, *CLASSES, ERROR, f"since {RUNS_SCRIPT}"):
         assert escape.plain(name) in seen.text
     assert "figure" in page

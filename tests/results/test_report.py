@@ -63,8 +63,10 @@ def test_the_report_writes_every_file_and_one_self_contained_page(drawn: Drawn) 
     tabled = {f"tables/{name}.{form}" for name in names for form in ("md", "tex", "csv")}
     assert files == figures | tabled | {"grid.yaml", "results.csv", "results.parquet", "report.html"}
     page = drawn.page.decode()
-    assert not re.search(r"(src|href)=[\"'](?!data:)", page)
-    assert page.count("data:image/png;base64,") == 7
+    assert not re.search(r"src=[\"'](?!data:)", page)
+    assert {link for link in re.findall(r'href="([^#"]*)"', page) if link} <= files
+    assert set(re.findall(r'href="#([^"]*)"', page)) <= set(re.findall(r'id="([^"]*)"', page))
+    assert page.count("data:image/") == 7
     for text in (
         "55.00 ± 5.00",
         "RuntimeError: no luck",

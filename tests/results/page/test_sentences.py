@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headbench.results import sentences
+from headbench.results.page import sentences
 from tests.results.known import answered, random
 
 
@@ -87,9 +87,14 @@ def test_a_head_that_trained_unsoundly_is_not_compared() -> None:
 def test_what_does_not_apply_or_failed_is_said() -> None:
     rows, answers = answered({("psc", 5): random(0.9, 0), ("hpn", 5): random(0.7, 1)})
     none = rows.iloc[:1].assign(head_label="etf", status="not_applicable", selection=None, feature_dim=5)
+    more = none.assign(head_label="ebv")
     lost = rows.iloc[:1].assign(head_label="dl2pa", status="failed", selection=None)
-    lines = sentences.answer(pd.concat([rows, none, none.assign(feature_dim=2), lost]), answers)
-    assert lines[1:] == ["etf does not apply at d = 2 and 5.", "1 cell failed and is in no number: dl2pa."]
+    lines = sentences.answer(pd.concat([rows, none, none.assign(feature_dim=2), more, lost]), answers)
+    assert lines[1:] == [
+        "etf does not apply at d = 2 and 5.",
+        "ebv does not apply at d = 5.",
+        "1 cell failed and is in no number: dl2pa.",
+    ]
 
 
 def test_false_verdicts_are_rare() -> None:

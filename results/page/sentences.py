@@ -145,10 +145,12 @@ def _gaps(group: Sequence[Standing], heads: Sequence[str]) -> str:
 
 def _left_out(rows: pd.DataFrame) -> list[str]:
     """Return what has no number and why: heads that do not apply, cells that failed."""
-    said = []
+    said, heads = list[str](), dict[str, list[str]]()
     inapplicable = rows[rows["status"] == "not_applicable"]
     for head, part in inapplicable.groupby("head_label", sort=False):
-        said.append(f"{head} does not apply at {_dims(part['feature_dim'])}.")
+        heads.setdefault(_dims(part["feature_dim"]), []).append(str(head))
+    for dims, own in heads.items():
+        said.append(f"{_names(own)} {'does' if len(own) == 1 else 'do'} not apply at {dims}.")
     failed = rows[rows["status"] == "failed"]
     if len(failed):
         said.append(f"{_count(len(failed))} in no number: {_names(dict.fromkeys(failed['head_label']))}.")
