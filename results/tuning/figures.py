@@ -56,7 +56,7 @@ def importance(search: Search, title: str) -> Figure:
 
     done = len(search.done)
     few = f"\n(too few to trust it: {ENOUGH} are enough)" if done < ENOUGH else ""
-    figure = _optunas(lambda: plot_param_importances(search.shown_study(), PedAnovaImportanceEvaluator()), title)
+    figure = _optunas(lambda: plot_param_importances(search.losses(), PedAnovaImportanceEvaluator()), title)
     axes = figure.axes[0]
     axes.set(ylabel="")
     axes.set_xlabel(f"importance for being among the best tenth of {done} trials{few}", fontsize=9)

@@ -1,6 +1,7 @@
 """A search for one head under one condition, with what its trials found on validation."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -101,14 +102,34 @@ class Search:
 
     def shown_study(self) -> "Study":
         """Return the trials as a study in memory, named by the head's label, its metrics by their titles."""
+        return self._in_memory(self.trials, self.signs)
+
+    def losses(self) -> "Study":
+        """Return the finished trials as such a study with every objective turned into one of which less is better.
+
+        Optuna's importances take each of several objectives as such.
+        """
+        from optuna.trial import create_trial
+
+        turned = [
+            create_trial(
+                values=[-sign * value for sign, value in zip(self.signs, trial.values, strict=True)],
+                params=trial.params,
+                distributions=trial.distributions,
+            )
+            for trial in self.done
+        ]
+        return self._in_memory(turned, [-1] * len(self.signs))
+
+    def _in_memory(self, trials: Sequence["FrozenTrial"], signs: Sequence[int]) -> "Study":
         import optuna
 
         made = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(),
             study_name=self.label,
-            directions=["maximize" if sign > 0 else "minimize" for sign in self.signs],
+            directions=["maximize" if sign > 0 else "minimize" for sign in signs],
         )
-        made.add_trials(self.trials)
+        made.add_trials(trials)
         made.set_metric_names([self.title(place) for place in range(len(self.objectives))])
         return made
 

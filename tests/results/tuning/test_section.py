@@ -144,6 +144,31 @@ def test_a_drawn_front_holds_the_front() -> None:
     assert sorted(map(list, np.asarray(front))) == sorted(trial.values for trial in search.front)
 
 
+def test_importance_is_for_the_best_whatever_is_better_and_however_many() -> None:
+    """Only rates near 1 reach the best tenth, and any scale does; the worst tenth has other rates."""
+    rng = np.random.default_rng(0)
+    space = {name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in ("rate", "scale")}
+    tried = rng.random((60, 2))
+    goods = np.where(tried[:, 0] > 0.9, 1 + tried[:, 0], tried[:, 1])
+
+    def importances(objectives: list[str], values: list[list[float]]) -> list[float]:
+        trials = [
+            optuna.trial.create_trial(
+                values=own, params=dict(zip(space, map(float, pair), strict=True)), distributions=dict(space)
+            )
+            for own, pair in zip(values, tried, strict=True)
+        ]
+        bars = figures.importance(known.search("psc", trials, objectives), "").axes[0].patches
+        return [bar.get_width() for bar in bars]  # type: ignore[attr-defined]
+
+    more = importances(["val_top1"], [[good] for good in goods.tolist()])
+    less = importances(["val_nll"], [[-good] for good in goods.tolist()])
+    both = importances(["val_top1", "val_ece"], [[good, -good] for good in goods.tolist()])
+    assert more[1] > 0.9
+    assert more == pytest.approx(less)
+    assert both == pytest.approx(more * 2)
+
+
 def test_the_history_has_the_colours_of_the_heads() -> None:
     ended = [known.trial(None, 0.1, "FAIL"), *MANY, known.trial(0.7, 0.1, "PRUNED"), known.trial(None, 0.1, "RUNNING")]
     heads = [known.search(head, ended) for head in ("psc", "dl2pa", "etf", "hpn", "word2vec", "mine")]
