@@ -20,7 +20,7 @@ from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.heads.geometry import methods
 from headbench.heads.geometry.certificate import max_cosine
-from headbench.results import report, store
+from headbench.results import store
 from headbench.results.figures import sphere
 from headbench.runners.commands.main import main
 from headbench.runners.inspection import certificates, listing
@@ -396,7 +396,6 @@ def test_an_interrupt_keeps_what_is_finished(
     assert main(["--grid", str(small_grid), "--out", str(tmp_path / "runs"), "--workers", "1"]) == 130
     assert "the same command goes on from here" in capsys.readouterr().err
     assert not list((tmp_path / "runs" / "cells").rglob("error.txt"))
-    assert report.TEMPLATE.is_file()
 
 
 def test_data_list_verify_and_show(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

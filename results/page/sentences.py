@@ -69,7 +69,8 @@ def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
     """
     last = rows[(rows["selection"] == "last") & (rows["status"] == "done")]
     found = list[tuple[int, str, float, dict[str, Found]]]()
-    for dim, part in last.groupby("feature_dim"):
+    for dim in sorted(set(last["feature_dim"])):
+        part = last[last["feature_dim"] == dim]
         heads = {str(head): own for head, own in part.groupby("head_label", sort=False) if health.sound(own).all()}
         means = pd.Series({head: own["top1"].mean() for head, own in heads.items()}, dtype=float)
         if len(means) < 2:
