@@ -169,6 +169,8 @@ COLUMNS = (
     Column("precision", "provenance"),
     Column("git_commit", "provenance", title="commit"),
     Column("torch_version", "provenance"),
+    # The file of scores behind a cell that was trained elsewhere; empty for all others.
+    Column("imported", "provenance"),
     Column("started_at", "run", title="started"),
     Column("finished_at", "run"),
 )

@@ -34,7 +34,9 @@ class Found:
     identical: bool = False
 
 
-def between(first: pd.DataFrame, second: pd.DataFrame, answers: Answers, metric: str = "top1") -> Found | None:
+def between(
+    first: pd.DataFrame, second: pd.DataFrame, answers: Answers, metric: str = "top1", others: Answers | None = None
+) -> Found | None:
     """Return the difference of two heads over their common seeds, or None where there is none or what it needs cannot
     be had.
 
@@ -46,6 +48,7 @@ def between(first: pd.DataFrame, second: pd.DataFrame, answers: Answers, metric:
         second: the same of the other head.
         answers: of the grid's cells.
         metric: a column.
+        others: of the second's cells, where they are in another folder of runs.
     """
     # Only the columns that are needed: pandas takes rows column by column, and of all columns ten times as long.
     one, other = (_narrow(rows, metric) for rows in (first, second))
@@ -65,7 +68,7 @@ def between(first: pd.DataFrame, second: pd.DataFrame, answers: Answers, metric:
             if known
             else None
         )
-    own, theirs = answers.of_rows(one), answers.of_rows(other)
+    own, theirs = answers.of_rows(one), (others or answers).of_rows(other)
     if own is None or theirs is None:
         return None
     found = inference.compare(np.stack([answer.right for answer in own]), np.stack([answer.right for answer in theirs]))

@@ -161,12 +161,13 @@ class Provenance(_Checked):
     device: Text
     processor: Text | None = None
     processor_flags: Text | None = None
-    threads: Positive
+    threads: Positive | None
     precision: Text
     git_commit: Text
     torch_version: Text
     cells_per_device: Positive | None = None
     head_source: Text | None = None
+    imported: Text | None = None
 
 
 class Health(_Checked):

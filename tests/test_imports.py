@@ -35,8 +35,9 @@ ROOMS: dict[str, set[str]] = {
     | STORED
     | {"results", "results.tuning.searches"}
     | {"runners.grid", "runners.training", "runners.execution", "runners.search"},
+    "runners.exchange": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training", "runners.execution"},
     "runners.commands": {"results", "results.figures", "results.tables"}
-    | {"runners.grid", "runners.execution", "runners.inspection", "runners.search"},
+    | {"runners.grid", "runners.execution", "runners.inspection", "runners.search", "runners.exchange"},
 }
 # Files that stand above the tables and figures that they gather.
 ABOVE = {"results.comparison", "results.page.page", "results.report", "results.tuning.section"}

@@ -24,7 +24,7 @@ def histories(rows: pd.DataFrame, out: Path) -> tuple[pd.DataFrame, list[str]]:
         out: folder of the runs.
     """
     tables, damaged = [], []
-    last = rows[rows["selection"] == "last"]
+    last = rows[(rows["selection"] == "last") & rows["imported"].isna()]
     for _, row in last[last["feature_dim"] == last.groupby("head_label")["feature_dim"].transform("min")].iterrows():
         try:
             history = pd.read_csv(store.read_file(store.cell_folder(out, row["cell_id"]), "history.csv"))

@@ -26,7 +26,8 @@ def of(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Figure], list[str]]:
         out: folder of the runs.
     """
     figures, damaged = dict[str, Figure](), list[str]()
-    for head, own in at_largest_dim(rows).groupby("head_label", sort=False):
+    trained = rows[rows["imported"].isna()]
+    for head, own in at_largest_dim(trained).groupby("head_label", sort=False):
         first = own.sort_values("seed", kind="stable").iloc[0]
         try:
             geometry = store.read_arrays(store.cell_folder(out, first["cell_id"]), "geometry.npz")

@@ -33,8 +33,11 @@ def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any =
     """
     if (val_scores is None) != (val_labels is None):
         raise UserError("evaluate: val_scores and val_labels are given together, or not at all")
-    test = _checked(scores, labels, "scores", "labels")
-    val = None if val_scores is None else _checked(val_scores, val_labels, "val_scores", "val_labels")
+    test = checked(scores, labels, "evaluate", "scores", "labels")
+    val = None if val_scores is None else checked(val_scores, val_labels, "evaluate", "val_scores", "val_labels")
+    for logits, name in ((test[0], "scores"), *(() if val is None else ((val[0], "val_scores"),))):
+        if like_probabilities(logits):
+            note(f"evaluate: {name} look like probabilities; of these, give the logarithms")
     classes = test[0].shape[1]
     if val is not None and val[0].shape[1] != classes:
         raise UserError(f"evaluate: val_scores have {val[0].shape[1]} classes, scores have {classes}")
@@ -42,30 +45,55 @@ def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any =
     return {name: value for name, value in found.items() if name not in UNKNOWN}
 
 
-def _checked(scores: Any, labels: Any, scores_name: str, labels_name: str) -> tuple[NDArray[np.float64], Ints]:
-    """Return scores (N, C) and labels (N,), or raise UserError."""
-    logits, classes = _array(scores, scores_name), _array(labels, labels_name)
+def checked(
+    scores: Any, labels: Any, place: str, scores_name: str, labels_name: str
+) -> tuple[NDArray[np.float64], Ints]:
+    """Return scores (N, C) and labels (N,) of anything that holds numbers.
+
+    Args:
+        scores: numpy, torch or lists.
+        labels: of their images.
+        place: where they are given, first in a message.
+        scores_name: what they are called there.
+        labels_name: what these are called there.
+
+    Raises:
+        UserError: for arrays that are no scores and labels of the same images and classes.
+    """
+    logits, classes = _array(scores, place, scores_name), _array(labels, place, labels_name)
     if logits.ndim != 2 or 0 in logits.shape or logits.dtype.kind not in "fiu" or not np.isfinite(logits).all():
         raise UserError(
-            f"evaluate: {scores_name} are finite numbers (images, classes), not {logits.dtype} of shape {logits.shape}"
+            f"{place}: {scores_name} are finite numbers (images, classes), not {logits.dtype} of shape {logits.shape}"
+            + _first_unknown(logits)
         )
     if classes.shape != logits.shape[:1] or classes.dtype.kind not in "iu":
         raise UserError(
-            f"evaluate: {labels_name} are whole numbers, one for each of the {len(logits)} {scores_name}, not "
+            f"{place}: {labels_name} are whole numbers, one for each of the {len(logits)} {scores_name}, not "
             f"{classes.dtype} of shape {classes.shape}"
         )
     wrong = classes[(classes < 0) | (classes >= logits.shape[1])]
     if len(wrong):
         raise UserError(
-            f"evaluate: {labels_name} go from 0 to {logits.shape[1] - 1}, as {scores_name} have {logits.shape[1]} "
+            f"{place}: {labels_name} go from 0 to {logits.shape[1] - 1}, as {scores_name} have {logits.shape[1]} "
             f"classes; {wrong[0]} does not"
         )
-    if logits.min() >= 0 and np.allclose(logits.sum(axis=1), 1, atol=1e-3):
-        note(f"evaluate: {scores_name} look like probabilities; of these, give the logarithms")
     return logits.astype(np.float64), classes.astype(np.int64)
 
 
-def _array(values: Any, name: str) -> np.ndarray:
+def like_probabilities(scores: NDArray[np.floating[Any]]) -> bool:
+    """Say whether scores (N, C) look like probabilities: none below 0, and rows that sum to 1."""
+    return bool(scores.min() >= 0 and np.allclose(scores.sum(axis=1), 1, atol=1e-3))
+
+
+def _first_unknown(logits: np.ndarray) -> str:
+    """Return where the first number of scores is that is not finite, nothing where there is none."""
+    if logits.ndim != 2 or logits.dtype.kind != "f" or np.isfinite(logits).all():
+        return ""
+    row, column = np.argwhere(~np.isfinite(logits))[0]
+    return f" with {logits[row, column]} in row {row}, class {column}"
+
+
+def _array(values: Any, place: str, name: str) -> np.ndarray:
     """Return an array of numbers, from numpy, torch (without importing it) or lists."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -74,4 +102,4 @@ def _array(values: Any, name: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:
-        raise UserError(f"evaluate: {name} are no array of numbers: {' '.join(str(error).split())}") from None
+        raise UserError(f"{place}: {name} are no array of numbers: {' '.join(str(error).split())}") from None

@@ -50,9 +50,10 @@ def named_comparisons(frame: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]
     """
     named = {}
     for dataset, rows in frame.groupby("dataset", sort=False):
-        parts = list(rows.groupby(columns.COMPARISON, sort=False, dropna=False))
+        # An imported cell may be of other images than the cells whose description it has.
+        parts = list(rows.groupby([*columns.COMPARISON, "data_fingerprint"], sort=False, dropna=False))
         for number, (key, part) in enumerate(parts, start=1):
-            described = describe(columns.COMPARISON, key)
+            described = describe(columns.COMPARISON, key[:-1])
             named[str(dataset) if len(parts) == 1 else f"{dataset}-{number}"] = (described, part)
     return named
 

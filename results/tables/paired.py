@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -56,21 +57,30 @@ def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str
     )
 
 
-def difference(rows: pd.DataFrame, base: pd.DataFrame, answers: Answers) -> dict[str, Any]:
+def difference(
+    rows: pd.DataFrame, base: pd.DataFrame, answers: Answers, others: Answers | None = None
+) -> dict[str, Any]:
     """Return the row of a difference of top-1 accuracy, empty where there is none.
 
     Arguments as for :func:`headbench.results.differences.between`.
     """
-    pair = differences.between(rows, base, answers)
-    return {} if pair is None else {"p": _p(pair, rows, base, answers)} | _numbers(pair) | {"pair": pair}
+    pair = differences.between(rows, base, answers, others=others)
+    return (
+        {}
+        if pair is None
+        else {"p": _p(pair, (rows, answers), (base, others or answers))} | _numbers(pair) | {"pair": pair}
+    )
 
 
-def judged(found: list[dict[str, Any]], title: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+def judged(
+    found: list[dict[str, Any]], title: str, index: Sequence[str] = ("d", "head")
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return printed cells and tidy numbers of differences, with verdicts that are corrected over all of them.
 
     Args:
-        found: rows of :func:`difference`, each with its ``d`` and ``head``.
+        found: rows of :func:`difference`, each with what names it.
         title: of the differences.
+        index: the names of that.
     """
     tidy = pd.DataFrame(found)
     tidy["holm"] = holm(tidy["p"].to_numpy(dtype=float))
@@ -83,9 +93,7 @@ def judged(found: list[dict[str, Any]], title: str) -> tuple[pd.DataFrame, pd.Da
     }
     if tidy["holm"].notna().any():
         columns["p (Holm)"] = [_number(p) for p in tidy["holm"]]
-    cells = pd.DataFrame(columns | {"verdict": tidy["verdict"]}).set_index(
-        pd.MultiIndex.from_frame(tidy[["d", "head"]])
-    )
+    cells = pd.DataFrame(columns | {"verdict": tidy["verdict"]}).set_index(pd.MultiIndex.from_frame(tidy[[*index]]))
     return cells, tidy.drop(columns="pair")
 
 
@@ -106,16 +114,16 @@ def _shown(tidy: pd.DataFrame) -> list[tuple[Found, float, float, float]]:
     return list(tidy[["pair", "mean", "low", "high"]].itertuples(index=False, name=None))
 
 
-def _p(pair: Found, other: pd.DataFrame, base: pd.DataFrame, answers: Answers) -> float:
+def _p(pair: Found, *heads: tuple[pd.DataFrame, Answers]) -> float:
     """Return the p-value of no difference, for one seed that of McNemar's test.
 
-    NaN where no verdict may follow from it.
+    NaN where no verdict may follow from it. The two heads are given by their rows and answers.
     """
     if pair.identical or pair.marks or pair.difference.seeds == 2:
         return math.nan
     if pair.difference.seeds > 2:
         return pair.difference.p()
-    first, second = (answers.of_rows(rows[rows["seed"] == pair.seeds[0]]) for rows in (other, base))
+    first, second = (answers.of_rows(rows[rows["seed"] == pair.seeds[0]]) for rows, answers in heads)
     assert first is not None
     assert second is not None
     return mcnemar(first[0].right, second[0].right)

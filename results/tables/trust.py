@@ -1,4 +1,6 @@
-"""What a reader of the page must know first: which cells trained unsoundly, what is absent, and what is mixed."""
+"""What a reader of the page must know first: which cells trained unsoundly or were imported, what is absent,
+and what is mixed.
+"""
 
 import pandas as pd
 
@@ -10,12 +12,13 @@ NAMED = 20
 
 
 def lines(rows: pd.DataFrame) -> list[str]:
-    """Return the lines for the rows of a grid: which finished cells are marked, which selections are absent, and what
-    is mixed.
+    """Return the lines for the rows of a grid: which finished cells are marked or imported, which selections are
+    absent, and what is mixed.
     """
     cells = rows.drop_duplicates("cell_id")
     done = cells[cells["status"] == "done"]
-    marked, unknown = done[~health.sound(done)], int(done["health"].isna().sum())
+    trained, imported = done[done["imported"].isna()], done[done["imported"].notna()]
+    marked, unknown = done[~health.sound(done)], int(trained["health"].isna().sum())
     found = []
     if len(marked):
         words = [word for word in health.MARKS if marked["health"].str.contains(word, regex=False).any()]
@@ -24,11 +27,17 @@ def lines(rows: pd.DataFrame) -> list[str]:
             f"{len(marked)} of {len(done)} done cells are marked and give no verdict on their heads: "
             f"{_named(marked, 'health')}. {meaning}."
         )
-    elif len(done) > unknown:
+    elif len(trained) > unknown:
         found.append("No cell that is done is marked as unsound.")
     if unknown:
         found.append(
-            f"The health of {unknown} of {len(done)} done cells is unknown: they were trained before it was recorded."
+            f"The health of {unknown} of {len(trained)} done cells is unknown: they were trained before it was "
+            "recorded."
+        )
+    if len(imported):
+        found.append(
+            f"Imported, so trained elsewhere, and known by their scores and what was said of them alone: "
+            f"{_named(imported, 'imported')}."
         )
     absent = done[done["error"].notna()]
     if len(absent):

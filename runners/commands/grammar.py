@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import keyword
 import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 from headbench.core.errors import UserError, suggest
 from headbench.runners.commands.arguments import Parser, path
 
-# Every other file of this folder is a command; the one that may be left out stands first.
+# Every other file of this folder is a command, a keyword of Python with an underscore behind it; the one that may be
+# left out stands first.
 SHARED = {"arguments", "grammar", "main", "screen"}
-FILES = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
+FILES = {module.name.removesuffix("_") for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
 COMMANDS = ("run", *sorted(FILES - SHARED - {"run"}))
 MOST = {
     "threads": 1024,
@@ -24,9 +26,11 @@ MOST = {
     "feature_dim": 65_536,
     "repetitions": 1000,
     "imbalance_factor": 1e9,
+    "epochs": 10**6,
+    "d": 10**6,
     "seed": 2**32 - 1,
 }
-POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim"}
+POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim", "file", "folders", "first", "second"}
 # Options of the harness itself, without a command.
 OWN = ("-h", "--help", "--version", "--print-completion")
 SUFFIXES = {"png": ".png", "save": ".npz"}
@@ -34,7 +38,8 @@ SUFFIXES = {"png": ".png", "save": ".npz"}
 
 def module_of(command: str) -> ModuleType:
     """Return the module of a command."""
-    return importlib.import_module(f"headbench.runners.commands.{command}")
+    name = f"{command}_" if keyword.iskeyword(command) else command
+    return importlib.import_module(f"headbench.runners.commands.{name}")
 
 
 def parser(program: str = "bench.py") -> Parser:

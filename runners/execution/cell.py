@@ -190,9 +190,9 @@ def _selections(
         else:
             test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
             rows[selection] |= _tested(training, (test, arrays["test_labels"]), held_out)
-            arrays[f"{selection}_test_logits"] = _stored(test)
+            arrays[f"{selection}_test_logits"] = stored(test)
         if val is not None:
-            arrays["val_logits" if selection == "last" else f"{selection}_val_logits"] = _stored(val)
+            arrays["val_logits" if selection == "last" else f"{selection}_val_logits"] = stored(val)
     if not rows:
         raise UserError(f"the head cannot be finished on any selection: {absent['last']}")
     return rows, absent, arrays
@@ -232,7 +232,8 @@ def _measured(training: Training, predicted: Tensor, labels: Tensor) -> dict[str
     }
 
 
-def _stored(logits: np.ndarray) -> np.ndarray:
+def stored(logits: np.ndarray) -> np.ndarray:
+    """Return scores as ``predictions.npz`` holds them."""
     return logits.astype(np.float16) if logits.size > FLOAT32_VALUES else logits
 
 

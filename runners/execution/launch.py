@@ -254,12 +254,16 @@ def _inapplicable(wanted: list[Planned]) -> list[str]:
 
 
 def _write_plan(launch: Launch) -> None:
-    """Write ``grid.yaml``, with the cells of the grid that others have planned since this launch was prepared."""
+    """Write ``grid.yaml``, with the cells of the grid that others have planned or imported since this launch was
+    prepared.
+    """
     grid, out = launch.grid, launch.job.out
     folder = store.grid_folder(out, grid.name)
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder / ".lock"):
-        entries = plan.listed(launch.planned, launch.cells, _listed_before(out, grid.name))
+        before = _listed_before(out, grid.name)
+        imported = [entry for entry in before if entry.get("imported")]
+        entries = plan.listed(launch.planned, launch.cells, before) + imported
         store.write_plan(folder, plan.resolved(grid, entries))
 
 

@@ -24,6 +24,7 @@ FACTS = {
     "status": "done",
     "health": "ok",
     "selection": "last",
+    "imported": None,
     "ece_raw": math.nan,
     "ece_native": math.nan,
     "ece_temperature": math.nan,

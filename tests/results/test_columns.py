@@ -28,7 +28,8 @@ ece_raw_low ece_raw_high ece_native_low ece_native_high ece_temperature_low ece_
 nll_low nll_high brier_low brier_high
 nc1 nc2_angle nc2_length nc3 nc4
 train_loss train_seconds images_per_second peak_memory_mb image_views train_flops
-device processor processor_flags cells_per_device threads precision git_commit torch_version started_at finished_at
+device processor processor_flags cells_per_device threads precision git_commit torch_version imported
+started_at finished_at
 """
 
 

@@ -28,6 +28,7 @@ def rows_and_histories(out: Path, columns: dict[str, list[float]]) -> pd.DataFra
                 "seed": 0,
                 "num_classes": 10,
                 "selection": "last",
+                "imported": None,
             }
         )
     return pd.DataFrame(rows)

@@ -1,0 +1,75 @@
+"""``bench.py compare``: two grids beside each other."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from headbench.core import escape
+from headbench.core.errors import UserError
+from headbench.runners.commands.arguments import add_out, require_grid
+from headbench.runners.commands.screen import say
+
+HELP = "compare two grids, of two folders or of one: rows in common, differences with verdicts, what only one has"
+# Rows that only one grid has, which are named one by one.
+MOST = 10
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    for name in ("first", "second"):
+        parser.add_argument(name, help="a folder of results, a grid's folder in it, or the name of a grid in --out")
+    parser.add_argument("--grid", help="which grid of the two folders, where they have several")
+    add_out(parser)
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Print what two grids have in common, how they differ, and what only one of them has."""
+    from headbench.results import grid_rows
+    from headbench.results.answers import Answers
+    from headbench.results.tables import render, versus
+
+    places = [_place(named, arguments.grid, arguments.out) for named in (arguments.first, arguments.second)]
+    if places[0] == places[1]:
+        raise UserError(f"compare: both are grid '{places[0][1]}' in {places[0][0]}")
+    same_folder = places[0][0] == places[1][0]
+    sides = [
+        versus.Side(grid if same_folder else str(out), grid_rows.load(out, grid), Answers(out)) for out, grid in places
+    ]
+    found = versus.compare(sides[0], sides[1])
+    for place, side, differing, only in zip(("first", "second"), sides, found.differing, found.only, strict=True):
+        named = ", ".join(differing)
+        say(console, f"{place}: {side.name}, {len(side.done)} finished cells{f', {named}' if named else ''}")
+        if only:
+            more = f" and {len(only) - MOST} more" if len(only) > MOST else ""
+            say(console, f"only in {place}: {'; '.join(only[:MOST])}{more}")
+    for line in found.unpaired:
+        say(console, f"not compared: {line}")
+    if found.table is None:
+        say(console, "no rows in common")
+        return 0
+    console.print(escape.terminal(found.table.caption))
+    console.print(render.terminal(found.table))
+    say(console, f"moved: {'; '.join(found.moved) or 'nothing that is more than chance'}")
+    return 0
+
+
+def _place(named: str, grid: str | None, out: Path) -> tuple[Path, str]:
+    """Return the folder of runs and the name of the grid that an argument means.
+
+    Raises:
+        UserError: if there is no such grid, or there are several.
+    """
+    folder = Path(named)
+    if (folder / "grid.yaml").is_file():
+        return folder.parent, folder.name
+    grids = sorted(path.parent.name for path in folder.glob("*/grid.yaml"))
+    if not grids:
+        require_grid(out, named)
+        return out, named
+    if grid is not None:
+        require_grid(folder, grid)
+        return folder, grid
+    if len(grids) > 1:
+        raise UserError(f"compare: {folder} has several grids, {', '.join(grids)}; name one with --grid")
+    return folder, grids[0]

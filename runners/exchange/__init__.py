@@ -1,0 +1,1 @@
+"""Cells that come from elsewhere: classifiers that were trained without the harness, and other machines."""

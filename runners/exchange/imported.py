@@ -1,0 +1,235 @@
+"""A classifier that was trained elsewhere, as a finished cell of a grid."""
+
+import datetime
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headbench.core.alone import alone
+from headbench.core.errors import UserError
+from headbench.core.version import git_commit
+from headbench.results import answers, columns, store
+from headbench.results.numbers import metrics
+from headbench.runners.exchange import reference
+from headbench.runners.exchange.reference import Named, Reference
+from headbench.runners.exchange.score_files import Given
+from headbench.runners.execution.cell import stored
+from headbench.runners.grid.cells import digest
+from headbench.runners.grid.config import folder_name
+
+GRID = "imported"
+UNKNOWN = "unknown"
+# Groups of classes, whose training images somebody must tell.
+GROUPS = tuple(metrics.groups(np.zeros(0), np.zeros(0, dtype=np.int64), None))
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said of a training elsewhere, by the names of columns. Cells are compared if all but head, d and seed are
+    the same.
+
+    Attributes:
+        head_label: of the classifier's head.
+        seed: of its training.
+        feature_dim: d, or None: the scores themselves are taken as the features, d = C.
+        backbone: its network.
+        recipe: how it was trained.
+        protocol: which images trained and validated.
+        projection: from the backbone to the features.
+        imbalance_factor: of the training images.
+        epochs: 0 where that is unknown.
+    """
+
+    head_label: str
+    seed: int = 0
+    feature_dim: int | None = None
+    backbone: str = UNKNOWN
+    recipe: str = UNKNOWN
+    protocol: str = UNKNOWN
+    projection: str = UNKNOWN
+    imbalance_factor: float = 1.0
+    epochs: int = 0
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A cell that was written.
+
+    Attributes:
+        cell_id: its identity.
+        measured: its metrics.
+        source: what its labels agree with; empty for nothing.
+        beside: labels of the heads that it is compared with.
+    """
+
+    cell_id: str
+    measured: dict[str, Any]
+    source: str
+    beside: list[str]
+
+
+def write(file: Path, given: Given, dataset: Named, about: About, out: Path, grid: str, data: Path | None) -> Imported:
+    """Write a classifier's scores as a finished cell, and list it in a grid, which is made if need be.
+
+    Args:
+        file: that the scores were in.
+        given: the scores.
+        dataset: that they are of.
+        about: its training.
+        out: folder of the runs.
+        grid: its name.
+        data: the data folder, or None for the usual one.
+
+    Raises:
+        UserError: for labels or classes that are not those of the data set, or a cell that is there already.
+        DamagedError: if the grid's own file is damaged.
+    """
+    _check(about, grid)
+    known = reference.find(dataset, given.test.labels, out, data, about.imbalance_factor)
+    names = reference.check_classes(known, given.test.logits.shape[1], given.test.class_names)
+    facts = _facts(given, dataset, about, known)
+    cell_id = _identity(facts)
+    folder, grid_folder = store.cell_folder(out, cell_id), store.grid_folder(out, grid)
+    grid_folder.mkdir(parents=True, exist_ok=True)
+    with alone(grid_folder / ".lock"):
+        plan = _plan(grid_folder, grid)
+        listed = any(entry["cell_id"] == cell_id for entry in plan["cells"])
+        _refuse_other(folder, given, listed, grid)
+        told = f"{file.name} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
+        measured = _measured(given, known)
+        if store.read_result(folder) is None:
+            _write_cell(folder, facts, given, names, measured, told)
+        beside = _beside(plan["cells"], facts)
+        entry = {"cell_id": cell_id, "not_applicable": None, "imported": told} | facts
+        store.write_plan(grid_folder, plan | {"cells": [*plan["cells"], entry]})
+    return Imported(cell_id, measured, known.source, beside)
+
+
+def _check(about: About, grid: str) -> None:
+    """Raise UserError for names that cannot be."""
+    try:
+        folder_name(grid)
+    except ValueError as error:
+        raise UserError(f"--grid: {error}") from None
+    for name, text in vars(about).items():
+        if isinstance(text, str) and not text.strip():
+            raise UserError(f"--{name.removesuffix('_label')}: an empty name is given")
+
+
+def _facts(given: Given, dataset: Named, about: About, known: Reference) -> dict[str, Any]:
+    """Return the columns of ``results.csv`` that a plan tells."""
+    images, classes = given.test.logits.shape
+    counts = given.class_counts
+    facts = {name: columns.USUAL.get(name, "") for name in columns.names("comparison", "axis", "fact")} | vars(about)
+    return facts | {
+        "dataset": dataset.label,
+        "dataset_name": dataset.name,
+        "dataset_options": json.dumps(dataset.options, sort_keys=True, default=str),
+        "data_fingerprint": known.fingerprint,
+        "backbone_name": about.backbone,
+        "backbone_options": "{}",
+        "head": about.head_label,
+        "head_options": "{}",
+        "feature_dim": about.feature_dim or classes,
+        "imbalance_factor": float(about.imbalance_factor),
+        "num_classes": classes,
+        "n_train": known.n_train if counts is None else int(counts.sum()),
+        "n_val": 0 if given.val is None else len(given.val.labels),
+        "n_test": images,
+    }
+
+
+def _identity(facts: dict[str, Any]) -> str:
+    """Return the identity of an imported cell: what it is said to be, whatever its scores."""
+    said = {name: facts[name] for name in (*columns.names("comparison", "axis"), "data_fingerprint", "num_classes")}
+    return digest({"imported": 1} | said)
+
+
+def _plan(folder: Path, grid: str) -> dict[str, Any]:
+    """Return the plan of a grid, an empty one where there is none."""
+    try:
+        return store.read_plan(folder)
+    except FileNotFoundError:
+        return {"name": grid, "description": "Classifiers that were trained elsewhere.", "cells": []}
+
+
+def _refuse_other(folder: Path, given: Given, listed: bool, grid: str) -> None:
+    """Raise UserError for a cell that is there already, unless it holds the same scores and the grid does not list it.
+
+    A damaged one raises DamagedError.
+    """
+    if store.read_result(folder) is None:
+        return
+    there = store.read_predictions(folder, "last_test_logits", "test_labels")
+    same = np.array_equal(there["last_test_logits"], stored(given.test.stored)) and np.array_equal(
+        there["test_labels"], given.test.labels
+    )
+    if listed or not same:
+        raise UserError(
+            f"cell {folder.name} is there already, with {'the same' if same else 'other'} scores, and is not "
+            f"overwritten; "
+            + (f"grid '{grid}' lists it" if same else "give another --seed, --head, --d, --backbone or --recipe")
+        )
+
+
+def _measured(given: Given, known: Reference) -> dict[str, Any]:
+    """Return all metrics of a selection; those of groups of classes only where their training images are known."""
+    test = given.test.logits, given.test.labels
+    val = None if given.val is None else (given.val.logits, given.val.labels)
+    nominal = known.nominal if given.class_counts is None else given.class_counts
+    unknown = np.zeros(test[0].shape[1], dtype=np.int64)
+    found: dict[str, Any] = metrics.evaluate(
+        test, val, given.native_scale, unknown if nominal is None else nominal, known.ranges
+    )
+    if nominal is None:
+        found |= dict.fromkeys(GROUPS, float("nan"))
+    return found | {"per_class_accuracy": metrics.per_class_accuracy(*test).tolist()} | answers.pack(answers.of(*test))
+
+
+def _write_cell(
+    folder: Path,
+    facts: dict[str, Any],
+    given: Given,
+    class_names: tuple[str, ...],
+    measured: dict[str, Any],
+    told: str,
+) -> None:
+    """Write the files of a cell, ``result.json`` last."""
+    predictions = {"last_test_logits": stored(given.test.stored), "test_labels": given.test.labels}
+    if given.val is not None:
+        predictions |= {"val_logits": stored(given.val.stored), "val_labels": given.val.labels}
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    provenance = dict.fromkeys(("device", "precision", "torch_version"), UNKNOWN) | {
+        "git_commit": git_commit(),
+        "threads": None,
+        "imported": told,
+    }
+    result = {
+        "cell_id": folder.name,
+        "facts": facts,
+        "class_names": list(class_names),
+        "native_scale": given.native_scale,
+        "selections": {"last": {"epoch": facts["epochs"], "train_loss": None} | measured},
+        "train_seconds": None,
+        "images_per_second": None,
+        "peak_memory_mb": None,
+        "provenance": provenance,
+        "started_at": now,
+        "finished_at": now,
+    }
+    store.check_result(result)
+    versions = {f"{name}_version": 0 for name in ("dataset", "backbone", "head")}
+    store.write_yaml(folder / "cell.yaml", {"imported": told} | versions | facts)
+    store.write_arrays(folder / "predictions.npz", predictions)
+    store.write_result(folder, result, ["cell.yaml", "predictions.npz"])
+
+
+def _beside(cells: list[dict[str, Any]], facts: dict[str, Any]) -> list[str]:
+    """Return the heads of a grid that a cell is compared with: at the same dimension, on the same images."""
+    same = [*columns.COMPARISON, "data_fingerprint", "feature_dim"]
+    others = [cell["head_label"] for cell in cells if all(cell[name] == facts[name] for name in same)]
+    return list(dict.fromkeys(label for label in others if label != facts["head_label"]))

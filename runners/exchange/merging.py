@@ -1,0 +1,153 @@
+"""The cells of several folders of runs in one: nothing is overwritten, and what disagrees is named."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headbench.core.alone import alone
+from headbench.core.errors import DamagedError, NewerError, UserError
+from headbench.results import columns, store
+from headbench.runners.execution import locks
+from headbench.runners.grid import config
+
+
+@dataclass
+class Merged:
+    """What became of the cells of some folders.
+
+    Attributes:
+        counts: of cells, ``copied``, ``there already``, ``failed or pruned`` (copied too) or ``unfinished`` (not).
+        conflicts: a line for each cell and grid that was left out, since another one is there, or it is damaged.
+        grids: names of the grids in the folder that was merged into.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    conflicts: list[str] = field(default_factory=list)
+    grids: list[str] = field(default_factory=list)
+
+
+def merge(sources: list[Path], into: Path) -> Merged:
+    """Copy the cells and plans of folders of runs into another one, which need not exist.
+
+    Files of a cell are copied as the harness writes them, ``result.json`` last: a merge that is cut off leaves no
+    half cell, and the same merge again completes it.
+
+    Raises:
+        UserError: for a source without results, or one that is the target itself.
+    """
+    for source in sources:
+        if source.resolve() == into.resolve():
+            raise UserError(f"merge: {source} is given twice; it cannot be merged with itself")
+        if not store.begun(source) and not [*source.glob("*/grid.yaml")]:
+            raise UserError(f"merge: there are no results in {source}")
+    merged, watch = Merged(), locks.Watch()
+    for source in sources:
+        for cell_id in sorted(store.begun(source)):
+            folder = store.cell_folder(source, cell_id)
+            if folder.is_dir() and not cell_id.startswith("."):
+                _cell(folder, store.cell_folder(into, cell_id), watch, merged)
+        for path in sorted(source.glob("*/grid.yaml")):
+            _plan(path.parent, store.grid_folder(into, path.parent.name), merged)
+    merged.grids = sorted(path.parent.name for path in into.glob("*/grid.yaml"))
+    return merged
+
+
+def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> None:
+    """Copy one cell, if it has ended and is not there."""
+    try:
+        result = store.read_result(source)
+        if result is not None:
+            store.verify(source, result)
+    except (DamagedError, NewerError) as error:
+        merged.conflicts.append(f"left out: {error}")
+        return
+    try:
+        there = store.read_result(target)
+    except (DamagedError, NewerError) as error:
+        merged.conflicts.append(f"left as it is: {error}; merge into a new folder (--into) to have that of {source}")
+        return
+    ending = store.read_ending(source)
+    if there is not None and result is not None and _numbers(there) != _numbers(result):
+        merged.conflicts.append(_conflict(there, result, source, target))
+    elif there is not None:
+        merged.counts["there already"] += 1
+    elif result is not None:
+        with locks.locked(target, watch) as mine:
+            if mine is None:
+                merged.conflicts.append(f"left out: {source}, since {target} is being trained")
+                return
+            for name in [*result["sha256"], "result.json"]:
+                locks.check(target, mine)
+                store.write_bytes(target / name, (source / name).read_bytes())
+            store.clear_endings(target)
+        merged.counts["copied"] += 1
+    elif ending is not None:
+        if store.read_ending(target) is None and not watch.is_held(target):
+            name = store.ENDINGS[ending[0]]
+            store.write_bytes(target / name, (source / name).read_bytes())
+        merged.counts["failed or pruned"] += 1
+    else:
+        merged.counts["unfinished"] += 1
+
+
+def _numbers(result: dict[str, Any]) -> dict[str, Any]:
+    """Return what two trainings of one cell agree in, if they are the same to the bit."""
+    return {name: result[name] for name in ("facts", "class_names", "selections")}
+
+
+def _conflict(there: dict[str, Any], result: dict[str, Any], source: Path, target: Path) -> str:
+    facts = result["facts"]
+    told = f"{facts['head_label']}, d = {facts['feature_dim']}, seed {facts['seed']} on {facts['dataset']}"
+    values = [
+        next((f", {name} {value:.4f}" for name in ("top1", "val_top1") if (value := last.get(name)) is not None), "")
+        for last in (next(iter(content["selections"].values())) for content in (there, result))
+    ]
+    return (
+        f"conflict: cell {result['cell_id']} ({told}) has other numbers in {source}{values[1]} than in "
+        f"{target}{values[0]}, which is kept"
+    )
+
+
+def _plan(source: Path, target: Path, merged: Merged) -> None:
+    """Add the cells that a plan lists to the plan of the same grid."""
+    try:
+        theirs = store.read_plan(source)
+        with alone(_made(target) / ".lock"):
+            ours = store.read_plan(target) if (target / "grid.yaml").is_file() else {"cells": []}
+            rests = [{key: value for key, value in plan.items() if key != "cells"} for plan in (ours, theirs)]
+            # A plan of imported cells alone has no axes.
+            defined = [rest for rest in rests if "axes" in rest] or [rest for rest in rests if rest]
+            differing = [key for key in defined[0] if any(rest.get(key) != defined[0][key] for rest in defined)]
+            if differing:
+                merged.conflicts.append(
+                    f"conflict: grid '{target.name}' is another one in {source} ({', '.join(differing)}); its cells "
+                    f"are copied, and not listed in {target}"
+                )
+                return
+            listed = {cell["cell_id"] for cell in ours["cells"]}
+            cells = [*ours["cells"], *(cell for cell in theirs["cells"] if cell["cell_id"] not in listed)]
+            store.write_plan(target, defined[0] | {"cells": _in_order(defined[0], cells)})
+    except DamagedError as error:
+        merged.conflicts.append(f"left out: {error}")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _in_order(contents: dict[str, Any], cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return cells in the order of their grid, those that it has not behind all others; as they are, where this harness
+    does not know the grid's names.
+    """
+    if "axes" not in contents:
+        return cells
+    try:
+        given = contents | {"axes": {name: axis for name, axis in contents["axes"].items() if axis is not None}}
+        facts = [cell.facts() for cell in config.expand(config.parse_grid(given, "grid.yaml"), "auto", "grid.yaml")]
+    except (UserError, TypeError, AttributeError, LookupError):  # the last three for a plan of somebody else
+        return cells
+    names = [axis.name for axis in columns.AXES if axis.name in facts[0]]
+    ranks = {tuple(known[name] for name in names): rank for rank, known in enumerate(facts)}
+    return sorted(cells, key=lambda cell: ranks.get(tuple(cell[name] for name in names), len(ranks)))

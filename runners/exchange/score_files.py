@@ -1,0 +1,224 @@
+"""Files of scores of a classifier that was trained elsewhere: ``.npz``, ``.csv`` and ``.parquet``.
+
+Their format is described in ``docs/ways-in.md``.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from headbench.core import arrays
+from headbench.core.arrays import BadArrayError
+from headbench.core.errors import UserError, note
+from headbench.results.numbers import scores
+from headbench.results.numbers.calibration import Floats, Ints
+
+Kind = Literal["logits", "probabilities"]
+KINDS: tuple[Kind, ...] = ("logits", "probabilities")
+# What an array or column of scores may be called; the last one does not tell its kind.
+WORDS = (*KINDS, "scores")
+# Before the names of arrays in a .npz file; the last is what the harness itself stores.
+TEST, VAL = ("", "test_", "last_test_"), ("val_",)
+# A column of one class: its kind and the class's number.
+NUMBERED = re.compile(r"(logit|probabilit(?:y|ie)|score)s?_(\d+)")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Scores of some images.
+
+    Attributes:
+        logits: (N, C), finite; of probabilities their logarithms.
+        labels: (N,) from 0 to C - 1.
+        stored: (N, C) in the type of the file where they are logits there.
+        class_names: C names, where the file has some.
+    """
+
+    logits: Floats
+    labels: Ints
+    stored: Floats
+    class_names: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a file says of a classifier.
+
+    Attributes:
+        test: scores of the test images.
+        val: of held-out images, or None.
+        native_scale: the scale inside the logits; 1 where the file does not tell.
+        class_counts: (C,) training images of each class, or None.
+    """
+
+    test: Part
+    val: Part | None
+    native_scale: float
+    class_counts: Ints | None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Scores as a file holds them, under their name there."""
+
+    name: str
+    scores: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...] | None = None
+
+
+def read(file: Path, kind: Kind | None = None, val_file: Path | None = None) -> Given:
+    """Return the scores of a classifier.
+
+    Args:
+        file: of the test images; a ``.npz`` may hold those of held-out images too.
+        kind: of the scores, where file and numbers do not tell it.
+        val_file: of held-out images.
+
+    Raises:
+        UserError: for a file of another kind, or what are no scores and labels of the same images.
+    """
+    test = _part(_table(file, TEST), file, kind)
+    val_table = _table(file, VAL, required=False) if file.suffix == ".npz" else None
+    if val_file is not None:
+        if val_table is not None:
+            raise UserError(f"--val: {file} has scores of held-out images itself; leave --val out")
+        val_table = _table(val_file, ("", *VAL))
+    place = val_file or file
+    val = None if val_table is None else _part(val_table, place, kind)
+    if val is not None and val.logits.shape[1] != test.logits.shape[1]:
+        raise UserError(
+            f"{place}: the held-out images have scores of {val.logits.shape[1]} classes, the test images of "
+            f"{test.logits.shape[1]}"
+        )
+    if val is not None and val.class_names != test.class_names:
+        raise UserError(f"{place}: the columns of the held-out images are not those of the test images in {file}")
+    return Given(test, val, *_about_training(file, test.logits.shape[1]))
+
+
+def _table(file: Path, prefixes: tuple[str, ...], required: bool = True) -> _Table | None:
+    """Return the scores of a file under one of the prefixes, None where there are none and none are required."""
+    readers: dict[str, Callable[[], _Table | None]] = {
+        ".npz": lambda: _of_npz(file, prefixes, required),
+        ".csv": lambda: _of_frame(file, pd.read_csv),
+        ".parquet": lambda: _of_frame(file, pd.read_parquet),
+    }
+    if not file.is_file():
+        raise UserError(f"there is no file {file}")
+    if file.suffix not in readers:
+        raise UserError(f"{file}: a file of scores ends in {', '.join(readers)} (docs/ways-in.md)")
+    return readers[file.suffix]()
+
+
+def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> _Table | None:
+    try:
+        known = arrays.headers(file)
+        found = [f"{prefix}{word}" for prefix in prefixes for word in WORDS if f"{prefix}{word}" in known]
+        labelled = [name for prefix in prefixes if (name := f"{prefix}labels") in known]
+        if not found and not required:
+            return None
+        if len(found) != 1 or len(labelled) != 1:
+            wanted = f"one of '{prefixes[0]}logits' and '{prefixes[0]}probabilities', and '{prefixes[0]}labels'"
+            raise UserError(f"{file}: {wanted} are needed; its arrays are {', '.join(known) or 'none'}")
+        read = arrays.read_npz(file, (found[0], labelled[0]))
+    except BadArrayError as error:
+        raise UserError(f"{file} is no sound .npz file ({error})") from None
+    return _Table(found[0], read[found[0]], read[labelled[0]])
+
+
+def _of_frame(file: Path, reader: Callable[[Path], pd.DataFrame]) -> _Table:
+    try:
+        frame = reader(file)
+    except (ValueError, OSError, UnicodeError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise UserError(f"{file} is no sound {file.suffix} file ({why or type(error).__name__})") from None
+    if "label" not in frame:
+        raise UserError(f"{file}: it has no column 'label'; its columns are {', '.join(map(str, frame))[:200]}")
+    names = [str(name) for name in frame if name != "label"]
+    for name in names:
+        if frame[name].dtype.kind not in "fiu":
+            raise UserError(f"{file}: column '{name}' holds other things than numbers; every column but 'label' does")
+        if name.startswith("Unnamed:") or not name.strip():
+            raise UserError(f"{file}: column '{name}' has no name; pandas writes no index with index=False")
+    labels = frame["label"].to_numpy()
+    numbered = [NUMBERED.fullmatch(name) for name in names]
+    words = {match[1] for match in numbered if match is not None}
+    if not words:
+        return _Table("scores", frame[names].to_numpy(dtype=np.float64), labels, tuple(names))
+    numbers = [int(match[2]) for match in numbered if match is not None]
+    if len(words) > 1 or sorted(numbers) != list(range(len(names))):
+        raise UserError(f"{file}: the columns of classes are logit_0 to logit_{len(names) - 1}, or all have names")
+    ordered = [names[place] for place in np.argsort(numbers)]
+    word = {"logit": "logits", "score": "scores"}.get(words.pop(), "probabilities")
+    return _Table(word, frame[ordered].to_numpy(dtype=np.float64), labels)
+
+
+def _part(table: _Table | None, file: Path, kind: Kind | None) -> Part:
+    """Return checked scores as logits."""
+    assert table is not None
+    values, labels = scores.checked(table.scores, table.labels, str(file), table.name, "labels")
+    named = next((word for word in KINDS if table.name.endswith(word)), None)
+    if kind is not None and named not in (None, kind):
+        raise UserError(f"{file}: they are called '{table.name}' there; leave --kind {kind} out, or rename them")
+    if (kind or named or _told_by(values, file)) == "probabilities":
+        logits = _logarithms(values, table, file)
+        return Part(logits, labels, logits, table.class_names)
+    if kind is None and scores.like_probabilities(values):
+        raise UserError(
+            f"{file}: {table.name} look like probabilities, since none is below 0 and every row sums to 1; call them "
+            f"'{table.name.replace('logit', 'probabilitie')}', or give --kind logits if they are logits all the same"
+        )
+    stored = table.scores if table.scores.dtype.kind == "f" else values
+    return Part(values, labels, stored, table.class_names)
+
+
+def _told_by(values: Floats, file: Path) -> Kind:
+    """Return the kind of scores by their numbers."""
+    if scores.like_probabilities(values):
+        return "probabilities"
+    if values.min() < 0:
+        return "logits"
+    raise UserError(
+        f"{file}: whether these are logits or probabilities cannot be told, since none is below 0 and row 0 sums to "
+        f"{values[0].sum():.4g}; give --kind logits or --kind probabilities"
+    )
+
+
+def _logarithms(values: Floats, table: _Table, file: Path) -> Floats:
+    """Return the logarithms of probabilities; of 0 that of the smallest number of their type."""
+    sums = values.sum(axis=1)
+    if values.min() < 0 or not scores.like_probabilities(values):
+        row = int(np.argmax(np.where(values.min(axis=1) < 0, np.inf, np.abs(sums - 1))))
+        raise UserError(
+            f"{file}: {table.name} are no probabilities, since row {row} has a smallest number of "
+            f"{values[row].min():.4g} and sums to {sums[row]:.4g}; if they are logits, call them so or give --kind "
+            f"logits"
+        )
+    kind = table.scores.dtype if table.scores.dtype.kind == "f" else np.dtype(np.float64)
+    least = float(np.finfo(kind).tiny)
+    zeros = int((values < least).sum())
+    if zeros:
+        note(f"{file}: {zeros} of the probabilities are 0, and taken as {least:.2g}")
+    logs: Floats = np.log(np.maximum(values, least))
+    return logs
+
+
+def _about_training(file: Path, classes: int) -> tuple[float, Ints | None]:
+    """Return ``native_scale`` and ``class_counts`` of a ``.npz`` file."""
+    if file.suffix != ".npz":
+        return 1.0, None
+    known = arrays.headers(file)
+    read = (
+        arrays.read_npz(file, names) if (names := [n for n in ("native_scale", "class_counts") if n in known]) else {}
+    )
+    scale, counts = np.asarray(read.get("native_scale", 1.0)), read.get("class_counts")
+    if scale.size != 1 or scale.dtype.kind not in "fiu" or not 0 < float(scale.reshape(())) < np.inf:
+        raise UserError(f"{file}: native_scale is one number above 0")
+    if counts is not None and (counts.shape != (classes,) or counts.dtype.kind not in "iu" or counts.min() < 0):
+        raise UserError(f"{file}: class_counts are {classes} whole numbers, the training images of each class")
+    return float(scale.reshape(())), None if counts is None else counts.astype(np.int64)

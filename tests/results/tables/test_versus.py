@@ -1,0 +1,82 @@
+"""Two grids beside each other, with known truth."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headbench.results import store
+from headbench.results.tables import versus
+from headbench.runners.commands.main import main
+from tests.results import helpers, known
+
+
+def side(name: str, heads: dict[tuple[str, int], np.ndarray], **changes: object) -> versus.Side:
+    rows, answers = known.answered(heads, **changes)
+    return versus.Side(name, rows, answers)
+
+
+def test_what_moved_and_what_did_not() -> None:
+    good, far = known.random(0.8, 0), known.random(0.4, 1)
+    first = side("old", {("psc", 3): far, ("etf", 3): good, ("hpn", 3): good})
+    second = side("new", {("psc", 3): good, ("etf", 3): good, ("dl2pa", 3): good}, recipe="slow")
+    found = versus.compare(first, second)
+    assert found.differing == (["recipe fast"], ["recipe slow"])
+    assert found.table is not None
+    assert found.table.cells.index.tolist() == [("psc", "3"), ("etf", "3")]
+    assert found.table.cells["verdict"].tolist() == ["better", "identical predictions"]
+    tidy = found.table.tidy.set_index("name")
+    assert tidy.loc["head psc, d = 3", "mean"] == pytest.approx(100 * (good.mean() - far.mean()))
+    assert len(found.moved) == 1
+    assert found.moved[0].startswith("head psc, d = 3: +")
+    assert found.only == (["head hpn, d = 3"], ["head dl2pa, d = 3"])
+    back = versus.compare(second, first)
+    assert back.table is not None
+    assert back.table.cells["verdict"].tolist() == ["worse", "identical predictions"]
+
+
+def test_two_heads_are_compared_where_each_grid_has_one() -> None:
+    first, second = side("mine", {("mine", 3): known.random(0.5, 0)}), side("psc", {("psc", 3): known.random(0.6, 0)})
+    found = versus.compare(first, second)
+    assert found.differing == (["head mine"], ["head psc"])
+    assert found.table is not None
+    assert found.table.cells["verdict"].tolist() == ["better"]
+
+
+def test_other_images_are_not_compared() -> None:
+    heads = {("psc", 3): known.random(0.5, 0), ("etf", 3): known.random(0.5, 1)}
+    first, second = side("old", heads), side("new", heads, data_fingerprint="other")
+    found = versus.compare(first, second)
+    assert found.table is None
+    assert found.unpaired == ["head psc, d = 3 (other images)", "head etf, d = 3 (other images)"]
+
+
+def test_cells_of_one_identity_in_two_folders_keep_their_own_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same cells, trained on two machines: each side's answers are read from its own folder."""
+    for name, rights in {"a": (20, 21, 22), "b": (36, 36, 37)}.items():
+        cells = [helpers.write_cell(tmp_path / name, helpers.facts("psc", 2, s), n) for s, n in enumerate(rights)]
+        helpers.write_grid(tmp_path / name, cells)
+    assert main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "52.50" in said
+    assert "+38.33" in said
+    assert "moved: head psc, d = 2: +38.33" in said
+
+
+def test_grids_are_named_in_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    helpers.toy(tmp_path)
+    store.write_plan(tmp_path / "again", store.read_plan(tmp_path / "toy-grid") | {"name": "again"})
+    out = ["--out", str(tmp_path)]
+    assert main(["compare", "toy-grid", "again", *out]) == 0
+    assert "moved: nothing that is more than chance" in capsys.readouterr().out
+    assert main(["compare", str(tmp_path / "toy-grid"), "again", *out]) == 0
+    for words, message in (
+        (["toy-grid", "agian"], "no results of a grid 'agian'"),
+        (["toy-grid", "toy-grid"], "both are grid 'toy-grid'"),
+        ([str(tmp_path), "again"], "has several grids, again, toy-grid; name one with --grid"),
+    ):
+        capsys.readouterr()
+        assert main(["compare", *words, *out]) == 2
+        assert message in capsys.readouterr().err

@@ -1,0 +1,172 @@
+"""A classifier from elsewhere as a cell of a grid: its numbers, what its labels are checked against, its page."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import headbench
+from headbench.core.errors import UserError
+from headbench.results import report, store
+from headbench.results.numbers import metrics
+from headbench.runners.commands.main import main
+from headbench.runners.exchange import imported, reference, score_files
+from headbench.runners.execution import cell as cells
+from headbench.runners.execution import launch
+from headbench.runners.execution.plan import Planned
+from tests.results import helpers
+from tests.runners.exchange.helpers import LABELS, LOGITS, VAL_LABELS, VAL_LOGITS, npz
+from tests.runners.helpers import CPU, cell, digits, grid, planned
+
+
+def bring(
+    file: Path, out: Path, dataset: str = "toy", grid: str = "imported", data: Path | None = None, **about: Any
+) -> imported.Imported:
+    """Import a file, by default as the head ``mine``."""
+    told = imported.About(**{"head_label": "mine"} | about)
+    given = score_files.read(file)
+    return imported.write(file, given, reference.Named(dataset, {}, dataset), told, out, grid, data)
+
+
+def last(out: Path, cell_id: str) -> dict[str, Any]:
+    result = store.read_result(store.cell_folder(out, cell_id))
+    assert result is not None
+    found: dict[str, Any] = result["selections"]["last"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Planned]:
+    """A folder of runs with one cell that the harness trained on the digits."""
+    out = tmp_path_factory.mktemp("trained")
+    (one,) = planned(cell("dl2pa"))
+    cells.run(one, digits(), store.cell_folder(out, one.cell_id), CPU, lambda _: None, keep_weights=False)
+    entry = {"cell_id": one.cell_id, "point": one.cell.point, "not_applicable": None} | one.facts
+    helpers.write_grid(out, [entry], "tiny")
+    return out, one
+
+
+def test_the_scores_that_the_harness_stored_give_its_metrics_to_the_bit(
+    trained: tuple[Path, Planned], tmp_path: Path
+) -> None:
+    out, one = trained
+    own = last(out, one.cell_id)
+    with np.load(store.cell_folder(out, one.cell_id) / "predictions.npz") as arrays:
+        scores = {name: arrays[name] for name in ("last_test_logits", "test_labels", "val_logits", "val_labels")}
+    file = npz(tmp_path, **scores, native_scale=own["native_scale"], class_counts=digits().nominal.numpy())
+    # The data set is bundled, so that any folder has it.
+    found = last(out, bring(file, out, "digits", data=tmp_path).cell_id)
+    same = [*metrics.INTERVALS, "top1", "top5", "macro_accuracy", "many_accuracy", "temperature", "smooth_ece", "mce"]
+    assert {*same, "per_class_accuracy", "correct", "predictions_digest", "ece_raw_low", "nll_high"} <= own.keys()
+    training = {"epoch", "train_loss", *(name for name in own if name.startswith(("nc", "fitted_")))}
+    assert {name: found[name] for name in own.keys() - training} == {name: own[name] for name in own.keys() - training}
+
+
+def test_evaluate_gives_the_same_numbers(tmp_path: Path) -> None:
+    file = npz(tmp_path, logits=LOGITS, labels=LABELS, val_logits=VAL_LOGITS, val_labels=VAL_LABELS)
+    found = bring(file, tmp_path).measured
+    expected = headbench.evaluate(LOGITS, LABELS, VAL_LOGITS, VAL_LABELS)
+    assert {name: found[name] for name in expected} == expected
+    assert np.isnan(found["many_accuracy"])
+
+
+def test_labels_are_those_of_the_data_set(trained: tuple[Path, Planned], tmp_path: Path) -> None:
+    truth = digits().test.labels.numpy()
+    scores = np.eye(10)[truth] - 0.5
+    swapped = truth.copy()
+    swapped[[0, 1]] = swapped[[1, 0]]
+    wrong = {
+        "there are scores of 359 images, and .* has 360 test images": (scores[1:], truth[1:]),
+        "there are scores of 11 classes, and .* has 10": (np.eye(11)[truth] - 0.5, truth),
+        "2 of 360 differ, the first in row 0 .* the same in another order": (scores, swapped),
+    }
+    for data, source in ((tmp_path, "the data set 'digits'"), (None, f"cell {trained[1].cell_id}")):
+        for message, (logits, labels) in wrong.items():
+            with pytest.raises(UserError, match=message) as caught:
+                bring(npz(tmp_path, logits=logits, labels=labels), trained[0], "digits", data=data)
+            assert source in str(caught.value)
+    found = bring(npz(tmp_path, logits=scores, labels=truth), trained[0], "digits", grid="known", head_label="oracle")
+    assert found.source.startswith("cell ")
+    (row,) = headbench.load(trained[0], "known").to_dict("records")
+    assert (row["data_fingerprint"], row["n_train"]) == (digits().outline.fingerprint, digits().outline.n_train)
+
+
+def test_the_columns_are_the_classes_of_the_data_set(tmp_path: Path) -> None:
+    helpers.toy(tmp_path)
+    rows = "\n".join(f"{label},1,2,3,-4" for label in LABELS)
+    (tmp_path / "s.csv").write_text(f"label,ant,cat,bee,dog\n{rows}\n")
+    with pytest.raises(UserError, match="in its order: 'cat' for 'bee', 'bee' for 'cat'"):
+        bring(tmp_path / "s.csv", tmp_path)
+    (tmp_path / "s.csv").write_text(f"label,ant,bee,cat,dog\n{rows}\n")
+    assert bring(tmp_path / "s.csv", tmp_path).source.startswith("cell psc-2-0-toy (psc on toy)")
+
+
+def test_a_cell_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    first = bring(npz(tmp_path), tmp_path)
+    before = (store.cell_folder(tmp_path, first.cell_id) / "result.json").read_bytes()
+    with pytest.raises(UserError, match="there already, with the same scores, .* grid 'imported' lists it"):
+        bring(npz(tmp_path), tmp_path)
+    with pytest.raises(UserError, match="with other scores, and is not overwritten; give another --seed"):
+        bring(npz(tmp_path, logits=2 * LOGITS, labels=LABELS), tmp_path)
+    # Another grid may list it too, and another seed is another cell.
+    assert bring(npz(tmp_path), tmp_path, grid="other").cell_id == first.cell_id
+    assert bring(npz(tmp_path), tmp_path, seed=1).cell_id != first.cell_id
+    assert (store.cell_folder(tmp_path, first.cell_id) / "result.json").read_bytes() == before
+    assert len(headbench.load(tmp_path, "imported")) == 2
+
+
+def test_it_is_compared_with_trained_cells_that_are_described_alike(tmp_path: Path, no_pictures: None) -> None:
+    """The page and the rows say that it was imported; cells on other images are a comparison of their own."""
+    helpers.toy(tmp_path)
+    alike: dict[str, Any] = {name: helpers.FACTS[name] for name in "backbone recipe protocol projection".split()} | {
+        "feature_dim": 5
+    }
+    for seed in range(3):
+        found = bring(npz(tmp_path), tmp_path, grid="toy-grid", seed=seed, **alike)
+    assert found.beside == ["psc", "etf"]
+    helpers.write_cell(tmp_path, helpers.facts("far", 5, 0, data_fingerprint="other"), 10)
+    entry = {"cell_id": "far-5-0-toy", "not_applicable": None, **helpers.facts("far", 5, 0, data_fingerprint="other")}
+    contents = store.read_plan(tmp_path / "toy-grid")
+    store.write_plan(tmp_path / "toy-grid", contents | {"cells": [*contents["cells"], entry]})
+    built = report.build(tmp_path, "toy-grid")
+    assert not [line for line in built.damaged if "etf-5-2" not in line]
+    pairs = next(table for table in built.tables if table.name == "toy-1-pairs-last")
+    assert (5, "mine") in pairs.cells.index
+    accuracy = {table.name: table for table in built.tables if table.name.endswith("accuracy-last")}
+    assert ["far" in table.cells.index for table in accuracy.values()] == [False, True]
+    assert built.rows.groupby("head_label")["imported"].count()[["mine", "psc"]].tolist() == [3, 0]
+    page = built.page.read_text()
+    assert "Imported, so trained elsewhere" in page
+    assert "mine d = 5 seed 2 on toy (mine.npz sha256" in page
+
+
+def test_a_run_of_the_grid_keeps_what_was_imported(trained: tuple[Path, Planned], tmp_path: Path) -> None:
+    out, one = trained
+    labels = digits().test.labels.numpy()
+    file = npz(tmp_path, logits=np.eye(10)[labels] - 0.5, labels=labels)
+    found = bring(file, out, "digits", grid="tiny+fp32", head_label="kept")
+    contents = grid(axes={"head": ["dl2pa"]})
+    options = launch.RunOptions(grid=contents, out=out, workers=1, threads=CPU.threads, device="cpu", precision="fp32")
+    prepared = launch.prepare(options)
+    assert not prepared.todo
+    launch.execute(prepared, Console(quiet=True))
+    listed = [row["cell_id"] for row in store.read_plan(out / "tiny+fp32")["cells"]]
+    assert listed == [one.cell_id, found.cell_id]
+
+
+def test_the_command_says_what_it_did(tmp_path: Path, no_pictures: None, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["import", str(npz(tmp_path)), "--head", "mine", "--dataset", "toy", "--out", str(tmp_path / "runs")]
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "'toy' is none of the harness's data sets" in said.err
+    assert "imported: cell " in said.out
+    assert "labels: compared with nothing" in said.out
+    assert (tmp_path / "runs" / "imported" / "report.html").is_file()
+    assert main(words) == 2
+    assert "is there already, with the same scores" in capsys.readouterr().err
+    assert main([*words, "--grid", "cells"]) == 2
+    assert "--grid: the name 'cells' is reserved" in capsys.readouterr().err
+    assert main([*words, "--head", " "]) == 2
+    assert "--head: an empty name" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+"""The cells of two folders of runs in one: nothing is lost, overwritten or hidden."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from headbench.core.errors import UserError
+from headbench.results import grid_rows, store
+from headbench.runners.commands.main import main
+from headbench.runners.exchange import merging
+from headbench.runners.execution import locks, plan
+from headbench.runners.grid import config
+from tests.results import helpers
+from tests.runners.helpers import grid
+
+QUIET = Console(quiet=True)
+
+
+def machine(out: Path, heads: dict[str, int], name: str = "toy-grid") -> dict[str, Path]:
+    """Write a folder of runs with one cell of each head, which has so many of 40 images right; return their folders."""
+    cells = [helpers.write_cell(out, helpers.facts(head, 5, 0), right) for head, right in heads.items()]
+    helpers.write_grid(out, cells, name)
+    return {cell["head"]: store.cell_folder(out, cell["cell_id"]) for cell in cells}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_two_machines_become_one(tmp_path: Path) -> None:
+    one, two, new = tmp_path / "one", tmp_path / "two", tmp_path / "new"
+    machine(one, {"psc": 30, "etf": 31})
+    folders = machine(two, {"etf": 31, "hpn": 32})
+    machine(two, {"dl2pa": 33}, "other")
+    store.write_text(store.cell_folder(two, "failed") / "error.txt", "no luck\n")
+    store.write_text(store.cell_folder(two, "begun") / "history.csv", "epoch\n")
+    merged = merging.merge([one, two], new)
+    assert merged.conflicts == []
+    assert merged.counts == {"copied": 4, "there already": 1, "failed or pruned": 1, "unfinished": 1}
+    rows = grid_rows.load(new, "toy-grid")
+    assert rows["head"].unique().tolist() == ["psc", "etf", "hpn"]
+    assert (rows["status"] == "done").all()
+    assert contents(folders["hpn"]) == contents(store.cell_folder(new, folders["hpn"].name))
+    assert grid_rows.load(new, "other")["head"].unique().tolist() == ["dl2pa"]
+    # The same again changes nothing.
+    before = contents(new)
+    assert merging.merge([one, two], new).counts["copied"] == 0
+    assert contents(new) == before
+
+
+def test_what_disagrees_or_is_damaged_is_named_and_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    machine(one, {"psc": 30, "etf": 31})
+    folders = machine(two, {"psc": 28, "etf": 31, "hpn": 32, "dl2pa": 33})
+    (folders["hpn"] / "predictions.npz").write_bytes(b"cut off")
+    own = store.cell_folder(one, folders["etf"].name) / "result.json"
+    own.write_text(own.read_text()[:-10])
+    before = contents(one)
+    assert main(["merge", str(one), str(two)]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"conflict: cell psc-5-0-toy (psc, d = 5, seed 0 on toy) has other numbers in {two}" in said
+    assert "top1 0.7000 than in" in said
+    assert "top1 0.7500, which is kept" in said
+    assert f"left out: {folders['hpn'] / 'predictions.npz'} is damaged or missing" in said
+    assert f"left as it is: {own} is damaged; merge into a new folder" in said
+    assert "1 copied" in said
+    after = contents(one)
+    assert {name: after[name] for name in before if not name.endswith("grid.yaml")} == {
+        name: content for name, content in before.items() if not name.endswith("grid.yaml")
+    }
+
+
+def test_a_merge_that_is_cut_off_leaves_no_half_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    machine(one, {"psc": 30})
+    (folder,) = machine(two, {"etf": 31}).values()
+    write, written = store.write_bytes, list[str]()
+
+    def dying(path: Path, content: bytes) -> None:
+        if path.name == "result.json":
+            raise OSError("no space")
+        written.append(path.name)
+        write(path, content)
+
+    monkeypatch.setattr(store, "write_bytes", dying)
+    with pytest.raises(OSError, match="no space"):
+        merging.merge([two], one)
+    monkeypatch.undo()
+    assert sorted(written) == ["geometry.npz", "history.csv", "predictions.npz"]
+    assert store.read_result(store.cell_folder(one, folder.name)) is None
+    assert merging.merge([two], one).counts == {"copied": 1}
+    assert len(grid_rows.load(one, "toy-grid")["cell_id"].unique()) == 2
+
+
+def test_a_cell_in_training_is_left_alone(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    machine(one, {"psc": 30})
+    (folder,) = machine(two, {"etf": 31}).values()
+    with locks.locked(store.cell_folder(one, folder.name), locks.Watch()) as mine:
+        assert mine is not None
+        merged = merging.merge([two], one)
+    assert merged.conflicts == [f"left out: {folder}, since {store.cell_folder(one, folder.name)} is being trained"]
+
+
+def test_parts_of_a_grid_come_in_its_order(tmp_path: Path) -> None:
+    """The first head is what the others are compared with, whoever trained it."""
+    parsed = config.parse_grid(grid(axes={"head": ["psc", "dl2pa"], "seed": [0, 1]}), "grid tiny")
+    planned = plan.make(config.expand(parsed, "fp32", "grid tiny"), tmp_path)
+    entries = plan.listed(planned, [p.cell for p in planned], [])
+    parts = {"one": entries[2:3], "two": [*entries[3:], *entries[:2]]}
+    for name, cells in parts.items():
+        store.write_plan(tmp_path / name / "tiny", plan.resolved(parsed, cells))
+    merging.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "new")
+    assert (
+        store.read_plan(tmp_path / "new" / "tiny")["cells"]
+        == store.read_plan(_whole(tmp_path, parsed, entries))["cells"]
+    )
+    other = plan.resolved(parsed.model_copy(update={"projection": "none"}), entries)
+    store.write_plan(tmp_path / "three" / "tiny", other)
+    (line,) = merging.merge([tmp_path / "three"], tmp_path / "new").conflicts
+    assert "grid 'tiny' is another one" in line
+    assert "(projection)" in line
+
+
+def _whole(folder: Path, parsed: config.Grid, entries: list[dict[str, object]]) -> Path:
+    store.write_plan(folder / "whole" / "tiny", plan.resolved(parsed, entries))
+    return folder / "whole" / "tiny"
+
+
+def test_what_cannot_be_merged_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    machine(tmp_path / "one", {"psc": 30})
+    with pytest.raises(UserError, match="there are no results in .*empty"):
+        merging.merge([tmp_path / "empty"], tmp_path / "one")
+    with pytest.raises(UserError, match="given twice"):
+        merging.merge([tmp_path / "one"], tmp_path / "one")
+    assert main(["merge", str(tmp_path / "one")]) == 2
+    assert "give two folders of results at least" in capsys.readouterr().err

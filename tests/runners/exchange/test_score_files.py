@@ -1,0 +1,120 @@
+"""Files of scores from elsewhere: what is read, and what is refused in one line."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headbench.core.errors import UserError
+from headbench.runners.exchange import score_files
+from tests.runners.exchange.helpers import LABELS, LOGITS, PROBABILITIES, VAL_LABELS, VAL_LOGITS, npz
+
+NAMES = ["ant", "bee", "cat", "dog"]
+
+
+def frame(scores: np.ndarray, columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(scores, columns=columns).assign(label=LABELS)
+
+
+def test_one_classifier_is_the_same_in_every_format(tmp_path: Path) -> None:
+    files = {
+        npz(tmp_path): 0,
+        npz(tmp_path, "own.npz", last_test_logits=LOGITS, test_labels=LABELS): 0,
+        npz(tmp_path, "guessed.npz", scores=LOGITS, labels=LABELS): 0,
+        npz(tmp_path, "shares.npz", probabilities=PROBABILITIES, labels=LABELS): 1e-12,
+    }
+    frame(LOGITS, NAMES).to_parquet(tmp_path / "named.parquet")
+    # Columns of another order are sorted by their numbers.
+    frame(LOGITS[:, ::-1], [f"logit_{c}" for c in (3, 2, 1, 0)]).to_csv(tmp_path / "numbered.csv", index=False)
+    frame(PROBABILITIES, [f"probability_{c}" for c in range(4)]).to_csv(tmp_path / "shares.csv", index=False)
+    files |= {tmp_path / "named.parquet": 0, tmp_path / "numbered.csv": 1e-6, tmp_path / "shares.csv": 1e-6}
+    shifted = LOGITS.astype(np.float64) - np.log(np.exp(LOGITS.astype(np.float64)).sum(axis=1, keepdims=True))
+    for file, most in files.items():
+        found = score_files.read(file).test
+        wanted = shifted if "shares" in file.name else LOGITS
+        np.testing.assert_allclose(found.logits, wanted, rtol=0, atol=most, err_msg=file.name)
+        np.testing.assert_array_equal(found.labels, LABELS)
+        assert found.class_names == (tuple(NAMES) if "named" in file.name else None)
+
+
+def test_held_out_images_come_in_the_same_file_or_in_another(tmp_path: Path) -> None:
+    whole = npz(tmp_path, "w.npz", logits=LOGITS, labels=LABELS, val_logits=VAL_LOGITS, val_labels=VAL_LABELS)
+    other = npz(tmp_path, "v.npz", logits=VAL_LOGITS, labels=VAL_LABELS)
+    for found in (score_files.read(whole), score_files.read(npz(tmp_path), val_file=other)):
+        assert found.val is not None
+        np.testing.assert_array_equal(found.val.logits, VAL_LOGITS)
+    with pytest.raises(UserError, match="has scores of held-out images itself; leave --val out"):
+        score_files.read(whole, val_file=other)
+
+
+def test_a_probability_of_0_is_the_smallest_number(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shares = np.eye(4, dtype=np.float32)[LABELS]
+    found = score_files.read(npz(tmp_path, probabilities=shares, labels=LABELS)).test.logits
+    assert found.min() == np.log(float(np.finfo(np.float32).tiny))
+    assert "120 of the probabilities are 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arrays", "kind", "message"),
+    [
+        ({"logits": LOGITS}, None, "'logits' and 'probabilities', and 'labels' are needed; its arrays are logits"),
+        ({"logits": LOGITS, "probabilities": PROBABILITIES, "labels": LABELS}, None, "one of 'logits' and"),
+        ({"logits": LOGITS, "labels": LABELS[:-1]}, None, "labels are whole numbers, one for each of the 40 logits"),
+        ({"logits": LOGITS[0], "labels": LABELS}, None, r"finite numbers \(images, classes\), not float32 of shape"),
+        ({"logits": np.where(LOGITS < -1, np.nan, LOGITS), "labels": LABELS}, None, "with nan in row"),
+        ({"logits": LOGITS, "labels": LABELS + 1}, None, "labels go from 0 to 3, .* 4 does not"),
+        ({"logits": LOGITS, "labels": LABELS * 1.0}, None, "labels are whole numbers"),
+        ({"logits": PROBABILITIES, "labels": LABELS}, None, "look like probabilities.*call them 'probabilities'"),
+        ({"probabilities": LOGITS, "labels": LABELS}, None, "are no probabilities, since row .* smallest number"),
+        ({"scores": LOGITS, "labels": LABELS}, "probabilities", "are no probabilities"),
+        ({"scores": np.abs(LOGITS), "labels": LABELS}, None, "cannot be told, since none is below 0 and row 0 sums"),
+        ({"probabilities": 100 * PROBABILITIES, "labels": LABELS}, None, "sums to 100"),
+        ({"logits": LOGITS, "labels": LABELS}, "probabilities", "they are called 'logits' there"),
+        (
+            {"logits": LOGITS, "labels": LABELS, "val_logits": VAL_LOGITS[:, :3], "val_labels": VAL_LABELS % 3},
+            None,
+            "held-out images have scores of 3 classes, the test images of 4",
+        ),
+        ({"logits": LOGITS, "labels": LABELS, "native_scale": 0.0}, None, "native_scale is one number above 0"),
+        ({"logits": LOGITS, "labels": LABELS, "class_counts": [1, 2]}, None, "class_counts are 4 whole numbers"),
+    ],
+)
+def test_what_is_no_scores_is_refused_in_one_line(
+    tmp_path: Path, arrays: dict[str, Any], kind: score_files.Kind | None, message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        score_files.read(npz(tmp_path, **arrays), kind)
+    assert "\n" not in str(caught.value)
+    assert "mine.npz" in str(caught.value)
+
+
+def test_what_is_said_of_the_kind_is_believed(tmp_path: Path) -> None:
+    for name, scores in (("logits", PROBABILITIES), ("scores", np.abs(LOGITS))):
+        np.testing.assert_array_equal(
+            score_files.read(npz(tmp_path, "k.npz", **{name: scores, "labels": LABELS}), "logits").test.logits, scores
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("scores.txt", b"1,2", "a file of scores ends in .npz, .csv, .parquet"),
+        ("scores.npz", b"PK\x03\x04 no zip", "is no sound .npz file"),
+        ("scores.parquet", b"label", "is no sound .parquet file"),
+        ("scores.csv", b"", "is no sound .csv file"),
+        ("scores.csv", b"a,b\n1,2\n", "no column 'label'; its columns are a, b"),
+        ("scores.csv", b"label,a,b\n0,1.5,x\n", "column 'b' holds other things than numbers"),
+        ("scores.csv", b",label,a,b\n0,0,1.5,-2\n", "column 'Unnamed: 0' has no name; pandas writes no index with"),
+        ("scores.csv", b"label,logit_0,logit_2\n0,1.5,-2\n", "the columns of classes are logit_0 to logit_1"),
+        ("scores.csv", b"label,logit_0,ant\n0,1.5,-2\n", "the columns of classes are logit_0 to logit_1"),
+        ("scores.csv", b"label,a,b\n0,1.5,\n", "with nan in row 0, class 1"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        score_files.read(tmp_path / name)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
