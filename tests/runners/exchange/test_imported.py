@@ -140,6 +140,7 @@ def test_it_is_compared_with_trained_cells_that_are_described_alike(tmp_path: Pa
     page = built.page.read_text()
     assert "Imported, so trained elsewhere" in page
     assert "mine d = 5 seed 2 on toy (mine.npz sha256" in page
+    assert "\n2 threads, precision fp32;" in page
 
 
 def test_a_run_of_the_grid_keeps_what_was_imported(trained: tuple[Path, Planned], tmp_path: Path) -> None:
@@ -163,7 +164,7 @@ def test_the_command_says_what_it_did(tmp_path: Path, no_pictures: None, capsys:
     assert "'toy' is none of the harness's data sets" in said.err
     assert "imported: cell " in said.out
     assert "labels: compared with nothing" in said.out
-    assert (tmp_path / "runs" / "imported" / "report.html").is_file()
+    assert "threads, precision" not in (tmp_path / "runs" / "imported" / "report.html").read_text()
     assert main(words) == 2
     assert "is there already, with the same scores" in capsys.readouterr().err
     assert main([*words, "--grid", "cells"]) == 2
