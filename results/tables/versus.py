@@ -83,7 +83,7 @@ def compare(first: Side, second: Side) -> Versus:
         told = {axis.heading: axis.shown(value) for axis, value in zip(keys, key, strict=True) if axis in shown}
         accuracies = {"first": 100 * before["top1"].mean(), "second": 100 * after["top1"].mean()}
         found.append({"name": names[key]} | told | accuracies | row)
-    table = _table(found, [axis.heading for axis in shown], (first.name, second.name)) if found else None
+    table = _table(found, [axis.heading for axis in shown]) if found else None
     only = tuple([names[key] for key in group if key not in other] for group, other in (groups, groups[::-1]))
     said = tuple([axis.said(values[axis][number][0]) for axis in apart] for number in (0, 1))
     return Versus((said[0], said[1]), table, [] if table is None else _moved(table), (only[0], only[1]), unpaired)
@@ -99,11 +99,11 @@ def _named(key: tuple[Hashable, ...], keys: list[columns.Column], shown: list[co
     return ", ".join(axis.said(value) for axis, value in zip(keys, key, strict=True) if axis in shown)
 
 
-def _table(found: list[dict[str, Any]], index: list[str], names: tuple[str, str]) -> Table:
+def _table(found: list[dict[str, Any]], index: list[str]) -> Table:
     """Return the table of the rows in common."""
     cells, tidy = paired.judged(found, "second minus first", index or ["name"])
-    for place, (side, name) in enumerate(zip(("first", "second"), names, strict=True)):
-        cells.insert(place, f"{side}: {name}", tidy[side].map("{:.2f}".format).to_numpy())
+    for place, side in enumerate(("first", "second")):
+        cells.insert(place, side, tidy[side].map("{:.2f}".format).to_numpy())
     whose = "that of the first in points, last epoch"
     return Table("versus", paired.caption(tidy, whose), cells, unmarked(cells), tidy)
 

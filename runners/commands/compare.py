@@ -8,7 +8,7 @@ from rich.console import Console
 from headbench.core import escape
 from headbench.core.errors import UserError
 from headbench.runners.commands.arguments import add_out, require_grid
-from headbench.runners.commands.screen import say
+from headbench.runners.commands.screen import say, tabled
 
 HELP = "compare two grids, of two folders or of one: rows in common, differences with verdicts, what only one has"
 # Rows that only one grid has, which are named one by one.
@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print what two grids have in common, how they differ, and what only one of them has."""
     from headbench.results import grid_rows
     from headbench.results.answers import Answers
-    from headbench.results.tables import render, versus
+    from headbench.results.tables import versus
 
     places = [_place(named, arguments.grid, arguments.out) for named in (arguments.first, arguments.second)]
     if places[0] == places[1]:
@@ -46,10 +46,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for line in found.unpaired:
         say(console, f"not compared: {line}")
     if found.table is None:
-        say(console, "no rows in common")
+        say(console, "no rows in common; different heads are compared within one grid, or where each grid has one head")
         return 0
     console.print(escape.terminal(found.table.caption))
-    console.print(render.terminal(found.table))
+    rows = found.table.cells.reset_index().to_dict("records")
+    console.print(tabled([{str(title): str(text) for title, text in row.items()} for row in rows]))
     say(console, f"moved: {'; '.join(found.moved) or 'nothing that is more than chance'}")
     return 0
 

@@ -1,5 +1,6 @@
 """Two grids beside each other, with known truth."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ def test_cells_of_one_identity_in_two_folders_keep_their_own_answers(
     assert "52.50" in said
     assert "+38.33" in said
     assert "moved: head psc, d = 2: +38.33" in said
+    assert "psc 2 52.50 90.83 +38.33" in re.sub(r"[^\w.+]+", " ", said)
 
 
 def test_grids_are_named_in_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
