@@ -1,8 +1,9 @@
 """The tables of recorded rows in Markdown: ``python benchmarks/recorded_tables.py lt-short lt-confounders``.
 
 They are those of a report that need rows alone: accuracy by group with calibration and compute for each comparison,
-accuracy by recipe, and measured beside published. Nothing is bold, and no claim is judged, since which test images a
-head gets right is not in the rows. ``--order psc ldam proco`` adds the order of these heads by recipe.
+accuracy by recipe and against compute, and measured beside published. Nothing is bold but the Pareto front of compute,
+and no claim is judged, since which test images a head gets right is not in the rows. ``--order psc ldam proco`` adds
+the order of these heads by recipe.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import pandas as pd
 from headbench.core.errors import UserError, suggest
 from headbench.results import columns, recorded
 from headbench.results.answers import Answers
-from headbench.results.tables import by_recipe, published, render
+from headbench.results.tables import by_compute, by_recipe, published, render
 from headbench.results.tables.base import Table, describe, named_comparisons, unmarked
 from headbench.results.tables.groups import groups
 from headbench.runners.grid import config
@@ -58,6 +59,7 @@ def tables(rows: pd.DataFrame, heads: list[str]) -> Iterator[Table]:
     for name, (description, part) in named_comparisons(rows).items():
         yield groups(part, NOWHERE, "last", description, name)
     yield from by_recipe.tables(rows, NOWHERE, "last")
+    yield from by_compute.tables(rows, "last")
     if heads:
         yield from orders(rows, heads)
     yield from published.tables(rows, "last")

@@ -24,7 +24,7 @@ from headbench.results.figures import lines as line_figures
 from headbench.results.figures.base import without_glyphs
 from headbench.results.figures.ranks import diagram
 from headbench.results.page import page, sentences
-from headbench.results.tables import by_recipe, paper_claims, published, ranks, render
+from headbench.results.tables import by_compute, by_recipe, paper_claims, published, ranks, render
 from headbench.results.tables.base import SELECTIONS, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
 from headbench.results.tuning import searches
@@ -113,6 +113,7 @@ def _whole(rows: pd.DataFrame, answers: Answers) -> Part:
     for what, drawn_of in {"imbalance": _against_imbalance, "compute": _against_compute}.items():
         pictures |= tried(what, partial(_drawn, drawn_of, rows), lines) or {}
     made = tried("recipes", lambda: by_recipe.tables(rows, answers, "last"), lines) or []
+    made += tried("compute", lambda: by_compute.tables(rows, "last"), lines) or []
     for selection in (name for name in SELECTIONS if (rows["selection"] == name).any()):
         made += tried(f"published {selection}", partial(published.tables, rows, selection), lines) or []
     for more, drawn, why in filter(None, [tried("ranks", lambda: _ranks(rows, answers), lines)]):
@@ -198,11 +199,8 @@ def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
 def _against_compute(rows: pd.DataFrame) -> dict[str, Figure]:
     """Draw what differs in the recipe alone, at the largest dimension of each, where its trainings differ in cost."""
     drawn = dict[str, Figure]()
-    for key, part in rows.groupby(by_recipe.APART, sort=False, dropna=False):
-        largest = part[part["feature_dim"] == part["feature_dim"].max()]
-        if largest["recipe"].nunique() > 1 and compute.measured(largest)["cost"].nunique() > 1:
-            name = f"{part['dataset'].iloc[0]}-compute"
-            name += f"-{len(drawn) + 1}" if name in drawn else ""
-            description = f"{describe(by_recipe.APART, key)}, d = {largest['feature_dim'].iloc[0]}"
-            drawn[name] = compute.compute(largest, description)
+    for end, description, part in by_compute.costing(rows):
+        dim = by_compute.measured(part, "last")["feature_dim"].max()
+        largest = part[part["feature_dim"] == dim]
+        drawn[f"{part['dataset'].iloc[0]}-compute{end}"] = compute.compute(largest, f"{description}, d = {dim}")
     return drawn

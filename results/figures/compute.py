@@ -1,6 +1,5 @@
 """Accuracy against what a training cost."""
 
-import math
 import textwrap
 
 import pandas as pd
@@ -8,23 +7,21 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from headbench.results import columns
 from headbench.results.figures.base import CROWD, heads_of, styles
-from headbench.results.tables.base import over_seeds, summarise
-
-COST = columns.NAMED["train_flops"]
+from headbench.results.tables.base import over_seeds
+from headbench.results.tables.by_compute import COST, front, measured
 
 
 def compute(rows: pd.DataFrame, description: str) -> Figure:
     """Draw top-1 accuracy of the last epoch against the floating-point operations of training, mean over seeds: a point
     per head and recipe, a line from the shorter to the longer trainings of a head, and a dashed line through the points
-    that no cheaper one reaches, the Pareto front.
+    that no cheaper one reaches, the Pareto front; a head that trained unsoundly is not on it.
 
     Args:
         rows: of comparisons that differ in their recipe alone, of one dimension, whose compute is known.
         description: title.
     """
-    points = measured(rows)
+    points = measured(rows, "last")
     looks = styles(heads_of(rows))
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
         figure = Figure(figsize=(10.2, 5 + 0.1 * max(0, len(looks) - CROWD)), layout="constrained")
@@ -34,7 +31,7 @@ def compute(rows: pd.DataFrame, description: str) -> Figure:
             if len(own):
                 name = textwrap.fill(head, 45)
                 axis.plot(own["cost"], 100 * own["mean"], color=colour, marker=marker, linewidth=1.8, label=name)
-        best = front(points)
+        best = front(points[~points["marked"]])
         axis.step(best["cost"], 100 * best["mean"], "--", color="0.4", where="post", zorder=1, label="Pareto front")
         axis.set_xscale("log")
         for ticks in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
@@ -43,21 +40,3 @@ def compute(rows: pd.DataFrame, description: str) -> Figure:
         axis.set_title(textwrap.fill(f"{description}; last epoch, {over_seeds(points)}", 70), fontsize=9)
         figure.legend(loc="outside right upper", fontsize=9 if len(looks) <= CROWD else 7)
     return figure
-
-
-def measured(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per head and recipe whose accuracy and compute are known, the cheaper first: ``mean`` accuracy over
-    seeds, and ``cost`` in the unit of the column.
-    """
-    parts = []
-    for recipe, part in rows[rows["selection"] == "last"].groupby("recipe", sort=False):
-        costs = summarise(part, "train_flops")["mean"] / COST.unit
-        parts.append(summarise(part, "top1").assign(recipe=recipe, cost=costs))
-    points = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["mean", "cost"])
-    return points.dropna(subset=["mean", "cost"]).sort_values("cost", kind="stable")
-
-
-def front(points: pd.DataFrame) -> pd.DataFrame:
-    """Return the points that are more accurate than all that cost no more, the cheapest first."""
-    ordered = points.sort_values(["cost", "mean"], ascending=[True, False], kind="stable")
-    return ordered[ordered["mean"] > ordered["mean"].astype(float).cummax().shift(fill_value=-math.inf)]

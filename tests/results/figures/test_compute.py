@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from headbench import results
 from headbench.results import report
@@ -44,13 +42,3 @@ def test_a_report_draws_it_where_trainings_differ_in_cost(tmp_path: Path) -> Non
     assert not report._against_compute(frame.assign(train_flops=2e15))
     assert not report._against_compute(frame.assign(train_flops=np.nan))
     assert not report._against_compute(frame[frame["recipe"] == "short"])
-
-
-@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 6)), min_size=1, max_size=12))
-def test_the_front_is_what_nothing_as_cheap_reaches(pairs: list[tuple[int, int]]) -> None:
-    found = compute.front(pd.DataFrame(pairs, columns=["cost", "mean"]))
-    kept = set(found[["cost", "mean"]].itertuples(index=False, name=None))
-    for cost, mean in set(pairs):
-        beaten = any(c <= cost and m >= mean and (c, m) != (cost, mean) for c, m in pairs)
-        assert ((cost, mean) in kept) == (not beaten)
-    assert found["cost"].is_monotonic_increasing

@@ -1,0 +1,100 @@
+"""The accuracy of heads against what their training cost, where a grid varies the recipe."""
+
+import math
+
+import pandas as pd
+
+from headbench.results import columns
+from headbench.results.tables.base import (
+    SELECTIONS,
+    Table,
+    describe,
+    note_on_marks,
+    of_selection,
+    over_seeds,
+    printed,
+    seeds_of,
+    summarise,
+    unmarked,
+)
+from headbench.results.tables.by_recipe import APART
+
+COST = columns.NAMED["train_flops"]
+SHOWN = ("top1", "train_flops", "image_views", "train_seconds")
+
+
+def costing(rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """Return what differs in the recipe alone, where the trainings of a head differ in cost: the end of its files'
+    names, a description and its rows.
+    """
+    parts = rows.groupby(APART, sort=False, dropna=False)
+    found = [(describe(APART, key), part) for key, part in parts if _differs(part)]
+    return [
+        ("" if len(found) == 1 else f"-{number}", description, part)
+        for number, (description, part) in enumerate(found, start=1)
+    ]
+
+
+def _differs(part: pd.DataFrame) -> bool:
+    costs = measured(part, "last").groupby(["head_label", "feature_dim"])["cost"].nunique()
+    return bool((costs > 1).any())
+
+
+def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
+    """Return a table of all comparisons that differ in their recipe alone: dimension, head and recipe down, the
+    cheapest training of a dimension first; bold is what no cheaper training reaches, the Pareto front.
+
+    Args:
+        rows: of a grid.
+        selection: whose rows are shown.
+    """
+    return [_table(part, selection, description, end) for end, description, part in costing(rows)]
+
+
+def _table(rows: pd.DataFrame, selection: str, description: str, end: str) -> Table:
+    keys = ["feature_dim", "head_label", "recipe"]
+    points = measured(rows, selection).sort_values(["feature_dim", "cost"], kind="stable").set_index(keys)
+    summaries = {metric: _by_recipe(rows, metric, selection).set_index(keys).loc[points.index] for metric in SHOWN}
+    usual = seeds_of(points)
+    known = {metric: own.reset_index() for metric, own in summaries.items() if own["n"].any()}
+    # The sign of a marked cell stands once, behind its accuracy.
+    printable = {metric: own if metric == "top1" else own.assign(marked=False) for metric, own in known.items()}
+    titles = {metric: columns.NAMED[metric].heading for metric in known}
+    cells = pd.DataFrame(
+        {titles[metric]: [printed(row, usual) for row in own.to_dict("records")] for metric, own in printable.items()},
+        index=points.index.set_names(["d", "head", "recipe"]),
+    )
+    bold = unmarked(cells)
+    for _, own in points[~points["marked"]].groupby(level=0):
+        bold.loc[front(own).index, titles["top1"]] = True
+    caption = (
+        f"Top-1 test accuracy in % against the compute of training, {SELECTIONS[selection]}, {over_seeds(points)}. "
+        f"Bold: no training of that dimension that costs as little is as accurate (the Pareto front of the means, no "
+        f"test). {description}.{note_on_marks(points)}"
+    )
+    tidy = pd.concat(known.values(), ignore_index=True)
+    return Table(f"{rows['dataset'].iloc[0]}-compute{end}-{selection}", caption, cells, bold, tidy)
+
+
+def measured(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
+    """Return a row per head, dimension and recipe whose accuracy and compute are known, the cheaper first: ``mean``
+    accuracy over seeds, and ``cost`` in the unit of the column.
+    """
+    points = _by_recipe(rows, "top1", selection)
+    points = points.assign(cost=_by_recipe(rows, "train_flops", selection)["mean"] / COST.unit)
+    return points.dropna(subset=["mean", "cost"]).sort_values("cost", kind="stable")
+
+
+def front(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the points that are more accurate than all that cost no more, the cheapest first."""
+    ordered = points.sort_values(["cost", "mean"], ascending=[True, False], kind="stable")
+    return ordered[ordered["mean"] > ordered["mean"].astype(float).cummax().shift(fill_value=-math.inf)]
+
+
+def _by_recipe(rows: pd.DataFrame, metric: str, selection: str) -> pd.DataFrame:
+    """Return the summaries of each recipe beneath each other."""
+    chosen = of_selection(rows, selection)
+    return pd.concat(
+        [summarise(part, metric).assign(recipe=recipe) for recipe, part in chosen.groupby("recipe", sort=False)],
+        ignore_index=True,
+    )
