@@ -89,6 +89,11 @@ def test_labels_are_those_of_the_data_set(trained: tuple[Path, Planned], tmp_pat
             assert source in str(caught.value)
     found = bring(npz(tmp_path, logits=scores, labels=truth), trained[0], "digits", grid="known", head_label="oracle")
     assert found.source.startswith("cell ")
+    assert np.isnan(found.measured["many_accuracy"])
+    file = npz(tmp_path, logits=scores, labels=truth)
+    # The data set itself tells the training images of each class.
+    whole = bring(file, trained[0], "digits", data=tmp_path, head_label="oracle", seed=1)
+    assert whole.measured["many_accuracy"] == 1
     (row,) = headbench.load(trained[0], "known").to_dict("records")
     assert (row["data_fingerprint"], row["n_train"]) == (digits().outline.fingerprint, digits().outline.n_train)
 

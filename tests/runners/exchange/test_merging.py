@@ -116,6 +116,14 @@ def test_parts_of_a_grid_come_in_its_order(tmp_path: Path) -> None:
         store.read_plan(tmp_path / "new" / "tiny")["cells"]
         == store.read_plan(_whole(tmp_path, parsed, entries))["cells"]
     )
+    mine = {"cell_id": "mine", "not_applicable": None, "imported": "mine.npz"} | helpers.facts("mine", 5, 0)
+    store.write_plan(tmp_path / "four" / "tiny", {"name": "tiny", "description": "imported", "cells": [mine]})
+    for sources in (["four", "new"], ["new", "four"]):
+        into = tmp_path / f"first-{sources[0]}"
+        assert merging.merge([tmp_path / source for source in sources], into).conflicts == []
+        contents = store.read_plan(into / "tiny")
+        assert contents["axes"]["head"]
+        assert [cell["cell_id"] for cell in contents["cells"]] == [*(entry["cell_id"] for entry in entries), "mine"]
     other = plan.resolved(parsed.model_copy(update={"projection": "none"}), entries)
     store.write_plan(tmp_path / "three" / "tiny", other)
     (line,) = merging.merge([tmp_path / "three"], tmp_path / "new").conflicts
