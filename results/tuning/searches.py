@@ -1,5 +1,6 @@
 """Searches: where the studies of a grid are kept, and what their trials say. Optuna is imported where it is used."""
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,8 @@ OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
 }
 # The storage that is a file in the folder of the search.
 JOURNAL = "journal"
+# How Optuna begins each line of a journal, and of how long a first line no more is looked at.
+JOURNAL_LINE, LONGEST_LINE = b'{"op_code":', 1 << 20
 DATABASES = "a database (sqlite:///search.db, postgresql://user@host/name) or a journal file (search.log)"
 
 
@@ -132,12 +135,32 @@ def _journal(path: Path) -> "BaseStorage":
         def release(self) -> None:
             lock.release()
 
+    _refuse_another_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not _is_whole(path):
         with lock:
             if not _is_whole(path):
                 os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
     return JournalStorage(JournalFileBackend(str(path), Lock(str(path))))
+
+
+def _refuse_another_file(path: Path) -> None:
+    """Raise ValueError for a file that holds anything but a journal, or half of its first line."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        line = file.readline(LONGEST_LINE)
+    half = not line.endswith(b"\n") and (line.startswith(JOURNAL_LINE) or JOURNAL_LINE.startswith(line))
+    if not half and not _is_operation(line):
+        raise ValueError("the file is no journal of a search, and is left as it is")
+
+
+def _is_operation(line: bytes) -> bool:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "op_code" in found
 
 
 def _is_whole(path: Path) -> bool:

@@ -75,8 +75,13 @@ class _Sender:
         self.send("started", planned.cell_id)
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
-        """Send an epoch, and hear whether the cell was pruned meanwhile."""
+        """Send an epoch, and hear whether the cell was pruned meanwhile.
+
+        After the last one that comes too late: what is trained is not thrown away.
+        """
         self.send("epoch", planned.cell_id, row)
+        if row["epoch"] >= planned.facts["epochs"]:
+            return
         try:
             while self.pipe.poll():
                 cell_id, message = self.pipe.recv()

@@ -86,14 +86,15 @@ def run(options: TuneOptions, console: Console) -> Searched:
     outlines = Outlines(job.root)
     bases = plan.make(_trial_cells(cells, asked.cell_seed), outlines)
     check_validation(bases, grid.name)
-    if all(base.not_applicable for base in bases):
-        raise UserError(f"grid '{grid.name}': no head applies: {bases[0].not_applicable}")
+    own = [base for base in bases if base.cell.point in wanted]
+    if all(base.not_applicable for base in own):
+        raise UserError(f"grid '{grid.name}': no head applies: {own[0].not_applicable}")
     driven, of_grid = _started(grid.name, bases, wanted, options, outlines)
     left = sum(max(asked.trials - study.ended, 0) for study in driven)
     workers = min(job.share.workers, max(left, 1))
     job = replace(job, share=replace(job.share, workers=workers))
-    for base in bases:
-        if base.not_applicable and base.cell.point in wanted:
+    for base in own:
+        if base.not_applicable:
             line = f"not applicable: {base.cell.head_label}, d = {base.cell.feature_dim}: {base.not_applicable}"
             console.print(escape.terminal(line), soft_wrap=True)
     console.print(f"{grid.name}: {len(driven)} studies, {left} of {asked.trials * len(driven)} trials to go")

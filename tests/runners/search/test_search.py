@@ -2,21 +2,23 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from headbench.core.errors import StoppedError, UserError
 from headbench.results.tuning import searches
 from headbench.runners.execution import launch
 from headbench.runners.execution.plan import Planned
 from headbench.runners.grid import tuned
-from headbench.runners.search import space, studies
+from headbench.runners.search import search, space, studies
 from tests.runners.helpers import QUICK, cell, digits, grid, planned
-from tests.runners.search.helpers import EPOCHS, TIMES, Formula, run, trials
+from tests.runners.search.helpers import EPOCHS, TIMES, Formula, options, run, trials
 
 Before = Callable[[Planned, int], None]
 
@@ -239,6 +241,33 @@ def test_half_a_last_line_of_the_journal_is_cut_off(formula: Any, tmp_path: Path
         file.write('{"op_code":4,"worker')
     same(trials(tmp_path), before)
     assert run(tmp_path, 3).complete
+
+
+@pytest.mark.parametrize("content", ["a line\n", "a line\nhalf", "half", '{"some": 1}\n', '[]\n{"op_code":', "{}"])
+def test_a_file_that_is_no_journal_is_left_as_it_is(content: str, formula: Any, tmp_path: Path) -> None:
+    made, file = formula(), tmp_path / "mine.log"
+    file.write_text(content)
+    with pytest.raises(UserError, match=r"--storage .*mine.log: the file is no journal of a search"):
+        run(tmp_path, 1, storage=str(file))
+    assert not made.trained
+    assert file.read_text() == content
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+
+
+@pytest.mark.parametrize("half", ["", "{", '{"op_co', '{"op_code":4,"worker'])
+def test_half_a_first_line_of_a_journal_is_cut_off(half: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.log"
+    file.write_text(half)
+    assert not optuna.get_all_study_names(searches.open_storage(str(file), tmp_path))
+    assert not file.read_text()
+
+
+def test_cells_of_which_none_applies_are_one_clear_line(formula: Any, tmp_path: Path) -> None:
+    made, asked = formula(), options(tmp_path, 2, grid(axes={"head": ["psc", "etf"]}))
+    with pytest.raises(UserError, match="grid 'tiny': no head applies: a simplex ETF of 10 classes needs d >= 9"):
+        search.run(replace(asked, run=replace(asked.run, where=["head=etf"])), Console(quiet=True))
+    assert not made.trained
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_heads_that_do_not_apply_are_named_and_need_no_trials(formula: Any, tmp_path: Path) -> None:
