@@ -12,6 +12,7 @@ from headbench.results.tuning.search import Search
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 FACTS = {
     "dataset": "digits",
+    "data_fingerprint": "abc",
     "protocol": "holdout-0.1",
     "backbone": "net",
     "projection": "linear",

@@ -24,7 +24,7 @@ def test_a_search_ends_with_its_page_which_report_writes_again(
     page = tmp_path / "tiny" / "report.html"
     assert f"report: {page}" in capsys.readouterr().out.replace("\n", "")
     shown = page.read_text()
-    assert "psc" in shown[shown.index("<h2>Tuning") :]
+    assert "psc" in shown[shown.index('<h2 id="tuning">') :]
     listed = pd.read_csv(next((tmp_path / "tiny" / "tables").glob("*-search-trials.csv")))
     assert listed["val_top1"].tolist() == pytest.approx(trials(tmp_path)["val_top1"].tolist(), nan_ok=True)
     page.unlink()
