@@ -28,6 +28,7 @@ OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
 }
 # The storage that is a file in the folder of the search.
 JOURNAL = "journal"
+JOURNALS = {".log", ".journal"}
 # How Optuna begins each line of a journal, and of how long a first line no more is looked at.
 JOURNAL_LINE, LONGEST_LINE = b'{"op_code":', 1 << 20
 DATABASES = "a database (sqlite:///search.db, postgresql://user@host/name) or a journal file (search.log)"
@@ -91,6 +92,18 @@ def named(storage: str | None) -> str:
         return storage.partition("://")[0] + "://..."
 
 
+def absolute(storage: str | None) -> str | None:
+    """Return a storage that is a file with its whole path, since a search goes on from any folder."""
+    if storage is None or storage == JOURNAL:
+        return storage
+    if "://" not in storage:
+        return str(Path(storage).absolute()) if Path(storage).suffix in JOURNALS else storage
+    kind, _, path = storage.partition(":///")
+    if not kind.startswith("sqlite") or not path or path.startswith((":memory:", "file:", "?")):
+        return storage
+    return f"{kind}:///{Path(path).absolute()}"
+
+
 def open_storage(storage: str | None, folder: Path) -> "BaseStorage":
     """Return an Optuna storage, made where it is not there yet.
 
@@ -108,7 +121,7 @@ def open_storage(storage: str | None, folder: Path) -> "BaseStorage":
         if storage in (None, JOURNAL):
             return _journal(folder / "journal.log")
         assert storage is not None
-        if "://" not in storage and Path(storage).suffix in {".log", ".journal"}:
+        if "://" not in storage and Path(storage).suffix in JOURNALS:
             return _journal(Path(storage))
         if "://" not in storage:
             raise ValueError("neither a URL nor the name of a journal file")
@@ -180,20 +193,27 @@ def studies(out: Path, grid: str, storage: str | None = None) -> "list[optuna.St
         UserError: if there was no search, or the storage cannot be opened.
         DamagedError: if ``search.yaml`` is damaged.
     """
-    import optuna
-
     search = read(out, grid)
     if search is None:
         raise UserError(f"no search of grid '{grid}' in {out}; bench.py tune --grid {grid} starts one")
     if storage is None and "***" in search["storage"]:
         raise UserError(f"the search is in {search['storage']}, whose password is not kept; give --storage")
     opened = open_storage(storage or search["storage"], folder_of(out, grid))
-    there = set(optuna.get_all_study_names(opened))
-    return [
-        optuna.load_study(study_name=facts["study"], storage=opened)
-        for facts in search["studies"]
-        if facts["study"] in there
-    ]
+    found = those_there(search, opened)
+    if not found:
+        raise UserError(
+            f"none of the studies of grid '{grid}' is in its storage, {named(storage or search['storage'])}"
+        )
+    return found
+
+
+def those_there(search: dict[str, Any], storage: "BaseStorage") -> "list[optuna.Study]":
+    """Return the studies that a ``search.yaml`` names and a storage has."""
+    import optuna
+
+    there = set(optuna.get_all_study_names(storage))
+    names = [facts["study"] for facts in search["studies"] if facts["study"] in there]
+    return [optuna.load_study(study_name=name, storage=storage) for name in names]
 
 
 def trials(found: "Iterable[optuna.Study]") -> pd.DataFrame:

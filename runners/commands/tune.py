@@ -70,7 +70,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not searched.in_time:
         say(console, f"stopped after {arguments.timeout:g} s; the same command goes on")
     file: Path = arguments.out / searched.grid / found.FILE
-    say(console, f"values: {file}; bench.py run --grid {arguments.grid} --tuned {file} trains them with fresh seeds")
+    say(
+        console,
+        f"values: {file}; fresh seeds: bench.py run --tuned {file}, with --grid, --set, --where and --out as here",
+    )
     if not arguments.no_report:
         show_report(arguments.out, searched.grid, console, storage=arguments.storage)
     return 0 if searched.complete or not searched.in_time else 1

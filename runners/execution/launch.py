@@ -125,7 +125,7 @@ def prepare(options: RunOptions) -> Launch:
     before = _listed_before(options.out, grid.name) if partial else []
     planned = _planned(chosen, options.cells, job.root, before)
     if options.tuned is not None:
-        _refuse_untuned(planned, options.tuned)
+        tuned.check([p.cell for p in planned if p.not_applicable is None], options.tuned)
     wanted = [p for p in planned if not options.cells or p.cell_id in options.cells]
     entries = plan.listed(planned, cells, before)
     ids = [entry["cell_id"] for entry in entries if entry["not_applicable"] is None]
@@ -183,17 +183,6 @@ def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     # A folder of its own, whatever its name, beside that of the same cells with the grid's own values.
     named = grid.model_copy(update={"name": f"{grid.name}{tuned.NAME}"})
     return named, tuned.apply(cells, tuned.read(options.tuned), options.tuned)
-
-
-def _refuse_untuned(planned: list[Planned], file: Path) -> None:
-    """Raise UserError for a cell that a search has found no values for."""
-    found = tuned.read(file)
-    for p in planned:
-        if found.of(p.cell) is None and p.not_applicable is None:
-            raise UserError(
-                f"--tuned {file}: it has no values for {p.cell.head_label}, d = {p.cell.feature_dim}, on "
-                f"{p.cell.dataset_label}; search them with bench.py tune, or leave them out with --where"
-            )
 
 
 def _planned(cells: list[Cell], wanted: Sequence[str], root: Path, before: list[dict[str, Any]]) -> list[Planned]:

@@ -92,7 +92,7 @@ def read(path: Path) -> Tuned:
     """Return the values of a file.
 
     Raises:
-        UserError: if it is no such file, or its heads were not tuned alike.
+        UserError: if it is no such file, or nothing was found yet.
     """
     if not path.is_file():
         raise UserError(f"--tuned: there is no file {path}; bench.py tune writes runs/<grid>/tuned.yaml")
@@ -101,14 +101,8 @@ def read(path: Path) -> Tuned:
         found = Tuned.model_validate(content)
     except ValidationError as error:
         raise UserError(one_line(error, Tuned, f"--tuned {path}")) from None
-    fewest, most = (by(found.studies, key=lambda study: study.trials, default=None) for by in (min, max))
-    if fewest is None or most is None or not most.trials:
+    if not any(study.trials for study in found.studies):
         raise UserError(f"--tuned {path}: no trial has ended yet")
-    if fewest.trials != most.trials:
-        raise UserError(
-            f"--tuned {path}: not every head had the same number of trials: {most.where.get('head')} {most.trials}, "
-            f"{fewest.where.get('head')} {fewest.trials}; go on with bench.py tune --trials {most.trials}"
-        )
     return found
 
 
@@ -118,10 +112,37 @@ def apply(cells: list[Cell], tuned: Tuned, path: Path) -> list[Cell]:
     Raises:
         UserError: if a seed is that of the search.
     """
-    trials, applied = tuned.studies[0].trials, []
+    trials, applied = max(study.trials for study in tuned.studies), []
     for cell in cells:
         if cell.seed == tuned.cell_seed:
             raise UserError(f"--tuned {path}: seed {cell.seed} is that of the search, which is not to be reported")
         study = tuned.of(cell)
-        applied.append(changed(cell, study.set if study else {}).model_copy(update={"tuned": trials}))
+        counted = {"tuned": study.trials if study else trials}
+        applied.append(changed(cell, study.set if study else {}).model_copy(update=counted))
     return applied
+
+
+def check(cells: list[Cell], path: Path) -> None:
+    """Refuse cells that a search has not found values for alike.
+
+    Args:
+        cells: of :func:`apply`.
+        path: of the values.
+
+    Raises:
+        UserError: if one of them has no values, or one had more trials than another.
+    """
+    found = read(path)
+    for cell in cells:
+        if found.of(cell) is None:
+            raise UserError(
+                f"--tuned {path}: it has no values for {cell.head_label}, d = {cell.feature_dim}, on "
+                f"{cell.dataset_label}; search them with bench.py tune, or leave them out with --where"
+            )
+    trials = {cell.tuned: cell.head_label for cell in cells}
+    if len(trials) > 1:
+        most, fewest = max(trials), min(trials)
+        raise UserError(
+            f"--tuned {path}: not every head had the same number of trials: {trials[most]} {most}, {trials[fewest]} "
+            f"{fewest}; go on with bench.py tune --trials {most}, or leave one out with --where"
+        )

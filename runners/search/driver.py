@@ -11,20 +11,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from optuna.trial import Trial, TrialState
 
-from headbench.core.alone import alone
 from headbench.core.errors import PrunedError, StoppedError, UserError
 from headbench.results import store
-from headbench.results.tuning.searches import folder_of
 from headbench.runners.execution import locks, plan
 from headbench.runners.execution.executors import Executor
 from headbench.runners.execution.plan import Outlines, Planned
 from headbench.runners.execution.progress import Display
-from headbench.runners.search import found, space
+from headbench.runners.search import found, space, studies
 from headbench.runners.search.studies import Ending, Study
 from headbench.runners.training import history
 
@@ -43,20 +40,16 @@ class Driver:
     An ``Events`` of the executor.
 
     Attributes:
-        grid: the grid's name.
-        studies: to be driven.
-        of_grid: all studies of the grid that there are, for ``tuned.yaml``.
-        out: folder of the runs.
+        search: of the grid.
+        studies: of it, to be driven.
         outlines: of the grid's data.
         workers: processes that train cells.
         display: shows what happens.
         deadline: by the monotonic clock, after which nothing more is trained.
     """
 
-    grid: str
+    search: found.GridSearch
     studies: list[Study]
-    of_grid: list[Study]
-    out: Path
     outlines: Outlines
     workers: int
     display: Display
@@ -90,13 +83,13 @@ class Driver:
         """
         self._trials, cells, others = {}, list[Planned](), list[Planned]()
         each = max(self.workers // max(sum(study.wants > 0 for study in self.studies), 1), 1)
-        with self._told(), alone(folder_of(self.out, self.grid) / ".lock"):
+        with self._told(), self.search.alone():
             watch = locks.Watch()
             for study in self.studies:
-                own = 0
-                for trial in study.of_state(TrialState.RUNNING):
+                own, left = 0, max(study.asked.trials - study.ended, 0)
+                for trial in study.of_state(TrialState.RUNNING)[:left]:
                     planned = self._plan(study, study.again(trial))
-                    held = planned is not None and watch.is_held(store.cell_folder(self.out, planned.cell_id))
+                    held = planned is not None and watch.is_held(store.cell_folder(self.search.out, planned.cell_id))
                     if planned is not None:
                         (others if held else cells).append(planned)
                         own += not held
@@ -106,8 +99,7 @@ class Driver:
                         cells.append(planned)
                         own += 1
         chosen = {planned.cell_id: planned for planned in cells or others}
-        if not self.studies[0].asked.prunes:
-            self._forget_pruned(chosen)
+        self._forget_pruned(chosen)
         return list(chosen.values())
 
     def _plan(self, study: Study, trial: Trial) -> Planned | None:
@@ -117,6 +109,8 @@ class Driver:
             error = planned.not_applicable
         except UserError as refused:
             planned, error = None, str(refused)
+        except Exception as raised:  # a head's own code, of a plugin
+            planned, error = None, f"{type(raised).__name__}: {' '.join(str(raised).split())[:300]}"
         if planned is None or error is not None:
             study.tell(trial, Ending({}, error))
             return None
@@ -126,14 +120,17 @@ class Driver:
         return planned
 
     def _forget_pruned(self, cells: dict[str, Planned]) -> None:
-        """Let cells go on that another search has pruned; this one judges by the last epoch alone."""
+        """Let cells go on that a search with another objective has pruned."""
+        asked = self.search.asked
         for cell_id in cells:
-            folder = store.cell_folder(self.out, cell_id)
-            if (store.read_ending(folder) or ("",))[0] == "pruned":
+            folder = store.cell_folder(self.search.out, cell_id)
+            ending, why = store.read_ending(folder) or ("", "")
+            if ending == "pruned" and not (asked.prunes and why.startswith(f"{asked.objectives[0]} ")):
                 store.clear_endings(folder)
 
     def started(self, planned: Planned) -> None:
-        """Show that a trial begins."""
+        """Show that a trial begins, where there is time for it."""
+        self._check_time()
         self.display.started(planned)
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
@@ -145,8 +142,8 @@ class Driver:
         self.display.epoch(planned, row)
         self._check_time()
         epochs = planned.facts["epochs"]
+        rows = self._history(planned)
         with self._told():
-            rows = self._history(planned)
             reasons = [study.report(trial, rows, epochs) for study, trial in self._trials[planned.cell_id]]
         if all(reasons):
             raise PrunedError(reasons[0])
@@ -175,19 +172,21 @@ class Driver:
 
     def _tell(self, planned: Planned, ending: Ending) -> None:
         """Tell the studies of all epochs of a cell and how it has ended; then write what was found."""
+        rows = self._history(planned)
         with self._told():
-            told = [study.tell(trial, ending, self._history(planned)) for study, trial in self._trials[planned.cell_id]]
-            if any(told):
-                found.write(self.grid, self.of_grid, self.out)
+            told = [study.tell(trial, ending, rows) for study, trial in self._trials[planned.cell_id]]
+        if any(told):
+            with self._halting():
+                self.search.write()
 
     def _history(self, planned: Planned) -> list[dict[str, float]]:
         """Return the numbers of each finished epoch of a cell, those that a killed driver has not told among them."""
-        path = store.cell_folder(self.out, planned.cell_id) / history.NAME
+        path = store.cell_folder(self.search.out, planned.cell_id) / history.NAME
         if not path.is_file():
             return []
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
-        names = ("epoch", "seconds", *self.studies[0].asked.objectives)
+        names = ("epoch", "seconds", *self.search.asked.objectives)
         return [{name: float(row.get(name) or math.nan) for name in names} for row in rows]
 
     def _check_time(self) -> None:
@@ -197,12 +196,12 @@ class Driver:
     @contextmanager
     def _told(self) -> Iterator[None]:
         """Stop the driver, and blame no cell, where the storage fails."""
+        with self._halting(), studies.told():
+            yield
+
+    @contextmanager
+    def _halting(self) -> Iterator[None]:
         try:
             yield
-        except (UserError, PrunedError):
-            raise
-        except Exception as error:
-            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            raise _Halt(
-                f"the search has stopped, since its storage failed ({why}); the same command goes on"
-            ) from error
+        except StoppedError as error:
+            raise _Halt(str(error)) from error

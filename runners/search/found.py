@@ -1,32 +1,67 @@
 """What a search has found, ``tuned.yaml``, and what names its studies, ``search.yaml``."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from headbench.results import store
+from headbench.core.alone import alone
+from headbench.results import columns, store
 from headbench.results.tuning import searches
 from headbench.runners.execution.plan import Planned
 from headbench.runners.grid import tuned
-from headbench.runners.search import space
+from headbench.runners.search import space, studies
 from headbench.runners.search.studies import Asked, Study
 
 FILE = "tuned.yaml"
 
 
-def write(grid: str, studies: Sequence[Study], out: Path) -> None:
-    """Write the best values of each study of a grid."""
-    asked = studies[0].asked
-    content = {
-        "grid": grid,
-        "objectives": list(asked.objectives),
-        "cell_seed": asked.cell_seed,
-        "studies": [_found(study) for study in studies],
-    }
-    store.write_yaml(store.grid_folder(out, grid) / FILE, content)
+@dataclass(frozen=True)
+class GridSearch:
+    """The search of a grid, by this driver and others.
+
+    Attributes:
+        grid: its name.
+        asked: what is asked of each study.
+        bases: the applicable cells of the grid but for their seeds.
+        storage: of the studies.
+        out: folder of the runs.
+    """
+
+    grid: str
+    asked: Asked
+    bases: Sequence[Planned]
+    storage: BaseStorage
+    out: Path
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep out the other drivers."""
+        with alone(searches.folder_of(self.out, self.grid) / ".lock"):
+            yield
+
+    def write(self) -> None:
+        """Write the best values of each study that is in the storage, whichever driver began it.
+
+        Raises:
+            StoppedError: if the storage fails.
+        """
+        with self.alone():
+            with studies.told():
+                there = studies.there(self.storage, self.grid, self.bases, self.asked)
+                found = [_found(study) for study in there]
+            content = {
+                "grid": self.grid,
+                "objectives": list(self.asked.objectives),
+                "cell_seed": self.asked.cell_seed,
+                "studies": found,
+            }
+            store.write_yaml(store.grid_folder(self.out, self.grid) / FILE, content)
 
 
 def _found(study: Study) -> dict[str, Any]:
@@ -42,6 +77,8 @@ def line(study: Study) -> str:
     """Return what a study has come to, in one line."""
     states = Counter(trial.state.name for trial in study.of_state(*TrialState))
     told = ", ".join(f"{count} {state.lower()}" for state, count in states.items())
+    if study.given_up:
+        told += f", given up after {len(study.of_state(TrialState.FAIL))} failed trials"
     best = study.best()
     if best is None:
         return f"{study.name}: {told}; no trial was completed"
@@ -53,7 +90,8 @@ def line(study: Study) -> str:
 
 
 def write_index(grid: str, asked: Asked, storage: str | None, bases: Sequence[tuple[str, Planned]], out: Path) -> None:
-    """Write what names the studies of a grid; those of earlier searches stay.
+    """Write what names the studies of a grid; those of earlier searches stay, but for one of the same place on the
+    page, which was of an earlier state of the grid.
 
     Args:
         grid: its name.
@@ -66,17 +104,18 @@ def write_index(grid: str, asked: Asked, storage: str | None, bases: Sequence[tu
         DamagedError: if there is such a file that cannot be read.
     """
     before = searches.read(out, grid)
-    named = {facts["study"]: facts for facts in (before["studies"] if before else ())}
+    named = before["studies"] if before else []
     own = {
         name: {"study": name, "cell_id": base.cell_id} | base.facts for name, base in bases if not base.not_applicable
     }
+    places = [_place(facts) for facts in own.values()]
     content = {
         "storage": searches.named(storage),
         "objectives": list(asked.objectives),
         "trials": asked.trials,
         "seed": asked.seed,
         "cell_seed": asked.cell_seed,
-        "studies": list((own | {name: facts for name, facts in named.items() if name not in own}).values()),
+        "studies": [*own.values(), *(facts for facts in named if _place(facts) not in places)],
         "not_applicable": [
             {"cell_id": base.cell_id, "not_applicable": base.not_applicable} | base.facts
             for _, base in bases
@@ -84,3 +123,8 @@ def write_index(grid: str, asked: Asked, storage: str | None, bases: Sequence[tu
         ],
     }
     store.write_yaml(searches.folder_of(out, grid) / "search.yaml", content)
+
+
+def _place(facts: Mapping[str, Any]) -> list[Any]:
+    """Return where a study is on the page: of two in one place there is only one."""
+    return [facts.get(name) for name in (*columns.COMPARISON, "feature_dim", "head_label")]

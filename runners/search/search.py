@@ -5,12 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import optuna
 from rich.console import Console
 
 from headbench.core import escape
-from headbench.core.alone import alone
-from headbench.core.errors import UserError, suggest
+from headbench.core.errors import UserError, note, suggest
 from headbench.results.tuning import searches
 from headbench.results.tuning.searches import OBJECTIVES
 from headbench.runners.execution import launch, plan
@@ -21,7 +19,6 @@ from headbench.runners.grid import overrides
 from headbench.runners.grid.cells import Cell
 from headbench.runners.search import found, space, studies
 from headbench.runners.search.driver import Driver
-from headbench.runners.search.space import Space
 from headbench.runners.search.studies import Asked, Study
 from headbench.runners.search.trials import check_validation
 
@@ -78,7 +75,7 @@ def run(options: TuneOptions, console: Console) -> Searched:
         StoppedError: if the storage fails.
     """
     begun = time.monotonic()
-    asked = _asked(options)
+    asked, storage = _asked(options), searches.absolute(options.storage)
     grid, cells = launch.asked(options.run)
     chosen = overrides.choose(cells, overrides.assignments(options.run.where, "--where"))
     wanted = {cell.point for cell in _trial_cells(chosen, asked.cell_seed)}
@@ -89,7 +86,7 @@ def run(options: TuneOptions, console: Console) -> Searched:
     own = [base for base in bases if base.cell.point in wanted]
     if all(base.not_applicable for base in own):
         raise UserError(f"grid '{grid.name}': no head applies: {own[0].not_applicable}")
-    driven, of_grid = _started(grid.name, bases, wanted, options, outlines)
+    driven, searched = _started(grid.name, bases, wanted, replace(options, storage=storage), asked, outlines)
     left = sum(max(asked.trials - study.ended, 0) for study in driven)
     workers = min(job.share.workers, max(left, 1))
     job = replace(job, share=replace(job.share, workers=workers))
@@ -100,9 +97,9 @@ def run(options: TuneOptions, console: Console) -> Searched:
     console.print(f"{grid.name}: {len(driven)} studies, {left} of {asked.trials * len(driven)} trials to go")
     deadline = begun + (options.timeout if options.timeout is not None else float("inf"))
     with Display(console, left, 0) as display:
-        driver = Driver(grid.name, driven, of_grid, job.out, outlines, workers, display, deadline)
+        driver = Driver(searched, driven, outlines, workers, display, deadline)
         in_time = driver.run(launch.executor(job, machine))
-    found.write(grid.name, of_grid, job.out)
+    searched.write()
     return Searched(grid.name, driven, in_time)
 
 
@@ -138,34 +135,38 @@ def _trial_cells(cells: Sequence[Cell], seed: int) -> list[Cell]:
 
 
 def _started(
-    grid: str, bases: Sequence[Planned], wanted: set[str], options: TuneOptions, outlines: Outlines
-) -> tuple[list[Study], list[Study]]:
-    """Return the studies of the wanted cells, begun where they were not, and all of the grid that there are.
+    grid: str, bases: Sequence[Planned], wanted: set[str], options: TuneOptions, asked: Asked, outlines: Outlines
+) -> tuple[list[Study], found.GridSearch]:
+    """Return the studies of the wanted cells, begun where they were not, and the search that they are of.
 
     Raises:
         UserError: if the storage cannot be opened, or a study was started otherwise.
+        StoppedError: if the storage fails.
     """
-    asked, out, folder = _asked(options), options.run.out, searches.folder_of(options.run.out, grid)
-    _refuse_another(grid, searches.read(out, grid), asked, options.storage)
-
-    def space_of(base: Planned) -> Space:
-        return space.of(base.cell, outlines.of(base.cell).info(base.cell.seed))
-
+    out, folder = options.run.out, searches.folder_of(options.run.out, grid)
+    before = searches.read(out, grid)
+    _refuse_another(grid, before, asked, options.storage)
     applicable = [base for base in bases if base.not_applicable is None]
-    spaces = {base.cell_id: space_of(base) for base in applicable if base.cell.point in wanted}
+    own = [base for base in applicable if base.cell.point in wanted]
+    spaces = [space.of(base.cell, outlines.of(base.cell).info(base.cell.seed)) for base in own]
     opened = searches.open_storage(options.storage, folder)
-    there = set(optuna.get_all_study_names(opened))
-    mine = [base for base in applicable if base.cell_id in spaces or studies.name_of(grid, base) in there]
+    searched = found.GridSearch(grid, asked, applicable, opened, out)
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / ".lock"):
-        begun = [studies.start(opened, grid, base, spaces.get(base.cell_id) or space_of(base), asked) for base in mine]
+    with searched.alone():
+        with studies.told():
+            lost = before is not None and not searches.those_there(before, opened)
+            begun = [studies.start(opened, grid, *pair, asked) for pair in zip(own, spaces, strict=True)]
         found.write_index(grid, asked, options.storage, [(studies.name_of(grid, base), base) for base in bases], out)
-    return [study for study in begun if study.base.cell_id in spaces], begun
+    if before is not None and lost:
+        note(f"the search of grid '{grid}' begins anew: none of its studies is in {searches.named(options.storage)}")
+    return begun, searched
 
 
 def _refuse_another(grid: str, before: dict[str, Any] | None, asked: Asked, storage: str | None) -> None:
     """Raise UserError where an earlier search of a grid is another one: its values would be lost."""
     own = {"storage": searches.named(storage), "objectives": list(asked.objectives), "seed": asked.seed}
+    if before is not None:
+        before = before | {"storage": searches.absolute(before["storage"])}
     for name, value in own.items():
         if before is not None and before[name] != value:
             raise UserError(

@@ -1,7 +1,8 @@
 """The studies of a search in their storage: started, asked for trials, told how these ended."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from headbench.core.errors import UserError
+from headbench.core.errors import StoppedError, UserError
 from headbench.core.streams import derive
 from headbench.results.tuning.searches import OBJECTIVES
 from headbench.runners.execution.plan import Planned
@@ -101,10 +102,13 @@ class Study:
     @property
     def wants(self) -> int:
         """How many trials may still be asked for; none where so many have failed that it is the head's doing."""
+        return 0 if self.given_up else max(self.asked.trials - self.ended - len(self.of_state(TrialState.RUNNING)), 0)
+
+    @property
+    def given_up(self) -> bool:
+        """Whether it has not all trials, and so many have failed that no more are asked for."""
         ended, failed = self.ended, len(self.of_state(TrialState.FAIL))
-        under_way = len(self.of_state(TrialState.RUNNING))
-        given_up = failed >= self.asked.trials * (MOST_FAILED if ended else 1)
-        return 0 if given_up else max(self.asked.trials - ended - under_way, 0)
+        return ended < self.asked.trials and failed >= self.asked.trials * (MOST_FAILED if ended else 1)
 
     def ask(self) -> Trial:
         """Return a new trial with its values. Its random numbers follow from its number alone, so that a search that
@@ -114,10 +118,16 @@ class Study:
         return self.kept.ask(self.space.distributions)
 
     def again(self, trial: FrozenTrial) -> Trial:
-        """Return a trial that was asked for before, by a process that may have died before it had all values."""
+        """Return a trial that was asked for before, by a process that may have died before it had all values.
+
+        Values that it has are drawn again and thrown away, so that the others are drawn as they would have been.
+        """
         self.kept.sampler = self._sampler(trial.number)
-        taken_up = Trial(self.kept, trial._trial_id)
+        taken_up, missing = Trial(self.kept, trial._trial_id), len(trial.params) < len(self.space.distributions)
         for name, distribution in self.space.distributions.items():
+            drawn = missing and not distribution.single() and not taken_up._is_fixed_param(name, distribution)
+            if drawn and name in trial.params and not taken_up._is_relative_param(name, distribution):
+                self.kept.sampler.sample_independent(self.kept, trial, name, distribution)
             taken_up._suggest(name, distribution)
         return taken_up
 
@@ -188,11 +198,39 @@ class Study:
         return min(self.of_state(TrialState.COMPLETE), key=lambda trial: sign * trial.values[0], default=None)
 
 
+@contextmanager
+def told() -> Iterator[None]:
+    """Say in one line that the storage has failed.
+
+    Raises:
+        StoppedError: for any exception but a mistake of the user.
+    """
+    try:
+        yield
+    except (UserError, StoppedError):
+        raise
+    except Exception as error:
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise StoppedError(
+            f"the search has stopped, since its storage failed ({why}); the same command goes on"
+        ) from error
+
+
 def name_of(grid: str, base: Planned) -> str:
     """Return the name of a study, which no other cell's study has."""
     cell = base.cell
     labels = f"{grid} {cell.dataset_label} {cell.head_label}"
     return f"{labels[:LONGEST_LABEL]} d={cell.feature_dim} {base.cell_id[:8]}"
+
+
+def there(storage: BaseStorage, grid: str, bases: Sequence[Planned], asked: Asked) -> list[Study]:
+    """Return those studies of a grid's cells that are in a storage, to be read: nothing can be asked of them."""
+    names = set(optuna.get_all_study_names(storage))
+    return [
+        Study(base, Space({}, {}), optuna.load_study(study_name=name, storage=storage), asked)
+        for base in bases
+        if (name := name_of(grid, base)) in names
+    ]
 
 
 def start(storage: BaseStorage, grid: str, base: Planned, space: Space, asked: Asked) -> Study:

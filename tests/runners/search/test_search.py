@@ -15,7 +15,10 @@ from headbench.core.errors import StoppedError, UserError
 from headbench.results.tuning import searches
 from headbench.runners.execution import launch
 from headbench.runners.execution.plan import Planned
+from headbench.runners.execution.progress import Display
 from headbench.runners.grid import tuned
+from headbench.runners.grid.cells import Cell
+from headbench.runners.search import found as found_in
 from headbench.runners.search import search, space, studies
 from tests.runners.helpers import QUICK, cell, digits, grid, planned
 from tests.runners.search.helpers import EPOCHS, TIMES, Formula, options, run, trials
@@ -135,11 +138,18 @@ def test_a_head_that_always_fails_ends(formula: Any, tmp_path: Path) -> None:
             raise ValueError("no luck")
 
     formula(before=fail)
-    assert not run(tmp_path, 4).complete
+    searched = run(tmp_path, 4)
+    assert not searched.complete
     found = trials(tmp_path)
     assert found.groupby("head_label")["state"].value_counts().tolist() == [4, 4]
-    with pytest.raises(UserError, match="not every head had the same number of trials: psc 4, ldam.* 0; go on with"):
-        tuned.read(tmp_path / "tiny" / "tuned.yaml")
+    given_up = next(study for study in searched.studies if not study.ended)
+    assert "4 fail, given up after 4 failed trials; no trial was completed" in found_in.line(given_up)
+    asked = options(tmp_path, 4, grid(axes={"head": ["psc", "ldam"]}, recipe=QUICK | {"epochs": EPOCHS})).run
+    asked = replace(asked, tuned=tmp_path / "tiny" / "tuned.yaml")
+    (one,) = launch.prepare(replace(asked, where=["head=psc"])).planned
+    assert one.cell.tuned == 4
+    with pytest.raises(UserError, match="it has no values for ldam.*; search them with bench.py tune, or leave"):
+        launch.prepare(asked)
 
 
 def test_a_trial_that_is_behind_is_pruned_but_not_at_its_last_epoch() -> None:
@@ -211,7 +221,12 @@ def test_time_that_is_up_leaves_the_rest_for_later(
     cut = formula(before=tick)
     assert not run(tmp_path, 4, timeout=12.5).in_time
     assert len(cut.trained) == 13
-    assert sorted(trials(tmp_path)["state"]) == ["complete", "running"]
+    now[0] = 0.0
+    with monkeypatch.context() as patch:
+        patch.setattr(Display, "finished", lambda *_: now.__setitem__(0, 100.0))
+        assert not run(tmp_path, 4, timeout=50.0).in_time
+    assert len(cut.trained) == 21
+    assert sorted(trials(tmp_path)["state"]) == ["complete", "complete", "running"]
     assert run(tmp_path, 4).complete
     formula(tmp_path / "whole")
     run(tmp_path / "whole", 4)
@@ -231,6 +246,138 @@ def test_a_storage_that_is_lost_blames_no_cell(formula: Any, tmp_path: Path, mon
             run(tmp_path, 3)
     assert run(tmp_path, 3).complete
     assert set(trials(tmp_path)["state"]) == {"complete"}
+
+
+@pytest.mark.parametrize("place", ["get_all_study_names", "load_study", "create_study"])
+def test_a_storage_that_fails_is_one_line_from_the_start_on(
+    place: str, formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: Any, **__: Any) -> None:
+        raise RuntimeError("connection lost")
+
+    made = formula()
+    monkeypatch.setattr(optuna, place, lost)
+    with pytest.raises(StoppedError, match="its storage failed .*connection lost.*; the same command goes on"):
+        run(tmp_path, 1)
+    assert bool(made.trained) == (place == "get_all_study_names")
+
+
+def test_an_error_of_a_heads_own_code_fails_its_trial_alone(
+    formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(one: Cell, params: dict[str, Any], known: Any = space.trial_cell) -> Cell:
+        if one.head == "ldam":
+            raise ZeroDivisionError("by zero")
+        changed: Cell = known(one, params)
+        return changed
+
+    formula()
+    monkeypatch.setattr(space, "trial_cell", refuse)
+    assert not run(tmp_path, 2).complete
+    found = trials(tmp_path)
+    assert found["state"].tolist() == ["complete", "complete", "fail", "fail"]
+    assert set(found["error"]) == {"", "ZeroDivisionError: by zero"}
+
+
+def test_tuned_values_are_of_all_studies_whichever_search_began_them(formula: Any, tmp_path: Path) -> None:
+    formula()
+    asked = options(tmp_path, 1)
+    psc, ldam = (replace(asked, run=replace(asked.run, where=[f"head={head}"])) for head in ("psc", "ldam"))
+    begun = list[str]()
+
+    def beside(one: Planned, epoch: int) -> None:
+        if not begun:
+            begun.append(one.cell_id)
+            search.run(ldam, Console(quiet=True))
+
+    formula(before=beside)
+    search.run(psc, Console(quiet=True))
+    written = tuned.read(tmp_path / "tiny" / "tuned.yaml")
+    assert [(own.where["head"], own.trial) for own in written.studies] == [("psc", 0), ("ldam(drw=True)", 0)]
+
+
+@pytest.mark.parametrize("storage", ["mine.log", "sqlite:///mine.db"])
+def test_a_storage_in_this_folder_is_found_from_any_other(
+    storage: str, formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, contents = formula(), grid()
+    monkeypatch.chdir(tmp_path)
+    run(tmp_path, 1, contents, storage=storage)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert len(trials(tmp_path)) == 1
+    trained = len(made.trained)
+    with pytest.raises(UserError, match="was started with storage .*mine.*, not .*other/mine"):
+        run(tmp_path, 1, contents, storage=storage)
+    assert len(made.trained) == trained
+
+
+def test_studies_that_the_storage_has_lost_are_told_of(
+    formula: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formula()
+    run(tmp_path, 1, grid())
+    (tmp_path / "tiny" / "search" / "journal.log").unlink()
+    with pytest.raises(UserError, match="none of the studies of grid 'tiny' is in its storage, journal"):
+        trials(tmp_path)
+    run(tmp_path, 1, grid())
+    assert "the search of grid 'tiny' begins anew: none of its studies is in journal" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [0, 1, studies.RANDOM + 1])
+def test_a_trial_that_was_cut_off_between_two_values_has_the_same_ones(number: int) -> None:
+    (base,) = planned(cell("ldam"))
+    own = space.of(base.cell, digits().info(0))
+    found = []
+    for cut in (False, True):
+        asked = studies.Asked(trials=9, objectives=("val_top1",), seed=0, cell_seed=1)
+        study = studies.start(optuna.storages.InMemoryStorage(), "tiny", base, own, asked)
+        for place in range(number):
+            study.tell(study.ask(), studies.Ending({"val_top1": 0.1 * place}))
+        if cut:
+            study.kept.sampler = study._sampler(number)
+            study.kept.ask(dict([next(iter(own.distributions.items()))]))
+            (left,) = study.of_state(optuna.trial.TrialState.RUNNING)
+            found.append(study.again(left).params)
+        else:
+            found.append(study.ask().params)
+    assert len(found[0]) > 1
+    assert found[0] == found[1]
+
+
+def test_a_study_of_an_earlier_state_of_the_grid_gives_its_place_away(formula: Any, tmp_path: Path) -> None:
+    formula()
+    run(tmp_path, 1, grid())
+    file = tmp_path / "tiny" / "search" / "search.yaml"
+    written = file.read_text()
+    (own,) = trials(tmp_path)["study"]
+    file.write_text(written.replace(own[-8:], "0" * 8))
+    run(tmp_path, 1, grid())
+    assert file.read_text() == written
+
+
+def test_a_cell_that_a_search_with_another_objective_has_pruned_goes_on(formula: Any, tmp_path: Path) -> None:
+    formula()
+    run(tmp_path, 12)
+    contents = grid(axes={"head": ["psc", "ldam"]}, recipe=QUICK | {"epochs": EPOCHS}) | {"name": "two"}
+    run(tmp_path, 12, contents, objectives=("val_nll",))
+    errors = trials(tmp_path, name="two")["error"]
+    assert all(error.startswith("val_nll ") for error in errors if error)
+
+
+def test_fewer_trials_than_are_there_train_nothing(formula: Any, tmp_path: Path) -> None:
+    def stop(one: Planned, epoch: int) -> None:
+        if len(cut.trained) == 20:
+            raise KeyboardInterrupt
+
+    cut = formula(before=stop)
+    contents = grid(recipe=QUICK | {"epochs": EPOCHS})
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 4, contents)
+    assert len(trials(tmp_path)) == 3
+    made = formula()
+    assert run(tmp_path, 2, contents).complete
+    assert not made.trained
 
 
 def test_half_a_last_line_of_the_journal_is_cut_off(formula: Any, tmp_path: Path) -> None:
@@ -324,7 +471,7 @@ def test_a_wrong_wish_is_one_clear_line_before_anything_is_trained(
         ),
         ({"seed": 1}, {}, "the search of grid 'tiny' was started with seed 0, not 1; go on with that, or give another"),
         ({"objectives": ("val_nll",)}, {}, "was started with objectives val_top1, not val_nll; go on with that"),
-        ({"storage": "other.log"}, {}, "was started with storage journal, not other.log; .* a --name"),
+        ({"storage": "other.log"}, {}, r"was started with storage journal, not /.*other\.log; .* a --name"),
     ],
 )
 def test_a_search_that_has_changed_since_it_was_started_is_refused(
