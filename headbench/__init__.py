@@ -98,7 +98,7 @@ def tune(
     data: str | Path | None = None,
     where: Mapping[str, Any] | None = None,
     objective: str | Sequence[str] = "val_top1",
-    storage: str | None = None,
+    storage: str | Path | None = None,
     timeout: float | None = None,
     seed: int = 0,
     **settings: Any,
@@ -128,7 +128,8 @@ def tune(
     from headbench.runners.python import grid as grids
 
     objectives = (objective,) if isinstance(objective, str) else tuple(objective)
-    asked = {"trials": trials, "objectives": objectives, "storage": storage, "timeout": timeout, "seed": seed}
+    named = None if storage is None else str(storage)
+    asked = {"trials": trials, "objectives": objectives, "storage": named, "timeout": timeout, "seed": seed}
     return grids.tune(grid, out, data, where or {}, asked, settings)
 
 

@@ -22,6 +22,8 @@ SCHEMA = 3
 CELLS = "cells"
 # Of a plan, a result or a description of a cell, in bytes: more is not read.
 LARGEST = 2**27
+# Behind a grid's name in that of the grid with the values of a search.
+TUNED = "+tuned"
 Ending = Literal["failed", "pruned"]
 # The files that say how a cell ended without a result.
 ENDINGS: dict[Ending, str] = {"failed": "error.txt", "pruned": "pruned.txt"}

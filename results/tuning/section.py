@@ -11,12 +11,10 @@ from headbench.results import former, grid_rows
 from headbench.results.answers import Answers
 from headbench.results.comparison import Part, Picture, files_of
 from headbench.results.derived import tried
+from headbench.results.store import TUNED
 from headbench.results.tables.base import Table, named_comparisons
 from headbench.results.tuning import against_default, budgets, figures, found, searches
 from headbench.results.tuning.search import Search
-
-# Behind a grid's name in that of the grid with its tuned values.
-TUNED = "+tuned"
 
 
 def section(out: Path, grid: str, damaged: list[str], storage: str | None = None) -> Part | None:

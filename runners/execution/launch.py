@@ -181,7 +181,7 @@ def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     if options.tuned is None:
         return grid, cells
     # A folder of its own, whatever its name, beside that of the same cells with the grid's own values.
-    named = grid.model_copy(update={"name": f"{grid.name}{tuned.NAME}"})
+    named = grid.model_copy(update={"name": f"{grid.name}{store.TUNED}"})
     return named, tuned.apply(cells, tuned.read(options.tuned), options.tuned)
 
 

@@ -14,9 +14,6 @@ from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import CHOICES, PLAIN, Cell
 from headbench.runners.grid.recipes import Strict
 
-# Behind a grid's name in that of its cells with the values of a search.
-NAME = "+tuned"
-
 
 class TunedStudy(Strict):
     """What one study has found.

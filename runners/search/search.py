@@ -24,6 +24,7 @@ from headbench.runners.search.trials import check_validation
 
 # Every trial is trained with one seed, which nothing that is reported has.
 CELL_SEED = 2_000_000_000
+SEEDS = 2**32
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,13 @@ def _asked(options: TuneOptions) -> Asked:
     Raises:
         UserError: if it makes no sense.
     """
-    if options.trials < 1:
-        raise UserError(f"--trials: {options.trials} is not at least 1")
+    for name, number, least in (("trials", options.trials, 1), ("seed", options.seed, 0)):
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise UserError(f"--{name}: {number!r} is not a whole number")
+        if number < least:
+            raise UserError(f"--{name}: {number} is not at least {least}")
+    if options.seed >= SEEDS:
+        raise UserError(f"--seed: {options.seed} is not below {SEEDS}")
     if options.timeout is not None and not options.timeout > 0:
         raise UserError(f"--timeout: {options.timeout:g} is not above 0 seconds")
     for objective in options.objectives:
@@ -118,7 +124,7 @@ def _asked(options: TuneOptions) -> Asked:
             raise UserError(f"--objective: unknown '{objective}'; {suggest(objective, OBJECTIVES)}")
     if len(set(options.objectives)) < len(options.objectives):
         raise UserError(f"--objective: one is given twice in {','.join(options.objectives)}")
-    cell_seed = (CELL_SEED + options.seed) % 2**32
+    cell_seed = (CELL_SEED + options.seed) % SEEDS
     return Asked(options.trials, options.objectives, options.seed, cell_seed)
 
 

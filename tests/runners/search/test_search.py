@@ -431,6 +431,11 @@ def test_heads_that_do_not_apply_are_named_and_need_no_trials(formula: Any, tmp_
 
 WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"trials": 0}, {}, "--trials: 0 is not at least 1"),
+    ({"trials": 2.5}, {}, "--trials: 2.5 is not a whole number"),
+    ({"trials": True}, {}, "--trials: True is not a whole number"),
+    ({"seed": -1}, {}, "--seed: -1 is not at least 0"),
+    ({"seed": 2**32}, {}, "--seed: 4294967296 is not below 4294967296"),
+    ({"seed": "1"}, {}, "--seed: '1' is not a whole number"),
     ({"timeout": 0.0}, {}, "--timeout: 0 is not above 0 seconds"),
     ({"timeout": math.nan}, {}, "--timeout: nan is not above 0 seconds"),
     ({"objectives": ("val_top",)}, {}, "--objective: unknown 'val_top'; did you mean 'val_top1'"),
