@@ -356,15 +356,6 @@ def test_a_study_of_an_earlier_state_of_the_grid_gives_its_place_away(formula: A
     assert file.read_text() == written
 
 
-def test_a_cell_that_a_search_with_another_objective_has_pruned_goes_on(formula: Any, tmp_path: Path) -> None:
-    formula()
-    run(tmp_path, 12)
-    contents = grid(axes={"head": ["psc", "ldam"]}, recipe=QUICK | {"epochs": EPOCHS}) | {"name": "two"}
-    run(tmp_path, 12, contents, objectives=("val_nll",))
-    errors = trials(tmp_path, name="two")["error"]
-    assert all(error.startswith("val_nll ") for error in errors if error)
-
-
 def test_fewer_trials_than_are_there_train_nothing(formula: Any, tmp_path: Path) -> None:
     def stop(one: Planned, epoch: int) -> None:
         if len(cut.trained) == 20:
