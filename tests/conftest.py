@@ -15,7 +15,7 @@ settings.load_profile("repeatable")
 
 
 # Files of whole programs, minutes each: they start first, so that no process ends the suite with them alone.
-LONG = ("test_survival.py", "test_stops.py", "test_bench.py", "test_wheel.py")
+LONG = ("test_survival.py", "test_stops.py", "test_bench.py", "test_killed.py", "test_wheel.py", "test_docs.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
