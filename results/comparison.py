@@ -33,11 +33,13 @@ def show(part: pd.DataFrame, out: Path, description: str, name: str) -> Part:
     drawn, lines = dict[str, Picture](), list[str]()
 
     def read(what: str, source: Callable[[Any, Path], tuple[T, list[str]]], otherwise: T) -> T:
+        """Return what a source finds in the cells' files, and keep its lines."""
         found, damaged = tried(f"{name}, {what}", lambda: source(part, out), lines) or (otherwise, [])
         lines.extend(damaged)
         return found
 
     def draw(what: str, figures_of: Callable[[], dict[str, Figure]]) -> None:
+        """Draw figures under the comparison's name, or keep a line that says why not."""
         drawn.update(
             tried(
                 f"{name}, {what}",

@@ -31,6 +31,8 @@ def kept_on_disk(name: str) -> Callable[[Maker], Maker]:
     """Return a decorator that keeps what a search found in the cache folder, where a damaged file counts as none."""
 
     def decorate(search: Maker) -> Maker:
+        """Return the search, which looks into the folder first."""
+
         @wraps(search)
         def kept(num_classes: int, dim: int, seed: int) -> Array:
             start = f"{name}-{num_classes}x{dim}-seed{seed}-v{VERSION}"

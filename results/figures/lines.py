@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -78,7 +79,6 @@ def _lines(
     chosen = rows[(rows["selection"] == "last") | (rows["status"] != "done")]
     shown = [metric for metric in metrics if chosen[metric].notna().any()] or list(metrics[:1])
     looks, places = styles(heads_of(rows)), sorted(set(chosen[across]))
-    heads = list(looks)
     with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
         figure = Figure(figsize=(3 + 4.2 * len(shown), 4.6), layout="constrained")
         panels = figure.subplots(1, len(shown), squeeze=False)[0]
@@ -87,32 +87,7 @@ def _lines(
                 [summarise(part, metric).assign(place=place) for place, part in chosen.groupby(across)],
                 ignore_index=True,
             )
-            for number, head in enumerate(heads):
-                own = summary[summary["head_label"] == head].sort_values("place")
-                colour, marker = looks[head]
-                spread = 100 * own["std"].fillna(0)
-                # Heads stand 1.5 % apart, less where they are many, so that equal means and their error bars stay
-                # visible.
-                dodge = 1.015 ** ((number - (len(heads) - 1) / 2) * min(1, 10 / len(heads)))
-                axis.errorbar(
-                    own["place"] * dodge,
-                    100 * own["mean"],
-                    spread,
-                    color=colour,
-                    marker=marker,
-                    capsize=3,
-                    linewidth=1.8,
-                    label=head,
-                )
-                open_ones = own[[(place, head) in apart for place in own["place"]]]
-                axis.plot(
-                    open_ones["place"] * dodge,
-                    100 * open_ones["mean"],
-                    marker,
-                    color=colour,
-                    markerfacecolor="white",
-                    zorder=3,
-                )
+            _panel(axis, summary, looks, apart)
             axis.set_xscale("log")
             axis.set_xlim(0.8 * min(places), 1.25 * max(places))
             axis.xaxis.set_major_locator(FixedLocator(places))
@@ -120,21 +95,58 @@ def _lines(
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set(xlabel=f"{columns.NAMED[across].long} (log scale)", ylabel=_title(metric))
         title = textwrap.fill(f"{description}; last epoch, {over_seeds(summary)}{note}", 90 * len(shown))
-        if len(shown) == 1 and len(heads) <= CROWD:
+        if len(shown) == 1 and len(looks) <= CROWD:
             panels[0].set_title(title, fontsize=9)
             panels[0].legend(title="head", frameon=True)
         else:
             figure.suptitle(title, fontsize=9)
-            figure.set_size_inches(figure.get_figwidth() + 3, 4.6 + 0.1 * max(0, len(heads) - CROWD))
+            figure.set_size_inches(figure.get_figwidth() + 3, 4.6 + 0.1 * max(0, len(looks) - CROWD))
             containers, labels = panels[0].get_legend_handles_labels()
             # Without the error bars, whose caps hide which marker it is.
             figure.legend(
                 [container[0] for container in containers],
                 labels,
                 loc="outside right upper",
-                fontsize=9 if len(heads) <= CROWD else 7,
+                fontsize=9 if len(looks) <= CROWD else 7,
             )
     return figure
+
+
+def _panel(
+    axis: Axes, summary: pd.DataFrame, looks: dict[str, tuple[str, str]], apart: Collection[tuple[int, str]]
+) -> None:
+    """Draw the line of each head into one panel.
+
+    Args:
+        axis: the panel's.
+        summary: of one metric, with the column ``place`` of the horizontal axis.
+        looks: colour and marker of each head.
+        apart: places and heads with open markers.
+    """
+    for number, (head, (colour, marker)) in enumerate(looks.items()):
+        own = summary[summary["head_label"] == head].sort_values("place")
+        spread = 100 * own["std"].fillna(0)
+        # Heads stand 1.5 % apart, less where they are many, so that equal means and their error bars stay visible.
+        dodge = 1.015 ** ((number - (len(looks) - 1) / 2) * min(1, 10 / len(looks)))
+        axis.errorbar(
+            own["place"] * dodge,
+            100 * own["mean"],
+            spread,
+            color=colour,
+            marker=marker,
+            capsize=3,
+            linewidth=1.8,
+            label=head,
+        )
+        open_ones = own[[(place, head) in apart for place in own["place"]]]
+        axis.plot(
+            open_ones["place"] * dodge,
+            100 * open_ones["mean"],
+            marker,
+            color=colour,
+            markerfacecolor="white",
+            zorder=3,
+        )
 
 
 def _title(metric: str) -> str:

@@ -2,11 +2,14 @@
 
 import argparse
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from headbench.core.errors import UserError, suggest
 from headbench.core.folders import expanded
 from headbench.core.version import in_checkout
+
+if TYPE_CHECKING:
+    from headbench.runners.execution.launch import RunOptions
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,6 +64,13 @@ def add_words(parser: argparse.ArgumentParser, option: str, word: str, text: str
     parser.add_argument(option, nargs="+", action="extend", default=[], metavar=word, help=text)
 
 
+def add_cells(parser: argparse.ArgumentParser, where: str) -> None:
+    """Add the options that choose cells of a grid and change it; ``where`` says what is done with those that match."""
+    add_words(parser, "--where", "KEY=VALUE", f"{where} these cells: head=psc,dl2pa feature_dim=10")
+    add_words(parser, "--set", "KEY=VALUE", "derive a grid: recipe.epochs=2 axes.head=psc,hpn")
+    parser.add_argument("--name", help="name of the derived grid")
+
+
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Add the options that share a machine among cells."""
     parser.add_argument(
@@ -75,6 +85,26 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "fp32", "bf16"),
         default="auto",
         help="auto: bfloat16 autocast where the hardware has it",
+    )
+
+
+def run_options(arguments: argparse.Namespace, **more: Any) -> "RunOptions":
+    """Return what a command that trains cells was asked for; ``more`` are fields that it alone has."""
+    from headbench.runners.execution.launch import RunOptions
+
+    return RunOptions(
+        grid=arguments.grid,
+        changes=arguments.set,
+        name=arguments.name,
+        where=arguments.where,
+        data=arguments.data,
+        out=arguments.out,
+        workers=arguments.workers,
+        threads=arguments.threads,
+        device=arguments.device,
+        precision=arguments.precision,
+        plugins=arguments.plugin,
+        **more,
     )
 
 

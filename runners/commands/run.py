@@ -10,6 +10,7 @@ from rich.table import Table
 from headbench.core import escape
 from headbench.results import columns
 from headbench.runners.commands.arguments import (
+    add_cells,
     add_data,
     add_grid,
     add_out,
@@ -17,6 +18,7 @@ from headbench.runners.commands.arguments import (
     add_training,
     add_words,
     path,
+    run_options,
 )
 from headbench.runners.commands.screen import say, show_rows
 
@@ -33,15 +35,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_grid(parser)
     add_out(parser)
     add_data(parser)
-    add_words(parser, "--where", "KEY=VALUE", "run only these cells: head=psc,dl2pa seed=0")
+    add_cells(parser, "run only")
     add_words(
         parser,
         "--cell",
         "ID",
         "run exactly these cells, for one job of an array: their identities, as --dry-run shows them",
     )
-    add_words(parser, "--set", "KEY=VALUE", "derive a grid: recipe.epochs=2 axes.head=psc,hpn")
-    parser.add_argument("--name", help="name of the derived grid")
     parser.add_argument(
         "--tuned", type=path, metavar="FILE.yaml", help="give each head the values that bench.py tune has found for it"
     )
@@ -70,19 +70,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from headbench.runners.inspection import status
 
     prepared = launch.prepare(
-        launch.RunOptions(
-            grid=arguments.grid,
-            changes=arguments.set,
-            name=arguments.name,
-            where=arguments.where,
+        run_options(
+            arguments,
             cells=arguments.cell,
-            data=arguments.data,
-            out=arguments.out,
-            workers=arguments.workers,
-            threads=arguments.threads,
-            device=arguments.device,
-            precision=arguments.precision,
-            plugins=arguments.plugin,
             keep_weights=arguments.keep_weights,
             retry_failed=arguments.retry_failed,
             wait=not arguments.no_wait,

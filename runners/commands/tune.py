@@ -5,7 +5,15 @@ from pathlib import Path
 
 from rich.console import Console
 
-from headbench.runners.commands.arguments import add_data, add_grid, add_out, add_plugin, add_training, add_words
+from headbench.runners.commands.arguments import (
+    add_cells,
+    add_data,
+    add_grid,
+    add_out,
+    add_plugin,
+    add_training,
+    run_options,
+)
 from headbench.runners.commands.screen import say
 
 HELP = "search better values for every head of a grid, on validation alone and with the same budget"
@@ -16,9 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_grid(parser)
     add_out(parser)
     add_data(parser)
-    add_words(parser, "--where", "KEY=VALUE", "search for these cells only: head=psc,dl2pa feature_dim=10")
-    add_words(parser, "--set", "KEY=VALUE", "derive a grid: recipe.epochs=2 axes.head=psc,hpn")
-    parser.add_argument("--name", help="name of the derived grid")
+    add_cells(parser, "search only for")
     parser.add_argument(
         "--trials", type=int, required=True, help="of each study in the end, completed or pruned; more go on with it"
     )
@@ -41,23 +47,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Search, and say what was found; return 1 if a study has not got its trials though there was time."""
     from headbench.runners.commands.report import show_report
-    from headbench.runners.execution.launch import RunOptions
     from headbench.runners.search import found, search
 
     options = search.TuneOptions(
-        run=RunOptions(
-            grid=arguments.grid,
-            changes=arguments.set,
-            name=arguments.name,
-            where=arguments.where,
-            data=arguments.data,
-            out=arguments.out,
-            workers=arguments.workers,
-            threads=arguments.threads,
-            device=arguments.device,
-            precision=arguments.precision,
-            plugins=arguments.plugin,
-        ),
+        run=run_options(arguments),
         trials=arguments.trials,
         objectives=tuple(arguments.objective.split(",")),
         storage=arguments.storage,

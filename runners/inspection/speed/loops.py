@@ -66,6 +66,7 @@ def bare(training: Training) -> Action:
     batch, steps = next(batches(training.parts.train, training.next_epoch())), steps_of(training)
 
     def run() -> dict[str, float]:
+        """Take the steps; return their seconds."""
         context, watch = context_of(training), Watch(batch.images.device)
         for _ in range(steps):
             loss = classifier(batch, context)
@@ -89,6 +90,7 @@ def split(training: Training) -> Action:
     part, head = training.parts.train, classifier.head
 
     def run() -> dict[str, float]:
+        """Train an epoch; return the seconds of each part."""
         context, watch = context_of(training), Watch(part.labels.device)
         for batch in batches(part, training.next_epoch()):
             watch.lap("data")
@@ -122,6 +124,7 @@ def product(hardware: Hardware) -> Action:
     result = torch.empty_like(left)
 
     def run() -> dict[str, float]:
+        """Multiply once; return the seconds."""
         watch = Watch(hardware.device)
         torch.mm(left, right, out=result)
         watch.lap("product")

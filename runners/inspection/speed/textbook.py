@@ -75,6 +75,7 @@ def textbook(training: Training, images: ImageSet) -> Action:
     step = _step(training, device)
 
     def run() -> dict[str, float]:
+        """Take the steps, after one that starts the workers and does not count; return their seconds."""
         context, shown = loops.context_of(training), iter(loader)
         step(next(shown), context)
         watch = Watch(device)
@@ -114,11 +115,13 @@ def _transform(
 
 
 def _step(training: Training, device: torch.device) -> Callable[[Any, Context], None]:
+    """Return what takes a step on a batch, with a copy of the classifier in torch's default memory layout."""
     classifier, optimiser = loops.copied(training)
     classifier = classifier.to(memory_format=torch.contiguous_format)
     head, seen = classifier.head, {"loss": 0.0, "right": 0.0, "top": 0.0}
 
     def step(batch: list[Tensor], context: Context) -> None:
+        """Train on images (B, V, channels, H, W), labels (B,) and their places (B,), and count the hits."""
         images, labels, places = (each.to(device) for each in batch)
         targets = Targets.plain(labels, places)
         features = classifier.projection(classifier.backbone(images.transpose(0, 1).flatten(0, 1)).float())
