@@ -2,17 +2,19 @@
 
 import importlib
 import inspect
+import multiprocessing
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_json
 
 from headbench.core import source
-from headbench.core.errors import UserError, suggest
+from headbench.core.errors import UserError, note, suggest
 from headbench.core.validation import one_line
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -92,11 +94,13 @@ class Registry(Mapping[str, Entry[T]]):
     Args:
         kind: the word for an entry in messages ("head", "backbone", "data set").
         package: where this kind lives (``headbench.heads``).
+        group: of the entry points by which other installed packages add entries, looked at when one is first asked for.
     """
 
-    def __init__(self, kind: str, package: str = "") -> None:
+    def __init__(self, kind: str, package: str = "", group: str = "") -> None:
         self.kind, self.package = kind, package
-        self._entries: dict[str, Entry[T]] = {}
+        self._registered: dict[str, Entry[T]] = {}
+        self._group = group
 
     def register(self, name: str, *, version: int, **about: str) -> Callable[[T], T]:
         """Return a decorator that registers its target under ``name``.
@@ -106,16 +110,37 @@ class Registry(Mapping[str, Entry[T]]):
         """
 
         def decorate(target: T) -> T:
-            if name in self._entries:
-                raise ValueError(f"{self.kind} '{name}' is registered twice: {self._entries[name].target} and {target}")
-            self._entries[name] = Entry(name, target, version, about, self.package)
+            if name in self._registered:
+                known = self._registered[name].target
+                raise ValueError(f"{self.kind} '{name}' is registered twice: {known} and {target}")
+            self._registered[name] = Entry(name, target, version, about, self.package)
             return target
 
         return decorate
 
     def unregister(self, name: str) -> None:
         """Forget a name, as tests do with what they have registered."""
-        del self._entries[name]
+        del self._registered[name]
+
+    @property
+    def _entries(self) -> dict[str, Entry[T]]:
+        """All entries, those of other packages too."""
+        if self._group:
+            group, self._group = self._group, ""  # what is imported may look something up
+            for point in sorted(entry_points(group=group)):
+                self._take_in(point)
+        return self._registered
+
+    def _take_in(self, point: EntryPoint) -> None:
+        """Import what a package offers, which registers it; where that fails, one line names the package."""
+        try:
+            point.load()
+            why = "" if point.name in self._registered else f"it registers no {self.kind} of that name"
+        except (Exception, SystemExit) as error:
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if why and multiprocessing.parent_process() is None:  # which has said so
+            package = f"package {point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
+            note(f"{package}: its {self.kind} '{point.name}' ({point.value}) is left out: {why}")
 
     def __getitem__(self, name: str) -> Entry[T]:
         """Return the entry of that name.
@@ -123,9 +148,10 @@ class Registry(Mapping[str, Entry[T]]):
         Raises:
             UserError: if there is none; the message names the nearest.
         """
-        if name not in self._entries:
-            raise UserError(f"unknown {self.kind} '{name}'; {suggest(name, self._entries)}")
-        return self._entries[name]
+        entries = self._entries
+        if name not in entries:
+            raise UserError(f"unknown {self.kind} '{name}'; {suggest(name, entries)}")
+        return entries[name]
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

@@ -6,7 +6,9 @@ from typing import Any
 from headbench.core.registry import Registry
 from headbench.heads.base import Head
 
-HEADS: Registry[type[Head]] = Registry("head", "headbench.heads")
+# Of the entry points by which other installed packages add their heads.
+GROUP = "headbench.heads"
+HEADS: Registry[type[Head]] = Registry("head", "headbench.heads", GROUP)
 
 
 def register(
