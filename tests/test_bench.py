@@ -25,6 +25,7 @@ from headbench.results.figures import sphere
 from headbench.runners.commands.main import main
 from headbench.runners.inspection import certificates, listing
 from tests.data.helpers import random_images, save
+from tests.forked import launched
 from tests.runners.helpers import QUICK, TINY
 
 ROOT = Path(__file__).parents[1]
@@ -350,25 +351,10 @@ def test_a_plugin_brings_a_head(small_grid: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "random.py"
     plugin.write_text(text.split("```python\n")[1].split("```")[0])
     out = tmp_path / "runs"
-    command = [
-        sys.executable,
-        "bench.py",
-        "--grid",
-        str(small_grid),
-        "--out",
-        str(out),
-        "--plugin",
-        str(plugin),
-        "--set",
-        "axes.head=my-cosine",
-        "--name",
-        "mine",
-        "--workers",
-        "2",
-        "--no-report",
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    words = ["--grid", str(small_grid), "--out", str(out), "--plugin", str(plugin), "--set", "axes.head=my-cosine"]
+    process = launched([*words, "--name", "mine", "--workers", "2", "--no-report"])
+    printed = process.communicate()
+    assert process.returncode == 0, printed
     rows = results.load(out, "mine")
     assert rows["head"].unique().tolist() == ["my-cosine"]
     assert rows["status"].unique().tolist() == ["done"]
@@ -523,7 +509,7 @@ def test_a_closed_pipe_ends_quietly() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     ended = subprocess.run(
-        [sys.executable, str(ROOT / "bench.py"), "list", "heads"], stdout=writer, stderr=subprocess.PIPE, text=True
+        [sys.executable, str(ROOT / "bench.py"), "list", "grids"], stdout=writer, stderr=subprocess.PIPE, text=True
     )
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, "")

@@ -1,14 +1,14 @@
 """The docs: what they show runs, and what they point to is there."""
 
-import os
 import re
-import subprocess
-import sys
+import runpy
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+
+from tests.forked import Forked
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -16,15 +16,17 @@ LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
 @pytest.mark.parametrize(("page", "least"), [("python.md", 6), ("tuning.md", 2)])
-def test_every_python_block_of_a_page_runs(tmp_path: Path, page: str, least: int) -> None:
+def test_every_python_block_of_a_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, least: int
+) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= least
-    script = tmp_path / "page.py"
-    script.write_text("\n".join(blocks))
+    (tmp_path / "page.py").write_text("\n".join(blocks))
+    monkeypatch.chdir(tmp_path)
     # One core, as the other process of the suite has the second one.
-    own = os.environ | {"PYTHONPATH": str(ROOT), "SLURM_CPUS_PER_TASK": "1"}
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=own, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    script = Forked(runpy.run_path, "page.py", more={"SLURM_CPUS_PER_TASK": "1"})
+    printed = script.communicate()
+    assert script.returncode == 0, printed
 
 
 def anchors(page: Path) -> set[str]:

@@ -18,6 +18,7 @@ from headbench.runners.execution import attempts, locks, owner, queue, workers
 from headbench.runners.execution.locks import Watch, locked
 from headbench.runners.grid import config
 from headbench.runners.training.checkpoint import Checkpoints
+from tests.forked import launched
 from tests.runners.helpers import QUICK, TINY, cell, planned, way
 
 ROOT = Path(__file__).parents[1]
@@ -62,20 +63,6 @@ def write_grid(folder: Path, *heads: str | dict[str, object], epochs: int = 2) -
     ]
 
 
-def launch(words: list[str], slow: float = 0.0) -> "subprocess.Popen[str]":
-    """Start ``bench.py`` in a process group of its own, with no signal ignored."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "SLOW": str(slow)}
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "bench.py"), *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-
-
 def cells_of(folder: Path) -> dict[str, Path]:
     """The folders of a grid's cells, by head."""
     return {yaml.safe_load(path.read_text())["head"]: path.parent for path in folder.glob("runs/cells/*/cell.yaml")}
@@ -99,12 +86,12 @@ def test_a_signal_of_the_cluster_writes_the_checkpoint_and_has_a_status_of_its_o
     """All processes of the job get it, and then again."""
     heads = [{"name": "deadly", "epoch": 99}, {"name": "deadly", "epoch": 100}][:team]
     words = [*write_grid(tmp_path, *heads, epochs=6), "--no-report", "--workers", str(team)]
-    process = launch(words, slow=0.4)
+    process = launched(words, {"SLOW": "0.4"})
     folder = wait_for_epochs(tmp_path, 2)
     os.killpg(process.pid, number)
     time.sleep(0.02)
     os.killpg(process.pid, number)
-    printed, _ = process.communicate(timeout=200)
+    printed = process.communicate()
     assert process.returncode == 128 + number
     assert "Traceback" not in printed
     assert printed.endswith("bench.py: stopped; finished cells are kept, and the same command goes on from here\n")
@@ -135,12 +122,12 @@ if multiprocessing.parent_process():
 def test_nobody_waits_for_a_worker_that_is_still_starting(tmp_path: Path) -> None:
     words = [*write_grid(tmp_path, "psc", "hpn"), "--workers", "2", "--no-report"]
     (tmp_path / "starting.py").write_text(STARTING)
-    process = launch([*words, "--plugin", str(tmp_path / "starting.py")])
+    process = launched([*words, "--plugin", str(tmp_path / "starting.py")])
     deadline = time.monotonic() + 200
     while len(list(tmp_path.glob("*.started"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=200)
+    printed = process.communicate()
     assert process.returncode == 128 + signal.SIGINT
     assert "Traceback" not in printed
 
@@ -158,11 +145,11 @@ def test_a_cell_that_kills_its_process_fails_and_the_grid_goes_on(tmp_path: Path
     Several workers: ``test_survival.py``.
     """
     words = [*write_grid(tmp_path, "deadly", "psc"), "--workers", "1", "--no-report"]
-    process = launch(words)
-    process.communicate(timeout=400)
+    process = launched(words)
+    process.communicate()
     assert process.returncode == -signal.SIGKILL
-    process = launch(words)
-    printed, _ = process.communicate(timeout=400)
+    process = launched(words)
+    printed = process.communicate()
     assert process.returncode == 1, printed
     assert "Traceback" not in printed
     folders = cells_of(tmp_path)
@@ -187,8 +174,8 @@ queue._ended = broken
 def test_workers_that_die_between_cells_are_counted(tmp_path: Path) -> None:
     words = [*write_grid(tmp_path, "psc", "hpn"), "--workers", "2", "--no-report"]
     (tmp_path / "between.py").write_text(BETWEEN)
-    process = launch([*words, "--plugin", str(tmp_path / "between.py")])
-    printed, _ = process.communicate(timeout=400)
+    process = launched([*words, "--plugin", str(tmp_path / "between.py")])
+    printed = process.communicate()
     assert process.returncode == 1, printed
     last = printed.splitlines()[-1]
     assert "workers were lost without a cell to blame, and no other is started; next is cell " in last

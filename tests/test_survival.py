@@ -5,7 +5,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,8 +22,8 @@ from headbench.results import store
 from headbench.runners.commands.main import main
 from headbench.runners.execution import locks
 from tests.blank import draw_blanks
+from tests.forked import Forked, launched
 
-ROOT = Path(__file__).parents[1]
 TINY = {"name": "fast_convnet", "widths": [4, 6, 8]}
 SLOWLY = """
 import time
@@ -35,13 +34,6 @@ def slowly(self, state):
     self.seconds = 0
     offer(self, state)
 Checkpoints.offer = slowly
-"""
-# Workers build no report, and need not import what does.
-BLANK = """
-import multiprocessing
-if multiprocessing.parent_process() is None:
-    from tests.blank import draw_blanks
-    draw_blanks(setattr)
 """
 # What differs between two runs of one cell.
 TIMES = [
@@ -66,7 +58,7 @@ def _blank_pictures() -> Iterator[None]:
 def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A grid file of six cells: heads with matchings and momentum, with stages and subclasses, with distributions."""
     path = tmp_path_factory.mktemp("grid") / "small.yaml"
-    recipe = {"base": "fast", "epochs": 5, "batch_size": 64, "lr": 0.05, "pad": 1, "flip": False}
+    recipe = {"base": "fast", "epochs": 4, "batch_size": 64, "lr": 0.05, "pad": 1, "flip": False}
     narrow = {"hidden": 16, "projection_dim": 16}
     axes = {
         "dataset": ["digits"],
@@ -82,34 +74,17 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def command(grid: Path, out: Path, *more: str) -> list[str]:
-    return [sys.executable, str(ROOT / "bench.py"), "--grid", str(grid), "--out", str(out), "--threads", "1", *more]
+    return ["--grid", str(grid), "--out", str(out), "--threads", "1", *more]
 
 
-def launch(grid: Path, out: Path, *more: str, slow: float = 0.0, report: bool = False) -> "subprocess.Popen[str]":
-    """Start ``bench.py`` in a process group of its own.
-
-    ``slow`` seconds more per epoch, and a checkpoint at every one. A ``report`` has blank pictures.
-    """
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def launch(grid: Path, out: Path, *more: str, slow: float = 0.0, report: bool = False) -> Forked:
+    """Start ``bench.py``; ``slow`` seconds more per epoch, and a checkpoint at every one."""
     words = [*command(grid, out, *more), *([] if report else ["--no-report"])]
-    if report:
-        plugin = grid.parent / "blank.py"
-        plugin.write_text(BLANK)
-        words += ["--plugin", str(plugin)]
     if slow:
         plugin = grid.parent / "slow.py"
         plugin.write_text(SLOWLY.format(slow=slow))
         words += ["--plugin", str(plugin)]
-    return subprocess.Popen(
-        words,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        env=environment,
-        # Where the suite itself was started in the background, SIGINT is ignored, and children would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
+    return launched(words, blank=report)
 
 
 def wait_for(path: Path, pattern: str, since: float = 0.0) -> Path:
@@ -128,7 +103,7 @@ def wait_for(path: Path, pattern: str, since: float = 0.0) -> Path:
 def undisturbed(grid: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The runs of one worker that nobody disturbed."""
     out = tmp_path_factory.mktemp("undisturbed")
-    assert main(command(grid, out, "--workers", "1")[2:]) == 0
+    assert main(command(grid, out, "--workers", "1")) == 0
     return out
 
 
@@ -164,15 +139,13 @@ def test_kills_at_random_times_change_nothing(grid: Path, undisturbed: Path, tmp
         process = launch(grid, tmp_path, "--workers", "2", slow=0.3)
         wait_for(tmp_path, "cells/*/lock.json", begun)
         time.sleep(chance.uniform(0, 2))
-        if process.poll() is not None:
+        if process.returncode is not None:
             break
         os.killpg(process.pid, signal.SIGKILL) if kills % 2 else os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        process.communicate()
         kills += 1
     assert kills >= min(wanted, 3)
-    last = launch(grid, tmp_path, "--workers", "2", report=True)
-    printed, _ = last.communicate(timeout=400)
-    assert last.returncode == 0, printed
+    assert main(command(grid, tmp_path, "--workers", "1")) == 0
     assert_same(tmp_path, undisturbed)
     assert main(["clean", "--out", str(tmp_path)]) == 0
     assert leftovers(tmp_path) == set()
@@ -180,7 +153,7 @@ def test_kills_at_random_times_change_nothing(grid: Path, undisturbed: Path, tmp
 
 def test_three_processes_share_a_grid(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
     team = [launch(grid, tmp_path, "--workers", "1", report=True) for _ in range(3)]
-    printed = [process.communicate(timeout=400)[0] for process in team]
+    printed = [process.communicate() for process in team]
     assert [process.returncode for process in team] == [0, 0, 0], printed
     assert_same(tmp_path, undisturbed)
     assert leftovers(tmp_path) == set()
@@ -190,23 +163,12 @@ def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path,
     process = launch(grid, tmp_path, "--workers", "2", slow=0.2)
     wait_for(tmp_path, "cells/*/checkpoint.pt")
     os.killpg(process.pid, signal.SIGINT)
-    printed, _ = process.communicate(timeout=200)
+    printed = process.communicate()
     assert process.returncode == 130, printed
     assert "Traceback" not in printed
     assert "the same command goes on from here" in printed
     assert "lock.json" not in leftovers(tmp_path)
-    assert main(command(grid, tmp_path, "--workers", "1")[2:]) == 0
-    assert_same(tmp_path, undisturbed)
-
-
-def test_a_worker_that_dies_gets_its_cell_one_more_try(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
-    process = launch(grid, tmp_path, "--workers", "2", slow=0.2)
-    owner = locks.owner_of(wait_for(tmp_path, "cells/*/checkpoint.pt").parent)
-    assert owner is not None
-    os.kill(owner.pid, signal.SIGKILL)
-    printed, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, printed
-    assert "its worker was ended by signal 9; tried once more" in printed
+    assert main(command(grid, tmp_path, "--workers", "1")) == 0
     assert_same(tmp_path, undisturbed)
 
 
@@ -215,26 +177,33 @@ import os, signal
 from headbench.runners.training.checkpoint import Checkpoints
 offer = Checkpoints.offer
 def die(self, state):
-    if "ONE_CELL" in os.environ and self.cell_id == os.environ["ONE_CELL"]:
+    if self.cell_id == os.environ.get("DOOMED"):
         os.kill(os.getpid(), signal.SIGKILL)
     offer(self, state)
 Checkpoints.offer = die
 """
 
 
-def test_a_cell_that_kills_its_workers_fails_and_the_others_go_on(
+def test_a_worker_that_dies_gets_its_cell_one_more_try_and_one_that_dies_of_its_cell_no_third(
     grid: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "deadly.py").write_text(DEADLY)
-    doomed = results.load(undisturbed, "small")["cell_id"].iloc[0]
-    monkeypatch.setenv("ONE_CELL", doomed)
-    process = launch(grid, tmp_path / "runs", "--workers", "2", "--plugin", str(tmp_path / "deadly.py"))
-    printed, _ = process.communicate(timeout=400)
+    out, doomed = tmp_path / "runs", results.load(undisturbed, "small")["cell_id"].iloc[-1]
+    monkeypatch.setenv("DOOMED", doomed)
+    process = launch(grid, out, "--workers", "2", "--plugin", str(tmp_path / "deadly.py"), slow=0.2)
+    unlucky = wait_for(out, "cells/*/checkpoint.pt").parent
+    owner = locks.owner_of(unlucky)
+    assert owner is not None
+    os.kill(owner.pid, signal.SIGKILL)
+    printed = process.communicate()
     assert process.returncode == 1, printed
-    rows = results.load(tmp_path / "runs", "small")
-    assert rows.loc[rows["status"] == "failed", "cell_id"].tolist() == [doomed]
-    assert rows.loc[rows["status"] == "failed", "error"].str.contains("ended by signal 9, 2 times").all()
-    assert rows.loc[rows["status"] == "done", "cell_id"].nunique() == 5
+    assert "its worker was ended by signal 9; tried once more" in printed
+    rows = results.load(out, "small").set_index("cell_id")
+    assert set(rows.index[rows["status"] == "failed"]) == {doomed} != {unlucky.name}
+    assert rows.loc[[doomed], "error"].str.contains("ended by signal 9, 2 times").all()
+    monkeypatch.delenv("DOOMED")
+    assert main(command(grid, out, "--workers", "1", "--retry-failed")) == 0
+    assert_same(out, undisturbed)
 
 
 @pytest.fixture
@@ -281,12 +250,14 @@ def test_any_damaged_file_is_named_or_its_cell_trained_again(
     else:
         assert damaged.name in {"result.json", "grid.yaml"}
         assert damaged.name in shown
-    assert main(command(grid, out, "--workers", "1")[2:]) == 0
+    assert main(command(grid, out, "--workers", "1")) == 0
     assert "Traceback" not in "".join(capfd.readouterr())
     assert_same(out, undisturbed) if damaged.name != "predictions.npz" else None
 
 
-def test_a_full_disk_stops_the_grid_and_loses_nothing(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_full_disk_stops_the_grid_and_loses_nothing(
+    grid: Path, undisturbed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "small-disk"
     out.mkdir()
     if (
@@ -297,15 +268,16 @@ def test_a_full_disk_stops_the_grid_and_loses_nothing(grid: Path, undisturbed: P
     ):
         pytest.skip("a small file system can only be mounted by root")
     try:
-        for team in ("1", "2"):
-            process = launch(grid, out, "--workers", team)
-            printed, _ = process.communicate(timeout=400)
-            assert process.returncode == 1, printed
-            assert "No space left on device" in printed
-            assert "Traceback" not in printed
+        assert main(command(grid, out, "--workers", "1", "--no-report")) == 1
+        process = launch(grid, out, "--workers", "2")
+        printed = process.communicate()
+        assert process.returncode == 1, printed
+        for shown in ("".join(capfd.readouterr()), printed):
+            assert "No space left on device" in shown
+            assert "Traceback" not in shown
         done = {path.parent.name: path.read_bytes() for path in out.glob("cells/*/result.json")}
         subprocess.run(["mount", "-o", "remount,size=64m", str(out)], check=True)
-        assert main(command(grid, out, "--workers", "1")[2:]) == 0
+        assert main(command(grid, out, "--workers", "1")) == 0
         assert all((out / "cells" / cell / "result.json").read_bytes() == content for cell, content in done.items())
         assert_same(out, undisturbed)
     finally:

@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ import torch
 from headbench.core.errors import UserError
 from headbench.core.registry import Registry
 from headbench.data import Dataset, ImageSet, cache
+from headbench.runners.execution import workers
+from tests.forked import Forked
 
-REPOSITORY = Path(__file__).parents[2]
 READS: list[str] = []
 
 
@@ -427,26 +427,20 @@ def test_where_the_cache_cannot_be_written_a_note_says_so_and_the_images_are_use
     assert noted.count("\n") == 1
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-import numpy as np
-sys.path.insert(0, {repository!r})
-from headbench.data import cache
-from tests.data import test_cache
-save = np.save
-def slow(file, array):
-    time.sleep(0.03)
-    save(file, array[: len(array) // 2])
-    file.flush()
-    time.sleep(0.03)
-    file.seek(0)
-    save(file, array)
-cache.np.save = slow
-entry = test_cache.registry.get("toy")
-print("ready", flush=True)
-cache.load(entry, entry.resolve({{}}, "toy"), Path({root!r}))
-"""
+def write_slowly(root: Path, begun: Event) -> None:
+    """Write the cache of the toy set, each file in two halves and then anew; in a process of its own."""
+
+    def save(file: Any, array: np.ndarray, whole: Any = np.save) -> None:
+        time.sleep(0.03)
+        whole(file, array[: len(array) // 2])
+        file.flush()
+        time.sleep(0.03)
+        file.seek(0)
+        whole(file, array)
+
+    cache.np.save = save  # type: ignore[attr-defined]
+    begun.set()
+    load(root)
 
 
 @pytest.mark.parametrize(("delay", "stale"), [(0.05, True), (0.1, False), (0.2, True)])
@@ -456,13 +450,12 @@ def test_a_writer_that_is_killed_leaves_no_cache(data_root: Path, delay: float, 
         load(data_root)
         (data_root / "toy.bin").write_bytes(bytes(range(24)))
         READS.clear()
-    program = KILLED.format(repository=str(REPOSITORY), root=str(data_root))
-    writer = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "ready\n"
+    begun = workers.CONTEXT.Event()
+    writer = Forked(write_slowly, data_root, begun)
+    assert begun.wait(60)
     time.sleep(delay)
     os.kill(writer.pid, signal.SIGKILL)
-    writer.wait()
+    writer.communicate()
     folder = data_root / ".headbench"
     assert pixels(load(data_root).train) == list(range(24))
     assert len(READS) <= 1

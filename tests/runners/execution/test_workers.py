@@ -10,6 +10,7 @@ import pytest
 
 from headbench.core.errors import PrunedError
 from headbench.runners.execution import workers
+from tests.forked import Forked
 from tests.runners.helpers import cell, planned
 
 
@@ -41,8 +42,7 @@ def _send_to_nobody(folder: Path) -> None:
 
 
 def test_a_worker_whose_parent_is_gone_ends_without_blaming_its_cell(tmp_path: Path) -> None:
-    process = multiprocessing.get_context("spawn").Process(target=_send_to_nobody, args=(tmp_path,))
-    process.start()
-    process.join(timeout=120)
-    assert process.exitcode == 1
+    process = Forked(_send_to_nobody, tmp_path)
+    process.communicate()
+    assert process.returncode == 1
     assert not (tmp_path / "went-on").exists()
