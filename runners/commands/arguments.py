@@ -59,6 +59,11 @@ def add_plugin(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option that prints for scripts."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
 def add_words(parser: argparse.ArgumentParser, option: str, word: str, text: str) -> None:
     """Add an option of several words, which may be given several times."""
     parser.add_argument(option, nargs="+", action="extend", default=[], metavar=word, help=text)

@@ -1,8 +1,10 @@
 """What the commands print."""
 
+import json
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +27,11 @@ class Screen(Console):
 def say(console: Console, text: str) -> None:
     """Print a line that may hold text of others."""
     console.print(escape.terminal(text), soft_wrap=True)
+
+
+def say_json(console: Console, content: dict[str, Any]) -> None:
+    """Print an object for scripts."""
+    console.out(json.dumps(content, indent=2, allow_nan=False), highlight=False)
 
 
 def tabled(rows: list[dict[str, str]]) -> Table:

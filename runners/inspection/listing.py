@@ -2,9 +2,13 @@
 
 import importlib
 import inspect
+import itertools
 import re
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from headbench.core import yaml_files
 from headbench.core.registry import Entry, Registry
 
 # Where each kind is registered; a kind is imported when it is asked for.
@@ -13,6 +17,46 @@ REGISTRIES = {
     "backbones": ("headbench.backbones", "BACKBONES"),
     "datasets": ("headbench.data", "DATASETS"),
 }
+# The kinds that are files, in folders of their names: nothing is imported for them.
+FILES = Path(__file__).parents[1]
+# Bounds of a number in a JSON schema, as they are printed.
+BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a head, a backbone or a data set.
+
+    Attributes:
+        name: as a grid file writes it.
+        type: in words, with its bounds.
+        required: it has no default.
+        default: as JSON has it, None where it is required.
+        description: what the docstring says of it.
+    """
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    description: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What is known of one name.
+
+    Attributes:
+        name: as a grid file writes it.
+        description: a sentence or two.
+        about: more of it, by field (``version``, ``paper``, ``source``, ``deviations``).
+        options: that a grid file may set.
+    """
+
+    name: str
+    description: str
+    about: dict[str, str] = field(default_factory=dict)
+    options: tuple[Option, ...] = ()
 
 
 def registry(what: str) -> Registry[Any]:
@@ -22,34 +66,64 @@ def registry(what: str) -> Registry[Any]:
     return found
 
 
-def lines(what: str) -> list[tuple[str, str]]:
-    """Return each name of one kind and what is known of it.
+def listed(what: str) -> list[Listed]:
+    """Return what is known of every name of one kind.
 
     Args:
         what: ``heads``, ``backbones``, ``datasets``, ``recipes`` or ``grids``.
     """
-    if what not in REGISTRIES:
-        from headbench.runners.grid import config, recipes
-
-        return [(name, "") for name in (config.grid_names() if what == "grids" else recipes.names())]
-    found, kind = [], registry(what)
-    for name in kind.names():
-        entry = kind.get(name)
-        known = [
-            f"version: {entry.version}",
-            *(f"{key}: {text}" for key, text in entry.about.items()),
-            *_options(entry),
-        ]
-        found.append((name, "\n".join(f"  {line}" for line in known)))
-    return found
+    if what in REGISTRIES:
+        kind = registry(what)
+        return [_registered(kind[name]) for name in kind.names()]
+    describe = _grid if what == "grids" else _recipe
+    files = sorted((FILES / what).glob("*.yaml"), key=lambda path: path.stem)
+    return [Listed(path.stem, describe(path)) for path in files]
 
 
-def _options(entry: Entry[Any]) -> list[str]:
-    """Return an option per line: its name, its default, and what the docstring says of it."""
-    described = dict(re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", inspect.getdoc(entry.target) or "", re.MULTILINE))
-    fields = entry.options_model.model_fields.items()
-    return [
-        f"option {name}{'' if field.is_required() else f' = {field.default}'}: "
-        f"{' '.join(described.get(name, '').split())}"
-        for name, field in fields
-    ]
+def _grid(path: Path) -> str:
+    description: str = yaml_files.read(path, path.name).get("description", "")
+    return description
+
+
+def _recipe(path: Path) -> str:
+    """Return the comment that a recipe's file begins with."""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    return " ".join(line.strip("# ") for line in comment)
+
+
+def _registered(entry: Entry[Any]) -> Listed:
+    docstring = inspect.getdoc(entry.target) or ""
+    described = dict(re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", docstring, re.MULTILINE))
+    properties = entry.options_model.model_json_schema()["properties"]
+    options = (
+        Option(
+            name,
+            _words(properties[name]),
+            known.is_required(),
+            entry.defaults.get(name),
+            _plain(described.get(name, "")),
+        )
+        for name, known in entry.options_model.model_fields.items()
+    )
+    about = {"version": str(entry.version), **entry.about}
+    return Listed(entry.name, _plain(docstring.partition("\n\n")[0]), about, tuple(options))
+
+
+def _plain(text: str) -> str:
+    """Return a part of a docstring on one line."""
+    return " ".join(text.split()).replace("``", "'")
+
+
+def _words(schema: dict[str, Any]) -> str:
+    """Return the type that a JSON schema describes: ``number > 0``, ``one of mean, reference``, ``integer or null``."""
+    if "anyOf" in schema:
+        return " or ".join(map(_words, schema["anyOf"]))
+    if "enum" in schema:
+        return f"one of {', '.join(map(str, schema['enum']))}"
+    if "const" in schema:
+        return str(schema["const"])
+    if "prefixItems" in schema:
+        return f"list of {len(schema['prefixItems'])}, each {_words(schema['prefixItems'][0])}"
+    kind = "path" if schema.get("format", "").endswith("path") else str(schema.get("type", "any"))
+    bounds = (f"{sign} {schema[bound]:.4g}" for bound, sign in BOUNDS.items() if bound in schema)
+    return " ".join([kind, ", ".join(bounds)]).strip()
