@@ -90,7 +90,7 @@ def build(out: Path, grid: str, bins: int | None = None, storage: str | None = N
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
     said = tried("answer", partial(_said, comparisons, answers), damaged) or []
     shown = page.Shown(rows, unfinished, said, (made, pictures, damaged), (tuning, searched, notes))
-    text = page.render(grid, shown, list(comparisons))
+    text = page.render(grid, shown, comparisons)
     unwritten = derived.write(folder, {"report.html": text.encode()})
     return Report(rows, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
 

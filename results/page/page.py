@@ -1,8 +1,6 @@
 """The page of a report: the answer first, then a section per question with its tables and figures."""
 
-import base64
-import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,40 +14,16 @@ from headbench.results import columns
 from headbench.results.columns import Column
 from headbench.results.comparison import Part, Picture
 from headbench.results.derived import with_texts
-from headbench.results.tables import render as printing
+from headbench.results.page import common, facets
+from headbench.results.page.common import Comparisons
+from headbench.results.page.sections import Layout
 from headbench.results.tables import trust
-from headbench.results.tables.base import SELECTIONS, Table
 
-TEMPLATE = Path(__file__).parent / "page.html.j2"
+FOLDER = Path(__file__).parent
 # What the page says of every cell, before and after its axes.
 FIRST = "cell_id status health".split()
 COST = "image_views train_flops train_seconds images_per_second"
 MEASURED = f"top1 {COST} started_at git_commit device threads precision".split()
-# The sections in their order: title, and the kinds of tables and figures that belong there, as their names tell.
-SECTIONS = {
-    "Accuracy": "accuracy imbalance",
-    "Differences": "pairs ranks",
-    "Calibration": "calibration ece reliability",
-    "Beside the published numbers": "published",
-    "Claims": "claims",
-    "Long tails": "groups",
-    "Classes": "classes",
-    "Geometry and assignment": "collapse assignment",
-    "Compute": "recipes compute",
-}
-REST = "More"
-# What a figure of a kind shows, for those who cannot see it.
-ALTERNATIVES = {
-    "accuracy": "Top-1 test accuracy against the feature dimension, a line per head",
-    "imbalance": "Top-1 test accuracy and ECE against the imbalance factor, a line per head",
-    "ranks": "Critical-difference diagram of average ranks",
-    "ece": "Debiased ECE in three views against the feature dimension, a line per head",
-    "reliability": "Reliability diagram: accuracy against confidence",
-    "collapse": "Cosines of the class means of one head",
-    "assignment": "How many classes change their prototype by epoch",
-    "compute": "Top-1 test accuracy against the compute of training, with the Pareto front",
-}
-FULL, TALL = ("ece", "imbalance"), "reliability-"
 # Of a table in the part of a search, rows above which it is folded.
 LONG = 30
 # Comparisons whose answers are unfolded, with their figures.
@@ -90,31 +64,30 @@ class Shown:
     search: Part
 
 
-def render(grid: str, shown: Shown, comparisons: list[str]) -> str:
-    """Return the page; the template escapes what is no fragment of HTML.
+def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
+    """Return the page; the templates escape what is no fragment of HTML.
 
     Args:
         grid: its name.
         shown: what it shows.
-        comparisons: their names, which begin those of their tables and figures.
+        comparisons: description and rows by name, which begins the names of tables and figures.
     """
     rows = with_texts(shown.rows, escape.plain)
     axes = [axis for axis in columns.AXES if not axis.quiet or rows[axis.name].nunique() > 1]
     listed = [*(columns.NAMED[name] for name in FIRST), *axes, *(columns.NAMED[name] for name in MEASURED)]
-    prefixes = sorted({*comparisons, *shown.rows["dataset"]}, key=len, reverse=True)
-    template = jinja2.Template(
-        TEMPLATE.read_text(encoding="utf-8"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     made, pictures, lines = shown.final
-    above = {f"{answer.name}-accuracy" for answer in shown.answers[:MOST]}
+    signs = common.legend(table.caption for table in made)
+    layout = Layout(comparisons, [*signs, common.USUAL, common.over(rows[rows["status"] == "done"])])
+    above = {name: pictures[name] for answer in shown.answers[:MOST] if (name := f"{answer.name}-accuracy") in pictures}
+    template = _templates().get_template("page.html.j2")
     page: str = template.render(
         grid=escape.plain(grid),
-        answers=[
-            _plain(answer, {name: forms for name, forms in pictures.items() if name in above})
-            for answer in shown.answers
-        ],
+        answers=[_plain(answer, above, layout) for answer in shown.answers],
         most=MOST,
+        shared=escape.plain(common.facts(comparisons)[0]),
+        signs=signs,
         trust=[escape.plain(line) for line in trust.lines(shown.rows)],
+        facets=facets.facets(shown.rows),
         rows=rows,
         columns=listed,
         cells=[
@@ -122,82 +95,39 @@ def render(grid: str, shown: Shown, comparisons: list[str]) -> str:
             for row in rows[(rows["selection"] == "last") | (rows["status"] == "failed")].to_dict("records")
         ],
         unfinished=shown.unfinished,
-        sections=_sections(made, {name: forms for name, forms in pictures.items() if name not in above}, prefixes),
+        sections=layout.sections(made, {name: forms for name, forms in pictures.items() if name not in above}),
         lines=[escape.plain(line) for line in lines],
-        search=_of_search(shown.search),
+        search=_of_search(shown.search, layout),
     )
     return page
 
 
-def kind_of(name: str, prefixes: Iterable[str]) -> str:
-    """Return the kind of a table or figure, the word behind the name of its comparison or data set: ``accuracy``.
-
-    Args:
-        name: of the table or figure.
-        prefixes: names of comparisons and data sets, the longest first.
-    """
-    rest = next((name.removeprefix(f"{own}-") for own in prefixes if name.startswith(f"{own}-")), name)
-    found = re.match(r"[a-z]+", rest)
-    return found[0] if found else ""
+def _templates() -> jinja2.Environment:
+    """Return the templates, into which a style or script beside them is put as it is by ``{{ file("page.css") }}``."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    made.globals["file"] = lambda name: Markup((FOLDER / name).read_text(encoding="utf-8"))
+    return made
 
 
-def _sections(made: list[Table], pictures: dict[str, Picture], prefixes: list[str]) -> list[dict[str, Any]]:
-    """Return the sections that have something to show: title, anchor, tables and figures."""
-    titles = {kind: title for title, kinds in SECTIONS.items() for kind in kinds.split()}
-    secondary = tuple(f"-{name}" for name in SELECTIONS if name != "last")
-    found: dict[str, dict[str, Any]] = {
-        title: {"title": title, "anchor": title.lower().replace(" ", "-"), "tables": [], "figures": []}
-        for title in (*SECTIONS, REST)
-    }
-    for table in made:
-        own = found[titles.get(kind_of(table.name, prefixes), REST)]
-        own["tables"].append(_table(table, folded=table.name.endswith(secondary)))
-    for name, forms in pictures.items():
-        kind = kind_of(name, prefixes)
-        found[titles.get(kind, REST)]["figures"].append(_figure(name, forms, kind))
-    return [section for section in found.values() if section["tables"] or section["figures"]]
-
-
-def _plain(answer: Answer, pictures: dict[str, Picture]) -> dict[str, Any]:
+def _plain(answer: Answer, pictures: dict[str, Picture], layout: Layout) -> dict[str, Any]:
     """Return an answer as the template takes it, with the figure of its accuracy where that is among these."""
-    forms = pictures.get(f"{answer.name}-accuracy")
+    name = f"{answer.name}-accuracy"
     return {
         "description": escape.plain(answer.description),
+        "of": layout.of(answer.name),
         "sentences": [escape.plain(sentence) for sentence in answer.sentences],
-        "figure": None if forms is None else _figure(f"{answer.name}-accuracy", forms, "accuracy"),
+        "figure": layout.figure(name, pictures[name]) if name in pictures else None,
     }
 
 
-def _table(table: Table, *, folded: bool) -> dict[str, Any]:
-    file = escape.file_name(table.name)
-    return {
-        "caption": escape.plain(table.caption),
-        "html": Markup(printing.html(table)),
-        "folded": folded,
-        "files": {form: f"tables/{file}.{form}" for form in ("csv", "tex", "md")},
-    }
-
-
-def _figure(name: str, forms: Picture, kind: str, wide: str = "wide") -> dict[str, Any]:
-    """Return a figure as the template takes it, in the smaller of its forms."""
-    form, content = min(forms.items(), key=lambda file: len(file[1]))
-    file = escape.file_name(name)
-    full = kind in FULL or name.endswith("-reliability")
-    media = {"svg": "svg+xml"}.get(form, form)
-    return {
-        "source": Markup(f"data:image/{media};base64,{base64.b64encode(content).decode()}"),
-        "alt": escape.plain(f"{ALTERNATIVES.get(kind, 'Figure')} ({name})"),
-        "size": "tall" if TALL in name else "full" if full else wide,
-        "files": {form: f"figures/{file}.{form}" for form in forms},
-    }
-
-
-def _of_search(search: Part) -> dict[str, Any]:
+def _of_search(search: Part, layout: Layout) -> dict[str, Any]:
     """Return what the template takes of a search."""
     made, pictures, lines = search
     return {
-        "tables": [_table(table, folded=len(table.cells) > LONG) for table in made],
-        "figures": [_figure(name, forms, "", "half") for name, forms in pictures.items()],
+        "tables": [layout.table(table, folded=len(table.cells) > LONG) for table in made],
+        "figures": [layout.figure(name, forms, size="half") for name, forms in pictures.items()],
         "lines": [escape.plain(line) for line in lines],
     }
 

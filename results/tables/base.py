@@ -18,6 +18,9 @@ SELECTIONS = {"last": "last epoch", "best_val": "best epoch on validation", "bes
 ENOUGH = 1000
 # Behind the number of a group with a marked cell.
 SIGN = "†"
+# Sentences of captions that explain the sign and bold numbers, a space before each.
+MARKED = f" {SIGN}: with a cell that trained unsoundly, named at the top of the report; no verdict rests on it."
+BOLD = " Bold: not separated from the best of its dimension (p at least 0.05, Holm over all heads and dimensions)."
 # Printed in place of a number by the state of what has none.
 MISSING = {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned", "absent": "absent"}
 # Printed without their spread over seeds, so that the table stays narrow.
@@ -139,11 +142,7 @@ def printed(row: Mapping[Hashable, Any], usual: int, both: bool = False) -> str:
 
 def note_on_marks(summary: pd.DataFrame) -> str:
     """Return what a caption says of the sign of marked cells, where it occurs."""
-    return (
-        f" {SIGN}: with a cell that trained unsoundly, named at the top of the report; no verdict rests on it."
-        if summary["marked"].any()
-        else ""
-    )
+    return MARKED if summary["marked"].any() else ""
 
 
 def interval(mean: float, low: float, high: float) -> str:
@@ -169,11 +168,7 @@ def unmarked(cells: pd.DataFrame) -> pd.DataFrame:
 
 def explained(bold: pd.DataFrame) -> str:
     """Return what a caption says of the bold values of a table, nothing where there are none."""
-    return (
-        " Bold: not separated from the best of its dimension (p at least 0.05, Holm over all heads and dimensions)."
-        if bold.to_numpy().any()
-        else ""
-    )
+    return BOLD if bold.to_numpy().any() else ""
 
 
 def summaries(

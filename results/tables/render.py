@@ -101,12 +101,16 @@ def html(table: Table) -> str:
         f'<th scope="col"{_kind(sentence)}>{escape.html(title)}</th>'
         for title, sentence in zip(titles, sentences, strict=True)
     )
+    names = table.cells.index.nlevels
     cells = [
-        [_html_cell(title, sentence, *cell) for title, sentence, cell in zip(titles, sentences, row, strict=True)]
+        [
+            _html_cell(title, sentence, *cell, names=place < names)
+            for place, (title, sentence, cell) in enumerate(zip(titles, sentences, row, strict=True))
+        ]
         for row in rows
     ]
     body = "".join(f"<tr>{''.join(row)}</tr>\n" for row in cells)
-    kinds = f"names{table.cells.index.nlevels} {escape.file_name(table.name)}{wide}"
+    kinds = f"names{names} {escape.file_name(table.name)}{wide}"
     return f'<table class="{kinds}">\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>'
 
 
@@ -114,6 +118,7 @@ def _kind(sentence: bool) -> str:
     return ' class="text"' if sentence else ""
 
 
-def _html_cell(title: str, sentence: bool, text: str, best: bool) -> str:
-    shown = escape.html(text)
-    return f'<td data-title="{escape.html(title)}"{_kind(sentence)}>{f"<b>{shown}</b>" if best else shown}</td>'
+def _html_cell(title: str, sentence: bool, text: str, best: bool, names: bool) -> str:
+    shown = f"<b>{escape.html(text)}</b>" if best else escape.html(text)
+    tag, scope = ("th", ' scope="row"') if names else ("td", "")
+    return f'<{tag}{scope} data-title="{escape.html(title)}"{_kind(sentence)}>{shown}</{tag}>'

@@ -86,7 +86,7 @@ def test_the_page_shows_every_name_and_has_no_tag_of_any(runs: Path) -> None:
     seen.feed(page)
     assert {tag for tag, _ in seen.tags} <= set(
         "html head meta title style body h1 h2 h3 p a nav section div table thead tbody tr th td b figure img ul li "
-        "script details summary span".split()
+        "script details summary span form fieldset legend label input button".split()
     )
     assert not any(name.startswith("on") for _, attributes in seen.tags for name, _ in attributes)
     sources = [dict(attributes)["src"] for tag, attributes in seen.tags if tag == "img"]

@@ -1,8 +1,6 @@
 """The report: every file, one page that needs no other, figures with the heads' colours."""
 
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,35 +72,6 @@ def test_the_report_writes_every_file_and_one_self_contained_page(drawn: Drawn) 
         "8 cells done, 1 failed, 3 not applicable, 1 not yet trained.",
     ):
         assert text in page
-
-
-PROBE = """<script>
-const found = [], table = document.querySelector("table");
-const column = place => [...table.rows].slice(1).map(row => row.cells[place].textContent.trim()).join(";");
-for (const place of [1, 1, 0]) { table.rows[0].cells[place].click(); found.push(column(place)); }
-document.body.innerHTML = "<pre>" + found.join("|") + "</pre>";
-</script></body>"""
-
-
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-@pytest.mark.usefixtures("no_pictures")
-def test_tables_are_sorted_by_a_click_without_an_error(tmp_path: Path) -> None:
-    """By number upwards, downwards and by name; what is missing stays last."""
-    helpers.toy(tmp_path)
-    page = report.build(tmp_path, "toy-grid").page
-    page.write_text(page.read_text().replace("</body>", PROBE))
-    browser = [
-        "chromium",
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path / 'chromium'}",
-        "--enable-logging=stderr",
-        "--dump-dom",
-    ]
-    done = subprocess.run([*browser, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr
-    assert "<pre>55.00 ± 5.00;n/a|55.00 ± 5.00;n/a|etf;psc</pre>" in done.stdout
 
 
 @pytest.mark.usefixtures("no_pictures")

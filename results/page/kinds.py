@@ -1,0 +1,46 @@
+"""The kinds of tables and figures of a page: in which section they stand, and what a figure shows."""
+
+import re
+from collections.abc import Iterable
+
+# The sections in their order: title, and the kinds of tables and figures that belong there, as their names tell.
+SECTIONS = {
+    "Accuracy": "accuracy imbalance",
+    "Differences": "pairs ranks",
+    "Calibration": "calibration ece reliability",
+    "Beside the published numbers": "published",
+    "Claims": "claims",
+    "Long tails": "groups",
+    "Classes": "classes",
+    "Geometry and assignment": "collapse assignment",
+    "Compute": "recipes compute",
+}
+REST = "More"
+# What a figure of a kind shows, also for those who cannot see it.
+SHOWN = {
+    "accuracy": "Top-1 test accuracy against the feature dimension, a line per head",
+    "imbalance": "Top-1 test accuracy and ECE against the imbalance factor, a line per head",
+    "ranks": "Critical-difference diagram of average ranks",
+    "ece": "Debiased ECE in three views against the feature dimension, a line per head",
+    "reliability": "Reliability diagram: accuracy against confidence",
+    "collapse": "Cosines of the class means of one head",
+    "assignment": "How many classes change their prototype by epoch",
+    "compute": "Top-1 test accuracy against the compute of training, with the Pareto front",
+}
+
+
+def kind_of(name: str, prefixes: Iterable[str]) -> str:
+    """Return the kind of a table or figure, the word behind the name of its comparison or data set: ``accuracy``.
+
+    Args:
+        name: of the table or figure.
+        prefixes: names of comparisons and data sets, the longest first.
+    """
+    rest = next((name.removeprefix(f"{own}-") for own in prefixes if name.startswith(f"{own}-")), name)
+    found = re.match(r"[a-z]+", rest)
+    return found[0] if found else ""
+
+
+def section_of(kind: str) -> str:
+    """Return the title of the section of a kind."""
+    return next((title for title, kinds in SECTIONS.items() if kind in kinds.split()), REST)

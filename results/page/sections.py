@@ -1,0 +1,112 @@
+"""The sections of a page, one per question: of each comparison its tables and figures."""
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from markupsafe import Markup
+
+from headbench.core import escape
+from headbench.results.comparison import Picture
+from headbench.results.page import common, facets, kinds
+from headbench.results.page.common import Comparisons
+from headbench.results.tables import render as printing
+from headbench.results.tables.base import SELECTIONS, Table
+
+# Columns of a comparison by which its parts of the page are filtered.
+PARTED = ("dataset", "imbalance_factor")
+FULL, TALL = ("ece", "imbalance"), "reliability-"
+# The selections whose tables are folded.
+SECONDARY = tuple(f"-{name}" for name in SELECTIONS if name != "last")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Tables and figures of one comparison, or of the grid as a whole.
+
+    Attributes:
+        title: what sets the comparison apart, if there are several.
+        of: values by which the block is filtered, by the name of their column.
+        tables: as the template takes them.
+        figures: of all heads.
+        singles: figures of one head each, which are folded.
+    """
+
+    title: str = ""
+    of: dict[str, str] = field(default_factory=dict)
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    figures: list[dict[str, Any]] = field(default_factory=list)
+    singles: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Layout:
+    """Where tables and figures stand.
+
+    Args:
+        comparisons: of the grid, by name.
+        said: what captions say that the page says once.
+    """
+
+    def __init__(self, comparisons: Comparisons, said: Iterable[str]) -> None:
+        self._said = [*said, *(f" {description}." for description, _ in comparisons.values())]
+        self._titles = common.facts(comparisons)[1]
+        self._firsts = {name: part.iloc[0] for name, (_, part) in comparisons.items()}
+        heads = {str(head) for _, part in comparisons.values() for head in part["head_label"]}
+        self._heads = sorted(heads, key=len, reverse=True)
+        datasets = {str(row["dataset"]) for row in self._firsts.values()}
+        self._prefixes = sorted({*comparisons, *datasets}, key=len, reverse=True)
+
+    def of(self, name: str) -> dict[str, str]:
+        """Return the values by which what is of a comparison is filtered."""
+        first = self._firsts.get(name)
+        return {} if first is None else {column: facets.printed(column, first[column]) for column in PARTED}
+
+    def sections(self, made: list[Table], pictures: dict[str, Picture]) -> list[dict[str, Any]]:
+        """Return the sections that have something to show: title, anchor and a block per comparison."""
+        found: dict[str, dict[str, Block]] = {title: {} for title in (*kinds.SECTIONS, kinds.REST)}
+        for table in made:
+            self._block(found, table.name).tables.append(self.table(table, folded=table.name.endswith(SECONDARY)))
+        for name, forms in pictures.items():
+            block, head = self._block(found, name), self._head(name)
+            (block.singles if head else block.figures).append(self.figure(name, forms, head))
+        return [
+            {"title": title, "anchor": title.lower().replace(" ", "-"), "blocks": list(blocks.values())}
+            for title, blocks in found.items()
+            if blocks
+        ]
+
+    def _block(self, found: dict[str, dict[str, Block]], name: str) -> Block:
+        """Return the block of a table or figure; it is made where it is the first there."""
+        own = next((other for other in self._prefixes if name.startswith(f"{other}-") and other in self._firsts), "")
+        blocks = found[kinds.section_of(kinds.kind_of(name, self._prefixes))]
+        return blocks.setdefault(own, Block(escape.plain(self._titles.get(own, "")), self.of(own)))
+
+    def _head(self, name: str) -> str:
+        """Return the head that a figure is of, nothing for one of several."""
+        return next((head for head in self._heads if name.endswith(f"-{head}")), "")
+
+    def table(self, table: Table, *, folded: bool) -> dict[str, Any]:
+        """Return a table as the template takes it."""
+        file = escape.file_name(table.name)
+        return {
+            "caption": escape.plain(common.shorter(table.caption, self._said)),
+            "html": Markup(printing.html(table)),
+            "folded": folded,
+            "files": {form: f"tables/{file}.{form}" for form in ("csv", "tex", "md")},
+        }
+
+    def figure(self, name: str, forms: Picture, head: str = "", size: str = "wide") -> dict[str, Any]:
+        """Return a figure as the template takes it, in the smaller of its forms."""
+        form, content = min(forms.items(), key=lambda file: len(file[1]))
+        kind, file = kinds.kind_of(name, self._prefixes), escape.file_name(name)
+        full = kind in FULL or name.endswith("-reliability")
+        media = {"svg": "svg+xml"}.get(form, form)
+        shown = ", ".join(filter(None, [kinds.SHOWN.get(kind, name), head]))
+        return {
+            "source": Markup(f"data:image/{media};base64,{base64.b64encode(content).decode()}"),
+            "alt": escape.plain(f"{shown}."),
+            "of": {"head_label": escape.plain(head)} if head else {},
+            "size": "tall" if TALL in name else "full" if full else size,
+            "files": {form: f"figures/{file}.{form}" for form in forms},
+        }
