@@ -30,6 +30,7 @@ __all__ = [
     "classifier",
     "evaluate",
     "head",
+    "import_scores",
     "load",
     "run",
     "tune",
@@ -160,6 +161,56 @@ def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any =
     from headbench.results.numbers import scores as judged
 
     return judged.evaluate(scores, labels, val_scores, val_labels)
+
+
+def import_scores(
+    scores: Any,
+    labels: Any,
+    val_scores: Any = None,
+    val_labels: Any = None,
+    *,
+    head: str,
+    dataset: str,
+    seed: int = 0,
+    grid: str = "imported",
+    out: str | Path = "runs",
+    data: str | Path | None = None,
+    kind: str | None = None,
+    native_scale: float = 1.0,
+    class_counts: Any = None,
+    **about: Any,
+) -> "pd.DataFrame":
+    """Make a finished cell of the scores of a classifier that was trained elsewhere, as ``bench.py import`` does of a
+    file, and return its row; ``docs/ways-in.md`` has the details.
+
+    Args:
+        scores: (N, C) logits or probabilities of the test images, in the data set's order: numpy, torch or lists.
+        labels: (N,) their classes, from 0 to C - 1, which are checked against the data set's where it is at hand.
+        val_scores: (M, C) scores of held-out images, which fit the temperature.
+        val_labels: (M,) their classes.
+        head: what the classifier's head is called in tables.
+        dataset: a data set's name, or ``{name: folder, path: flowers, size: 32}`` as a text.
+        seed: of the training.
+        grid: that lists the cell.
+        out: folder of the results.
+        data: folder of the data sets.
+        kind: ``logits`` or ``probabilities``, where the numbers do not tell it.
+        native_scale: the scale inside the logits.
+        class_counts: (C,) training images of each class.
+        **about: what else is known of the training: ``feature_dim``, ``backbone``, ``recipe``, ``protocol``,
+            ``projection``, ``imbalance_factor``, ``epochs``.
+
+    Raises:
+        UserError: for scores or labels that are none, labels of other images, or a cell that is there already.
+    """
+    from headbench.runners.python import scores as given
+
+    if (val_scores is None) != (val_labels is None):
+        raise UserError("import_scores: val_scores and val_labels are given together, or not at all")
+    val = None if val_scores is None else (val_scores, val_labels)
+    training = {"kind": kind, "native_scale": native_scale, "class_counts": class_counts}
+    place = {"dataset": dataset, "grid": grid, "out": out, "data": data}
+    return given.import_scores((scores, labels), val, {"head_label": head, "seed": seed} | about, training, place)
 
 
 def classifier(cell: str | Path, out: str | Path = "runs") -> "Network":

@@ -34,7 +34,7 @@ ROOMS: dict[str, set[str]] = {
     "runners.python": PLUGINS
     | STORED
     | {"results", "results.tuning.searches"}
-    | {"runners.grid", "runners.training", "runners.execution", "runners.search"},
+    | {"runners.grid", "runners.training", "runners.execution", "runners.search", "runners.exchange"},
     "runners.exchange": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training", "runners.execution"},
     "runners.commands": {"results", "results.figures", "results.tables"}
     | {"runners.grid", "runners.execution", "runners.inspection", "runners.search", "runners.exchange"},

@@ -60,7 +60,7 @@ def checked(
     Raises:
         UserError: for arrays that are no scores and labels of the same images and classes.
     """
-    logits, classes = _array(scores, place, scores_name), _array(labels, place, labels_name)
+    logits, classes = array(scores, place, scores_name), array(labels, place, labels_name)
     if logits.ndim != 2 or 0 in logits.shape or logits.dtype.kind not in "fiu" or not np.isfinite(logits).all():
         raise UserError(
             f"{place}: {scores_name} are finite numbers (images, classes), not {logits.dtype} of shape {logits.shape}"
@@ -93,7 +93,7 @@ def _first_unknown(logits: np.ndarray) -> str:
     return f" with {logits[row, column]} in row {row}, class {column}"
 
 
-def _array(values: Any, place: str, name: str) -> np.ndarray:
+def array(values: Any, place: str, name: str) -> np.ndarray:
     """Return an array of numbers, from numpy, torch (without importing it) or lists."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()

@@ -84,6 +84,13 @@ def _name_files(grammar: argparse.ArgumentParser, files: Mapping[str, Any]) -> N
             action.complete = files  # type: ignore[attr-defined]
 
 
+def _check_folders(option: str, given: Path | list[Path] | None) -> None:
+    """Raise UserError for a file where a folder is to be."""
+    for folder in given if isinstance(given, list) else [given]:
+        if folder is not None and folder.exists() and not folder.is_dir():
+            raise UserError(f"--{option}: {folder} is a file; name a folder, which need not exist yet")
+
+
 def check_numbers(arguments: argparse.Namespace) -> None:
     """Raise UserError for a number out of its bounds."""
     for option, most in MOST.items():
@@ -118,9 +125,8 @@ def parse(words: list[str]) -> argparse.Namespace:
         options = [*(f"--{name.replace('_', '-')}" for name in given), *(OWN[2:] if implied else ())]
         raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
     check_numbers(arguments)
-    out = getattr(arguments, "out", None)
-    if out is not None and out.exists() and not out.is_dir():
-        raise UserError(f"--out: {out} is a file; name a folder, which need not exist yet")
+    for option in ("out", "to"):
+        _check_folders(option, getattr(arguments, option, None))
     for option, suffix in SUFFIXES.items():
         file = getattr(arguments, option, None)
         if file is not None and file.suffix != suffix:

@@ -60,7 +60,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     dataset = reference.named(arguments.dataset)
     given = score_files.read(arguments.file, arguments.kind, arguments.val)
-    found = imported.write(arguments.file, given, dataset, about, arguments.out, arguments.grid, arguments.data)
+    found = imported.write(
+        score_files.told(arguments.file), given, dataset, about, arguments.out, arguments.grid, arguments.data
+    )
     shown = [columns.NAMED[name] for name in ("top1", "nll", "ece_temperature" if given.val else "ece_native")]
     numbers = ", ".join(f"{column.heading} {column.shown(found.measured[column.name])}" for column in shown)
     say(console, f"imported: cell {found.cell_id}, {numbers}")

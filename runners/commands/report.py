@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from headbench.core import escape
-from headbench.runners.commands.arguments import add_grid, add_out, grid_name, require_grid
+from headbench.runners.commands.arguments import add_grid, grid_name, path, require_grid
 from headbench.runners.commands.screen import say
 
 HELP = "rebuild a grid's tables, figures and report from its finished cells and its search"
@@ -21,12 +21,41 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--storage", help="where the studies of the grid's search are, if their database has a password"
     )
     add_grid(parser)
-    add_out(parser)
+    parser.add_argument(
+        "--out",
+        type=path,
+        nargs="+",
+        default=[Path("runs")],
+        metavar="DIR",
+        help="folder of the results (default: runs), or several, whose cells make one report",
+    )
+    parser.add_argument(
+        "--to",
+        type=path,
+        metavar="DIR",
+        help="folder for the report of several (default: first+second beside the first)",
+    )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build a grid's report; return the exit status."""
-    return show_report(arguments.out, grid_name(arguments.grid), console, arguments.bins, arguments.storage)
+    grid = grid_name(arguments.grid)
+    out = _one_folder(arguments.out, arguments.to, grid, console)
+    return show_report(out, grid, console, arguments.bins, arguments.storage)
+
+
+def _one_folder(outs: list[Path], to: Path | None, grid: str, console: Console) -> Path:
+    """Return the only folder of results, or one with links to the cells of all."""
+    if to is None and len(outs) == 1:
+        return outs[0]
+    from headbench.runners.exchange import merging
+
+    for out in outs:
+        require_grid(out, grid)
+    into = to or outs[0].with_name("+".join(out.resolve().name for out in outs))
+    for line in merging.merge(outs, into, link=True).conflicts:
+        say(console, line)
+    return into
 
 
 def show_report(out: Path, grid: str, console: Console, bins: int | None = None, storage: str | None = None) -> int:

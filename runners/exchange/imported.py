@@ -1,7 +1,6 @@
 """A classifier that was trained elsewhere, as a finished cell of a grid."""
 
 import datetime
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +71,11 @@ class Imported:
     beside: list[str]
 
 
-def write(file: Path, given: Given, dataset: Named, about: About, out: Path, grid: str, data: Path | None) -> Imported:
+def write(told: str, given: Given, dataset: Named, about: About, out: Path, grid: str, data: Path | None) -> Imported:
     """Write a classifier's scores as a finished cell, and list it in a grid, which is made if need be.
 
     Args:
-        file: that the scores were in.
+        told: what the scores come from, see :func:`headbench.runners.exchange.score_files.told`.
         given: the scores.
         dataset: that they are of.
         about: its training.
@@ -99,7 +98,6 @@ def write(file: Path, given: Given, dataset: Named, about: About, out: Path, gri
         plan = _plan(grid_folder, grid)
         listed = any(entry["cell_id"] == cell_id for entry in plan["cells"])
         _refuse_other(folder, given, listed, grid)
-        told = f"{file.name} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
         measured = _measured(given, known)
         if store.read_result(folder) is None:
             _write_cell(folder, facts, given, names, measured, told)

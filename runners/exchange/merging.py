@@ -17,7 +17,8 @@ class Merged:
     """What became of the cells of some folders.
 
     Attributes:
-        counts: of cells, ``copied``, ``there already``, ``failed or pruned`` (copied too) or ``unfinished`` (not).
+        counts: of cells, ``copied`` or ``linked``, ``there already``, ``failed or pruned`` (copied too) or
+            ``unfinished`` (not).
         conflicts: a line for each cell and grid that was left out, since another one is there, or it is damaged.
         grids: names of the grids in the folder that was merged into.
     """
@@ -27,11 +28,11 @@ class Merged:
     grids: list[str] = field(default_factory=list)
 
 
-def merge(sources: list[Path], into: Path) -> Merged:
+def merge(sources: list[Path], into: Path, *, link: bool = False) -> Merged:
     """Copy the cells and plans of folders of runs into another one, which need not exist.
 
     Files of a cell are copied as the harness writes them, ``result.json`` last: a merge that is cut off leaves no
-    half cell, and the same merge again completes it.
+    half cell, and the same merge again completes it. With ``link`` cells become links to their folders instead.
 
     Raises:
         UserError: for a source without results, or one that is the target itself.
@@ -46,7 +47,8 @@ def merge(sources: list[Path], into: Path) -> Merged:
         for cell_id in sorted(store.begun(source)):
             folder = store.cell_folder(source, cell_id)
             if folder.is_dir() and not cell_id.startswith("."):
-                _cell(folder, store.cell_folder(into, cell_id), watch, merged)
+                target = store.cell_folder(into, cell_id)
+                (_link if link and not _is_own(target) else _cell)(folder, target, watch, merged)
         for path in sorted(source.glob("*/grid.yaml")):
             _plan(path.parent, store.grid_folder(into, path.parent.name), merged)
     merged.grids = sorted(path.parent.name for path in into.glob("*/grid.yaml"))
@@ -89,6 +91,22 @@ def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> Non
         merged.counts["failed or pruned"] += 1
     else:
         merged.counts["unfinished"] += 1
+
+
+def _is_own(target: Path) -> bool:
+    return target.is_dir() and not target.is_symlink()
+
+
+def _link(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> None:
+    """Make a cell a link to a folder of another one, of several to one that is done; nothing is written in them."""
+    done, there = ((folder / "result.json").exists() for folder in (source, target))
+    if done and there and source.resolve() != target.resolve():
+        _cell(source, target, watch, merged)  # of two that are done, it compares the numbers
+    elif done or not target.exists():
+        target.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source.resolve(), target_is_directory=True)
+        merged.counts["linked"] += 1
 
 
 def _numbers(result: dict[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 Their format is described in ``docs/ways-in.md``.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,9 @@ KINDS: tuple[Kind, ...] = ("logits", "probabilities")
 WORDS = (*KINDS, "scores")
 # Before the names of arrays in a .npz file; the last is what the harness itself stores.
 TEST, VAL = ("", "test_", "last_test_"), ("val_",)
+# What scores that are in no file are called in messages.
+MEMORY = Path("import_scores")
+Arrays = tuple[Any, Any]
 # A column of one class: its kind and the class's number.
 NUMBERED = re.compile(r"(logit|probabilit(?:y|ie)|score)s?_(\d+)")
 
@@ -91,6 +95,11 @@ def read(file: Path, kind: Kind | None = None, val_file: Path | None = None) -> 
         val_table = _table(val_file, ("", *VAL))
     place = val_file or file
     val = None if val_table is None else _part(val_table, place, kind)
+    return _whole(file, test, val, place, _about_training(file, test.logits.shape[1]))
+
+
+def _whole(file: Path, test: Part, val: Part | None, place: Path, training: tuple[float, Ints | None]) -> Given:
+    """Return both parts of a classifier's scores, which are of the same classes."""
     if val is not None and val.logits.shape[1] != test.logits.shape[1]:
         raise UserError(
             f"{place}: the held-out images have scores of {val.logits.shape[1]} classes, the test images of "
@@ -98,7 +107,39 @@ def read(file: Path, kind: Kind | None = None, val_file: Path | None = None) -> 
         )
     if val is not None and val.class_names != test.class_names:
         raise UserError(f"{place}: the columns of the held-out images are not those of the test images in {file}")
-    return Given(test, val, *_about_training(file, test.logits.shape[1]))
+    return Given(test, val, *training)
+
+
+def of_arrays(
+    test: Arrays, val: Arrays | None, kind: Kind | None, native_scale: float, class_counts: Any
+) -> tuple[Given, str]:
+    """Return the scores of a classifier in memory, and what a cell tells of them.
+
+    Args:
+        test: scores and labels of the test images: numpy, torch or lists.
+        val: of held-out images.
+        kind: of the scores, where their numbers do not tell it.
+        native_scale: the scale inside the logits.
+        class_counts: (C,) training images of each class, or None.
+
+    Raises as :func:`read` does.
+    """
+    shown = _in_memory("scores", test, kind)
+    held_out = None if val is None else _in_memory("val_scores", val, kind)
+    counts = None if class_counts is None else scores.array(class_counts, str(MEMORY), "class_counts")
+    scale = np.asarray(native_scale)
+    training = _checked_training(MEMORY, shown.logits.shape[1], scale, counts)
+    given = _whole(MEMORY, shown, held_out, MEMORY, training)
+    return given, f"arrays sha256 {hashlib.sha256(np.ascontiguousarray(shown.stored).tobytes()).hexdigest()[:16]}"
+
+
+def _in_memory(name: str, part: Arrays, kind: Kind | None) -> Part:
+    return _part(_Table(name, *(scores.array(values, str(MEMORY), name) for values in part)), MEMORY, kind)
+
+
+def told(file: Path) -> str:
+    """Return what a cell tells of the file of its scores."""
+    return f"{file.name} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
 
 
 def _table(file: Path, prefixes: tuple[str, ...], required: bool = True) -> _Table | None:
@@ -213,10 +254,15 @@ def _about_training(file: Path, classes: int) -> tuple[float, Ints | None]:
     if file.suffix != ".npz":
         return 1.0, None
     known = arrays.headers(file)
-    read = (
-        arrays.read_npz(file, names) if (names := [n for n in ("native_scale", "class_counts") if n in known]) else {}
-    )
-    scale, counts = np.asarray(read.get("native_scale", 1.0)), read.get("class_counts")
+    names = [name for name in ("native_scale", "class_counts") if name in known]
+    read = arrays.read_npz(file, names) if names else {}
+    return _checked_training(file, classes, np.asarray(read.get("native_scale", 1.0)), read.get("class_counts"))
+
+
+def _checked_training(
+    file: Path, classes: int, scale: np.ndarray, counts: np.ndarray | None
+) -> tuple[float, Ints | None]:
+    """Return the scale inside the logits and the training images of each class, as they should be."""
     if scale.size != 1 or scale.dtype.kind not in "fiu" or not 0 < float(scale.reshape(())) < np.inf:
         raise UserError(f"{file}: native_scale is one number above 0")
     if counts is not None and (counts.shape != (classes,) or counts.dtype.kind not in "iu" or counts.min() < 0):

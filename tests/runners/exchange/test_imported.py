@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 import headbench
@@ -27,7 +28,7 @@ def bring(
     """Import a file, by default as the head ``mine``."""
     told = imported.About(**{"head_label": "mine"} | about)
     given = score_files.read(file)
-    return imported.write(file, given, reference.Named(dataset, {}, dataset), told, out, grid, data)
+    return imported.write(score_files.told(file), given, reference.Named(dataset, {}, dataset), told, out, grid, data)
 
 
 def last(out: Path, cell_id: str) -> dict[str, Any]:
@@ -176,3 +177,28 @@ def test_the_command_says_what_it_did(tmp_path: Path, no_pictures: None, capsys:
     assert "--grid: the name 'cells' is reserved" in capsys.readouterr().err
     assert main([*words, "--head", " "]) == 2
     assert "--head: an empty name" in capsys.readouterr().err
+
+
+def test_scores_in_memory_give_what_a_file_of_them_gives(tmp_path: Path) -> None:
+    counts = [200, 50, 50, 10]
+    val = {"val_scores": torch.tensor(VAL_LOGITS), "val_labels": VAL_LABELS.tolist()}
+    rows = headbench.import_scores(
+        torch.tensor(LOGITS), LABELS, **val, head="mine", dataset="toy", out=tmp_path / "a", class_counts=counts
+    )
+    arrays = {"logits": LOGITS, "labels": LABELS, "val_logits": VAL_LOGITS, "val_labels": VAL_LABELS}
+    file = npz(tmp_path, **arrays, class_counts=np.array(counts))
+    found = bring(file, tmp_path / "b")
+    assert rows["cell_id"].tolist() == [found.cell_id]
+    assert {name: rows[name].item() for name in ("top1", "nll", "ece_temperature", "few_accuracy")} == {
+        name: found.measured[name] for name in ("top1", "nll", "ece_temperature", "few_accuracy")
+    }
+    with pytest.raises(UserError, match="together"):
+        headbench.import_scores(LOGITS, LABELS, VAL_LOGITS, head="mine", dataset="toy", out=tmp_path)
+    with pytest.raises(UserError, match="unknown argument 'bakbone'.*backbone"):
+        headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path, bakbone="r")
+    with pytest.raises(UserError, match="import_scores: labels are whole numbers, one for each of the 40 scores"):
+        headbench.import_scores(LOGITS, LABELS[:5], head="mine", dataset="toy", out=tmp_path)
+    with pytest.raises(UserError, match="kind: unknown 'logit'"):
+        headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path, kind="logit")
+    with pytest.raises(UserError, match="there already"):
+        headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path / "a")

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from headbench.core.errors import UserError
 from headbench.results import grid_rows, store
+from headbench.runners.commands import report as report_command
 from headbench.runners.commands.main import main
 from headbench.runners.exchange import merging
 from headbench.runners.execution import locks, plan
@@ -144,3 +145,28 @@ def test_what_cannot_be_merged_is_one_line(tmp_path: Path, capsys: pytest.Captur
         merging.merge([tmp_path / "one"], tmp_path / "one")
     assert main(["merge", str(tmp_path / "one")]) == 2
     assert "give two folders of results at least" in capsys.readouterr().err
+
+
+def test_one_report_of_two_folders_leaves_both_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    machine(one, {"psc": 30, "etf": 31})
+    folders = machine(two, {"psc": 28, "etf": 31, "hpn": 32})
+    failed = store.cell_folder(one, folders["hpn"].name)
+    store.write_text(failed / "error.txt", "no luck\n")
+    before = [contents(one), contents(two)]
+    shown: list[Path] = []
+    monkeypatch.setattr(report_command, "show_report", lambda out, *_: shown.append(out) or 0)
+    words = ["report", "--grid", "toy-grid", "--out", str(one), str(two)]
+    assert [main(words), main(words)] == [0, 0]
+    assert shown == [tmp_path / "one+two"] * 2
+    rows = grid_rows.load(shown[0], "toy-grid")
+    # What was done in the second folder only, and of two that disagree the first's.
+    assert (rows["status"] == "done").all()
+    assert rows.groupby("head")["top1"].first().to_dict() == {"etf": 31 / 40, "hpn": 32 / 40, "psc": 30 / 40}
+    assert "conflict" in capsys.readouterr().out
+    assert [contents(one), contents(two)] == before
+    assert main([*words, "--to", str(tmp_path / "one")]) == 2
+    assert main([*words[:4], str(one), str(tmp_path / "none")]) == 2
+    assert main([*words, "--to", __file__]) == 2

@@ -1,0 +1,44 @@
+"""Scores from Python as a cell: :func:`headbench.import_scores`."""
+
+from typing import TYPE_CHECKING, Any
+
+from headbench import results
+from headbench.core.errors import UserError, suggest
+from headbench.core.folders import expanded
+from headbench.runners.exchange import imported, reference, score_files
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What is said of the training: fields of :class:`headbench.runners.exchange.imported.About`.
+ABOUT = ("feature_dim", "backbone", "recipe", "protocol", "projection", "imbalance_factor", "epochs")
+
+
+def import_scores(
+    test: score_files.Arrays,
+    val: score_files.Arrays | None,
+    about: dict[str, Any],
+    training: dict[str, Any],
+    place: dict[str, Any],
+) -> "pd.DataFrame":
+    """Make a finished cell of scores and return its rows, see :func:`headbench.import_scores`.
+
+    Args:
+        test: scores and labels of the test images.
+        val: of held-out images.
+        about: head, seed and what else is said of the training.
+        training: ``kind``, ``native_scale`` and ``class_counts``.
+        place: ``dataset``, ``grid``, ``out`` and ``data``.
+    """
+    kind, unknown = training["kind"], sorted(about.keys() - {*ABOUT, "head_label", "seed"})
+    if unknown:
+        raise UserError(f"import_scores: unknown argument '{unknown[0]}'; {suggest(unknown[0], ABOUT)}")
+    if kind not in (None, *score_files.KINDS):
+        raise UserError(f"import_scores: kind: unknown '{kind}'; {suggest(str(kind), score_files.KINDS)}")
+    given, told = score_files.of_arrays(test, val, **training)
+    out, data = expanded(str(place["out"])), place["data"]
+    root = None if data is None else expanded(str(data))
+    dataset = reference.named(place["dataset"])
+    found = imported.write(told, given, dataset, imported.About(**about), out, place["grid"], root)
+    rows = results.load(out, place["grid"])
+    return rows[rows["cell_id"] == found.cell_id].reset_index(drop=True)
