@@ -23,6 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "results.figures": {"results", "results.numbers", "results.tables"},
     "results.page": {"results", "results.numbers", "results.tables"},
     "results.tuning": {"results", "results.numbers", "results.tables", "results.figures"},
+    "results.export": {"results"},
     "runners": set(),
     "runners.grid": PLUGINS,
     "runners.training": PLUGINS | STORED | {"results.numbers", "runners.grid"},
@@ -36,7 +37,7 @@ ROOMS: dict[str, set[str]] = {
     | {"results", "results.tuning.searches"}
     | {"runners.grid", "runners.training", "runners.execution", "runners.search", "runners.exchange"},
     "runners.exchange": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training", "runners.execution"},
-    "runners.commands": {"results", "results.figures", "results.tables"}
+    "runners.commands": {"results", "results.figures", "results.tables", "results.export"}
     | {"runners.grid", "runners.execution", "runners.inspection", "runners.search", "runners.exchange"},
 }
 # Files that stand above the tables and figures that they gather.

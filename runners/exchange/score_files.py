@@ -134,7 +134,8 @@ def of_arrays(
 
 
 def _in_memory(name: str, part: Arrays, kind: Kind | None) -> Part:
-    return _part(_Table(name, *(scores.array(values, str(MEMORY), name) for values in part)), MEMORY, kind)
+    values, labels = (scores.array(given, str(MEMORY), name) for given in part)
+    return _part(_Table(name, values, labels), MEMORY, kind)
 
 
 def told(file: Path) -> str:

@@ -181,12 +181,16 @@ def test_the_command_says_what_it_did(tmp_path: Path, no_pictures: None, capsys:
 
 def test_scores_in_memory_give_what_a_file_of_them_gives(tmp_path: Path) -> None:
     counts = [200, 50, 50, 10]
-    val = {"val_scores": torch.tensor(VAL_LOGITS), "val_labels": VAL_LABELS.tolist()}
-    rows = headbench.import_scores(
-        torch.tensor(LOGITS), LABELS, **val, head="mine", dataset="toy", out=tmp_path / "a", class_counts=counts
+    test, val = (torch.tensor(LOGITS), LABELS), (torch.tensor(VAL_LOGITS), VAL_LABELS.tolist())
+    rows = headbench.import_scores(*test, *val, head="mine", dataset="toy", out=tmp_path / "a", class_counts=counts)
+    file = npz(
+        tmp_path,
+        logits=LOGITS,
+        labels=LABELS,
+        val_logits=VAL_LOGITS,
+        val_labels=VAL_LABELS,
+        class_counts=np.array(counts),
     )
-    arrays = {"logits": LOGITS, "labels": LABELS, "val_logits": VAL_LOGITS, "val_labels": VAL_LABELS}
-    file = npz(tmp_path, **arrays, class_counts=np.array(counts))
     found = bring(file, tmp_path / "b")
     assert rows["cell_id"].tolist() == [found.cell_id]
     assert {name: rows[name].item() for name in ("top1", "nll", "ece_temperature", "few_accuracy")} == {

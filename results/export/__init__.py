@@ -1,0 +1,1 @@
+"""Finished cells for other tools: a run per cell, with its parameters, its history and its final metrics."""

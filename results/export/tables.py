@@ -1,0 +1,27 @@
+"""Runs as two tables in CSV: a row per cell, and a row per cell and epoch."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from headbench.core import escape
+from headbench.results import store
+from headbench.results.derived import with_texts
+from headbench.results.export.runs import Run
+
+
+def write(runs: list[Run], folder: Path, grid: str) -> str:
+    """Write ``cells.csv`` and ``epochs.csv``; return what they are."""
+    cells = [
+        {"run": run.name, "cell_id": run.cell_id}
+        | run.parameters
+        | {f"{part}_{name}": number for part, own in run.metrics.items() for name, number in own.items()}
+        for run in runs
+    ]
+    epochs = [run.history.assign(run=run.name, cell_id=run.cell_id) for run in runs]
+    histories = pd.concat(epochs, ignore_index=True) if epochs else pd.DataFrame()
+    first = [name for name in ("run", "cell_id", "epoch") if name in histories]
+    ordered = histories[[*first, *(name for name in histories if name not in first)]]
+    for file, frame in {"cells.csv": pd.DataFrame(cells), "epochs.csv": ordered}.items():
+        store.write_text(folder / file, with_texts(frame, escape.csv).to_csv(index=False))
+    return f"{folder / 'cells.csv'}, {folder / 'epochs.csv'}"
