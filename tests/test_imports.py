@@ -41,7 +41,13 @@ ROOMS: dict[str, set[str]] = {
     | {"runners.grid", "runners.execution", "runners.inspection", "runners.search", "runners.exchange"},
 }
 # Files that stand above the tables and figures that they gather.
-ABOVE = {"results.comparison", "results.page.page", "results.report", "results.tuning.section"}
+ABOVE = {
+    "results.comparison",
+    "results.page.page",
+    "results.page.sections",
+    "results.report",
+    "results.tuning.section",
+}
 MOST = 14
 # Folders of files of one kind, however many: methods, data sets, commands, tables.
 KINDS = {"heads", "data", "runners/commands", "results/tables"}

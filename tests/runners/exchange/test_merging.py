@@ -157,7 +157,12 @@ def test_one_report_of_two_folders_leaves_both_as_they_are(
     store.write_text(failed / "error.txt", "no luck\n")
     before = [contents(one), contents(two)]
     shown: list[Path] = []
-    monkeypatch.setattr(report_command, "show_report", lambda out, *_: shown.append(out) or 0)
+
+    def show(out: Path, *_: object) -> int:
+        shown.append(out)
+        return 0
+
+    monkeypatch.setattr(report_command, "show_report", show)
     words = ["report", "--grid", "toy-grid", "--out", str(one), str(two)]
     assert [main(words), main(words)] == [0, 0]
     assert shown == [tmp_path / "one+two"] * 2
