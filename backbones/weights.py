@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headbench.core import arrays
+from headbench.core import arrays, folders
 from headbench.core.errors import UserError
-from headbench.core.folders import DEFAULT, expanded, from_environment
 
 
 def load_weights(
@@ -80,7 +79,7 @@ def timm_weights(model: str) -> Path:
     known = timm.get_pretrained_cfg(model, allow_unregistered=False)
     if known is None or not known.has_weights:
         raise UserError(f"pretrained: timm has no weights of '{model}'; give weights=FILE")
-    folder = (from_environment("HEADBENCH_CACHE") or expanded(DEFAULT)) / "weights"
+    folder = folders.of_computed() / "weights"
     file = folder / f"{model}.{known.tag or 'pretrained'}.safetensors"
     if file.is_file():
         return file

@@ -38,3 +38,12 @@ def from_environment(variable: str) -> Path | None:
     """
     named = os.environ.get(variable, "").strip()
     return expanded(named) if named else None
+
+
+def of_computed() -> Path:
+    """Return the folder of what was computed once: ``$HEADBENCH_CACHE``, else ``~/.cache/headbench``.
+
+    Raises:
+        UserError: if there is no home.
+    """
+    return from_environment("HEADBENCH_CACHE") or expanded(DEFAULT)

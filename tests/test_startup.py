@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,11 +30,23 @@ MAIN = "from headbench.runners.commands.main import main\nmain({words})"
         (MAIN.format(words=["run", "--help"]), set()),
         (MAIN.format(words=["--version"]), set()),
         (MAIN.format(words=["reprot"]), set()),
-        (MAIN.format(words=["list", "heads"]), {"torch", "numpy", "scipy"}),
+        (MAIN.format(words=["list", "grids"]), set()),
+        (MAIN.format(words=["list", "recipes"]), set()),
     ],
-    ids=["import", "help", "run help", "version", "wrong command", "list heads"],
+    ids=["import", "help", "run help", "version", "wrong command", "list grids", "list recipes"],
 )
 def test_only_what_is_needed_is_imported(code: str, allowed: set[str]) -> None:
+    assert_imported(code, allowed)
+
+
+def test_heads_are_listed_with_torch_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HEADBENCH_CACHE", str(tmp_path))
+    for allowed in ({"torch", "numpy", "scipy"}, set[str]()):
+        assert_imported(MAIN.format(words=["list", "heads"]), allowed)
+
+
+def assert_imported(code: str, allowed: set[str]) -> None:
+    """Nothing heavy but what is allowed is imported by a program."""
     told = "import sys, atexit\natexit.register(lambda: print('\\nimported:', *sys.modules))\n"
     done = subprocess.run([sys.executable, "-c", told + code], capture_output=True, text=True, check=False)
     imported = {name.partition(".")[0] for name in done.stdout.partition("\nimported: ")[2].split()}

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headbench.core import arrays
-from headbench.core.folders import DEFAULT, expanded, from_environment
+from headbench.core import arrays, folders
 from headbench.heads.geometry.codes import Array
 
 Maker = Callable[[int, int, int], Array]
@@ -24,7 +23,7 @@ def cache_folder() -> Path:
     Raises:
         UserError: if neither is there.
     """
-    return (from_environment("HEADBENCH_CACHE") or expanded(DEFAULT)) / "prototypes"
+    return folders.of_computed() / "prototypes"
 
 
 def kept_on_disk(name: str) -> Callable[[Maker], Maker]:

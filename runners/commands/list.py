@@ -27,9 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Print the names of one kind with what is known of them."""
-    from headbench.runners.inspection import listing
+    from headbench.runners.inspection import kept, listing
 
-    found = listing.listed(arguments.what)
+    found = (listing if arguments.plugin else kept).listed(arguments.what)
     if arguments.json:
         say_json(console, {arguments.what: [asdict(known) for known in found]})
     else:
