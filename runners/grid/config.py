@@ -292,8 +292,9 @@ def _resolved(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> di
     """Return the fields of a cell that follow from its data set, backbone, recipe and head."""
     chosen: Choice = raw["recipe"]
     with chosen.placed():
-        recipe = recipes.load(chosen.name, chosen.options, place)
-        unchanged = recipes.load(chosen.name, {}, place)
+        recipe_name, budget = recipes.budgeted(chosen.name, place)
+        recipe = recipes.load(recipe_name, budget | chosen.options, place)
+        unchanged = recipes.load(recipe_name, {}, place)
     registries = {"dataset": DATASETS, "backbone": BACKBONES, "head": HEADS}
     dataset, backbone, head = (raw[field].entry(registry, place) for field, registry in registries.items())
     backbone_place = f"{place}, backbone '{backbone.name}'"
@@ -315,8 +316,8 @@ def _resolved(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> di
         "backbone_files": _hashed(backbone, backbone_options, backbone_place),
         "head_files": _hashed(head, head_options, head_place),
         "recipe": recipe,
-        "recipe_name": chosen.name,
-        "recipe_label": label(chosen.name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
+        "recipe_name": recipe_name,
+        "recipe_label": label(recipe_name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
         "precision": precision,
     }
 

@@ -1,6 +1,7 @@
 """Grids, cells and their identity."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,34 @@ def test_an_override_may_take_another_recipe_for_one_backbone() -> None:
         ("sgd", "imagenet(epochs=2)"),
         ("adamw", "imagenet-adamw(epochs=2)"),
     ]
+
+
+def test_a_budget_is_a_recipe_with_that_many_epochs() -> None:
+    """``fast`` has ten."""
+    budgets = ["fast/4", "fast/2", "fast/1000", "fast", "fast*2", "fast*1.25", {"base": "fast/2", "lr": 0.1}]
+    written = [{"base": "fast", "epochs": n} for n in (2, 5, 1, 10, 20, 12)] + [
+        {"base": "fast", "epochs": 5, "lr": 0.1}
+    ]
+    ours, theirs = (cells(axes={"recipe": axis}) for axis in (budgets, written))
+    assert ours == theirs
+    assert [one.recipe_label for one in ours][:2] == ["fast(epochs=2)", "fast(epochs=5)"]
+    assert {one.recipe_name for one in ours} == {"fast"}
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ("fast/0", "'0' is no number from 1 to 1,000, as in fast/4 or fast*2"),
+        ("fast*", "recipe 'fast*': '' is no number"),
+        ("fast/2/2", "'2/2' is no number"),
+        ("fast*0.5", "'0.5' is no number from 1"),
+        ("fats/2", "unknown recipe 'fats'; did you mean 'fast'"),
+        ("/2", "unknown recipe '/2'"),
+    ],
+)
+def test_a_budget_that_is_none_is_one_line(budget: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        cells(axes={"recipe": [budget]})
 
 
 def test_recipes_that_differ_have_labels_that_differ_and_equal_ones_are_one() -> None:
