@@ -23,7 +23,7 @@ from headbench.results.figures import compute
 from headbench.results.figures import lines as line_figures
 from headbench.results.figures.base import without_glyphs
 from headbench.results.figures.ranks import diagram
-from headbench.results.page import page, sentences
+from headbench.results.page import made_by, page, sentences
 from headbench.results.tables import by_compute, by_recipe, paper_claims, published, ranks, render
 from headbench.results.tables.base import SELECTIONS, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
@@ -89,7 +89,8 @@ def build(out: Path, grid: str, bins: int | None = None, storage: str | None = N
     damaged += derived.write(folder, files)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
     said = tried("answer", partial(_said, comparisons, answers), damaged) or []
-    shown = page.Shown(rows, unfinished, said, (made, pictures, damaged), (tuning, searched, notes))
+    commands = made_by.commands(out, grid, plan.get("commands", []), bins)
+    shown = page.Shown(rows, unfinished, said, (made, pictures, damaged), (tuning, searched, notes), commands)
     text = page.render(grid, shown, comparisons)
     unwritten = derived.write(folder, {"report.html": text.encode()})
     return Report(rows, made, folder / "report.html", [*damaged, *unwritten], not unwritten)

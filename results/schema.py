@@ -107,6 +107,7 @@ class Plan(_Checked):
     """``grid.yaml`` of a grid that was started."""
 
     name: Text
+    commands: list[list[Text]] = []
     cells: list[PlannedCell]
 
 

@@ -12,6 +12,7 @@ from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
 
 from headbench.core import escape
+from headbench.results.figures.hover import with_titles
 
 mpl.use("Agg")
 # Names are no formulas, however many dollar signs they have.
@@ -63,7 +64,7 @@ def encode(figure: Figure, form: str) -> bytes:
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
         figure.savefig(buffer, format=form, dpi=150, metadata={"Date": None} if form == "svg" else {"Software": None})
-    return buffer.getvalue()
+    return with_titles(buffer.getvalue()) if form == "svg" else buffer.getvalue()
 
 
 def without_glyphs(names: Iterable[str]) -> str:

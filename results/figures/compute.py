@@ -1,6 +1,8 @@
 """Accuracy against what a training cost."""
 
 import textwrap
+from collections.abc import Hashable
+from typing import Any
 
 import pandas as pd
 import seaborn as sns
@@ -8,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from headbench.results.figures.base import CROWD, heads_of, styles
-from headbench.results.tables.base import over_seeds
+from headbench.results.figures.hover import name_points
+from headbench.results.tables.base import over_seeds, printed, seeds_of
 from headbench.results.tables.by_compute import COST, front, measured
 
 
@@ -30,7 +33,9 @@ def compute(rows: pd.DataFrame, description: str) -> Figure:
             own = points[points["head_label"] == head]
             if len(own):
                 name = textwrap.fill(head, 45)
-                axis.plot(own["cost"], 100 * own["mean"], color=colour, marker=marker, linewidth=1.8, label=name)
+                look = {"color": colour, "marker": marker, "linewidth": 1.8}
+                (line,) = axis.plot(own["cost"], 100 * own["mean"], label=name, **look)
+                name_points(line, [_says(row, seeds_of(points)) for row in own.to_dict("records")])
         best = front(points[~points["marked"]])
         axis.step(best["cost"], 100 * best["mean"], "--", color="0.4", where="post", zorder=1, label="Pareto front")
         axis.set_xscale("log")
@@ -40,3 +45,8 @@ def compute(rows: pd.DataFrame, description: str) -> Figure:
         axis.set_title(textwrap.fill(f"{description}; last epoch, {over_seeds(points)}", 70), fontsize=9)
         figure.legend(loc="outside right upper", fontsize=9 if len(looks) <= CROWD else 7)
     return figure
+
+
+def _says(row: dict[Hashable, Any], usual: int) -> str:
+    """Return what the pointer says of a point."""
+    return f"{row['head_label']}, recipe {row['recipe']}, {row['cost']:.4g} {COST.heading}: {printed(row, usual)} %"

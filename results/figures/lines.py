@@ -11,7 +11,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from headbench.results import columns
 from headbench.results.figures.base import CROWD, heads_of, styles
-from headbench.results.tables.base import over_seeds, primary, summarise
+from headbench.results.figures.hover import name_points
+from headbench.results.tables.base import over_seeds, primary, printed, seeds_of, summarise
 
 ACCURACY = ("top1",)
 ECES = ("ece_raw", "ece_native", "ece_temperature")
@@ -87,7 +88,7 @@ def _lines(
                 [summarise(part, metric).assign(place=place) for place, part in chosen.groupby(across)],
                 ignore_index=True,
             )
-            _panel(axis, summary, looks, apart)
+            _panel(axis, summary.assign(says=_said(summary, across)), looks, apart)
             axis.set_xscale("log")
             axis.set_xlim(0.8 * min(places), 1.25 * max(places))
             axis.xaxis.set_major_locator(FixedLocator(places))
@@ -119,7 +120,7 @@ def _panel(
 
     Args:
         axis: the panel's.
-        summary: of one metric, with the column ``place`` of the horizontal axis.
+        summary: of one metric, with the columns ``place``, of the horizontal axis, and ``says``, of the pointer.
         looks: colour and marker of each head.
         apart: places and heads with open markers.
     """
@@ -128,7 +129,7 @@ def _panel(
         spread = 100 * own["std"].fillna(0)
         # Heads stand 1.5 % apart, less where they are many, so that equal means and their error bars stay visible.
         dodge = 1.015 ** ((number - (len(looks) - 1) / 2) * min(1, 10 / len(looks)))
-        axis.errorbar(
+        drawn = axis.errorbar(
             own["place"] * dodge,
             100 * own["mean"],
             spread,
@@ -138,8 +139,9 @@ def _panel(
             linewidth=1.8,
             label=head,
         )
+        name_points(drawn[0], own.loc[own["mean"].notna(), "says"])
         open_ones = own[[(place, head) in apart for place in own["place"]]]
-        axis.plot(
+        (covering,) = axis.plot(
             open_ones["place"] * dodge,
             100 * open_ones["mean"],
             marker,
@@ -147,6 +149,16 @@ def _panel(
             markerfacecolor="white",
             zorder=3,
         )
+        name_points(covering, open_ones["says"])
+
+
+def _said(summary: pd.DataFrame, across: str) -> list[str]:
+    """Return what the pointer says of each mean: head, dimension, value and spread."""
+    column, usual = columns.NAMED[across], seeds_of(summary)
+    return [
+        f"{row['head_label']}, {column.above(row['place'])}: {printed(row, usual)} %"
+        for row in summary.to_dict("records")
+    ]
 
 
 def _title(metric: str) -> str:

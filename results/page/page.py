@@ -55,6 +55,7 @@ class Shown:
         answers: one per comparison.
         final: tables, figures and lines of the finished cells.
         search: those of the hyperparameter search.
+        commands: that made the page.
     """
 
     rows: pd.DataFrame
@@ -62,6 +63,7 @@ class Shown:
     answers: list[Answer]
     final: Part
     search: Part
+    commands: list[str]
 
 
 def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
@@ -98,6 +100,7 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
         sections=layout.sections(made, {name: forms for name, forms in pictures.items() if name not in above}),
         lines=[escape.plain(line) for line in lines],
         search=_of_search(shown.search, layout),
+        commands=shown.commands,
     )
     return page
 

@@ -1,6 +1,7 @@
 """The sections of a page, one per question: of each comparison its tables and figures."""
 
 import base64
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from headbench.core import escape
 from headbench.results.comparison import Picture
 from headbench.results.page import common, facets, kinds
 from headbench.results.page.common import Comparisons
+from headbench.results.page.inline import inline
 from headbench.results.tables import render as printing
 from headbench.results.tables.base import SELECTIONS, Table
 
@@ -55,6 +57,7 @@ class Layout:
         heads = {str(head) for _, part in comparisons.values() for head in part["head_label"]}
         self._heads = sorted(heads, key=len, reverse=True)
         datasets = {str(row["dataset"]) for row in self._firsts.values()}
+        self._numbers = itertools.count(1)
         self._prefixes = sorted({*comparisons, *datasets}, key=len, reverse=True)
 
     def of(self, name: str) -> dict[str, str]:
@@ -98,15 +101,20 @@ class Layout:
 
     def figure(self, name: str, forms: Picture, head: str = "", size: str = "wide") -> dict[str, Any]:
         """Return a figure as the template takes it, in the smaller of its forms."""
-        form, content = min(forms.items(), key=lambda file: len(file[1]))
         kind, file = kinds.kind_of(name, self._prefixes), escape.file_name(name)
         full = kind in FULL or name.endswith("-reliability")
-        media = {"svg": "svg+xml"}.get(form, form)
         shown = ", ".join(filter(None, [kinds.SHOWN.get(kind, name), head]))
+        size = "tall" if TALL in name else "full" if full else size
         return {
-            "source": Markup(f"data:image/{media};base64,{base64.b64encode(content).decode()}"),
-            "alt": escape.plain(f"{shown}."),
+            "html": self._picture(forms, escape.plain(f"{shown}."), size),
             "of": {"head_label": escape.plain(head)} if head else {},
-            "size": "tall" if TALL in name else "full" if full else size,
             "files": {form: f"figures/{file}.{form}" for form in forms},
         }
+
+    def _picture(self, forms: Picture, label: str, size: str) -> Markup:
+        """Return a figure as an element of HTML, in the smaller of its forms; the points of an SVG say their values."""
+        drawn = inline(forms["svg"], f"f{next(self._numbers)}-", label, size)
+        source = base64.b64encode(forms["png"]).decode()
+        if len(drawn) <= len(source):
+            return drawn
+        return Markup('<img class="{}" alt="{}" src="data:image/png;base64,{}">').format(size, label, source)

@@ -8,7 +8,7 @@ from typing import Any
 from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.results import columns, store
-from headbench.runners.execution import locks
+from headbench.runners.execution import command, locks
 from headbench.runners.grid import config
 
 
@@ -133,7 +133,8 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
         theirs = store.read_plan(source)
         with alone(_made(target) / ".lock"):
             ours = store.read_plan(target) if (target / "grid.yaml").is_file() else {"cells": []}
-            rests = [{key: value for key, value in plan.items() if key != "cells"} for plan in (ours, theirs)]
+            apart = ("cells", "commands")
+            rests = [{key: value for key, value in plan.items() if key not in apart} for plan in (ours, theirs)]
             # A plan of imported cells alone has no axes.
             defined = [rest for rest in rests if "axes" in rest] or [rest for rest in rests if rest]
             differing = [key for key in defined[0] if any(rest.get(key) != defined[0][key] for rest in defined)]
@@ -145,7 +146,8 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
                 return
             listed = {cell["cell_id"] for cell in ours["cells"]}
             cells = [*ours["cells"], *(cell for cell in theirs["cells"] if cell["cell_id"] not in listed)]
-            store.write_plan(target, defined[0] | {"cells": _in_order(defined[0], cells)})
+            commands = command.joined(ours.get("commands", []), theirs.get("commands", []))
+            store.write_plan(target, defined[0] | commands | {"cells": _in_order(defined[0], cells)})
     except DamagedError as error:
         merged.conflicts.append(f"left out: {error}")
 

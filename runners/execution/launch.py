@@ -15,7 +15,7 @@ from headbench.core.folders import DEFAULT, expanded, from_environment
 from headbench.heads import HEADS
 from headbench.heads.geometry import cache
 from headbench.results import store
-from headbench.runners.execution import plan, queue
+from headbench.runners.execution import command, plan, queue
 from headbench.runners.execution.executors import Executor, InProcess, Processes
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
@@ -83,6 +83,7 @@ class Launch:
         todo: those of the wanted that have not ended yet.
         machine: of this process.
         job: how they are trained.
+        command: the words that asked for it.
     """
 
     grid: Grid
@@ -94,6 +95,7 @@ class Launch:
     todo: list[Planned]
     machine: Hardware
     job: Job
+    command: list[str]
 
 
 def data_folder(given: Path | None) -> Path:
@@ -122,7 +124,7 @@ def prepare(options: RunOptions) -> Launch:
     chosen = overrides.choose(cells, overrides.assignments(options.where, "--where"))
     machine, job = crew(options, len(cells))
     partial = options.cells or len(chosen) < len(cells)
-    before = _listed_before(options.out, grid.name) if partial else []
+    before = _plan_before(options.out, grid.name)["cells"] if partial else []
     planned = _planned(chosen, options.cells, job.root, before)
     if options.tuned is not None:
         tuned.check([p.cell for p in planned if p.not_applicable is None], options.tuned)
@@ -137,7 +139,8 @@ def prepare(options: RunOptions) -> Launch:
         for line in _moved_sources(finished):
             note(line)
     share = replace(job.share, workers=min(job.share.workers, max(len(todo), 1)))
-    return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, replace(job, share=share))
+    job, words = replace(job, share=share), command.words(options)
+    return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, job, words)
 
 
 def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
@@ -203,13 +206,12 @@ def _planned(cells: list[Cell], wanted: Sequence[str], root: Path, before: list[
     return planned
 
 
-def _listed_before(out: Path, grid: str) -> list[dict[str, Any]]:
-    """Return the cells of an earlier plan of a grid, none where there is none that can be read."""
+def _plan_before(out: Path, grid: str) -> dict[str, Any]:
+    """Return an earlier plan of a grid, one without cells where there is none that can be read."""
     try:
-        cells: list[dict[str, Any]] = store.read_plan(store.grid_folder(out, grid))["cells"]
+        return store.read_plan(store.grid_folder(out, grid))
     except (FileNotFoundError, DamagedError):
-        return []
-    return cells
+        return {"cells": []}
 
 
 def _refuse_mixture(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:
@@ -244,16 +246,17 @@ def _inapplicable(wanted: list[Planned]) -> list[str]:
 
 def _write_plan(launch: Launch) -> None:
     """Write ``grid.yaml``, with the cells of the grid that others have planned or imported since this launch was
-    prepared.
+    prepared, and the commands that trained some of them.
     """
     grid, out = launch.grid, launch.job.out
     folder = store.grid_folder(out, grid.name)
     folder.mkdir(parents=True, exist_ok=True)
     with alone(folder / ".lock"):
-        before = _listed_before(out, grid.name)
-        imported = [entry for entry in before if entry.get("imported")]
-        entries = plan.listed(launch.planned, launch.cells, before) + imported
-        store.write_plan(folder, plan.resolved(grid, entries))
+        before = _plan_before(out, grid.name)
+        imported = [entry for entry in before["cells"] if entry.get("imported")]
+        entries = plan.listed(launch.planned, launch.cells, before["cells"]) + imported
+        commands = command.joined(before.get("commands", []), [launch.command] if launch.todo else [])
+        store.write_plan(folder, plan.resolved(grid, entries) | commands)
 
 
 def execute(launch: Launch, console: Console, team: Executor | None = None) -> None:

@@ -86,11 +86,14 @@ def test_the_page_shows_every_name_and_has_no_tag_of_any(runs: Path) -> None:
     seen.feed(page)
     assert {tag for tag, _ in seen.tags} <= set(
         "html head meta title style body h1 h2 h3 p a nav section div table thead tbody tr th td b figure img ul li "
-        "script details summary span form fieldset legend label input button".split()
+        "script details summary span form fieldset legend label input button pre code "
+        "svg g path defs use clippath pattern rect text image".split()
     )
     assert not any(name.startswith("on") for _, attributes in seen.tags for name, _ in attributes)
     sources = [dict(attributes)["src"] for tag, attributes in seen.tags if tag == "img"]
-    assert all(source and re.match(r"data:image/(png|svg\+xml);base64,", source) for source in sources)
+    assert all(source and re.match(r"data:image/png;base64,", source) for source in sources)
+    inner = [dict(attributes).get("href") or "" for tag, attributes in seen.tags if tag in ("use", "image")]
+    assert all(re.match(r"#f\d+-|data:image/png;base64,", link) for link in inner)
     links = [dict(attributes)["href"] or "" for tag, attributes in seen.tags if tag == "a"]
     assert all(re.fullmatch(r"#[a-z-]+|(tables|figures)/[^/:]+", link) for link in links)
     for name in (*HEADS, DATASET, *CLASSES, ERROR, f"since {RUNS_SCRIPT}"):
@@ -114,7 +117,8 @@ def test_a_browser_runs_no_script_of_a_name(runs: Path, tmp_path: Path) -> None:
     page = runs / "foreign" / "report.html"
     done = subprocess.run([*browser, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr
-    (title,) = re.findall(r"<title>(.*?)</title>", done.stdout)
+    title, *points = re.findall(r"<title>(.*?)</title>", done.stdout)
+    assert any(escape.html(RUNS_SCRIPT)[:30] in point for point in points)
     assert title == "foreign: headbench"
     assert '<img src="x"' not in done.stdout
 

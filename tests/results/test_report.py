@@ -62,9 +62,11 @@ def test_the_report_writes_every_file_and_one_self_contained_page(drawn: Drawn) 
     assert files == figures | tabled | {"grid.yaml", "results.csv", "results.parquet", "report.html"}
     page = drawn.page.decode()
     assert not re.search(r"src=[\"'](?!data:)", page)
-    assert {link for link in re.findall(r'href="([^#"]*)"', page) if link} <= files
+    assert {link for link in re.findall(r'<a href="([^#"]*)"', page) if link} <= files
+    assert not re.search(r'<image [^>]*href="(?!data:image/png)', page)
     assert set(re.findall(r'href="#([^"]*)"', page)) <= set(re.findall(r'id="([^"]*)"', page))
-    assert page.count("data:image/") == 7
+    assert page.count("<svg") == 7
+    assert "<title>psc, d = 2: 55.00 ± 5.00 %</title>" in page
     for text in (
         "55.00 ± 5.00",
         "RuntimeError: no luck",

@@ -111,12 +111,16 @@ def test_parts_of_a_grid_come_in_its_order(tmp_path: Path) -> None:
     entries = plan.listed(planned, [p.cell for p in planned], [])
     parts = {"one": entries[2:3], "two": [*entries[3:], *entries[:2]]}
     for name, cells in parts.items():
-        store.write_plan(tmp_path / name / "tiny", plan.resolved(parsed, cells))
+        asked = {"commands": [["--grid", "tiny"], ["--grid", name]]}
+        store.write_plan(tmp_path / name / "tiny", plan.resolved(parsed, cells) | asked)
     merging.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "new")
     assert (
         store.read_plan(tmp_path / "new" / "tiny")["cells"]
         == store.read_plan(_whole(tmp_path, parsed, entries))["cells"]
     )
+    assert store.read_plan(tmp_path / "new" / "tiny")["commands"] == [
+        ["--grid", word] for word in ("one", "tiny", "two")
+    ]
     mine = {"cell_id": "mine", "not_applicable": None, "imported": "mine.npz"} | helpers.facts("mine", 5, 0)
     store.write_plan(tmp_path / "four" / "tiny", {"name": "tiny", "description": "imported", "cells": [mine]})
     for sources in (["four", "new"], ["new", "four"]):

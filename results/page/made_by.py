@@ -1,0 +1,26 @@
+"""The commands that made a page, to copy."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from headbench.core import escape
+from headbench.core.version import in_checkout
+
+# Where results are when nothing else is said.
+USUAL = Path("runs")
+
+
+def commands(out: Path, grid: str, asked: Iterable[Sequence[str]], bins: int | None) -> list[str]:
+    """Return the commands that trained a grid, as far as they are known, and the one that makes its page again.
+
+    Args:
+        out: folder of the runs, as it was given.
+        grid: the grid's name.
+        asked: the words of each command that trained cells of it.
+        bins: of the calibration errors, if they were chosen.
+    """
+    program = ["python", "bench.py"] if in_checkout() else ["headbench"]
+    where = [] if out == USUAL else ["--out", str(out)]
+    again = ["report", "--grid", grid, *where, *([] if bins is None else ["--bins", str(bins)])]
+    return [escape.plain(shlex.join([*program, *words])) for words in [*([*own, *where] for own in asked), again]]

@@ -1,0 +1,34 @@
+"""What the points of a figure say, read from its SVG."""
+
+import math
+from xml.etree import ElementTree
+
+from matplotlib.figure import Figure
+
+from headbench.results.figures import base
+from headbench.results.figures.hover import POINT, TITLE, name_points
+
+HOSTILE = "<script>\"'&\u202e\ud800\n$x_{"
+
+
+def said(texts: list[str], heights: list[float]) -> tuple[list[tuple[float, str]], bytes]:
+    """Place and text of each point that says something, in a figure of one line."""
+    figure = Figure()
+    (line,) = figure.subplots().plot(range(len(heights)), heights, marker="o")
+    name_points(line, texts)
+    svg = base.encode(figure, "svg")
+    points = ElementTree.fromstring(svg).iter(POINT)
+    titled = [(float(point.attrib["x"]), point.findtext(TITLE)) for point in points if point.find(TITLE) is not None]
+    return [(place, text or "") for place, text in titled], svg
+
+
+def test_each_point_says_its_own_text() -> None:
+    found, svg = said(["a", HOSTILE, "c"], [1, 2, 3])
+    assert [text for _, text in found] == ["a", base.escape.figure(HOSTILE), "c"]
+    assert [place for place, _ in found] == sorted(place for place, _ in found)
+    assert b"says " not in svg
+
+
+def test_a_point_that_is_not_drawn_takes_no_text_from_another() -> None:
+    assert [text for _, text in said(["a", "c"], [1, math.nan, 3])[0]] == ["a", "c"]
+    assert said(["a", "b", "c"], [1, math.nan, 3])[0] == []

@@ -1,0 +1,41 @@
+"""Figures as parts of one page."""
+
+import re
+
+from matplotlib.figure import Figure
+
+from headbench.results.figures import base
+from headbench.results.page.inline import inline
+
+NAME = re.compile(r' id="([^"]*)"')
+REFERENCE = re.compile(r"""(?:href="#|url\(#)([^")]*)""")
+
+
+def drawn() -> bytes:
+    figure = Figure()
+    axis = figure.subplots()
+    axis.plot([1, 2], [3, 4], marker="o", label="</svg><script>")
+    axis.set_title("a < b & c")
+    axis.legend()
+    return base.encode(figure, "svg")
+
+
+def test_figures_of_one_page_share_no_name_and_find_their_own() -> None:
+    first, second = (inline(drawn(), prefix, 'what "it" <shows>', "wide") for prefix in ("f1-", "f2-"))
+    names = [set(NAME.findall(svg)) for svg in (first, second)]
+    assert all(names)
+    assert not names[0] & names[1]
+    for svg, own in zip((first, second), names, strict=True):
+        assert set(REFERENCE.findall(svg)) == own
+
+
+def test_a_figure_keeps_its_texts_and_is_small() -> None:
+    svg = drawn()
+    small = inline(svg, "f1-", 'what "it" <shows>', "wide")
+    assert ">a &lt; b &amp; c</text>" in small
+    assert "&lt;/svg&gt;&lt;script&gt;</text>" in small
+    assert small.startswith('<svg class="wide" viewBox="')
+    assert 'role="img" aria-label="what &quot;it&quot; &lt;shows&gt;"' in small
+    assert small.count("<path") == svg.decode().count("<path")
+    assert not re.search(r"\.\d{3}|font-family|<metadata|<style|xmlns", small)
+    assert len(small) < 0.6 * len(svg)

@@ -1,0 +1,65 @@
+"""What a grid was asked for by, kept in its plan and shown on its page."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from headbench.results import store
+from headbench.results.page import made_by
+from headbench.runners.commands import arguments, grammar
+from headbench.runners.execution import command, launch
+from headbench.runners.execution.launch import RunOptions
+from tests.runners.helpers import grid
+
+ASKED = (
+    "--grid my.yaml --set recipe.epochs=2 'axes.head=hpn(a=1, b=$x),psc' --name 'a b' --where head=psc feature_dim=2,5 "
+    "--tuned t.yaml --data ../sets --device cpu --precision fp32 --plugin a.py --plugin b.py"
+)
+
+
+def options_of(words: list[str]) -> RunOptions:
+    parsed = grammar.parse(words)
+    return arguments.run_options(parsed, cells=parsed.cell, tuned=parsed.tuned)
+
+
+def test_the_words_ask_for_the_same_cells() -> None:
+    options = options_of([*shlex.split(ASKED), "--workers", "3", "--threads", "2", "--cell", "x", "--out", "elsewhere"])
+    shared = {"workers": None, "threads": None, "cells": [], "out": Path("runs")}
+    assert options_of(command.words(options)) == dataclasses.replace(options, **shared)
+
+
+def test_the_page_says_them_as_a_shell_takes_them() -> None:
+    words = shlex.split(ASKED)
+    run, again = made_by.commands(Path("my runs"), "a b", [words], 30)
+    assert shlex.split(run)[-2 - len(words) :] == [*words, "--out", "my runs"]
+    assert again.endswith(" report --grid 'a b' --out 'my runs' --bins 30")
+    assert made_by.commands(Path("runs"), "g", [], None)[0].endswith(" report --grid g")
+    (hidden, _) = made_by.commands(Path("runs"), "g", [["--grid", "a\n\x1b; rm -rf ~"]], None)
+    assert hidden.endswith(" --grid 'a\\n\\x1b; rm -rf ~'")
+
+
+def test_a_plan_keeps_the_commands_that_trained(tmp_path: Path) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(grid(axes={"head": ["psc", "hpn"]})))
+    options = RunOptions(str(file), data=tmp_path, out=tmp_path / "runs", device="cpu", workers=1, threads=1)
+
+    class Idle:
+        def run(self, *_: object) -> None:
+            pass
+
+    def kept(*, done: bool, **changes: object) -> list[list[str]]:
+        prepared = launch.prepare(dataclasses.replace(options, **changes))
+        launch.execute(dataclasses.replace(prepared, todo=[] if done else prepared.todo), Console(quiet=True), Idle())
+        return store.read_plan(store.grid_folder(options.out, "tiny")).get("commands", [])
+
+    whole, part = command.words(options), [*command.words(options)[:2], "--where", "head=psc"]
+    part += command.words(options)[2:]
+    assert kept(done=True) == []
+    assert kept(done=False) == [whole]
+    assert kept(done=False, where=["head=psc"]) == [whole, part]
+    assert kept(done=False) == [part, whole]
+    assert kept(done=True, where=["head=hpn"]) == [part, whole]
+    assert kept(done=False, grid=yaml.safe_load(file.read_text())) == [part, whole]
