@@ -33,8 +33,8 @@ def compute(rows: pd.DataFrame, description: str) -> Figure:
             own = points[points["head_label"] == head]
             if len(own):
                 name = textwrap.fill(head, 45)
-                look = {"color": colour, "marker": marker, "linewidth": 1.8}
-                (line,) = axis.plot(own["cost"], 100 * own["mean"], label=name, **look)
+                heights = 100 * own["mean"]
+                (line,) = axis.plot(own["cost"], heights, color=colour, marker=marker, linewidth=1.8, label=name)
                 name_points(line, [_says(row, seeds_of(points)) for row in own.to_dict("records")])
         best = front(points[~points["marked"]])
         axis.step(best["cost"], 100 * best["mean"], "--", color="0.4", where="post", zorder=1, label="Pareto front")

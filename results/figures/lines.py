@@ -139,7 +139,7 @@ def _panel(
             linewidth=1.8,
             label=head,
         )
-        name_points(drawn[0], own.loc[own["mean"].notna(), "says"])
+        name_points(drawn[0], own.loc[own["mean"].notna(), "says"].tolist())
         open_ones = own[[(place, head) in apart for place in own["place"]]]
         (covering,) = axis.plot(
             open_ones["place"] * dodge,
@@ -149,7 +149,7 @@ def _panel(
             markerfacecolor="white",
             zorder=3,
         )
-        name_points(covering, open_ones["says"])
+        name_points(covering, open_ones["says"].tolist())
 
 
 def _said(summary: pd.DataFrame, across: str) -> list[str]:

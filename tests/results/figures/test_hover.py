@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
+from headbench.core import escape
 from headbench.results.figures import base
 from headbench.results.figures.hover import POINT, TITLE, name_points
 
@@ -24,7 +25,7 @@ def said(texts: list[str], heights: list[float]) -> tuple[list[tuple[float, str]
 
 def test_each_point_says_its_own_text() -> None:
     found, svg = said(["a", HOSTILE, "c"], [1, 2, 3])
-    assert [text for _, text in found] == ["a", base.escape.figure(HOSTILE), "c"]
+    assert [text for _, text in found] == ["a", escape.figure(HOSTILE), "c"]
     assert [place for place, _ in found] == sorted(place for place, _ in found)
     assert b"says " not in svg
 

@@ -3,6 +3,7 @@
 import dataclasses
 import shlex
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
@@ -27,7 +28,7 @@ def options_of(words: list[str]) -> RunOptions:
 
 def test_the_words_ask_for_the_same_cells() -> None:
     options = options_of([*shlex.split(ASKED), "--workers", "3", "--threads", "2", "--cell", "x", "--out", "elsewhere"])
-    shared = {"workers": None, "threads": None, "cells": [], "out": Path("runs")}
+    shared: dict[str, Any] = {"workers": None, "threads": None, "cells": [], "out": Path("runs")}
     assert options_of(command.words(options)) == dataclasses.replace(options, **shared)
 
 
@@ -50,10 +51,11 @@ def test_a_plan_keeps_the_commands_that_trained(tmp_path: Path) -> None:
         def run(self, *_: object) -> None:
             pass
 
-    def kept(*, done: bool, **changes: object) -> list[list[str]]:
+    def kept(*, done: bool, **changes: Any) -> list[list[str]]:
         prepared = launch.prepare(dataclasses.replace(options, **changes))
         launch.execute(dataclasses.replace(prepared, todo=[] if done else prepared.todo), Console(quiet=True), Idle())
-        return store.read_plan(store.grid_folder(options.out, "tiny")).get("commands", [])
+        commands: list[list[str]] = store.read_plan(store.grid_folder(options.out, "tiny")).get("commands", [])
+        return commands
 
     whole, part = command.words(options), [*command.words(options)[:2], "--where", "head=psc"]
     part += command.words(options)[2:]
