@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 # comparison: rows that differ in it are not compared. axis: what varies within a comparison. fact: what else a plan
 # says of a cell. selection and metric: fields of a selection. run and provenance: fields of a result. interval: an end
-# of a metric's. bookkeeping: what else tells of a row.
-Role = Literal["bookkeeping", "comparison", "axis", "fact", "selection", "metric", "interval", "run", "provenance"]
+# of a metric's. ood: of other data sets, from files of their own. bookkeeping: what else tells of a row.
+Role = Literal[
+    "bookkeeping", "comparison", "axis", "fact", "selection", "metric", "interval", "ood", "run", "provenance"
+]
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,15 @@ COLUMNS = (
     _score("nc2_length", "NC2 length", percent=False),
     _score("nc3", "NC3 alignment", percent=False),
     _score("nc4", "NC4 nearest mean", percent=False),
+    # The data sets that a grid calls out of distribution, and the means over them.
+    Column("ood", "ood", title="out of distribution"),
+    *(
+        Column(
+            f"ood_{name}_{score}", "ood", "number", f"{title} {score}", "{:.2f}", long=f"{title} by {by}", percent=True
+        )
+        for name, title in {"auroc": "AUROC", "fpr95": "FPR95"}.items()
+        for score, by in {"probability": "largest probability", "energy": "energy", "score": "largest score"}.items()
+    ),
     Column("train_loss", "selection", "number"),
     Column("train_seconds", "run", "number", "train s", "{:.1f}"),
     Column("images_per_second", "run", "number", "images/s", "{:.0f}"),

@@ -14,6 +14,7 @@ from headbench.core.errors import DamagedError, NewerError
 from headbench.results import columns, store
 from headbench.results.derived import with_texts
 from headbench.results.numbers import health
+from headbench.results.ood.frame import means
 
 # A result with others of these is that of another cell, and cannot stand beside those of its comparison.
 SIZES = "data_fingerprint num_classes n_test feature_dim seed".split()
@@ -29,8 +30,8 @@ def load(out: Path, grid: str) -> pd.DataFrame:
     Returns:
         A row per cell and selection for finished cells, one row for a failed, pruned or inapplicable cell, none for a
         cell that has not run; heads in the grid's order. Metrics are fractions in [0, 1]; ``nll`` is in nats; ``nc1``
-        to ``nc4`` belong to the selection ``last``, ``health`` to the cell. The ``error`` of a finished cell says which
-        selection is absent, and why.
+        to ``nc4`` and ``ood_*`` belong to the selection ``last``, ``health`` to the cell. The ``error`` of a finished
+        cell says which selection is absent, and why.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
@@ -43,15 +44,15 @@ def of_plan(out: Path, plan: dict[str, Any]) -> pd.DataFrame:
     """Return the rows of the cells of a plan, see :func:`load`."""
     heads = list(dict.fromkeys(cell["head_label"] for cell in plan["cells"]))
     cells = sorted(plan["cells"], key=lambda cell: heads.index(cell["head_label"]))
-    rows = [row for cell in cells for row in _rows(out, plan["name"], cell)]
+    rows = [row for cell in cells for row in _rows(out, plan, cell)]
     frame = pd.DataFrame(rows, columns=columns.names())
     # A copy, since it lays columns of one type together: rows are then taken from all of them at once.
     return frame.astype(columns.TYPES).copy()
 
 
-def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any]) -> list[dict[str, Any]]:
     folder = store.cell_folder(out, cell["cell_id"])
-    common = _known(cell) | {"grid": grid}
+    common = _known(cell) | {"grid": plan["name"]}
     if cell["not_applicable"]:
         return [common | {"status": "not_applicable", "error": cell["not_applicable"]}]
     try:
@@ -75,8 +76,10 @@ def _rows(out: Path, grid: str, cell: dict[str, Any]) -> list[dict[str, Any]]:
         run |= {name: result["provenance"].get(name, math.nan) for name in columns.names("provenance")}
         absent = "; ".join(f"no row '{name}': {reason}" for name, reason in result.get("absent", {}).items())
         run |= {"status": "done", "health": health.words(result.get("health"))} | ({"error": absent} if absent else {})
+        outside = {"last": means(folder, plan.get("ood_sets", ()))}
         return [
-            common | run | {"selection": name} | _known(measured) for name, measured in result["selections"].items()
+            common | run | {"selection": name} | _known(measured) | outside.get(name, {})
+            for name, measured in result["selections"].items()
         ]
     ending = store.read_ending(folder)
     return [] if ending is None else [common | {"status": ending[0], "error": ending[1]}]

@@ -23,8 +23,9 @@ from headbench.results.figures import compute
 from headbench.results.figures import lines as line_figures
 from headbench.results.figures.base import without_glyphs
 from headbench.results.figures.ranks import diagram
+from headbench.results.ood import frame
 from headbench.results.page import made_by, page, sentences
-from headbench.results.tables import by_compute, by_recipe, paper_claims, published, ranks, render
+from headbench.results.tables import by_compute, by_recipe, ood, paper_claims, published, ranks, render
 from headbench.results.tables.base import SELECTIONS, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
 from headbench.results.tuning import searches
@@ -77,15 +78,16 @@ def build(out: Path, grid: str, bins: int | None = None, storage: str | None = N
     with _begun([(part, out, description, name) for name, (description, part) in comparisons.items()]) as pending:
         made = tried("tables", lambda: main_tables(rows, answers), damaged) or []
         whole = _whole(rows, answers)
+        outside = tried("ood", partial(_outside, rows, out, plan.get("ood_sets", ())), damaged) or (([], {}, []), {})
         parts = [tried(f"comparison {name}", done, damaged) for name, done in zip(comparisons, pending, strict=True)]
     pictures = dict[str, Picture]()
-    for more, drawn, lines in [*filter(None, parts), whole]:
+    for more, drawn, lines in [*filter(None, parts), outside[0], whole]:
         made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
     missing = without_glyphs([*rows["dataset"], *rows["head_label"]])
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
     search = tried("search", lambda: section(out, grid, damaged, storage), damaged)
     tuning, searched, notes = search or ([], {}, [])
-    files = _files(rows, [*made, *tuning], pictures | searched, damaged)
+    files = _files(rows, [*made, *tuning], pictures | searched, damaged) | outside[1]
     damaged += derived.write(folder, files)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
     said = tried("answer", partial(_said, comparisons, answers), damaged) or []
@@ -121,6 +123,21 @@ def _whole(rows: pd.DataFrame, answers: Answers) -> Part:
         made, pictures, lines = [*made, *more], pictures | drawn, [*lines, *why]
     made += tried("claims", lambda: paper_claims.as_tables(paper_claims.check(rows, answers, "last")), lines) or []
     return made, pictures, lines
+
+
+def _outside(rows: pd.DataFrame, out: Path, sets: frame.Sets) -> tuple[Part, dict[str, bytes]]:
+    """Return tables and figures of how well heads tell other data sets from their own, where the grid names some, and
+    the file of the numbers behind them.
+    """
+    measured, damaged = frame.by_set(rows, out, sets)
+    if not len(measured):
+        return ([], {}, []), {}
+    drawn = {
+        f"{name}-ood": files_of(line_figures.outside(part, description))
+        for name, (description, part) in named_comparisons(rows).items()
+        if part[line_figures.AUROCS].notna().any(axis=None)
+    }
+    return (ood.tables(rows, measured), drawn, damaged), frame.files(measured)
 
 
 def _drawn(figures_of: Callable[[pd.DataFrame], dict[str, Figure]], rows: pd.DataFrame) -> dict[str, Picture]:

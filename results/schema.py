@@ -103,12 +103,20 @@ class PlannedCell(Facts):
     not_applicable: Text | None
 
 
+class OodSet(_Checked):
+    """A data set that is out of distribution for a grid: its label, and the key of the files about it."""
+
+    label: Text
+    key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+
+
 class Plan(_Checked):
-    """``grid.yaml`` of a grid that was started."""
+    """``grid.yaml`` of a grid that was started; what has a default is of later harnesses."""
 
     name: Text
     commands: list[list[Text]] = []
     cells: list[PlannedCell]
+    ood_sets: list[OodSet] = []
 
 
 class Selection(_Checked):

@@ -154,14 +154,30 @@ def write_result(folder: Path, result: dict[str, Any], files: list[str]) -> None
 
     NaN becomes null.
     """
-    content = (
-        {"schema": SCHEMA}
-        | _without_nan(result)
-        | {"sha256": {name: _sha256((folder / name).read_bytes()) for name in files}}
-    )
-    write_text(
-        folder / "result.json", json.dumps(content | {"checksum": _checksum(content)}, indent=1, allow_nan=False)
-    )
+    files_sha256 = {name: _sha256((folder / name).read_bytes()) for name in files}
+    write_checked(folder / "result.json", {"schema": SCHEMA} | result | {"sha256": files_sha256})
+
+
+def write_checked(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file with the SHA-256 of its content; NaN becomes null."""
+    content = _without_nan(content)
+    write_text(path, json.dumps(content | {"checksum": _checksum(content)}, indent=1, allow_nan=False))
+
+
+def read_checked(path: Path) -> dict[str, Any]:
+    """Return the content of such a file.
+
+    Raises:
+        DamagedError: if it is not what was written.
+    """
+    try:
+        content: dict[str, Any] = json.loads(_content(path))
+        sound = content.pop("checksum") == _checksum(content)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        sound = False
+    if not sound:
+        raise DamagedError(f"{path} is damaged")
+    return content
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
@@ -201,14 +217,8 @@ def _read_sound(folder: Path) -> dict[str, Any] | None:
         if path.exists() or path.is_symlink():
             raise DamagedError(f"{path} is damaged (no file)")
         return None
-    try:
-        content: dict[str, Any] = json.loads(_content(path))
-        sound = (
-            content.pop("checksum") == _checksum(content) and type(content["schema"]) is int and content["schema"] >= 1
-        )
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-        sound = False
-    if not sound:
+    content = read_checked(path)
+    if type(content.get("schema")) is not int or content["schema"] < 1:
         raise DamagedError(f"{path} is damaged")
     if content["schema"] > SCHEMA:
         raise NewerError(

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("core", "heads", "backbones", "data", "runners", "results")
 # Each room with the rooms that it may import beside itself and core; results.* is a file of that folder.
-STORED = {"results.columns", "results.store", "results.schema", "results.answers"}
+STORED = {"results.columns", "results.store", "results.schema", "results.answers", "results.ood.cell_files"}
 PLUGINS = {"heads", "backbones", "data"}
 ROOMS: dict[str, set[str]] = {
     "core": set(),
@@ -18,7 +18,8 @@ ROOMS: dict[str, set[str]] = {
     "backbones": set(),
     "data": set(),
     "results.numbers": set(),
-    "results": {"results.numbers"},
+    "results": {"results.numbers", "results.ood"},
+    "results.ood": {"results", "results.numbers"},
     "results.tables": {"results", "results.numbers"},
     "results.figures": {"results", "results.numbers", "results.tables"},
     "results.page": {"results", "results.numbers", "results.tables"},
@@ -26,8 +27,9 @@ ROOMS: dict[str, set[str]] = {
     "results.export": {"results"},
     "runners": set(),
     "runners.grid": PLUGINS,
+    "runners.ood": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training"},
     "runners.training": PLUGINS | STORED | {"results.numbers", "runners.grid"},
-    "runners.execution": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training"},
+    "runners.execution": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training", "runners.ood"},
     "runners.inspection": PLUGINS | STORED | {"runners.grid", "runners.training", "runners.execution"},
     "runners.search": PLUGINS
     | STORED

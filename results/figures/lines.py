@@ -12,10 +12,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from headbench.results import columns
 from headbench.results.figures.base import CROWD, heads_of, styles
 from headbench.results.figures.hover import name_points
+from headbench.results.numbers.ood import METRICS
 from headbench.results.tables.base import over_seeds, primary, printed, seeds_of, summarise
 
 ACCURACY = ("top1",)
 ECES = ("ece_raw", "ece_native", "ece_temperature")
+AUROCS = [name for name in METRICS if "auroc" in name]
 
 
 def accuracy(rows: pd.DataFrame, description: str, marks: dict[tuple[int, str], bool]) -> Figure:
@@ -54,6 +56,18 @@ def calibration_errors(rows: pd.DataFrame, description: str) -> Figure:
                 color="0.3",
             )
     return figure
+
+
+def outside(rows: pd.DataFrame, description: str) -> Figure:
+    """Draw how well the last epoch tells other data sets from its own, the AUROC by each score and its mean over these
+    sets, against the feature dimension, as :func:`accuracy` does.
+
+    Args:
+        rows: of one comparison.
+        description: its title.
+    """
+    named = rows["ood"].dropna().iloc[0]
+    return _lines(rows, tuple(AUROCS), "feature_dim", f"{description}, against {named}")
 
 
 def imbalance(rows: pd.DataFrame, description: str) -> Figure:

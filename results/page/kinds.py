@@ -8,6 +8,7 @@ SECTIONS = {
     "Accuracy": "accuracy imbalance",
     "Differences": "pairs ranks",
     "Calibration": "calibration ece reliability",
+    "Out of distribution": "ood",
     "Beside the published numbers": "published",
     "Claims": "claims",
     "Long tails": "groups",
@@ -25,6 +26,7 @@ SHOWN = {
     "reliability": "Reliability diagram: accuracy against confidence",
     "collapse": "Cosines of the class means of one head",
     "assignment": "How many classes change their prototype by epoch",
+    "ood": "AUROC against other data sets by three scores against the feature dimension, a line per head",
     "compute": "Top-1 test accuracy against the compute of training, with the Pareto front",
 }
 

@@ -18,7 +18,7 @@ from headbench.results.tables.base import SELECTIONS, Table
 
 # Columns of a comparison by which its parts of the page are filtered.
 PARTED = ("dataset", "imbalance_factor")
-FULL, TALL = ("ece", "imbalance"), "reliability-"
+FULL, TALL = ("ece", "imbalance", "ood"), "reliability-"
 # The selections whose tables are folded.
 SECONDARY = tuple(f"-{name}" for name in SELECTIONS if name != "last")
 

@@ -8,6 +8,7 @@ from typing import Any
 from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.results import columns, store
+from headbench.results.ood import cell_files
 from headbench.runners.execution import command, locks
 from headbench.runners.grid import config
 
@@ -64,6 +65,7 @@ def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> Non
     except (DamagedError, NewerError) as error:
         merged.conflicts.append(f"left out: {error}")
         return
+    others = _outside(source, merged) if result is not None else {}
     try:
         there = store.read_result(target)
     except (DamagedError, NewerError) as error:
@@ -73,15 +75,18 @@ def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> Non
     if there is not None and result is not None and _numbers(there) != _numbers(result):
         merged.conflicts.append(_conflict(there, result, source, target))
     elif there is not None:
+        for name, content in (others if _is_own(target) else {}).items():
+            if not (target / name).exists():
+                store.write_bytes(target / name, content)
         merged.counts["there already"] += 1
     elif result is not None:
         with locks.locked(target, watch) as mine:
             if mine is None:
                 merged.conflicts.append(f"left out: {source}, since {target} is being trained")
                 return
-            for name in [*result["sha256"], "result.json"]:
+            for name in [*others, *result["sha256"], "result.json"]:
                 locks.check(target, mine)
-                store.write_bytes(target / name, (source / name).read_bytes())
+                store.write_bytes(target / name, others.get(name) or (source / name).read_bytes())
             store.clear_endings(target)
         merged.counts["copied"] += 1
     elif ending is not None:
@@ -107,6 +112,18 @@ def _link(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> Non
         target.parent.mkdir(parents=True, exist_ok=True)
         target.symlink_to(source.resolve(), target_is_directory=True)
         merged.counts["linked"] += 1
+
+
+def _outside(folder: Path, merged: Merged) -> dict[str, bytes]:
+    """Return a cell's sound files about other data sets by name."""
+    found = {}
+    for path in cell_files.paths(folder):
+        try:
+            cell_files.read(folder, cell_files.key_of(path))
+            found[path.name] = path.read_bytes()
+        except DamagedError as error:
+            merged.conflicts.append(f"left out: {error}")
+    return found
 
 
 def _numbers(result: dict[str, Any]) -> dict[str, Any]:

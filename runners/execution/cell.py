@@ -15,8 +15,10 @@ from headbench.core.errors import UserError, note
 from headbench.heads import HEADS
 from headbench.results import answers, store
 from headbench.results.numbers import collapse, health, metrics
+from headbench.results.ood import cell_files
 from headbench.runners.execution import provenance
 from headbench.runners.execution.plan import Planned
+from headbench.runners.ood.measure import measure
 from headbench.runners.training import compute, evaluate
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.hardware import Hardware
@@ -68,10 +70,16 @@ def run(
 
     training.run(logged, checkpoints)
     judged = _judge(training, planned)
+    own = judged.predictions.get("last_test_logits")
+    outside = {} if own is None else measure(training.classifier, own, parts.outside)
     check()
     log.write()
     store.write_arrays(folder / "predictions.npz", judged.predictions)
     store.write_arrays(folder / "geometry.npz", judged.geometry)
+    for path in cell_files.paths(folder):  # of a training whose result was lost
+        path.unlink()
+    for key, measured in outside.items():
+        cell_files.write(folder, key, measured)
     if keep_weights:
         store.write_bytes(folder / "weights.pt", _saved(training.classifier))
     result = _told(training, planned, judged) | _cost(training, hardware)

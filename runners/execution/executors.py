@@ -37,7 +37,7 @@ class InProcess:
             workers.run(replace(self.job, wait=False), [planned], events)
 
         job, data = self.job, Data(self.job.root, self.machine.device, bf16=self.machine.bf16)
-        queue.run(cells, Way(job.out, self.machine, data, events, job.keep_weights, job.wait, apart))
+        queue.run(cells, Way(job.out, self.machine, data, events, job.keep_weights, job.wait, job.ood, apart))
 
 
 @dataclass(frozen=True)

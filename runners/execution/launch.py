@@ -24,7 +24,10 @@ from headbench.runners.execution.workers import Job
 from headbench.runners.grid import config, overrides, tuned
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.config import Grid
+from headbench.runners.ood import sets
+from headbench.runners.ood.measure import complete
 from headbench.runners.training import hardware
+from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware, Share
 
 
@@ -121,11 +124,14 @@ def prepare(options: RunOptions) -> Launch:
         UserError: for anything that is wrong with what is asked for.
     """
     grid, cells = asked(options)
+    named = sets.named(grid, cells)
     chosen = overrides.choose(cells, overrides.assignments(options.where, "--where"))
     machine, job = crew(options, len(cells))
     partial = options.cells or len(chosen) < len(cells)
     before = _plan_before(options.out, grid.name)["cells"] if partial else []
-    planned = _planned(chosen, options.cells, job.root, before)
+    outlines = plan.Outlines(job.root)
+    planned = _planned(chosen, options.cells, outlines, before)
+    ood = sets.loaded(named, [p.cell for p in planned], outlines.data)
     if options.tuned is not None:
         tuned.check([p.cell for p in planned if p.not_applicable is None], options.tuned)
     wanted = [p for p in planned if not options.cells or p.cell_id in options.cells]
@@ -139,7 +145,7 @@ def prepare(options: RunOptions) -> Launch:
         for line in _moved_sources(finished):
             note(line)
     share = replace(job.share, workers=min(job.share.workers, max(len(todo), 1)))
-    job, words = replace(job, share=share), command.words(options)
+    job, words = replace(job, share=share, ood=ood), command.words(options)
     return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, job, words)
 
 
@@ -188,17 +194,19 @@ def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     return named, tuned.apply(cells, tuned.read(options.tuned), options.tuned)
 
 
-def _planned(cells: list[Cell], wanted: Sequence[str], root: Path, before: list[dict[str, Any]]) -> list[Planned]:
+def _planned(
+    cells: list[Cell], wanted: Sequence[str], outlines: plan.Outlines, before: list[dict[str, Any]]
+) -> list[Planned]:
     """Return the plan of some cells; where identities are wanted that an earlier plan has, of no more than these.
 
     Raises:
         UserError: for an identity that no cell has, with the nearest.
     """
     points = {entry.get("point") for entry in before if entry["cell_id"] in wanted}
-    few = plan.make([cell for cell in cells if cell.point in points], root) if points else []
+    few = plan.make([cell for cell in cells if cell.point in points], outlines) if points else []
     if wanted and set(wanted) <= {p.cell_id for p in few}:
         return few
-    planned = plan.make(cells, root)
+    planned = plan.make(cells, outlines)
     known = {p.cell_id for p in planned}
     for cell_id in wanted:
         if cell_id not in known:
@@ -256,7 +264,7 @@ def _write_plan(launch: Launch) -> None:
         imported = [entry for entry in before["cells"] if entry.get("imported")]
         entries = plan.listed(launch.planned, launch.cells, before["cells"]) + imported
         commands = command.joined(before.get("commands", []), [launch.command] if launch.todo else [])
-        store.write_plan(folder, plan.resolved(grid, entries) | commands)
+        store.write_plan(folder, plan.resolved(grid, entries, launch.job.ood) | commands)
 
 
 def execute(launch: Launch, console: Console, team: Executor | None = None) -> None:
@@ -277,3 +285,12 @@ def execute(launch: Launch, console: Console, team: Executor | None = None) -> N
     ended = sum(p.not_applicable is None for p in launch.wanted) - len(todo)
     with Display(console, len(todo), ended) as display:
         (team or executor(job, machine)).run(todo, display)
+    for line in _completed(launch):
+        console.print(escape.terminal(line), soft_wrap=True)
+
+
+def _completed(launch: Launch) -> list[str]:
+    """Measure finished cells on other data sets that they lack; return lines on those where that is not possible."""
+    job, machine = launch.job, launch.machine
+    done = {p.cell_id: p.cell for p in launch.wanted if p.cell_id in launch.finished}
+    return complete(done, job.ood, Data(job.root, machine.device, bf16=machine.bf16), job.out)

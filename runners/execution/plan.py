@@ -1,5 +1,6 @@
 """The plan of a grid: the identity, the names and sizes of its cells, checked on the CPU before anything is trained."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from headbench.results import columns
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.config import Grid
 from headbench.runners.grid.recipes import Recipe
+from headbench.runners.ood.sets import OodSet
 from headbench.runners.training import parts
 from headbench.runners.training.classifier import check_small, unsupported
 from headbench.runners.training.data import Data
@@ -192,6 +194,9 @@ def listed(plan: list[Planned], cells: list[Cell], before: list[dict[str, Any]])
     return [known[cell.point] for cell in cells if cell.point in known]
 
 
-def resolved(grid: Grid, entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the contents of ``grid.yaml``: the grid as it was understood, and its cells."""
-    return grid.model_dump(mode="json") | {"cells": entries}
+def resolved(grid: Grid, entries: list[dict[str, Any]], ood: Iterable[OodSet] = ()) -> dict[str, Any]:
+    """Return the contents of ``grid.yaml``: the grid as it was understood, its cells, and the other data sets that it
+    names; without these as before there were any.
+    """
+    contents = grid.model_dump(mode="json") | {"cells": entries, "ood_sets": [one.listed() for one in ood]}
+    return {key: value for key, value in contents.items() if value or key not in {"ood", "ood_sets"}}

@@ -20,6 +20,8 @@ from headbench.results import store
 from headbench.runners.execution import attempts, cell, locks, plan, provenance
 from headbench.runners.execution.owner import Owner
 from headbench.runners.execution.plan import Planned
+from headbench.runners.ood import sets
+from headbench.runners.ood.sets import OodSet
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware
@@ -149,6 +151,7 @@ class Way:
         events: told what happens.
         keep_weights: keep each cell's last weights.
         wait: stay until the cells of other processes have ended too.
+        ood: other data sets that each cell is measured on.
         apart: trains a cell in a process of its own, for one that may have killed those that had it; None where another
             process watches this one.
     """
@@ -159,6 +162,7 @@ class Way:
     events: Events
     keep_weights: bool
     wait: bool = True
+    ood: tuple[OodSet, ...] = ()
     apart: Callable[[Planned], None] | None = None
 
 
@@ -261,7 +265,7 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
 
 def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints) -> dict[str, Any]:
     """Train a cell on its data; return its result."""
-    parts = way.data.parts(planned.cell)
+    parts = sets.beside(way.data.parts(planned.cell), way.ood, way.data.root)
     plan.check_data(planned, parts.outline)
     return cell.run(
         planned,

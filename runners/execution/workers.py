@@ -22,6 +22,7 @@ from headbench.runners.execution import attempts, locks, queue, stops
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Events
 from headbench.runners.grid import plugins
+from headbench.runners.ood.sets import OodSet
 from headbench.runners.training import hardware
 from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Share
@@ -50,6 +51,7 @@ class Job:
         share: of the machine.
         keep_weights: keep each cell's last weights.
         wait: stay until the cells of other processes have ended too.
+        ood: other data sets that each cell is measured on.
         environment: variables of the process that asks.
     """
 
@@ -59,6 +61,7 @@ class Job:
     share: Share
     keep_weights: bool
     wait: bool
+    ood: tuple[OodSet, ...] = ()
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -133,7 +136,7 @@ def _drain(job: Job, cells: list[Planned], number: int, sender: _Sender) -> tupl
         machine = hardware.set_up(job.share, number)
         sender.send("ready")
         data = Data(job.root, machine.device, bf16=machine.bf16)
-        queue.run(cells, queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait))
+        queue.run(cells, queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait, job.ood))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename
     return ("ended",)

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
 from headbench.backbones import BACKBONES
 from headbench.core import yaml_files
@@ -20,7 +20,7 @@ from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import CHOICES, PLAIN, Axes, Cell, ValFraction
-from headbench.runners.grid.choices import Based, Choice, Placed, based, label
+from headbench.runners.grid.choices import Based, Choice, Named, Placed, based, label
 from headbench.runners.grid.matching import matching
 from headbench.runners.grid.recipes import Strict
 
@@ -71,6 +71,10 @@ class Without(Placed):
         return dict(self.model_extra or {})
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
+
+
 class Grid(Strict):
     """A grid file.
 
@@ -89,6 +93,8 @@ class Grid(Strict):
         axes: what is varied.
         overrides: exceptions.
         without: what of the product is left out, after the overrides.
+        ood: data sets that are out of distribution, on which each cell is measured when it ends; no part of what a cell
+            is.
     """
 
     name: Name
@@ -103,6 +109,7 @@ class Grid(Strict):
     axes: Axes
     overrides: tuple[Override, ...] = ()
     without: tuple[Without, ...] = ()
+    ood: Annotated[tuple[Named, ...], BeforeValidator(_listed)] = ()
 
 
 @cache
@@ -166,6 +173,8 @@ def parse_grid(contents: dict[str, Any], place: str) -> Grid:
     for axis in CHOICES:
         for number, choice in enumerate(getattr(grid.axes, axis) if axis in contents["axes"] else ()):
             choice.set_line(yaml_files.line_of(contents, ("axes", axis, number)))
+    for number, choice in enumerate(grid.ood):
+        choice.set_line(yaml_files.line_of(contents, ("ood", number)))
     return grid
 
 

@@ -8,16 +8,15 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from headbench.backbones import BACKBONES
-from headbench.core import arrays
 from headbench.core.batch import DataInfo
-from headbench.core.errors import DamagedError, UserError
+from headbench.core.errors import UserError
 from headbench.core.streams import generator
 from headbench.core.validation import one_line
 from headbench.data.loading.augment import normalise
 from headbench.heads import HEADS
 from headbench.results import store
 from headbench.runners.grid.cells import Cell
-from headbench.runners.training.classifier import Classifier, build
+from headbench.runners.training.classifier import Classifier, build, load_weights
 
 
 class Network(nn.Module):
@@ -69,13 +68,7 @@ def classifier(cell: str | Path, out: str | Path) -> Network:
     bare = described.backbone_options | dict.fromkeys(described.backbone_files)
     described = described.model_copy(update={"backbone_options": bare})
     network = build(described, _info(result, described.seed), bf16=False)
-    try:
-        weights = store.read_file(folder, "weights.pt")
-        arrays.check_archive(weights)
-        weights.seek(0)
-        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    except Exception as error:  # whatever foreign contents lead to
-        raise DamagedError(f"{folder / 'weights.pt'}: not the weights of its cell ({str(error)[:200]})") from None
+    load_weights(network, folder)
     return Network(network, result["inputs"]).eval()
 
 

@@ -3,16 +3,19 @@
 import json
 from collections.abc import Collection
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from headbench.backbones import BACKBONES, Backbone
+from headbench.core import arrays
 from headbench.core.batch import Batch, DataInfo
-from headbench.core.errors import UserError, suggest
+from headbench.core.errors import DamagedError, UserError, suggest
 from headbench.core.streams import derive
 from headbench.data.loading.augment import scaled_size
 from headbench.heads import HEADS, Context, Head
+from headbench.results import store
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.recipes import Small
 
@@ -119,6 +122,25 @@ def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
         torch.manual_seed(derive(cell.seed, "head"))
         head = HEADS.get(cell.head).target(info, cell.feature_dim, **cell.head_options)
     return Classifier(backbone, projection, head, bf16=bf16).to(memory_format=torch.channels_last)
+
+
+def load_weights(classifier: Classifier, folder: Path) -> None:
+    """Give a classifier the weights that were kept of its cell.
+
+    Args:
+        classifier: of the cell.
+        folder: of the cell.
+
+    Raises:
+        DamagedError: if they are not what was written, or those of another classifier.
+    """
+    try:
+        weights = store.read_file(folder, "weights.pt")
+        arrays.check_archive(weights)
+        weights.seek(0)
+        classifier.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except Exception as error:  # whatever foreign contents lead to
+        raise DamagedError(f"{folder / 'weights.pt'}: not the weights of its cell ({str(error)[:200]})") from None
 
 
 def unsupported(cell: Cell, info: DataInfo) -> str | None:

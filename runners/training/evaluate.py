@@ -15,6 +15,7 @@ from torch import Tensor
 from headbench.core.errors import UserError
 from headbench.data.loading.augment import scaled
 from headbench.data.loading.epoch import Epoch, Part, in_order
+from headbench.data.loading.foreign import Foreign
 from headbench.data.loading.views import VIEWS
 from headbench.runners.training.classifier import Classifier
 
@@ -22,7 +23,7 @@ from headbench.runners.training.classifier import Classifier
 CHUNK = 10_000
 
 
-def embed(classifier: Classifier, part: Part, side: int | None = None) -> Tensor:
+def embed(classifier: Classifier, part: Part | Foreign, side: int | None = None) -> Tensor:
     """Return the features (N, d) of one part, float32 on the device; larger images are scaled to ``side`` pixels."""
     return _embedded(classifier, (scaled(images, side) for images in part.plain_batches()))
 

@@ -1,7 +1,7 @@
 """A data set, divided: in outline as a plan needs it, and laid on the device as training needs it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from headbench.data import DATASETS, Dataset, FileSet, ImageSet, cache
 from headbench.data.formats.image_files import check_variation
 from headbench.data.loading.epoch import Part
 from headbench.data.loading.features import Features
+from headbench.data.loading.foreign import Foreign
 from headbench.data.loading.resident import Resident
 from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import Samples
@@ -108,6 +109,7 @@ class Parts:
         test: test part, empty for a trial of a search.
         nominal: (C,) images that the protocol wants; they define the many, medium and few classes.
         ranges: first class of the medium and of the few group in the convention of index ranges, or None.
+        outside: test images of other data sets, by the key of what is measured on them.
     """
 
     outline: Outline
@@ -116,6 +118,7 @@ class Parts:
     test: Part
     nominal: Tensor
     ranges: tuple[int, int] | None
+    outside: dict[str, Foreign] = field(default_factory=dict)
 
     def info(self, seed: int) -> DataInfo:
         """Return what a head may know, with a generator of its own for this seed."""

@@ -27,6 +27,7 @@ smooth_ece adaptive_ece classwise_ece mce temperature native_scale calibration_v
 ece_raw_low ece_raw_high ece_native_low ece_native_high ece_temperature_low ece_temperature_high
 nll_low nll_high brier_low brier_high
 nc1 nc2_angle nc2_length nc3 nc4
+ood ood_auroc_probability ood_auroc_energy ood_auroc_score ood_fpr95_probability ood_fpr95_energy ood_fpr95_score
 train_loss train_seconds images_per_second peak_memory_mb image_views train_flops
 device processor processor_flags cells_per_device threads precision git_commit torch_version imported
 started_at finished_at

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from headbench.core.errors import UserError
 from headbench.results import grid_rows, store
+from headbench.results.ood import cell_files
 from headbench.runners.commands import report as report_command
 from headbench.runners.commands.main import main
 from headbench.runners.exchange import merging
@@ -48,6 +49,25 @@ def test_two_machines_become_one(tmp_path: Path) -> None:
     before = contents(new)
     assert merging.merge([one, two], new).counts["copied"] == 0
     assert contents(new) == before
+
+
+def test_what_was_measured_on_other_data_sets_comes_along(tmp_path: Path) -> None:
+    """With a cell that is copied, and to one that is there; a damaged file is named and left."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    (own,) = machine(one, {"psc": 30}).values()
+    theirs = machine(two, {"psc": 30, "etf": 31})
+    keys = ["0" * 16, "1" * 16, "2" * 16]
+    for number, key in enumerate(keys):
+        for folder in (theirs["psc"], theirs["etf"]):
+            cell_files.write(folder, key, {"dataset": "other", "images": 5, "metrics": {"m": number / 10}})
+    cell_files.write(own, keys[0], {"dataset": "other", "images": 5, "metrics": {"m": 0.9}})
+    (theirs["etf"] / cell_files.name_of(keys[2])).write_text("{}")
+    (line,) = merging.merge([two], one).conflicts
+    assert line == f"left out: {theirs['etf'] / cell_files.name_of(keys[2])} is damaged"
+    copied = store.cell_folder(one, theirs["etf"].name)
+    for folder, expected in ((own, [0.9, 0.1, 0.2]), (copied, [0.0, 0.1, None])):
+        found = [cell_files.read(folder, key) for key in keys]
+        assert [measured and measured["metrics"]["m"] for measured in found] == expected
 
 
 def test_what_disagrees_or_is_damaged_is_named_and_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

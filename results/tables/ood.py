@@ -1,0 +1,49 @@
+"""How well heads tell the test images of their data set from those of others."""
+
+import pandas as pd
+
+from headbench.results import columns
+from headbench.results.numbers.ood import METRICS
+from headbench.results.tables.base import (
+    SELECTIONS,
+    Table,
+    named_comparisons,
+    note_on_marks,
+    over_seeds,
+    summaries,
+    unmarked,
+)
+
+
+def tables(rows: pd.DataFrame, measured: pd.DataFrame) -> list[Table]:
+    """Return for each comparison a table of the means over all other data sets, where there are several, and one for
+    each of them.
+
+    Args:
+        rows: of a grid.
+        measured: the same for each set, see :func:`headbench.results.ood.frame.by_set`.
+    """
+    made, several = [], measured["ood"].nunique() > 1
+    for name, (description, part) in named_comparisons(rows).items():
+        own = measured[measured["cell_id"].isin(part["cell_id"])]
+        if several and len(own):
+            made.append(_table(part, f"{name}-ood", description, f"the mean over {part['ood'].dropna().iloc[0]}"))
+        for label, by_label in own.groupby("ood", sort=False):
+            made.append(_table(by_label, f"{name}-ood-{label}" if several else f"{name}-ood", description, str(label)))
+    return made
+
+
+def _table(rows: pd.DataFrame, name: str, description: str, outside: str) -> Table:
+    """Return a table: dimension and head down, AUROC and FPR95 by each score across."""
+    cells, tidy = summaries(rows, "last", columns.titles(METRICS))
+    missing = " Not computed: see docs/ood.md." if tidy["mean"].isna().any() else ""
+    own = rows["dataset"].iloc[0]
+    caption = (
+        f"Out of distribution: {outside}, {SELECTIONS['last']}, in %, {over_seeds(tidy)}. AUROC: how often a test "
+        f"image of {own} scores higher than a foreign one, 50 for who guesses; higher is better. FPR95: the part of "
+        f"the foreign images that pass for {own} where 95 % of its own do; lower is better. By the "
+        f"largest softmax probability, the energy (log sum exp) and the largest score, which for cosine heads is the "
+        f"largest cosine. No test compares two heads. "
+        f"{description}.{missing}{note_on_marks(tidy)}"
+    )
+    return Table(name, caption, cells.replace("-", "not computed"), unmarked(cells), tidy)
