@@ -4,6 +4,7 @@ All of it is skipped where torch finds no such device.
 """
 
 import copy
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from headbench.data.splits import Protocol, partition
 from headbench.heads import Context, Head
 from headbench.runners.training import hardware, parts
 from headbench.runners.training.hardware import Hardware, Share
+from headbench.runners.training.history import Glimpse
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import Training
 from tests.heads.helpers import batch, make
@@ -156,8 +158,10 @@ def test_a_training_has_the_same_bits_twice_and_after_a_stop_and_begins_as_on_a_
     gpu: Hardware, laid: Parts, head: Any, changes: dict[str, Any]
 ) -> None:
     one = cell(head, **{"axes": {"feature_dim": [9]}, "recipe": QUICK | {"epochs": 4}} | changes)
-    whole, states = Training(one, laid, gpu), []
-    whole.run(lambda _: states.append(copy.deepcopy(whole.state_dict())))
+    whole, states, seen = Training(one, laid, gpu), [], list[Glimpse]()
+    whole.run(lambda _: states.append(copy.deepcopy(whole.state_dict())), on_glimpse=seen.append)
+    assert {glimpse.epoch for glimpse in seen} == {1, 2, 3, 4}
+    assert all(math.isfinite(glimpse.loss) for glimpse in seen if glimpse.loss is not None)
     again = Training(one, laid, gpu)
     again.load_state_dict(states[1])
     again.run(lambda _: None)

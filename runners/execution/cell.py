@@ -23,7 +23,7 @@ from headbench.runners.training import compute, evaluate
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.health import dead_features
-from headbench.runners.training.history import Log
+from headbench.runners.training.history import Glimpse, Log
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import Training, resume
 
@@ -44,6 +44,7 @@ def run(
     *,
     keep_weights: bool,
     checkpoints: Checkpoints | None = None,
+    on_glimpse: Callable[[Glimpse], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Train one cell, or go on from its checkpoint, and write its folder; ``result.json`` is the last file.
 
@@ -68,7 +69,7 @@ def run(
         log.append()
         on_epoch(row)
 
-    training.run(logged, checkpoints)
+    training.run(logged, checkpoints, on_glimpse)
     judged = _judge(training, planned)
     own = judged.predictions.get("last_test_logits")
     outside = {} if own is None else measure(training.classifier, own, parts.outside)

@@ -25,6 +25,7 @@ from headbench.runners.ood.sets import OodSet
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware
+from headbench.runners.training.history import Glimpse
 
 # Between two looks at cells that other processes have: the first pause, the longest, and the factor between two in
 # which nothing happened.
@@ -45,6 +46,9 @@ class Events(Protocol):
 
     def started(self, planned: Planned) -> None:
         """A cell begins."""
+
+    def glimpse(self, planned: Planned, seen: Glimpse) -> None:
+        """An epoch of a cell runs; where a cell goes on from its checkpoint, the first one is not that of epoch 1."""
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
         """An epoch of a cell is finished; ``PrunedError`` ends the cell."""
@@ -275,6 +279,7 @@ def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints)
         partial(way.events.epoch, planned),
         keep_weights=way.keep_weights,
         checkpoints=checkpoints,
+        on_glimpse=partial(way.events.glimpse, planned),
     )
 
 

@@ -26,6 +26,7 @@ from headbench.runners.ood.sets import OodSet
 from headbench.runners.training import hardware
 from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Share
+from headbench.runners.training.history import Glimpse
 
 # Workers that may die while they have no cell, or be told to stop alone, before no other is started.
 DEATHS = 2
@@ -76,6 +77,9 @@ class _Sender:
 
     def started(self, planned: Planned) -> None:
         self.send("started", planned.cell_id)
+
+    def glimpse(self, planned: Planned, seen: Glimpse) -> None:
+        self.send("glimpse", planned.cell_id, seen)
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
         """Send an epoch, and hear whether the cell was pruned meanwhile.
@@ -240,7 +244,7 @@ def _listen(worker: _Worker, planned: dict[str, Planned], events: Events) -> boo
         if kind == "ended":
             worker.ended = True
             continue
-        worker.cell_id = content[0] if kind in {"started", "epoch"} else None
+        worker.cell_id = content[0] if kind in {"started", "glimpse", "epoch"} else None
         try:
             getattr(events, kind)(planned[content[0]], *content[1:])
         except PrunedError as pruned:

@@ -24,6 +24,7 @@ from headbench.runners.execution.progress import Display
 from headbench.runners.search import found, space, studies
 from headbench.runners.search.studies import Ending, Study
 from headbench.runners.training import history
+from headbench.runners.training.history import Glimpse
 
 
 class _Halt(KeyboardInterrupt):
@@ -132,6 +133,10 @@ class Driver:
         """Show that a trial begins, where there is time for it."""
         self._check_time()
         self.display.started(planned)
+
+    def glimpse(self, planned: Planned, seen: Glimpse) -> None:
+        """Show how an epoch of a trial goes on."""
+        self.display.glimpse(planned, seen)
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
         """Tell the studies of an epoch.

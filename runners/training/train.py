@@ -18,6 +18,7 @@ from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints, same_structure
 from headbench.runners.training.classifier import build
 from headbench.runners.training.hardware import Hardware
+from headbench.runners.training.history import Glimpse, Glimpses
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.stages import side, stage_plan
 
@@ -82,12 +83,18 @@ class Training:
         self._number = self._finished = 0
         self._weights: dict[str, Tensor] | None = None
 
-    def run(self, on_epoch: Callable[[dict[str, Any]], None], checkpoints: Checkpoints | None = None) -> None:
+    def run(
+        self,
+        on_epoch: Callable[[dict[str, Any]], None],
+        checkpoints: Checkpoints | None = None,
+        on_glimpse: Callable[[Glimpse], None] = lambda _: None,
+    ) -> None:
         """Train all epochs that are left.
 
         Args:
             on_epoch: called with each finished row of the history; what it raises ends the training.
             checkpoints: where the state is kept at the end of each epoch, or None.
+            on_glimpse: called while an epoch runs.
 
         Raises:
             NonFiniteLossError: at the end of the epoch in which the loss left the finite numbers.
@@ -101,7 +108,7 @@ class Training:
             if not self._finished:
                 self._begin()
             while self._finished < stage.epochs:
-                self.history.append(self._epoch())
+                self.history.append(self._epoch(on_glimpse))
                 self._finished += 1
                 # An accuracy on smaller images is no accuracy on whole ones.
                 if self._number == len(self.plan) - 1 and "side" not in self.history[-1]:
@@ -189,7 +196,7 @@ class Training:
         stage, recipe = self.plan[self._number]
         return side(recipe, self._finished, stage.epochs, self.parts.train.image_shape)
 
-    def _epoch(self) -> dict[str, Any]:
+    def _epoch(self, on_glimpse: Callable[[Glimpse], None]) -> dict[str, Any]:
         """Train the next epoch of the stage under way, and evaluate it in the last one; return its row."""
         (stage, _), head, epoch = self.plan[self._number], self.classifier.head, self.next_epoch()
         steps, self._weights = len(epoch.slices(len(self.parts.train))), None
@@ -203,7 +210,7 @@ class Training:
             "stage": stage.name,
             "chance_loss": health.loss_of(head, nothing, labels, epoch, context),
         }
-        row |= self._steps(epoch, context)
+        row |= self._steps(epoch, context, Glimpses(on_glimpse, row["epoch"], steps, labels.device))
         if not math.isfinite(row["train_loss"]):
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
         logged |= head.on_epoch_end(replace(context, step=context.step + steps))
@@ -214,7 +221,7 @@ class Training:
                 row |= {f"{name}_{metric}": value for metric, value in measured.items()}
         return row | logged | ({} if epoch.side is None else {"side": epoch.side})
 
-    def _steps(self, epoch: Epoch, context: Context) -> dict[str, Any]:
+    def _steps(self, epoch: Epoch, context: Context, glimpses: Glimpses) -> dict[str, Any]:
         """Take the steps of an epoch; return its mean loss, last learning rate, images, seconds and record of health.
 
         The device is waited for at the end only.
@@ -235,6 +242,7 @@ class Training:
             total += loss.detach()
             losses.append(loss.detach())
             images += len(batch.targets.labels)
+            glimpses.offer(total, len(losses), images)
         mean_loss = total.item() / len(losses)
         seconds = time.perf_counter() - start
         row = {"lr": self._schedule.get_last_lr()[0], "train_loss": mean_loss, "images": images, "seconds": seconds}

@@ -18,6 +18,7 @@ from headbench.runners.execution.workers import Job
 from headbench.runners.grid import config
 from headbench.runners.inspection import status
 from headbench.runners.training.hardware import Share
+from headbench.runners.training.history import Glimpse
 from tests.runners.helpers import CPU, QUICK, cells, grid, planned, way
 
 
@@ -25,11 +26,14 @@ class Pruning:
     """Remembers what it is told, and prunes the cells of some seeds after their first epoch."""
 
     def __init__(self, *seeds: int) -> None:
-        self.seeds, self.told = seeds, list[tuple[str, int]]()
+        self.seeds, self.told, self.seen = seeds, list[tuple[str, int]](), set[tuple[int, int]]()
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
         if planned.cell.seed in self.seeds:
             raise PrunedError(f"seed {planned.cell.seed} is not worth it")
+
+    def glimpse(self, planned: Planned, seen: Glimpse) -> None:
+        self.seen.add((planned.cell.seed, seen.epoch))
 
     def started(self, planned: Planned) -> None:
         self.told.append(("started", planned.cell.seed))
@@ -63,6 +67,7 @@ def test_who_is_told_of_an_epoch_may_prune_its_cell(processes: bool, tmp_path: P
         ("started", 1),
         ("pruned: seed 1 is not worth it", 1),
     ]
+    assert {(0, epoch + 1) for epoch in range(epochs)} < events.seen
     folder = store.cell_folder(tmp_path, todo[1].cell_id)
     assert (folder / "pruned.txt").read_text() == "seed 1 is not worth it\n"
     assert not {"error.txt", "result.json", "attempts.json", "lock.json"} & {path.name for path in folder.iterdir()}
