@@ -9,7 +9,7 @@ from headbench.core.folders import expanded
 from headbench.core.version import in_checkout
 
 if TYPE_CHECKING:
-    from headbench.runners.execution.launch import RunOptions
+    from headbench.runners.execution.options import RunOptions
 
 
 class Parser(argparse.ArgumentParser):
@@ -95,7 +95,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 
 def run_options(arguments: argparse.Namespace, **more: Any) -> "RunOptions":
     """Return what a command that trains cells was asked for; ``more`` are fields that it alone has."""
-    from headbench.runners.execution.launch import RunOptions
+    from headbench.runners.execution.options import RunOptions
 
     return RunOptions(
         grid=arguments.grid,

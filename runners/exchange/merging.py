@@ -9,7 +9,7 @@ from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.results import columns, store
 from headbench.results.ood import cell_files
-from headbench.runners.execution import command, locks
+from headbench.runners.execution import locks, options
 from headbench.runners.grid import config
 
 
@@ -163,7 +163,7 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
                 return
             listed = {cell["cell_id"] for cell in ours["cells"]}
             cells = [*ours["cells"], *(cell for cell in theirs["cells"] if cell["cell_id"] not in listed)]
-            commands = command.joined(ours.get("commands", []), theirs.get("commands", []))
+            commands = options.commands(ours, theirs.get("commands", []))
             store.write_plan(target, defined[0] | commands | {"cells": _in_order(defined[0], cells)})
     except DamagedError as error:
         merged.conflicts.append(f"left out: {error}")

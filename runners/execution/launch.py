@@ -15,8 +15,9 @@ from headbench.core.folders import DEFAULT, expanded, from_environment
 from headbench.heads import HEADS
 from headbench.heads.geometry import cache
 from headbench.results import store
-from headbench.runners.execution import command, plan, queue
+from headbench.runners.execution import plan, queue
 from headbench.runners.execution.executors import Executor, InProcess, Processes
+from headbench.runners.execution.options import RunOptions, commands, words
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
 from headbench.runners.execution.queue import Finished
@@ -29,47 +30,6 @@ from headbench.runners.ood.measure import complete
 from headbench.runners.training import hardware
 from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware, Share
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a run is asked for, as the options of ``bench.py run``.
-
-    Attributes:
-        grid: a grid's name, a file, or the contents of one.
-        changes: words of ``--set``.
-        name: of the derived grid.
-        where: words of ``--where``.
-        cells: identities of the cells to train, or none for all of them.
-        data: the data folder, or None for the default one.
-        out: folder of the runs.
-        workers: parallel processes, or None for the default.
-        threads: of each worker, or None for the default.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        precision: ``auto``, ``fp32`` or ``bf16``.
-        plugins: files to import first.
-        keep_weights: keep each cell's last weights.
-        retry_failed: train cells again that failed before.
-        wait: stay until the cells of other processes have ended too.
-        tuned: file of the values that a search has found for the grid.
-    """
-
-    grid: str | dict[str, Any]
-    changes: Sequence[str] = ()
-    name: str | None = None
-    where: Sequence[str] = ()
-    cells: Sequence[str] = ()
-    data: Path | None = None
-    out: Path = Path("runs")
-    workers: int | None = None
-    threads: int | None = None
-    device: str = "auto"
-    precision: str = "auto"
-    plugins: Sequence[Path] = ()
-    keep_weights: bool = False
-    retry_failed: bool = False
-    wait: bool = True
-    tuned: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -145,8 +105,8 @@ def prepare(options: RunOptions) -> Launch:
         for line in _moved_sources(finished):
             note(line)
     share = replace(job.share, workers=min(job.share.workers, max(len(todo), 1)))
-    job, words = replace(job, share=share, ood=ood), command.words(options)
-    return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, job, words)
+    job = replace(job, share=share, ood=ood)
+    return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, job, words(options))
 
 
 def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
@@ -263,8 +223,8 @@ def _write_plan(launch: Launch) -> None:
         before = _plan_before(out, grid.name)
         imported = [entry for entry in before["cells"] if entry.get("imported")]
         entries = plan.listed(launch.planned, launch.cells, before["cells"]) + imported
-        commands = command.joined(before.get("commands", []), [launch.command] if launch.todo else [])
-        store.write_plan(folder, plan.resolved(grid, entries, launch.job.ood) | commands)
+        asked = commands(before, [launch.command] if launch.todo else [])
+        store.write_plan(folder, plan.resolved(grid, entries, launch.job.ood) | asked)
 
 
 def execute(launch: Launch, console: Console, team: Executor | None = None) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from headbench import results
 from headbench.core.errors import UserError, suggest
 from headbench.runners.execution import launch
+from headbench.runners.execution.options import RunOptions
 from headbench.runners.grid.overrides import SETTABLE
 from headbench.runners.search import trials
 
@@ -81,14 +82,14 @@ def _options(
     data: str | Path | None,
     where: Mapping[str, Any],
     settings: Mapping[str, Any],
-) -> launch.RunOptions:
+) -> RunOptions:
     """Return the options of a run; all settings that are none of the known ones change the grid."""
     _check(caller, known, settings)
     changes = {key: value for key, value in settings.items() if key not in known}
     own: dict[str, Any] = dict(known) | {key: value for key, value in settings.items() if key in known}
     if own.get("tuned") is not None:
         own["tuned"] = Path(own["tuned"])
-    return launch.RunOptions(
+    return RunOptions(
         grid=_plain(grid) if isinstance(grid, Mapping) else str(grid),
         changes=_words(changes),
         where=_words(where),

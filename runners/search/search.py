@@ -12,7 +12,7 @@ from headbench.core.errors import UserError, note, suggest
 from headbench.results.tuning import searches
 from headbench.results.tuning.searches import OBJECTIVES
 from headbench.runners.execution import launch, plan
-from headbench.runners.execution.launch import RunOptions
+from headbench.runners.execution.options import RunOptions
 from headbench.runners.execution.plan import Outlines, Planned
 from headbench.runners.execution.progress import Display
 from headbench.runners.grid import overrides

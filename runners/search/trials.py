@@ -10,7 +10,7 @@ from rich.console import Console
 from headbench.core.errors import UserError
 from headbench.results import columns, store
 from headbench.runners.execution import launch, plan, queue
-from headbench.runners.execution.launch import RunOptions
+from headbench.runners.execution.options import RunOptions
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
 from headbench.runners.grid import overrides

@@ -16,6 +16,7 @@ from headbench.runners.commands.main import main
 from headbench.runners.exchange import imported, reference, score_files
 from headbench.runners.execution import cell as cells
 from headbench.runners.execution import launch
+from headbench.runners.execution.options import RunOptions
 from headbench.runners.execution.plan import Planned
 from tests.results import helpers
 from tests.runners.exchange.helpers import LABELS, LOGITS, VAL_LABELS, VAL_LOGITS, npz
@@ -155,7 +156,7 @@ def test_a_run_of_the_grid_keeps_what_was_imported(trained: tuple[Path, Planned]
     file = npz(tmp_path, logits=np.eye(10)[labels] - 0.5, labels=labels)
     found = bring(file, out, "digits", grid="tiny+fp32", head_label="kept")
     contents = grid(axes={"head": ["dl2pa"]})
-    options = launch.RunOptions(grid=contents, out=out, workers=1, threads=CPU.threads, device="cpu", precision="fp32")
+    options = RunOptions(grid=contents, out=out, workers=1, threads=CPU.threads, device="cpu", precision="fp32")
     prepared = launch.prepare(options)
     assert not prepared.todo
     launch.execute(prepared, Console(quiet=True))

@@ -15,7 +15,7 @@ from headbench.heads import HEADS
 from headbench.results import store
 from headbench.runners.commands import status
 from headbench.runners.execution import launch
-from headbench.runners.execution.launch import RunOptions
+from headbench.runners.execution.options import RunOptions
 from headbench.runners.training import hardware
 from tests.runners.helpers import grid
 

@@ -19,7 +19,7 @@ from headbench.heads import Stage
 from headbench.heads.psc import PSCHead
 from headbench.results import store
 from headbench.runners.execution import launch, plan
-from headbench.runners.execution.launch import RunOptions
+from headbench.runners.execution.options import RunOptions
 from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts

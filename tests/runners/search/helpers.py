@@ -10,7 +10,7 @@ from rich.console import Console
 from headbench.core.errors import PrunedError
 from headbench.results import store
 from headbench.results.tuning import searches
-from headbench.runners.execution.launch import RunOptions
+from headbench.runners.execution.options import RunOptions
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Events
 from headbench.runners.search import search

@@ -11,8 +11,8 @@ from rich.console import Console
 from headbench.results import store
 from headbench.results.page import made_by
 from headbench.runners.commands import arguments, grammar
-from headbench.runners.execution import command, launch
-from headbench.runners.execution.launch import RunOptions
+from headbench.runners.execution import launch
+from headbench.runners.execution.options import RunOptions, words
 from tests.runners.helpers import grid
 
 ASKED = (
@@ -21,21 +21,21 @@ ASKED = (
 )
 
 
-def options_of(words: list[str]) -> RunOptions:
-    parsed = grammar.parse(words)
+def options_of(asked: list[str]) -> RunOptions:
+    parsed = grammar.parse(asked)
     return arguments.run_options(parsed, cells=parsed.cell, tuned=parsed.tuned)
 
 
 def test_the_words_ask_for_the_same_cells() -> None:
     options = options_of([*shlex.split(ASKED), "--workers", "3", "--threads", "2", "--cell", "x", "--out", "elsewhere"])
     shared: dict[str, Any] = {"workers": None, "threads": None, "cells": [], "out": Path("runs")}
-    assert options_of(command.words(options)) == dataclasses.replace(options, **shared)
+    assert options_of(words(options)) == dataclasses.replace(options, **shared)
 
 
 def test_the_page_says_them_as_a_shell_takes_them() -> None:
-    words = shlex.split(ASKED)
-    run, again = made_by.commands(Path("my runs"), "a b", [words], 30)
-    assert shlex.split(run)[-2 - len(words) :] == [*words, "--out", "my runs"]
+    asked = shlex.split(ASKED)
+    run, again = made_by.commands(Path("my runs"), "a b", [asked], 30)
+    assert shlex.split(run)[-2 - len(asked) :] == [*asked, "--out", "my runs"]
     assert again.endswith(" report --grid 'a b' --out 'my runs' --bins 30")
     assert made_by.commands(Path("runs"), "g", [], None)[0].endswith(" report --grid g")
     (hidden, _) = made_by.commands(Path("runs"), "g", [["--grid", "a\n\x1b; rm -rf ~"]], None)
@@ -57,8 +57,8 @@ def test_a_plan_keeps_the_commands_that_trained(tmp_path: Path) -> None:
         commands: list[list[str]] = store.read_plan(store.grid_folder(options.out, "tiny")).get("commands", [])
         return commands
 
-    whole, part = command.words(options), [*command.words(options)[:2], "--where", "head=psc"]
-    part += command.words(options)[2:]
+    whole, part = words(options), [*words(options)[:2], "--where", "head=psc"]
+    part += words(options)[2:]
     assert kept(done=True) == []
     assert kept(done=False) == [whole]
     assert kept(done=False, where=["head=psc"]) == [whole, part]
