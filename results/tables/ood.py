@@ -37,13 +37,11 @@ def _table(rows: pd.DataFrame, name: str, description: str, outside: str) -> Tab
     """Return a table: dimension and head down, AUROC and FPR95 by each score across."""
     cells, tidy = summaries(rows, "last", columns.titles(METRICS))
     missing = " Not computed: see docs/ood.md." if tidy["mean"].isna().any() else ""
-    own = rows["dataset"].iloc[0]
     caption = (
-        f"Out of distribution: {outside}, {SELECTIONS['last']}, in %, {over_seeds(tidy)}. AUROC: how often a test "
-        f"image of {own} scores higher than a foreign one, 50 for who guesses; higher is better. FPR95: the part of "
-        f"the foreign images that pass for {own} where 95 % of its own do; lower is better. By the "
-        f"largest softmax probability, the energy (log sum exp) and the largest score, which for cosine heads is the "
-        f"largest cosine. No test compares two heads. "
-        f"{description}.{missing}{note_on_marks(tidy)}"
+        f"Out of distribution: test images of {rows['dataset'].iloc[0]} against {outside}, {SELECTIONS['last']}, in %, "
+        f"{over_seeds(tidy)}. AUROC: how often one of the first scores higher than one of the second, 50 for who "
+        f"guesses. FPR95: the part of the second above the score that 95 % of the first reach, lower is better. By the "
+        f"largest softmax probability, the energy (log sum exp) and the largest score, of cosine heads the largest "
+        f"cosine. {description}.{missing}{note_on_marks(tidy)}"
     )
     return Table(name, caption, cells.replace("-", "not computed"), unmarked(cells), tidy)

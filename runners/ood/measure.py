@@ -62,11 +62,11 @@ def complete(cells: Mapping[str, Cell], asked: tuple[OodSet, ...], data: Data, o
             _again(cells[cell_id], lacking[cell_id], data, store.cell_folder(out, cell_id))
         except (UserError, DamagedError) as error:
             lines.append(f"cell {cell_id} is not measured on other data sets: {error}")
-    without = len(lacking) - len(kept)
+    without = [missing for cell_id, missing in lacking.items() if cell_id not in kept]
     if without:
-        named = ", ".join(dict.fromkeys(one.label for missing in lacking.values() for one in missing))
+        named = ", ".join(dict.fromkeys(one.label for missing in without for one in missing))
         lines.append(
-            f"not computed: {named} for {without} cells that were finished before the grid named them and whose "
+            f"not computed: {named} for {len(without)} cells that were finished before the grid named them and whose "
             f"weights were not kept; --out with a new folder trains them again"
         )
     return lines
