@@ -24,6 +24,8 @@ FOLDER = Path(__file__).parent
 FIRST = "cell_id status health".split()
 COST = "image_views train_flops train_seconds images_per_second"
 MEASURED = f"top1 {COST} started_at git_commit device threads precision".split()
+# The columns that stay, though all cells agree in them.
+NAMING = "cell_id head_label feature_dim seed top1".split()
 # Of a table in the part of a search, rows above which it is folded.
 LONG = 30
 # Comparisons whose answers are unfolded, with their figures.
@@ -75,8 +77,7 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
         comparisons: description and rows by name, which begins the names of tables and figures.
     """
     rows = with_texts(shown.rows, escape.plain)
-    axes = [axis for axis in columns.AXES if not axis.quiet or rows[axis.name].nunique() > 1]
-    listed = [*(columns.NAMED[name] for name in FIRST), *axes, *(columns.NAMED[name] for name in MEASURED)]
+    cells, listed, alike = _cells(rows)
     made, pictures, lines = shown.final
     signs = common.legend(table.caption for table in made)
     layout = Layout(comparisons, [*signs, common.USUAL, common.over(rows[rows["status"] == "done"])])
@@ -92,10 +93,8 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
         facets=facets.facets(shown.rows),
         rows=rows,
         columns=listed,
-        cells=[
-            {column.name: _listed(column, row) for column in listed}
-            for row in rows[(rows["selection"] == "last") | (rows["status"] == "failed")].to_dict("records")
-        ],
+        cells=cells,
+        alike=alike,
         unfinished=shown.unfinished,
         sections=layout.sections(made, {name: forms for name, forms in pictures.items() if name not in above}),
         lines=[escape.plain(line) for line in lines],
@@ -133,6 +132,20 @@ def _of_search(search: Part, layout: Layout) -> dict[str, Any]:
         "figures": [layout.figure(name, forms, size="half") for name, forms in pictures.items()],
         "lines": [escape.plain(line) for line in lines],
     }
+
+
+def _cells(rows: pd.DataFrame) -> tuple[list[dict[str, str]], list[Column], list[str]]:
+    """Return the list of cells: their texts by column, the columns, and what is the same in all of them."""
+    axes = [axis for axis in columns.AXES if not axis.quiet or rows[axis.name].nunique() > 1]
+    known = [*(columns.NAMED[name] for name in FIRST), *axes, *(columns.NAMED[name] for name in MEASURED)]
+    cells = [
+        {column.name: _listed(column, row) for column in known}
+        for row in rows[(rows["selection"] == "last") | (rows["status"] == "failed")].to_dict("records")
+    ]
+    values = {column.name: {cell[column.name] for cell in cells} for column in known}
+    apart = [column for column in known if column.name in NAMING or len(values[column.name]) > 1]
+    alike = [f"{column.heading} {values[column.name].pop()}" for column in known if column not in apart and cells]
+    return cells, apart, [text for text in alike if not text.endswith(" -")]
 
 
 def _listed(column: Column, row: dict[Hashable, Any]) -> str:

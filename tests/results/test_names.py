@@ -85,8 +85,8 @@ def test_the_page_shows_every_name_and_has_no_tag_of_any(runs: Path) -> None:
     seen = Seen()
     seen.feed(page)
     assert {tag for tag, _ in seen.tags} <= set(
-        "html head meta title style body h1 h2 h3 p a nav section div table thead tbody tr th td b figure img ul li "
-        "script details summary span form fieldset legend label input button pre code "
+        "html head meta title style body main h1 h2 h3 p a nav section div table thead tbody tr th td b figure img ul "
+        "li script details summary span form fieldset legend label input button pre code "
         "svg g path defs use clippath pattern rect text image".split()
     )
     assert not any(name.startswith("on") for _, attributes in seen.tags for name, _ in attributes)

@@ -17,7 +17,7 @@ import headbench
 from headbench.core.errors import UserError
 from headbench.results.numbers import ood
 from headbench.runners.execution import launch
-from headbench.runners.execution.launch import RunOptions
+from headbench.runners.execution.options import RunOptions
 from tests.data.helpers import random_images, save
 from tests.runners.helpers import CPU, grid
 
