@@ -33,6 +33,7 @@ def penalised(own: Tensor, margin: float, easy: bool) -> Tensor:
 @register(
     "arcface",
     version=2,
+    display="ArcFace",
     paper="Deng et al., CVPR 2019",
     source=(
         "additive angular margin loss (equation 3) with the paper's m = 0.5; the gradient is that of the authors' "

@@ -14,6 +14,7 @@ from headbench.heads.registry import register
 @register(
     "balanced-softmax",
     version=1,
+    display="Balanced Softmax",
     paper="Ren et al., NeurIPS 2020",
     source="the loss of their released code: cross-entropy of z + log n; prediction by z",
     deviations="log pi stands for log n, a constant that the softmax does not see; a class without images counts as "

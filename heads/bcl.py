@@ -17,6 +17,7 @@ from headbench.heads.registry import register
 @register(
     "bcl",
     version=1,
+    display="BCL",
     paper="Zhu et al., CVPR 2022",
     source="losses and projectors of the released code, which is for ImageNet-LT and iNaturalist (hidden 2048, "
     "projection_dim 1024, normed true, temperature 0.07, classification_weight 1, contrastive_weight 0.35); the "

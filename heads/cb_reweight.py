@@ -16,6 +16,7 @@ from headbench.heads.registry import register
 @register(
     "cb-reweight",
     version=1,
+    display="CB re-weighting",
     paper="Cui et al., CVPR 2019; deferred: Cao et al., NeurIPS 2019",
     source="softmax cross-entropy with class weights (1 - beta) / (1 - beta^n), as in the released code of Cao et al.: "
     "CB-RW in its table, deferred CE-DRW",

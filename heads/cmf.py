@@ -20,6 +20,7 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 @register(
     "cmf",
     version=1,
+    display="CMF",
     paper="Jiang et al., ICML 2024 (generalized neural collapse)",
     source="the classifier of the authors' code: from zero, w_c <- normalise(m w_c + (1 - m) mean of the unit features "
     "of c in the batch), and cross-entropy on s cos; s = 10 as in its logged runs",

@@ -11,6 +11,7 @@ from headbench.heads.registry import register
 @register(
     "cosface",
     version=1,
+    display="CosFace",
     paper="Wang et al., CVPR 2018",
     source="large margin cosine loss (equation 4) with the paper's m = 0.35",
     deviations="s = 30 instead of the 64 of face recognition, which is for tens of thousands of classes",

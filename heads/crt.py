@@ -17,6 +17,7 @@ from headbench.heads.registry import register
 @register(
     "crt",
     version=1,
+    display="cRT",
     paper="Kang et al., ICLR 2020 (classifier re-training)",
     source="section 4 of the paper and its released code: W and b are initialised anew, and learn on class-balanced "
     "batches with the learning rate and weight decay of the first stage and a cosine",

@@ -20,6 +20,7 @@ MOMENTUM = 0.9
 @register(
     "dl2pa",
     version=2,
+    display="DL2PA",
     paper="Saadabadi et al., CVPR 2024",
     source="balanced loss, class-mean momentum 0.9 and one Hungarian assignment an epoch, as the paper means them; "
     "queue 'reference' is the released code's; assignment_period 'step' is the assignment of TSC (Li et al., CVPR "

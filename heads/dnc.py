@@ -72,6 +72,7 @@ def clustered(centroids: Tensor, z: Tensor, labels: Tensor, momentum: float) -> 
 @register(
     "dnc",
     version=1,
+    display="DNC",
     paper="Wang et al., ICLR 2023 (deep nearest centroids)",
     source="the method that the paper describes: K = 4 sub-centroids a class, Sinkhorn within each class on memory and "
     "batch at every step (epsilon 0.05, 3 iterations), hard assignment, momentum 0.999, cross-entropy on the cosine "

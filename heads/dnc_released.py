@@ -31,6 +31,7 @@ def noise(indices: Tensor, step: Tensor, count: int) -> Tensor:
 @register(
     "dnc-released",
     version=1,
+    display="DNC (released)",
     paper="the released code of Wang et al., ICLR 2023 (deep nearest centroids)",
     source="what that code does in effect: layer normalisation of the features, the largest cosine with 4 centroids a "
     "class, layer normalisation of the scores; the centroids start at random and move once in 1,000 steps with the "

@@ -15,6 +15,7 @@ from headbench.heads.registry import register
 @register(
     "ebv",
     version=1,
+    display="EBV",
     paper="Shen et al., CVPR 2023",
     source="cross-entropy with label smoothing 0.1 on cos / 0.07, as the released code",
     deviations="prototypes of the least threshold alpha that annealing finds, instead of a hand-chosen alpha per d; "

@@ -16,6 +16,7 @@ from headbench.heads.registry import register
 @register(
     "etf",
     version=2,
+    display="ETF + DR",
     paper="Yang et al., NeurIPS 2022",
     source="simplex ETF (its definition) and the dot-regression loss; batch_norm and batch_weights are those of the "
     "released code for long tails",

@@ -25,6 +25,7 @@ def focal(logits: Tensor, labels: Tensor, gamma: float) -> Tensor:
 @register(
     "focal",
     version=1,
+    display="Focal",
     paper="Lin et al., ICCV 2017",
     source="the softmax form of equation 4; gamma = 1 as in the long-tailed tables of Cao et al., NeurIPS 2019, and "
     "their released code",

@@ -12,6 +12,7 @@ from headbench.heads.registry import register
 @register(
     "frozen-linear",
     version=1,
+    display="Frozen linear",
     paper="the CE baseline of Yang et al., NeurIPS 2022, as released",
     source="a linear layer, weights N(0, 2/d), default bias, both without gradient: what the released code's baseline "
     "for ResNet is",

@@ -11,6 +11,7 @@ from headbench.heads.registry import register
 @register(
     "hpn",
     version=4,
+    display="HPN",
     paper="Mettes et al., NeurIPS 2019",
     source="squared cosine loss and maximally separated prototypes, as the paper means them; prototypes 'hpn-pgd' are "
     "those of the released code",

@@ -21,6 +21,7 @@ BETA = 0.9999
 @register(
     "ldam",
     version=1,
+    display="LDAM",
     paper="Cao et al., NeurIPS 2019",
     source="label-distribution-aware margin loss as in their released code: margins n^(-1/4) up to 0.5 on cosines, "
     "scale 30, weights of unit length at the start; DRW by the effective number of samples with beta = 0.9999",

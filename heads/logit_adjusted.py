@@ -21,6 +21,7 @@ TAUS = tuple(step / 10 for step in range(31))
 @register(
     "logit-adjusted",
     version=1,
+    display="Logit adjustment",
     paper="Menon et al., ICLR 2021",
     source="logit-adjusted softmax cross-entropy (equation 10) and post-hoc adjustment (equation 9), tau = 1 as in "
     "their released code",

@@ -17,6 +17,7 @@ from headbench.heads.registry import register
 @register(
     "lws",
     version=1,
+    display="LWS",
     paper="Kang et al., ICLR 2020 (learnable weight scaling)",
     source="section 4 of the paper and its released code: f_c (w_c . h + b_c), where only f learns, from 1, on "
     "class-balanced batches with the learning rate and weight decay of the first stage and a cosine",

@@ -13,6 +13,7 @@ from headbench.heads.registry import register
 @register(
     "max-separation",
     version=1,
+    display="Max separation",
     paper="Kasarla et al., NeurIPS 2022",
     source="logits rho P^T o with the recursive matrix P in its iterative form; rho = 0.1 as for ResNets",
 )

@@ -17,6 +17,7 @@ from headbench.heads.registry import register
 @register(
     "ncm",
     version=1,
+    display="NCM",
     paper="Kang et al., ICLR 2020 (nearest class mean classifier)",
     source="section 4 of the paper and its released code: means of the plain training images' features, in eval mode",
     deviations=(

@@ -54,6 +54,7 @@ def nearest_simplex(means: Tensor, before: Tensor) -> Tensor:
 @register(
     "nearest-etf",
     version=1,
+    display="Nearest ETF",
     paper="Markou et al., NeurIPS 2024 (guiding neural collapse)",
     source="the implicit ETF of the authors' code: unit features times 5, cross-entropy on W (5 z - mean), W the "
     "simplex nearest to the running class means, again at every step; the running rate of a mean, max(2/(t+1), 1e-4), "

@@ -10,6 +10,7 @@ from headbench.heads.registry import register
 @register(
     "normface",
     version=1,
+    display="NormFace",
     paper="Wang et al., ACM MM 2017",
     source="softmax loss on normalised features and weights with a learned scale (section 3.3)",
     deviations="the scale starts at 16, since the paper leaves its start to its fine-tuning",

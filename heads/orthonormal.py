@@ -24,6 +24,7 @@ def orthonormal(rows: Tensor) -> Tensor:
 @register(
     "orthonormal",
     version=1,
+    display="Orthonormal",
     paper="after Goto et al., WACV 2024 (orthonormal matrices for multimodal classes)",
     source="our reconstruction from the abstract: one orthonormal matrix a class, learned by gradient, instead of "
     "sub-centroids, and a continuous assignment instead of a hard one",

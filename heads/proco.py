@@ -23,6 +23,7 @@ Width = Annotated[int, Field(ge=16)]
 @register(
     "proco",
     version=1,
+    display="ProCo",
     paper="Du et al., TPAMI 2024",
     source="the loss and the statistics of the released code; CIFAR's settings are the defaults (ImageNet-LT: hidden "
     "2048, projection_dim 1024, normed true, temperature 0.07)",

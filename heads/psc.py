@@ -17,6 +17,7 @@ Smoothing = Annotated[float, Field(ge=0, lt=1)]
 @register(
     "psc",
     version=1,
+    display="PSC",
     paper="the softmax baseline of Mettes et al., NeurIPS 2019",
     source="linear form: logits W h + b, no normalisation, no scale",
 )

@@ -10,6 +10,7 @@ from headbench.heads.registry import register
 @register(
     "psc-cosine",
     version=1,
+    display="PSC (cosine)",
     paper="the learnable baseline of Saadabadi et al., CVPR 2024",
     source="cross-entropy on cosines; scale 1 as in the released code, where the loss cannot fall below log(1 + (C-1) "
     "exp(-C/(C-1)))",

@@ -12,7 +12,7 @@ HEADS: Registry[type[Head]] = Registry("head", "headbench.heads", GROUP)
 
 
 def register(
-    name: str, *, version: int, paper: str, source: str, deviations: str = "none known"
+    name: str, *, version: int, paper: str, source: str, deviations: str = "none known", display: str = ""
 ) -> Callable[[Any], Any]:
     """Return a class decorator that registers a head.
 
@@ -22,5 +22,7 @@ def register(
         paper: authors, venue, year.
         source: what the code follows: equation, reference code, or our reading.
         deviations: known differences from the source.
+        display: the name in figures and in tables for papers, where it is not that of a grid file.
     """
-    return HEADS.register(name, version=version, paper=paper, source=source, deviations=deviations)
+    about = {"paper": paper, "source": source, "deviations": deviations} | ({"display": display} if display else {})
+    return HEADS.register(name, version=version, **about)

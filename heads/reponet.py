@@ -15,6 +15,7 @@ PAPER = "Pernici et al., TNNLS 2021"
 @register(
     "reponet-simplex",
     version=1,
+    display="RepoNet (simplex)",
     paper=PAPER,
     source="the d-simplex classifier: fixed unit weights, features that are not normalised",
 )
@@ -44,6 +45,7 @@ class RePoNetSimplexHead(FixedLinearHead):
 @register(
     "reponet-orthoplex",
     version=1,
+    display="RepoNet (orthoplex)",
     paper=PAPER,
     source="the d-orthoplex classifier: fixed weights +-e_i, features that are not normalised",
 )

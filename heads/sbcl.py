@@ -28,6 +28,7 @@ BASE_TEMPERATURE = 0.07
 @register(
     "sbcl",
     version=1,
+    display="SBCL",
     paper="Hou et al., ICCV 2023",
     source="the released code for CIFAR: contrast within the batch, linear form of the dynamic temperature, ordinary "
     "k-means of the first augmented view; second stage 'ldam' is that of the published CIFAR numbers",

@@ -40,6 +40,7 @@ def usual_rescaling(num_classes: int) -> tuple[float, float]:
 @register(
     "square",
     version=1,
+    display="Square loss",
     paper="Hui & Belkin, ICLR 2021",
     source="square loss with their rescaling k, M, by number of classes as they have it",
     deviations="the rescaling is recalled, not read; for probabilities the paper has none: raw is softmax of z, as "

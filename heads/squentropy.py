@@ -22,6 +22,7 @@ def squentropy(scores: Tensor, labels: Tensor) -> Tensor:
 @register(
     "squentropy",
     version=1,
+    display="Squentropy",
     paper="Hui et al., ICML 2023",
     source="cross-entropy plus the average square loss over the incorrect classes, as in their released code",
 )

@@ -25,6 +25,7 @@ SUPERVISED, TARGETED = "supervised", "targeted"
 @register(
     "tsc",
     version=1,
+    display="TSC",
     paper="Li et al., CVPR 2022",
     source="the released code for ImageNet-LT: supervised contrast, from half of the epochs on with uniform targets, "
     "momentum of class centroids and Hungarian matching, by a new optimiser and the schedule anew",

@@ -16,6 +16,7 @@ from headbench.heads.registry import register
 @register(
     "vs",
     version=1,
+    display="VS",
     paper="Kini et al., NeurIPS 2021",
     source="vector-scaling loss as in their released code: cross-entropy of Delta_c z_c + tau log pi_c "
     "with Delta_c = (n_c / n_max)^gamma; prediction by z",

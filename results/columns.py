@@ -94,6 +94,8 @@ COLUMNS = (
     Column("freeze", "comparison", phrase="{} frozen", place=3, quiet=True, usual="none"),
     Column("head", "fact"),
     Column("head_label", "axis", title="head", place=7),
+    # Of figures and of tables for papers; plans of earlier harnesses, and other sources, do not tell it.
+    Column("head_display", "bookkeeping"),
     Column("head_options", "fact"),
     Column("feature_dim", "axis", "integer", "d", phrase="d = {}", long="feature dimension d", place=8),
     Column("num_classes", "fact", "integer"),
@@ -165,7 +167,7 @@ COLUMNS = (
         for score, by in {"probability": "largest probability", "energy": "energy", "score": "largest score"}.items()
     ),
     Column("train_loss", "selection", "number"),
-    Column("train_seconds", "run", "number", "train s", "{:.1f}"),
+    Column("train_seconds", "run", "number", "train s", "{:.1f}", long="seconds of training"),
     Column("images_per_second", "run", "number", "images/s", "{:.0f}"),
     Column("peak_memory_mb", "run", "number"),
     # What a training shows and computes; results of earlier harnesses do not tell it.

@@ -1,21 +1,22 @@
-"""One comparison of heads, and the files that make a table of every comparison."""
+"""One comparison of heads, and the files that make a table or figures of every comparison."""
 
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 
 from headbench.results.answers import Answers
 
-# Of a table that says nothing of its place on the page: behind all others, in the order of the files' names.
+# Of a table or figure that says nothing of its place on the page: behind all others, in the order of the files' names.
 LAST = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Rows that differ in head, dimension and seed alone.
 
@@ -25,6 +26,7 @@ class Comparison:
         out: folder of the runs.
         description: of the comparison, for captions.
         name: of the comparison, for files.
+        lines: that say which stored files are damaged and left out, as they are found.
     """
 
     rows: pd.DataFrame
@@ -32,9 +34,18 @@ class Comparison:
     out: Path
     description: str
     name: str
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def last(self) -> pd.DataFrame:
+        """The rows of the last epochs."""
+        return self.rows[self.rows["selection"] == "last"]
 
 
-def makers(package: ModuleType) -> dict[str, Callable[[Comparison], object]]:
+Maker = Callable[[Comparison], Any]
+
+
+def makers(package: ModuleType) -> dict[str, Maker]:
     """Return the function ``compared`` of each file of a folder that has one, by the file's name, in the order of their
     ``PLACE``.
     """

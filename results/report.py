@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from headbench.core import escape
 from headbench.results import columns, comparison, derived, grid_rows, recalibrate, store
 from headbench.results.answers import Answers
-from headbench.results.comparison import Part, Picture, files_of
+from headbench.results.comparison import Part
 from headbench.results.derived import tried
-from headbench.results.figures import compute
-from headbench.results.figures import lines as line_figures
-from headbench.results.figures.base import without_glyphs
+from headbench.results.figures import compute, imbalance, outside, sensitivity
+from headbench.results.figures.base import Drawn, Picture, picture, set_size, without_glyphs
 from headbench.results.figures.ranks import diagram
 from headbench.results.ood import frame
 from headbench.results.page import made_by, page, sentences
@@ -55,7 +53,13 @@ class Report:
     written: bool
 
 
-def build(out: Path, grid: str, bins: int | None = None, storage: str | None = None) -> Report:
+def build(
+    out: Path,
+    grid: str,
+    bins: int | None = None,
+    storage: str | None = None,
+    size: dict[str, float] | None = None,
+) -> Report:
     """Write a grid's ``results.csv``, ``results.parquet``, ``tables/``, ``figures/`` and ``report.html`` from what is
     finished, with what its hyperparameter search found.
 
@@ -66,28 +70,32 @@ def build(out: Path, grid: str, bins: int | None = None, storage: str | None = N
         grid: the grid's name.
         bins: of the calibration errors, which are then computed anew from the stored predictions.
         storage: where the studies of the grid's search are, if not where the search says.
+        size: of figures, if not the usual one: arguments of :func:`headbench.results.figures.base.set_size`.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
         DamagedError: if the grid's own file is damaged.
     """
+    sized = partial(set_size, **(size or {}))
+    sized()
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
     rows = grid_rows.of_plan(out, plan)
     rows, damaged = (rows, list[str]()) if bins is None else recalibrate.recalibrate(rows, out, bins)
     answers, comparisons = Answers(out), named_comparisons(rows)
-    with _begun([(part, out, description, name) for name, (description, part) in comparisons.items()]) as pending:
+    jobs = [(part, out, description, name) for name, (description, part) in comparisons.items()]
+    with _begun(jobs, sized) as pending:
         made = tried("tables", lambda: main_tables(rows, answers), damaged) or []
         whole = _whole(rows, answers)
-        outside = tried("ood", partial(_outside, rows, out, plan.get("ood_sets", ())), damaged) or (([], {}, []), {})
+        other_sets = tried("ood", partial(_outside, rows, out, plan.get("ood_sets", ())), damaged) or (([], {}, []), {})
         parts = [tried(f"comparison {name}", done, damaged) for name, done in zip(comparisons, pending, strict=True)]
     pictures = dict[str, Picture]()
-    for more, drawn, lines in [*filter(None, parts), outside[0], whole]:
+    for more, drawn, lines in [*filter(None, parts), other_sets[0], whole]:
         made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
     missing = without_glyphs([*rows["dataset"], *rows["head_label"]])
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
     search = tried("search", lambda: section(out, grid, damaged, storage), damaged)
     tuning, searched, notes = search or ([], {}, [])
-    files = _files(rows, [*made, *tuning], pictures | searched, damaged) | outside[1]
+    files = _files(rows, [*made, *tuning], pictures | searched, damaged) | other_sets[1]
     damaged += derived.write(folder, files)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
     said = tried("answer", partial(_said, comparisons, answers), damaged) or []
@@ -133,15 +141,15 @@ def _outside(rows: pd.DataFrame, out: Path, sets: frame.Sets) -> tuple[Part, dic
     if not len(measured):
         return ([], {}, []), {}
     drawn = {
-        f"{name}-ood": files_of(line_figures.outside(part, description))
+        f"{name}-ood": picture(outside.outside(part, description))
         for name, (description, part) in named_comparisons(rows).items()
-        if part[line_figures.AUROCS].notna().any(axis=None)
+        if part[outside.AUROCS].notna().any(axis=None)
     }
     return (ood.tables(rows, measured), drawn, damaged), frame.files(measured)
 
 
-def _drawn(figures_of: Callable[[pd.DataFrame], dict[str, Figure]], rows: pd.DataFrame) -> dict[str, Picture]:
-    return {name: files_of(figure) for name, figure in figures_of(rows).items()}
+def _drawn(figures_of: Callable[[pd.DataFrame], dict[str, Drawn]], rows: pd.DataFrame) -> dict[str, Picture]:
+    return {name: picture(drawn) for name, drawn in figures_of(rows).items()}
 
 
 def _ranks(rows: pd.DataFrame, answers: Answers) -> Part:
@@ -156,7 +164,11 @@ def _ranks(rows: pd.DataFrame, answers: Answers) -> Part:
             else [],
         )
     tested = ranked.several and not math.isnan(ranked.found.p)
-    return [ranks.table(ranked, "last")], {"ranks": files_of(diagram(ranked.heads, ranked.found))} if tested else {}, []
+    pictures = {"ranks": picture(diagram(ranked.heads, ranked.found))} if tested else {}
+    moved = sensitivity.moves(rows, "last")
+    if (moved["kind"] != "").any():
+        pictures["sensitivity"] = picture(sensitivity.sensitivity(moved, rows))
+    return [ranks.table(ranked, "last")], pictures, []
 
 
 def _files(rows: pd.DataFrame, made: list[Table], pictures: dict[str, Picture], lines: list[str]) -> dict[str, bytes]:
@@ -168,8 +180,8 @@ def _files(rows: pd.DataFrame, made: list[Table], pictures: dict[str, Picture], 
             files |= {} if printed is None else {f"tables/{escape.file_name(table.name)}.{suffix}": printed.encode()}
     return files | {
         f"figures/{escape.file_name(name)}.{suffix}": content
-        for name, forms in pictures.items()
-        for suffix, content in forms.items()
+        for name, shown in pictures.items()
+        for suffix, content in shown.forms.items()
     }
 
 
@@ -184,7 +196,9 @@ def _plan(out: Path, grid: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _begun(jobs: list[tuple[pd.DataFrame, Path, str, str]]) -> Iterator[list[Callable[[], Part]]]:
+def _begun(
+    jobs: list[tuple[pd.DataFrame, Path, str, str]], sized: Callable[[], None]
+) -> Iterator[list[Callable[[], Part]]]:
     """Begin :func:`headbench.results.comparison.show` of each job, and yield what waits for its end: on all cores where
     there are many, beside whatever the block does meanwhile.
 
@@ -193,13 +207,14 @@ def _begun(jobs: list[tuple[pd.DataFrame, Path, str, str]]) -> Iterator[list[Cal
     if len(jobs) < MANY:
         yield [partial(comparison.show, *job) for job in jobs]
         return
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(jobs)), multiprocessing.get_context("spawn")) as pool:
+    workers, spawn = min(os.cpu_count() or 1, len(jobs)), multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, sized) as pool:
         yield [pool.submit(comparison.show, *job).result for job in jobs]
 
 
-def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
+def _against_imbalance(rows: pd.DataFrame) -> dict[str, Drawn]:
     """Draw what differs in the imbalance factor alone, at the largest dimension."""
-    drawn = dict[str, Figure]()
+    drawn = dict[str, Drawn]()
     # The protocol's name says whether there is a long tail.
     keys = [name for name in columns.COMPARISON if name not in {"imbalance_factor", "protocol"}]
     for key, part in rows.groupby([*keys, rows["n_val"] > 0], sort=False):
@@ -210,15 +225,15 @@ def _against_imbalance(rows: pd.DataFrame) -> dict[str, Figure]:
             )
             description = describe(keys, key[:-1])
             description += f", d = {dim}, protocol {', '.join(part['protocol'].unique())}"
-            drawn[name] = line_figures.imbalance(part[part["feature_dim"] == dim], description)
+            drawn[name] = imbalance.imbalance(part[part["feature_dim"] == dim], description)
     return drawn
 
 
-def _against_compute(rows: pd.DataFrame) -> dict[str, Figure]:
+def _against_compute(rows: pd.DataFrame) -> dict[str, Drawn]:
     """Draw what differs in the recipe alone, at the largest dimension of each, where its trainings differ in cost."""
-    drawn = dict[str, Figure]()
+    drawn = dict[str, Drawn]()
     for end, description, part in by_compute.costing(rows):
         dim = by_compute.measured(part, "last")["feature_dim"].max()
         largest = part[part["feature_dim"] == dim]
-        drawn[f"{part['dataset'].iloc[0]}-compute{end}"] = compute.compute(largest, f"{description}, d = {dim}")
+        drawn[f"{part['dataset'].iloc[0]}-compute{end}"] = compute.compute(largest, description)
     return drawn

@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "results.ood": {"results", "results.numbers"},
     "results.tables": {"results", "results.numbers"},
     "results.figures": {"results", "results.numbers", "results.tables"},
-    "results.page": {"results", "results.numbers", "results.tables"},
+    "results.page": {"results", "results.numbers", "results.tables", "results.figures"},
     "results.tuning": {"results", "results.numbers", "results.tables", "results.figures"},
     "results.export": {"results"},
     "runners": set(),
@@ -52,7 +52,7 @@ ABOVE = {
 }
 MOST = 14
 # Folders of files of one kind, however many: methods, data sets, commands, tables.
-KINDS = {"heads", "data", "runners/commands", "results/tables"}
+KINDS = {"heads", "data", "runners/commands", "results/tables", "results/figures"}
 
 
 def files() -> dict[str, Path]:

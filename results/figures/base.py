@@ -1,29 +1,176 @@
-"""What all figures share: one colour and marker per head everywhere, and the way into a file."""
+"""What all figures share: one look per head everywhere, the width and font of a paper, and the way into files."""
 
 import io
+import textwrap
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from headbench.core import escape
 from headbench.results.figures.hover import with_titles
 
 mpl.use("Agg")
+
+# Of a column of a paper, in inches, between two columns, and of its text, in points.
+COLUMN, GUTTER, FONT = 3.3, 0.25, 8.0
+FORMS = ("svg", "png", "pdf")
 # Names are no formulas, however many dollar signs they have.
-mpl.rcParams["text.parse_math"] = False
+mpl.rcParams.update({"text.parse_math": False, "figure.dpi": 150})
+LOOKS: dict[Any, Any] = {
+    **dict.fromkeys(("axes.labelsize", "axes.titlesize"), "medium"),
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), "small"),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width", "patch.linewidth"), 0.6),
+    **dict.fromkeys(("grid.linewidth", "hatch.linewidth"), 0.5),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
+    **dict.fromkeys(("xtick.major.pad", "ytick.major.pad", "axes.labelpad"), 2.0),
+    **{"lines.linewidth": 1.2, "lines.markersize": 4.0, "axes.titlepad": 4.0},
+}
 
 # Seaborn's colour-blind palette; these heads keep their colour in every grid, others take the next free one.
 PALETTE = sns.color_palette("colorblind").as_hex()
 HEADS = {"psc": 0, "word2vec": 1, "hpn": 2, "etf": 4, "dl2pa": 3}
-# More heads than this have their legend beside the axes.
-CROWD = 10
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"]
+# On and off in widths of the line, so that heads stay apart in grey print.
+DASHES: list[tuple[float, ...]] = [
+    (),
+    (4, 1.5),
+    (1, 1),
+    (6, 1.5, 1, 1.5),
+    (8, 2),
+    (2, 1),
+    (4, 1, 1, 1, 1, 1),
+    (3, 3),
+    (8, 1.5, 2, 1.5),
+    (1, 2.5),
+]
+
+
+class Look(NamedTuple):
+    """How a head is drawn, everywhere.
+
+    Attributes:
+        colour: in hexadecimal digits.
+        marker: of its points.
+        dash: of its lines, on and off in widths of the line; empty for a solid one.
+    """
+
+    colour: str
+    marker: str
+    dash: tuple[float, ...]
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """The arguments of a line without markers."""
+        return {"color": self.colour, "linestyle": (0, self.dash) if self.dash else "-"}
+
+    @property
+    def marked(self) -> dict[str, Any]:
+        """The arguments of a line with markers."""
+        return self.line | {"marker": self.marker}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure.
+
+    Attributes:
+        figure: without a title.
+        caption: what it shows, in sentences.
+    """
+
+    figure: Figure
+    caption: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the page and the files have it.
+
+    Attributes:
+        forms: the content of its files by their suffix; empty where there is no figure.
+        caption: what it shows, or why there is none.
+        wide: whether it is as wide as a page, and not as a column.
+    """
+
+    forms: dict[str, bytes]
+    caption: str
+    wide: bool = False
+
+
+def set_size(width: float = COLUMN, font: float = FONT) -> None:
+    """Set the width of a column, in inches, and the size of text, in points, of all figures of this process."""
+    mpl.rcParams.update({"figure.figsize": (width, 0.75 * width), "font.size": font})
+
+
+set_size()
+
+
+@contextmanager
+def canvas(height: float, *, wide: bool = False, grid: bool = True) -> Iterator[Figure]:
+    """Yield an empty figure to draw into, in the looks of all figures.
+
+    Args:
+        height: in widths of a column.
+        wide: whether it is as wide as a page of two columns, and not as a column.
+        grid: whether its axes have grid lines.
+    """
+    width = column()
+    with sns.axes_style("whitegrid" if grid else "white"), mpl.rc_context(LOOKS):
+        yield Figure((2 * width + GUTTER if wide else width, height * width), dpi=300, layout="constrained")
+
+
+def column() -> float:
+    """Return the width of a column in inches."""
+    return float(mpl.rcParams["figure.figsize"][0])
+
+
+def small() -> float:
+    """Return the size of the text of ticks and legends in points."""
+    return 0.833 * float(mpl.rcParams["font.size"])
+
+
+def lines(count: float) -> float:
+    """Return the height of lines of small text in widths of a column."""
+    return count * 1.35 * small() / 72 / column()
+
+
+def plain_log(axis: Axis) -> None:
+    """Give an axis that is logarithmic numbers without powers, also where it spans less than a decade."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """Put a legend beneath the axes, in as many columns as there is room for; the figure grows by it."""
+    letters = 0.6 * small() / 72
+    names = [textwrap.fill(label, 45) for label in labels]
+    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
+    columns = max(1, min(len(names), int(figure.get_figwidth() / (letters * (longest + 8)))))
+    below = -(-sum(name.count("\n") + 1 for name in names) // columns)
+    figure.set_figheight(figure.get_figheight() + lines(below) * column())
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        handlelength=3.2,
+        columnspacing=1.2,
+        borderpad=0,
+        labelspacing=0.3,
+    )
 
 
 def heads_of(rows: pd.DataFrame) -> dict[str, str]:
@@ -31,10 +178,19 @@ def heads_of(rows: pd.DataFrame) -> dict[str, str]:
     return dict(zip(rows["head_label"], rows["head"], strict=True))
 
 
-def styles(heads: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """Return a colour and a marker for each head, a different pair for each of up to fifty.
+def names_of(rows: pd.DataFrame) -> dict[str, str]:
+    """Return what figures call each head, by its label: the label where the rows have nothing else."""
+    if "head_display" not in rows:
+        return {label: label for label in heads_of(rows)}
+    shown = dict(zip(rows["head_label"], rows["head_display"], strict=True))
+    twice = {name for name in shown.values() if list(shown.values()).count(name) > 1}
+    return {
+        label: name if isinstance(name, str) and name and name not in twice else label for label, name in shown.items()
+    }
 
-    Colours repeat earlier.
+
+def styles(heads: dict[str, str]) -> dict[str, Look]:
+    """Return the look of each head, a different one for each of up to fifty; colours repeat earlier.
 
     Args:
         heads: names by label; one and the same for a plain head.
@@ -49,13 +205,29 @@ def styles(heads: dict[str, str]) -> dict[str, tuple[str, str]]:
     for place, label in enumerate(others):
         turn, number = place // len(free), free[place % len(free)]
         pairs[label] = number, (number + turn) % len(MARKERS)
-    return {label: (PALETTE[pairs[label][0]], MARKERS[pairs[label][1]]) for label in heads}
+    return {
+        label: Look(PALETTE[colour], MARKERS[marker], DASHES[marker])
+        for label, (colour, marker) in ((label, pairs[label]) for label in heads)
+    }
+
+
+def picture(drawn: Drawn | str) -> Picture:
+    """Return a figure as its files; for the sentence why there is none, one without files."""
+    if isinstance(drawn, str):
+        return Picture({}, drawn)
+    wide = drawn.figure.get_figwidth() > column() + GUTTER
+    return Picture({form: encode(drawn.figure, form) for form in FORMS}, drawn.caption, wide)
 
 
 def encode(figure: Figure, form: str) -> bytes:
-    """Return a figure as ``png`` or ``svg``, the same bytes for the same figure; letters without a glyph are boxes."""
+    """Return a figure as ``png``, ``svg`` or ``pdf``, the same bytes for the same figure; letters without a glyph are
+    boxes.
+    """
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "headbench", "svg.fonttype": "none"}), warnings.catch_warnings():
+    # Publishers take no fonts of type 3, matplotlib's usual ones.
+    settings: dict[Any, Any] = {"svg.hashsalt": "headbench", "svg.fonttype": "none", "pdf.fonttype": 42}
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+    with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph .* missing")
         for text in figure.findobj(Text):
             text.set_text(escape.figure(text.get_text()))
@@ -63,7 +235,7 @@ def encode(figure: Figure, form: str) -> bytes:
             # Laid out once and not again for each form: a third of a report's time, by benchmarks/report_size.py.
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
-        figure.savefig(buffer, format=form, dpi=150, metadata={"Date": None} if form == "svg" else {"Software": None})
+        figure.savefig(buffer, format=form, metadata=undated[form])
     return with_titles(buffer.getvalue()) if form == "svg" else buffer.getvalue()
 
 

@@ -1,52 +1,85 @@
 """Accuracy against what a training cost."""
 
-import textwrap
 from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
-import seaborn as sns
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
-from headbench.results.figures.base import CROWD, heads_of, styles
+from headbench.results import columns
+from headbench.results.compared import Comparison
+from headbench.results.figures.base import Drawn, canvas, heads_of, legend, names_of, plain_log, styles
 from headbench.results.figures.hover import name_points
 from headbench.results.tables.base import over_seeds, printed, seeds_of
-from headbench.results.tables.by_compute import COST, front, measured
+from headbench.results.tables.by_compute import front, measured
+
+PLACE = 10
+COSTS = ("train_flops", "train_seconds")
+# Costs that lie further apart stand on a logarithmic axis.
+FAR = 4
 
 
-def compute(rows: pd.DataFrame, description: str) -> Figure:
-    """Draw top-1 accuracy of the last epoch against the floating-point operations of training, mean over seeds: a point
-    per head and recipe, a line from the shorter to the longer trainings of a head, and a dashed line through the points
-    that no cheaper one reaches, the Pareto front; a head that trained unsoundly is not on it.
+def compared(comparison: Comparison) -> dict[str, Drawn]:
+    """Return the figure of a comparison's largest dimension, if the costs of its trainings are known and differ."""
+    last = comparison.last
+    largest = last[last["feature_dim"] == last["feature_dim"].max()]
+    if all(measured(largest, "last", cost)["cost"].nunique() < 2 for cost in COSTS):
+        return {}
+    return {"compute": compute(largest, comparison.description)}
+
+
+def compute(rows: pd.DataFrame, description: str) -> Drawn:
+    """Draw top-1 accuracy of the last epoch against the floating-point operations of training and against its seconds,
+    mean over seeds: a point per head and recipe, a line from the shorter to the longer trainings of a head, and a
+    dashed line through the points that no cheaper one reaches, the Pareto front; a head that trained unsoundly is not
+    on it.
+
+    Seconds are left out where not all cells were trained alike: on one kind of device, with as many threads.
 
     Args:
-        rows: of comparisons that differ in their recipe alone, of one dimension, whose compute is known.
-        description: title.
+        rows: of comparisons that differ in their recipe alone, of one dimension, where one of the costs is known.
+        description: of them.
     """
-    points = measured(rows, "last")
-    looks = styles(heads_of(rows))
-    with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
-        figure = Figure(figsize=(10.2, 5 + 0.1 * max(0, len(looks) - CROWD)), layout="constrained")
-        axis = figure.subplots()
-        for head, (colour, marker) in looks.items():
-            own = points[points["head_label"] == head]
-            if len(own):
-                name = textwrap.fill(head, 45)
-                heights = 100 * own["mean"]
-                (line,) = axis.plot(own["cost"], heights, color=colour, marker=marker, linewidth=1.8, label=name)
-                name_points(line, [_says(row, seeds_of(points)) for row in own.to_dict("records")])
-        best = front(points[~points["marked"]])
-        axis.step(best["cost"], 100 * best["mean"], "--", color="0.4", where="post", zorder=1, label="Pareto front")
-        axis.set_xscale("log")
-        for ticks in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
-            ticks(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set(xlabel=f"{COST.long} (log scale)", ylabel="top-1 test accuracy (%)")
-        axis.set_title(textwrap.fill(f"{description}; last epoch, {over_seeds(points)}", 70), fontsize=9)
-        figure.legend(loc="outside right upper", fontsize=9 if len(looks) <= CROWD else 7)
-    return figure
+    done = rows[(rows["status"] == "done") & (rows["selection"] == "last")]
+    machines = done[done["train_seconds"].notna()][["device", "processor", "threads", "cells_per_device"]]
+    machines = machines.drop_duplicates()
+    known = {cost: measured(rows, "last", cost) for cost in COSTS}
+    shown = {cost: own for cost, own in known.items() if len(own) and (cost == COSTS[0] or len(machines) == 1)}
+    looks, names = styles(heads_of(rows)), names_of(rows)
+    with canvas(0.75, wide=len(shown) > 1) as figure:
+        axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
+        for axis, (cost, points) in zip(axes, shown.items(), strict=True):
+            for head, look in looks.items():
+                own = points[points["head_label"] == head]
+                if len(own):
+                    (line,) = axis.plot(own["cost"], 100 * own["mean"], **look.marked, label=names[head])
+                    name_points(line, [_says(row, cost, seeds_of(points)) for row in own.to_dict("records")])
+            best = front(points[~points["marked"]])
+            front_line = {"color": "0.4", "linestyle": (0, (2, 2)), "linewidth": 0.9, "zorder": 1}
+            axis.step(best["cost"], 100 * best["mean"], where="post", label="Pareto front", **front_line)
+            axis.set_xlabel(columns.NAMED[cost].long)
+            if points["cost"].max() > FAR * points["cost"].min():
+                axis.set(xscale="log", xlabel=f"{columns.NAMED[cost].long} (log scale)")
+                plain_log(axis.xaxis)
+        axes[0].set_ylabel(f"{columns.NAMED['top1'].long} (%)")
+        legend(figure, *axes[0].get_legend_handles_labels())
+    what = f"d = {rows['feature_dim'].iloc[0]}. {description}."
+    return Drawn(figure, f"{_caption(shown, machines)} {what}")
 
 
-def _says(row: dict[Hashable, Any], usual: int) -> str:
+def _says(row: dict[Hashable, Any], cost: str, usual: int) -> str:
     """Return what the pointer says of a point."""
-    return f"{row['head_label']}, recipe {row['recipe']}, {row['cost']:.4g} {COST.heading}: {printed(row, usual)} %"
+    spent = f"{row['cost']:.4g} {columns.NAMED[cost].heading}"
+    return f"{row['head_label']}, recipe {row['recipe']}, {spent}: {printed(row, usual)} %"
+
+
+def _caption(shown: dict[str, pd.DataFrame], machines: pd.DataFrame) -> str:
+    what = " and against ".join(columns.NAMED[cost].long for cost in shown)
+    told = [f"Top-1 test accuracy against {what}, last epoch, {over_seeds(next(iter(shown.values())))}."]
+    told.append("The Pareto front joins what no cheaper training reaches.")
+    if COSTS[1] in shown:
+        first = machines.iloc[0]
+        threads = "" if pd.isna(first["threads"]) else f", threads: {first['threads']}"
+        told.append(f"Seconds are those of {first['device']}{threads}.")
+    elif len(machines) > 1:
+        told.append("No figure against seconds: the cells were trained on different machines.")
+    return " ".join(told)

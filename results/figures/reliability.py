@@ -1,109 +1,66 @@
-"""Reliability diagrams: accuracy by confidence, one per head and all heads side by side."""
+"""Reliability diagrams: accuracy by confidence, all heads side by side."""
 
 import textwrap
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.ticker import NullLocator
 
-from headbench.core.errors import DamagedError
-from headbench.results import store
-from headbench.results.figures.base import heads_of, styles
-from headbench.results.numbers import calibration
+from headbench.results.compared import Comparison
+from headbench.results.figures import pooled
+from headbench.results.figures.base import Drawn, canvas, heads_of, legend, names_of, styles
+from headbench.results.figures.pooled import Pooled
 from headbench.results.numbers.calibration import Floats
 from headbench.results.numbers.ece import Z
-from headbench.results.tables.base import ENOUGH, at_largest_dim, primary, printed, summarise
 
+PLACE = 5
 # Diagrams beside each other.
 ACROSS = 5
-# The smoothed accuracy is not drawn where fewer images are near.
-NEAR = 5
+# The least share of images that the axis of shares shows.
+LEAST = 1e-4
 
 
-@dataclass(frozen=True)
-class Pooled:
-    """The predictions of one head that a diagram shows.
-
-    Attributes:
-        bins: of all seeds' test images together.
-        curve: (2, points) confidence and smoothed accuracy, NaN where too few images are near.
-        dim: the feature dimension.
-        view: by which scores were scaled, in words.
-        seeds: how many.
-        ece: the number of the calibration table, with its floor.
-    """
-
-    bins: calibration.Bins
-    curve: Floats
-    dim: int
-    view: str
-    seeds: int
-    ece: str
+def compared(comparison: Comparison) -> dict[str, Drawn]:
+    """Return the figure of a comparison whose predictions are known."""
+    found = pooled.of(comparison)
+    return {"reliability": side_by_side(found, comparison)} if found else {}
 
 
-def pool(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Pooled], list[str]]:
-    """Return the bins of each head: the last epoch at the largest dimension at which it was trained, all seeds pooled.
-
-    Each seed's logits are divided by its own temperature; without a validation part they keep the head's native scale.
+def side_by_side(found: dict[str, Pooled], comparison: Comparison) -> Drawn:
+    """Draw the diagrams of all heads beside each other, on the same axes.
 
     Args:
-        rows: of one comparison.
-        out: folder of the runs, where the stored predictions are.
-
-    Returns:
-        The bins by head, and a line for each file of predictions that is damaged and was left out.
+        found: of :func:`headbench.results.figures.pooled.pool`, not empty.
+        comparison: whose heads they are.
     """
-    pooled: dict[str, Pooled] = {}
-    damaged: list[str] = []
-    view = primary(rows)
-    for head, own in at_largest_dim(rows).groupby("head_label", sort=False):
-        confidences, correct = [], []
-        for _, row in own.iterrows():
-            try:
-                stored = store.read_predictions(
-                    store.cell_folder(out, row["cell_id"]), "last_test_logits", "test_labels"
-                )
-            except DamagedError as damage:
-                damaged.append(
-                    f"{damage} and left out of the diagram of {head}; remove the cell's result.json to train it again"
-                )
-                continue
-            temperature = 1.0 if np.isnan(row["temperature"]) else row["temperature"]
-            shares = calibration.probabilities(stored["last_test_logits"].astype(np.float64), temperature)
-            confidences.append(shares.max(axis=1))
-            correct.append(shares.argmax(axis=1) == stored["test_labels"])
-        if sum(map(len, correct)):
-            first, seeds, confidence, right = (
-                own.iloc[0],
-                len(correct),
-                np.concatenate(confidences),
-                np.concatenate(correct),
-            )
-            bins = calibration.reliability(confidence, right, np.linspace(0, 1, int(first["calibration_bins"]) + 1))
-            number, floor = (summarise(own, metric).to_dict("records")[0] for metric in (f"ece_{view}", "ece_floor"))
-            ece = f"ECE {printed(number, number['n'], both=True)} %\nfloor {printed(floor, floor['n'])} %"
-            few = f", T of {first['n_val']} images" if view == "temperature" and first["n_val"] < ENOUGH else ""
-            pooled[str(head)] = Pooled(
-                bins, _smoothed(confidence, right, seeds), first["feature_dim"], f"{view} view{few}", seeds, ece
-            )
-    return pooled, damaged
-
-
-def _smoothed(confidence: Floats, right: NDArray[np.bool_], seeds: int) -> Floats:
-    """Return confidence and smoothed accuracy (2, points) by relplot, at the bandwidth of the smooth ECE.
-
-    NaN where a seed has few images within it.
-    """
-    import relplot
-
-    found = relplot.prepare_rel_diagram(confidence, right, plot_confidence_band=False, report_CE_std=False)
-    near = found["density"] * found["sigma"] * np.sqrt(2 * np.pi) * len(right) / seeds
-    return np.stack([found["mesh"], np.where(near >= NEAR, found["mu"], np.nan)])
+    looks, names = styles(heads_of(comparison.rows)), names_of(comparison.rows)
+    columns = min(ACROSS, len(found))
+    lines = -(-len(found) // columns)
+    with canvas(0.15 + 0.8 * lines, wide=len(found) > 1) as figure:
+        axes = figure.subplots(
+            2 * lines, columns, sharex=True, sharey="row", height_ratios=[3, 1] * lines, squeeze=False
+        )
+        for place, (head, own) in enumerate(found.items()):
+            line, column = divmod(place, columns)
+            above, below = axes[2 * line, column], axes[2 * line + 1, column]
+            _draw(above, below, own, looks[head].colour)
+            above.set_title(f"{textwrap.fill(f'{names[head]}, d = {own.dim}', 20)}\n{own.ece}", fontsize="small")
+            below.set_xlabel("confidence")
+            below.tick_params(labelbottom=True)
+            if column == 0:
+                above.set_ylabel("accuracy")
+                below.set_ylabel("images")
+        for empty in axes.reshape(lines, 2, columns).transpose(0, 2, 1).reshape(-1, 2)[len(found) :].flat:
+            empty.set_visible(False)
+        legend(figure, *axes[0, 0].get_legend_handles_labels())
+    views, seeds = {own.view for own in found.values()}, max(own.seeds for own in found.values())
+    pooling = f"{seeds} seeds pooled" if seeds > 1 else "one seed"
+    caption = (
+        f"Accuracy of the test images of each confidence ({' / '.join(sorted(views))}), last epoch, {pooling}; below, "
+        "the share of images that have it, on a logarithmic scale. The whiskers are the 95 % interval of one seed's "
+        f"images; bars of few images are pale. {comparison.description}."
+    )
+    return Drawn(figure, caption)
 
 
 def wilson(accuracy: Floats, n: Floats) -> tuple[Floats, Floats]:
@@ -111,71 +68,6 @@ def wilson(accuracy: Floats, n: Floats) -> tuple[Floats, Floats]:
     middle, square = accuracy + Z**2 / (2 * n), accuracy * (1 - accuracy) / n + Z**2 / (4 * n**2)
     low, high = ((middle + sign * Z * np.sqrt(square)) / (1 + Z**2 / n) for sign in (-1, 1))
     return low, high
-
-
-def diagrams(pooled: dict[str, Pooled], rows: pd.DataFrame) -> dict[str, Figure]:
-    """Draw one diagram per head.
-
-    Args:
-        pooled: of :func:`pool`.
-        rows: of the comparison.
-    """
-    looks, figures = styles(heads_of(rows)), dict[str, Figure]()
-    for head, own in pooled.items():
-        with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
-            # Fixed margins: a layout engine would take a third of the time to draw, and a report may have hundreds of
-            # these.
-            figures[head] = Figure(figsize=(4.8, 6.0))
-            figures[head].subplots_adjust(left=0.16, right=0.97, bottom=0.1, top=0.91, hspace=0.08)
-            above, below = figures[head].subplots(2, 1, sharex=True, height_ratios=[3, 1])
-            _draw(above, below, own, looks[head][0])
-            title = textwrap.fill(f"{head} on {rows['dataset'].iloc[0]}, d = {own.dim}, {own.view}", 58)
-            above.set_title(f"{title}\nlast epoch, {_seeds(own.seeds)}", fontsize=10)
-            above.set_ylabel("accuracy")
-            above.legend(loc="upper left", fontsize=8, frameon=True, framealpha=0.9)
-            below.set(xlabel="confidence", ylabel="fraction")
-    return figures
-
-
-def side_by_side(pooled: dict[str, Pooled], rows: pd.DataFrame, description: str) -> Figure:
-    """Draw the diagrams of all heads beside each other, on the same axes.
-
-    Args:
-        pooled: of :func:`pool`, not empty.
-        rows: of the comparison.
-        description: title.
-    """
-    looks = styles(heads_of(rows))
-    columns, lines = min(ACROSS, len(pooled)), -(-len(pooled) // ACROSS)
-    with sns.axes_style("whitegrid"), sns.plotting_context("notebook"):
-        figure = Figure(figsize=(2.6 * columns + 0.6, 4.1 * lines + 0.6), layout="constrained")
-        axes = figure.subplots(
-            2 * lines, columns, sharex=True, sharey="row", height_ratios=[3, 1] * lines, squeeze=False
-        )
-        for place, (head, own) in enumerate(pooled.items()):
-            line, column = divmod(place, columns)
-            above, below = axes[2 * line, column], axes[2 * line + 1, column]
-            _draw(above, below, own, looks[head][0])
-            above.set_title(f"{textwrap.fill(head, 24)}\nd = {own.dim}", fontsize=10)
-            below.set_xlabel("confidence")
-            below.tick_params(labelbottom=True)
-            if column == 0:
-                above.set_ylabel("accuracy")
-                below.set_ylabel("fraction")
-        for empty in axes.reshape(lines, 2, columns).transpose(0, 2, 1).reshape(-1, 2)[len(pooled) :].flat:
-            empty.set_visible(False)
-        views, seeds = {own.view for own in pooled.values()}, {own.seeds for own in pooled.values()}
-        figure.suptitle(
-            textwrap.fill(
-                f"{description}; {' / '.join(sorted(views))}, last epoch, {_seeds(max(seeds))}", 36 * columns
-            ),
-            fontsize=9,
-        )
-    return figure
-
-
-def _seeds(count: int) -> str:
-    return f"{count} seeds pooled" if count > 1 else "one seed"
 
 
 def _draw(above: Axes, below: Axes, own: Pooled, colour: str) -> None:
@@ -198,8 +90,8 @@ def _draw(above: Axes, below: Axes, own: Pooled, colour: str) -> None:
         bottom=np.minimum(accuracy, confidence),
         color="none",
         edgecolor="0.15",
-        hatch="////",
-        linewidth=0.8,
+        hatch="//////",
+        linewidth=0.5,
         label="gap to mean confidence",
     )
     for bar, gap, certain in zip(bars, shown, 1 - (high - low), strict=True):
@@ -212,21 +104,15 @@ def _draw(above: Axes, below: Axes, own: Pooled, colour: str) -> None:
         errors,
         fmt="none",
         ecolor="black",
-        elinewidth=1.2,
-        capsize=2,
+        elinewidth=0.7,
+        capsize=1,
         label="95 % interval of a seed's images",
     )
-    above.plot(*own.curve, color="0.15", linewidth=1.6, label="smoothed (relplot)")
-    above.plot([0, 1], [0, 1], color="0.3", linestyle="--", linewidth=1.2, label="perfectly calibrated")
+    above.plot(*own.curve, color="0.15", linewidth=1, label="smoothed (relplot)")
+    above.plot([0, 1], [0, 1], color="0.3", linestyle="--", linewidth=0.8, label="perfectly calibrated")
     above.set(xlim=(0, 1), ylim=(0, 1.02))
-    above.text(
-        0.97,
-        0.04,
-        own.ece,
-        transform=above.transAxes,
-        ha="right",
-        fontsize=9,
-        bbox={"facecolor": "white", "edgecolor": "0.7", "alpha": 0.9},
-    )
     below.bar(middle, bins.counts / bins.counts.sum(), width, color=colour, edgecolor="white")
-    below.set_xlim(0, 1)
+    below.set(xlim=(0, 1), yscale="log", ylim=(LEAST, 1), xticks=[0, 0.5, 1], yticks=[0.001, 0.1])
+    below.yaxis.set_minor_locator(NullLocator())
+    below.set_xticklabels(["0", "0.5", "1"])
+    below.set_yticklabels(["0.1 %", "10 %"])

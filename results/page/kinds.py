@@ -6,13 +6,14 @@ from collections.abc import Iterable
 # The sections in their order: title, and the kinds of tables and figures that belong there, as their names tell.
 SECTIONS = {
     "Accuracy": "accuracy imbalance",
-    "Differences": "pairs ranks",
+    "Differences": "pairs differences images ranks sensitivity",
     "Calibration": "calibration ece reliability",
     "Out of distribution": "ood",
     "Beside the published numbers": "published",
     "Claims": "claims",
     "Long tails": "groups",
-    "Classes": "classes",
+    "Classes": "classes confusion",
+    "Training": "curves",
     "Geometry and assignment": "collapse assignment",
     "Compute": "recipes compute",
 }
@@ -21,13 +22,18 @@ REST = "More"
 SHOWN = {
     "accuracy": "Top-1 test accuracy against the feature dimension, a line per head",
     "imbalance": "Top-1 test accuracy and ECE against the imbalance factor, a line per head",
+    "differences": "Differences of top-1 accuracy to the first head with intervals, by dimension",
+    "images": "Counts of test images that only one of two heads gets right, a bar per pair",
+    "sensitivity": "Places of the heads by average rank with one head, seed or data set left out",
+    "confusion": "Which classes are taken for which, by head",
+    "curves": "Training loss and validation accuracy by epoch, a line per head",
     "ranks": "Critical-difference diagram of average ranks",
     "ece": "Debiased ECE in three views against the feature dimension, a line per head",
-    "reliability": "Reliability diagram: accuracy against confidence",
-    "collapse": "Cosines of the class means of one head",
+    "reliability": "Reliability diagrams: accuracy against confidence, a panel per head",
+    "collapse": "Cosines of class means and class vectors less those of a simplex, a panel per head",
     "assignment": "How many classes change their prototype by epoch",
     "ood": "AUROC against other data sets by three scores against the feature dimension, a line per head",
-    "compute": "Top-1 test accuracy against the compute of training, with the Pareto front",
+    "compute": "Top-1 test accuracy against compute and seconds of training, with the Pareto front",
 }
 
 

@@ -12,8 +12,9 @@ from markupsafe import Markup
 from headbench.core import escape
 from headbench.results import columns
 from headbench.results.columns import Column
-from headbench.results.comparison import Part, Picture
+from headbench.results.comparison import Part
 from headbench.results.derived import with_texts
+from headbench.results.figures.base import Picture
 from headbench.results.page import common, facets
 from headbench.results.page.common import Comparisons
 from headbench.results.page.sections import Layout
@@ -96,7 +97,7 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
         cells=cells,
         alike=alike,
         unfinished=shown.unfinished,
-        sections=layout.sections(made, {name: forms for name, forms in pictures.items() if name not in above}),
+        sections=layout.sections(made, {name: own for name, own in pictures.items() if name not in above}),
         lines=[escape.plain(line) for line in lines],
         search=_of_search(shown.search, layout),
         commands=shown.commands,
@@ -129,7 +130,7 @@ def _of_search(search: Part, layout: Layout) -> dict[str, Any]:
     made, pictures, lines = search
     return {
         "tables": [layout.table(table, folded=len(table.cells) > LONG) for table in made],
-        "figures": [layout.figure(name, forms, size="half") for name, forms in pictures.items()],
+        "figures": [layout.figure(name, picture) for name, picture in pictures.items()],
         "lines": [escape.plain(line) for line in lines],
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from headbench.core import escape
-from headbench.results.comparison import Picture
+from headbench.results.figures.base import Picture
 from headbench.results.page import common, facets, kinds
 from headbench.results.page.common import Comparisons
 from headbench.results.page.inline import inline
@@ -18,7 +18,6 @@ from headbench.results.tables.base import SELECTIONS, Table
 
 # Columns of a comparison by which its parts of the page are filtered.
 PARTED = ("dataset", "imbalance_factor")
-FULL, TALL = ("ece", "imbalance", "ood"), "reliability-"
 # The selections whose tables are folded.
 SECONDARY = tuple(f"-{name}" for name in SELECTIONS if name != "last")
 
@@ -70,9 +69,9 @@ class Layout:
         found: dict[str, dict[str, Block]] = {title: {} for title in (*kinds.SECTIONS, kinds.REST)}
         for table in made:
             self._block(found, table.name).tables.append(self.table(table, folded=table.name.endswith(SECONDARY)))
-        for name, forms in pictures.items():
+        for name, picture in pictures.items():
             block, head = self._block(found, name), self._head(name)
-            (block.singles if head else block.figures).append(self.figure(name, forms, head))
+            (block.singles if head else block.figures).append(self.figure(name, picture, head))
         return [
             {"title": title, "anchor": title.lower().replace(" ", "-"), "blocks": list(blocks.values())}
             for title, blocks in found.items()
@@ -99,20 +98,22 @@ class Layout:
             "files": {form: f"tables/{file}.{form}" for form in ("csv", "tex", "md")},
         }
 
-    def figure(self, name: str, forms: Picture, head: str = "", size: str = "wide") -> dict[str, Any]:
-        """Return a figure as the template takes it, in the smaller of its forms."""
+    def figure(self, name: str, picture: Picture, head: str = "") -> dict[str, Any]:
+        """Return a figure as the template takes it, in the smaller of its forms; where there is none, its caption."""
+        caption = {"caption": escape.plain(common.shorter(picture.caption, self._said))}
+        if not picture.forms:
+            return caption
         kind, file = kinds.kind_of(name, self._prefixes), escape.file_name(name)
-        full = kind in FULL or name.endswith("-reliability")
         shown = ", ".join(filter(None, [kinds.SHOWN.get(kind, name), head]))
-        size = "tall" if TALL in name else "full" if full else size
-        return {
-            "html": self._picture(forms, escape.plain(f"{shown}."), size),
+        return caption | {
+            "html": self._picture(picture, escape.plain(f"{shown}.")),
             "of": {"head_label": escape.plain(head)} if head else {},
-            "files": {form: f"figures/{file}.{form}" for form in forms},
+            "files": {form: f"figures/{file}.{form}" for form in picture.forms},
         }
 
-    def _picture(self, forms: Picture, label: str, size: str) -> Markup:
+    def _picture(self, picture: Picture, label: str) -> Markup:
         """Return a figure as an element of HTML, in the smaller of its forms; the points of an SVG say their values."""
+        size, forms = "full" if picture.wide else "column", picture.forms
         drawn = inline(forms["svg"], f"f{next(self._numbers)}-", label, size)
         source = base64.b64encode(forms["png"]).decode()
         if len(drawn) <= len(source):

@@ -19,7 +19,6 @@ from headbench.results.tables.base import (
 )
 from headbench.results.tables.by_recipe import APART
 
-COST = columns.NAMED["train_flops"]
 SHOWN = ("top1", "train_flops", "image_views", "train_seconds")
 
 
@@ -76,12 +75,12 @@ def _table(rows: pd.DataFrame, selection: str, description: str, end: str) -> Ta
     return Table(f"{rows['dataset'].iloc[0]}-compute{end}-{selection}", caption, cells, bold, tidy)
 
 
-def measured(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
-    """Return a row per head, dimension and recipe whose accuracy and compute are known, the cheaper first: ``mean``
-    accuracy over seeds, and ``cost`` in the unit of the column.
+def measured(rows: pd.DataFrame, selection: str, cost: str = "train_flops") -> pd.DataFrame:
+    """Return a row per head, dimension and recipe whose accuracy and cost are known, the cheaper first: ``mean``
+    accuracy over seeds, and ``cost`` in the unit of its column.
     """
     points = _by_recipe(rows, "top1", selection)
-    points = points.assign(cost=_by_recipe(rows, "train_flops", selection)["mean"] / COST.unit)
+    points = points.assign(cost=_by_recipe(rows, cost, selection)["mean"] / columns.NAMED[cost].unit)
     return points.dropna(subset=["mean", "cost"]).sort_values("cost", kind="stable")
 
 

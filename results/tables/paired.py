@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -19,8 +20,9 @@ IDENTICAL = "identical predictions"
 PLACE = 1
 
 
+@lru_cache(maxsize=1)
 def compared(comparison: Comparison) -> Table | None:
-    """Return the table of a comparison's last epochs."""
+    """Return the table of a comparison's last epochs, made once for all that show it."""
     return table(comparison.rows, comparison.answers, "last", comparison.description, comparison.name)
 
 

@@ -14,7 +14,7 @@ from headbench.results.answers import Answers
 from headbench.results.columns import COMPARISON
 from headbench.results.differences import Found, between, unhealthy
 from headbench.results.numbers import inference
-from headbench.results.numbers.statistics import Ranks, holm, ranks
+from headbench.results.numbers.statistics import Floats, Ranks, holm, ranks
 from headbench.results.tables.base import SELECTIONS, Table, unmarked
 
 OUTCOMES = ["better", "tied", "worse", "unresolved"]
@@ -40,25 +40,32 @@ class Ranking:
     left_out: list[str]
 
 
-def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking | None, list[str]]:
-    """Return the ranking of a grid's heads, None where no condition has all of at least two heads, and the conditions
-    that were left out with the reason.
+@dataclass(frozen=True)
+class Condition:
+    """A comparison at one dimension in which every head was soundly trained.
 
-    A condition is a comparison at one dimension, its score a head's mean over the seeds that all heads have. Only
-    conditions count in which every head was trained and no cell is marked as unhealthy. A data set's block is the mean
-    rank over its conditions. With one data set its conditions are the blocks, which share images, so that ranks only
-    describe.
+    Attributes:
+        dataset: of it.
+        heads: rows of the seeds that all heads have, by the head's label.
+    """
+
+    dataset: str
+    heads: dict[str, pd.DataFrame]
+
+
+def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], list[str]]:
+    """Return the conditions that count in a ranking, and those that do not, each with the reason; neither where there
+    are fewer than two heads.
 
     Args:
         rows: of a grid.
-        answers: of its cells.
         selection: whose rows are ranked.
     """
     done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
     heads = list(dict.fromkeys(done["head_label"]))
     if len(heads) < 2:
-        return None, []
-    scores, blocks, verdicts, left_out = [], [], list[tuple[str, str, Found]](), []
+        return [], []
+    found, left_out = [], []
     varied = [column for column in COMPARISON[1:] if done[column].nunique() > 1]
     for key, part in done.groupby([*COMPARISON, "feature_dim"], sort=False, dropna=False):
         shared = set.intersection(*(set(part.loc[part["head_label"] == head, "seed"]) for head in heads))
@@ -74,20 +81,58 @@ def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking 
             left_out.append(f"{key[0]}{where} d = {key[-1]} ({reason})")
             continue
         own = {head: part[(part["head_label"] == head) & part["seed"].isin(shared)] for head in heads}
-        scores.append([own[head]["top1"].mean() for head in heads])
-        blocks.append(key[0])
-        verdicts += [
-            (a, b, pair)
-            for a, b in itertools.combinations(heads, 2)
-            if (pair := between(own[a], own[b], answers)) is not None
-        ]
-    if not scores:
-        return None, left_out
-    conditions = pd.DataFrame(-np.array(scores), columns=heads).rank(axis=1)
-    by_dataset = conditions.groupby(blocks, sort=False).mean()
+        found.append(Condition(str(key[0]), own))
+    return found, left_out
+
+
+def scores(counted: list[Condition]) -> tuple[Floats, bool]:
+    """Return a head's scores (blocks, heads), the higher the better, and whether the blocks are data sets: then its
+    mean rank over the conditions of each, and else its mean accuracy in each condition.
+
+    Args:
+        counted: of :func:`conditions`, not empty.
+    """
+    means = [[own["top1"].mean() for own in condition.heads.values()] for condition in counted]
+    places = pd.DataFrame(-np.array(means)).rank(axis=1)
+    by_dataset = places.groupby([condition.dataset for condition in counted], sort=False).mean()
     several = len(by_dataset) > 1
-    found = ranks(-(by_dataset if several else conditions).to_numpy())
-    return Ranking(heads, found, several, _outcomes(heads, verdicts), left_out), left_out
+    return -(by_dataset if several else places).to_numpy(), several
+
+
+def averages(rows: pd.DataFrame, selection: str) -> "pd.Series[float] | None":
+    """Return the average rank of each head as :func:`rank` does, by its label, or None where there is none."""
+    counted, _ = conditions(rows, selection)
+    if not counted:
+        return None
+    return pd.Series(ranks(scores(counted)[0]).average, index=pd.Index(counted[0].heads, name="head_label"))
+
+
+def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking | None, list[str]]:
+    """Return the ranking of a grid's heads, None where no condition has all of at least two heads, and the conditions
+    that were left out with the reason.
+
+    A condition is a comparison at one dimension, its score a head's mean over the seeds that all heads have. Only
+    conditions count in which every head was trained and no cell is marked as unhealthy. A data set's block is the mean
+    rank over its conditions. With one data set its conditions are the blocks, which share images, so that ranks only
+    describe.
+
+    Args:
+        rows: of a grid.
+        answers: of its cells.
+        selection: whose rows are ranked.
+    """
+    counted, left_out = conditions(rows, selection)
+    if not counted:
+        return None, left_out
+    found, several = scores(counted)
+    heads = list(counted[0].heads)
+    verdicts = [
+        (a, b, pair)
+        for condition in counted
+        for a, b in itertools.combinations(heads, 2)
+        if (pair := between(condition.heads[a], condition.heads[b], answers)) is not None
+    ]
+    return Ranking(heads, ranks(found), several, _outcomes(heads, verdicts), left_out), left_out
 
 
 def _outcomes(heads: list[str], pairs: list[tuple[str, str, Found]]) -> pd.DataFrame:

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from headbench.results import former, grid_rows
 from headbench.results.answers import Answers
-from headbench.results.comparison import Part, Picture, files_of
+from headbench.results.comparison import Part
 from headbench.results.derived import tried
+from headbench.results.figures.base import Drawn, Picture, picture
 from headbench.results.store import TUNED
 from headbench.results.tables.base import Table, named_comparisons
 from headbench.results.tuning import against_default, budgets, figures, found, searches
@@ -69,19 +69,19 @@ def _comparison(own: list[Search], description: str, name: str, damaged: list[st
         drawable = [search for search in own if search.dim == dim]
         for title, draw in _figures(drawable, f"{description}, d = {dim}", notes):
             whole = f"{name}-search-{title}-d{dim}"
-            forms = tried(whole, partial(_drawn, draw), damaged)
-            pictures |= {} if forms is None else {whole: forms}
+            shown = tried(whole, partial(_drawn, draw), damaged)
+            pictures |= {} if shown is None else {whole: shown}
     return [table for table in made if table is not None], pictures, notes
 
 
-def _drawn(draw: Callable[[], Figure]) -> Picture:
-    return files_of(draw())
+def _drawn(draw: Callable[[], Drawn]) -> Picture:
+    return picture(draw())
 
 
-def _figures(own: list[Search], description: str, notes: list[str]) -> list[tuple[str, Callable[[], Figure]]]:
+def _figures(own: list[Search], description: str, notes: list[str]) -> list[tuple[str, Callable[[], Drawn]]]:
     """Return name and maker of each figure of the searches of one dimension; what there is none of becomes a note."""
     known = [search for search in own if search.done]
-    made = list[tuple[str, Callable[[], Figure]]]()
+    made = list[tuple[str, Callable[[], Drawn]]]()
     if known and len(known[0].objectives) == 1:
         made.append(("history", partial(figures.history, known, description)))
         made.append(("budgets", partial(figures.bests, known, description)))

@@ -21,6 +21,8 @@ MOST = {
     "threads": 1024,
     "workers": 1024,
     "bins": 10_000,
+    "figure_width": 50,
+    "font_size": 50,
     "count": 10_000,
     "batch_size": 65_536,
     "feature_dim": 65_536,

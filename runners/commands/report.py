@@ -20,6 +20,13 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--storage", help="where the studies of the grid's search are, if their database has a password"
     )
+    parser.add_argument(
+        "--figure-width",
+        type=float,
+        metavar="INCHES",
+        help="width of a column of the paper that the figures are for (default: 3.3); wide figures span two columns",
+    )
+    parser.add_argument("--font-size", type=float, metavar="PT", help="size of text in figures (default: 8)")
     add_grid(parser)
     parser.add_argument(
         "--out",
@@ -41,7 +48,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build a grid's report; return the exit status."""
     grid = grid_name(arguments.grid)
     out = _one_folder(arguments.out, arguments.to, grid, console)
-    return show_report(out, grid, console, arguments.bins, arguments.storage)
+    given = {"width": arguments.figure_width, "font": arguments.font_size}
+    size = {name: value for name, value in given.items() if value is not None}
+    return show_report(out, grid, console, arguments.bins, arguments.storage, size)
 
 
 def _one_folder(outs: list[Path], to: Path | None, grid: str, console: Console) -> Path:
@@ -58,13 +67,20 @@ def _one_folder(outs: list[Path], to: Path | None, grid: str, console: Console) 
     return into
 
 
-def show_report(out: Path, grid: str, console: Console, bins: int | None = None, storage: str | None = None) -> int:
+def show_report(
+    out: Path,
+    grid: str,
+    console: Console,
+    bins: int | None = None,
+    storage: str | None = None,
+    size: dict[str, float] | None = None,
+) -> int:
     """Build a grid's report and print its main table; return 1 if a cell failed, else 0."""
     from headbench.results import report
     from headbench.results.tables import render
 
     require_grid(out, grid, searched=True)
-    built = report.build(out, grid, bins, storage)
+    built = report.build(out, grid, bins, storage, size)
     for made in built.tables:
         if made.name.endswith("-accuracy-last"):
             console.print(escape.terminal(made.caption))

@@ -187,11 +187,17 @@ def listed(plan: list[Planned], cells: list[Cell], before: list[dict[str, Any]])
     for planned in plan:
         point = planned.cell.point
         new[point] = {"cell_id": planned.cell_id, "point": point, "not_applicable": planned.not_applicable}
-        new[point] |= planned.facts
+        new[point] |= planned.facts | {"head_display": _display(planned.cell)}
     if len(plan) == len(cells):
         return list(new.values())
     known = {entry.get("point"): entry for entry in before} | new
     return [known[cell.point] for cell in cells if cell.point in known]
+
+
+def _display(cell: Cell) -> str:
+    """Return the label of a cell's head as papers write it: ``HPN (loss_scale=4.0)``."""
+    options = cell.head_label.removeprefix(cell.head)
+    return f"{HEADS.get(cell.head).about.get('display') or cell.head} {options}".strip()
 
 
 def resolved(grid: Grid, entries: list[dict[str, Any]], ood: Iterable[OodSet] = ()) -> dict[str, Any]:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 HEADER = """
 cell_id grid status health error
 dataset dataset_name dataset_options data_fingerprint protocol backbone backbone_name backbone_options projection freeze
-head head_label head_options feature_dim num_classes imbalance_factor recipe tuned recipe_hash augmentation
+head head_label head_display head_options feature_dim num_classes imbalance_factor recipe tuned recipe_hash augmentation
 seed epochs
 selection epoch n_train n_val n_test
 top1 top5 macro_accuracy many_accuracy medium_accuracy few_accuracy

@@ -20,7 +20,7 @@ from PIL import Image
 
 from headbench.core import escape
 from headbench.results import report, store
-from headbench.results.figures import base, lines
+from headbench.results.figures import accuracy, base
 from headbench.results.tables import render
 from headbench.runners.commands.main import main
 from tests.core.test_escape import Seen
@@ -86,7 +86,7 @@ def test_the_page_shows_every_name_and_has_no_tag_of_any(runs: Path) -> None:
     seen.feed(page)
     assert {tag for tag, _ in seen.tags} <= set(
         "html head meta title style body main h1 h2 h3 p a nav section div table thead tbody tr th td b figure img ul "
-        "li script details summary span form fieldset legend label input button pre code "
+        "li script details summary span form fieldset legend label input button pre code figcaption "
         "svg g path defs use clippath pattern rect text image".split()
     )
     assert not any(name.startswith("on") for _, attributes in seen.tags for name, _ in attributes)
@@ -222,7 +222,7 @@ def test_a_figure_or_table_that_fails_is_one_line_and_the_page_is_written(
         raise RuntimeError("no luck")
 
     helpers.toy(tmp_path)
-    monkeypatch.setattr(lines, "accuracy", fail)
+    monkeypatch.setattr(accuracy, "accuracy", fail)
     monkeypatch.setattr(render, "latex", fail)
     built = report.build(tmp_path, "toy-grid")
     assert "toy, accuracy: left out, RuntimeError: no luck" in built.damaged

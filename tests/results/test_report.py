@@ -13,7 +13,10 @@ from scipy.stats import binomtest
 
 from headbench import results
 from headbench.results import grid_rows, report
+from headbench.results.answers import Answers
+from headbench.results.compared import Comparison
 from headbench.results.figures import base, reliability
+from headbench.results.figures.pooled import Pooled, pool
 from headbench.results.numbers import calibration
 from tests.results import helpers
 
@@ -39,14 +42,12 @@ def test_the_report_writes_every_file_and_one_self_contained_page(drawn: Drawn) 
     folder = drawn.out / "toy-grid"
     files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     figures = {
-        f"figures/toy-{name}.{form}"
+        f"figures/{name}.{form}"
         for name in (
-            "accuracy",
-            "ece",
-            *(f"{kind}-{head}" for kind in ("reliability", "collapse") for head in ("psc", "etf")),
-            "reliability",
+            *(f"toy-{name}" for name in ("accuracy", "ece", "reliability", "collapse", "differences", "images")),
+            *("toy-confusion", "toy-curves", "sensitivity"),
         )
-        for form in ("png", "svg")
+        for form in ("png", "svg", "pdf")
     }
     names = (
         "toy-accuracy-last",
@@ -65,7 +66,7 @@ def test_the_report_writes_every_file_and_one_self_contained_page(drawn: Drawn) 
     assert {link for link in re.findall(r'<a href="([^#"]*)"', page) if link} <= files
     assert not re.search(r'<image [^>]*href="(?!data:image/png)', page)
     assert set(re.findall(r'href="#([^"]*)"', page)) <= set(re.findall(r'id="([^"]*)"', page))
-    assert page.count("<svg") == 7
+    assert page.count("<svg") + page.count("<img") == 9
     assert "<title>psc, d = 2: 55.00 ± 5.00 %</title>" in page
     for text in (
         "55.00 ± 5.00",
@@ -104,6 +105,11 @@ def test_many_comparisons_are_drawn_in_parallel_to_the_same_bytes(
     assert [table.name for table in second.tables] == [table.name for table in drawn.built.tables]
 
 
+def comparison(rows: pd.DataFrame, out: Path) -> Comparison:
+    """A comparison as figures take it."""
+    return Comparison(rows, Answers(out), out, "by hand", "toy")
+
+
 def heads(*labels: str) -> dict[str, str]:
     """Names of heads by their labels."""
     return {label: label.split("(")[0] for label in labels}
@@ -112,7 +118,7 @@ def heads(*labels: str) -> dict[str, str]:
 def test_a_head_keeps_its_colour_whatever_else_is_drawn() -> None:
     alone, together = base.styles({"dl2pa": "dl2pa"}), base.styles(heads("psc", "mine", "dl2pa", "hpn(loss_scale=2.0)"))
     assert alone["dl2pa"] == together["dl2pa"]
-    assert len({colour for colour, _ in together.values()}) == 4
+    assert len({look.colour for look in together.values()}) == len({look.dash for look in together.values()}) == 4
     form = "word2vec(vectors=minilm)"
     assert base.styles({form: "word2vec"})[form] == base.styles({"word2vec": "word2vec"})["word2vec"]
     pair = base.styles(heads("hpn(loss_scale=2.0)", "hpn"))
@@ -131,17 +137,17 @@ def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
     """
     helpers.toy(tmp_path)
     rows = grid_rows.load(tmp_path, "toy-grid")
-    pooled, damaged = reliability.pool(rows, tmp_path)
+    pooled, damaged = pool(rows, tmp_path)
     assert damaged == []
-    figure = reliability.diagrams(pooled, rows)["psc"]
-    above, below = figure.axes
+    figure = reliability.side_by_side(pooled, comparison(rows, tmp_path)).figure
+    above, _, below, _ = figure.axes
     heights = [patch.get_height() for patch in below.patches if isinstance(patch, Rectangle)]
     bars = sum(height > 0 for height in heights)
     assert sum(heights) == pytest.approx(1)
     shown, gaps, intervals = above.containers
     assert len(shown) == len(gaps) == bars
     assert len(heights) == calibration.BINS
-    assert "d = 5, temperature view, T of 40 images" in above.get_title()
+    assert pooled["psc"].view == "temperature view, T of 40 images"
     assert isinstance(intervals, ErrorbarContainer)
     used = pooled["psc"].bins.counts > 0
     for segment, accuracy, count in zip(
@@ -158,10 +164,9 @@ def test_the_reliability_diagram_draws_the_bins(tmp_path: Path) -> None:
 def test_a_bin_of_three_images_is_paler_than_one_of_three_thousand() -> None:
     bins = calibration.Bins(np.linspace(0, 1, 3), np.array([3, 3000]), np.array([0.3, 0.9]), np.array([1 / 3, 0.9]))
     curve = np.full((2, 5), np.nan)
-    pooled = {"psc": reliability.Pooled(bins, curve, 5, "native view", 1, "ECE 0.00 %")}
-    figure = reliability.diagrams(pooled, pd.DataFrame({"head": ["psc"], "head_label": ["psc"], "dataset": ["toy"]}))[
-        "psc"
-    ]
+    pooled = {"psc": Pooled(np.zeros((2, 2), int), bins, curve, 5, "native view", 1, "ECE 0.00 %")}
+    rows = pd.DataFrame({"head": ["psc"], "head_label": ["psc"]})
+    figure = reliability.side_by_side(pooled, comparison(rows, Path())).figure
     few, many = figure.axes[0].containers[0]
     assert few.get_alpha() < 0.3
     assert many.get_alpha() > 0.95
@@ -174,13 +179,14 @@ def test_one_ece_on_a_page(tmp_path: Path) -> None:
     helpers.toy(tmp_path)
     built = report.build(tmp_path, "toy-grid")
     made = next(table for table in built.tables if table.name == "toy-calibration-last").cells
-    pooled, _ = reliability.pool(built.rows, tmp_path)
-    for head, figure in reliability.diagrams(pooled, built.rows).items():
-        printed = [text.get_text() for text in figure.axes[0].texts]
+    pooled, _ = pool(built.rows, tmp_path)
+    figure = reliability.side_by_side(pooled, comparison(built.rows, tmp_path)).figure
+    for axis, head in zip(figure.axes, pooled, strict=False):
+        printed = axis.get_title().partition("\n")[2]
         number, floor = (
             str(made.loc[(5, head), title]).removesuffix(" (n=2)") for title in ("ECE temperature", "floor")
         )
-        assert printed == [f"ECE {number} %\nfloor {floor} %"]
+        assert printed.replace("\n[", " [") == f"ECE {number} %\nfloor {floor} %"
 
 
 @pytest.mark.usefixtures("no_pictures")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from headbench.results import store
-from headbench.results.figures import assignment
+from headbench.results.figures import assignment, histories
 
 
 def rows_and_histories(out: Path, columns: dict[str, list[float]]) -> pd.DataFrame:
@@ -36,22 +36,23 @@ def rows_and_histories(out: Path, columns: dict[str, list[float]]) -> pd.DataFra
 
 def test_what_is_drawn_is_in_the_histories(tmp_path: Path) -> None:
     rows = rows_and_histories(tmp_path, {"assignment_changes": [0, 7, 2], "assignment_similarity": [0.0, 5.0, 9.0]})
-    history, damaged = assignment.histories(rows, tmp_path)
+    history, damaged = histories.read(rows, tmp_path)
     assert damaged == []
-    figure = assignment.assignment(history, "by hand")
-    assert figure is not None
-    left, right = figure.axes
+    drawn = assignment.assignment(history, {"dl2pa": "DL2PA"}, "by hand")
+    assert drawn is not None
+    left, right = drawn.figure.axes
     assert [np.asarray(line.get_ydata()).tolist() for line in left.lines] == [[0, 7, 2]]
     assert [np.asarray(line.get_ydata()).tolist() for line in right.lines] == [pytest.approx([0, 0.5, 0.9])]
-    assert "d = 2" in figure.get_suptitle()
+    assert "d = 2. by hand." in drawn.caption
+    assert [text.get_text() for text in drawn.figure.legends[0].get_texts()] == ["DL2PA"]
 
 
 def test_heads_without_assignment_have_no_figure_and_damage_is_named(tmp_path: Path) -> None:
     rows = rows_and_histories(tmp_path, {})
     store.write_text(tmp_path / "cells" / "cell0" / "history.csv", "epoch\n1\n")
-    history, (line,) = assignment.histories(rows, tmp_path)
-    assert assignment.assignment(history, "by hand") is None
+    history, (line,) = histories.read(rows, tmp_path)
+    assert assignment.assignment(history, {}, "by hand") is None
     assert "cell0" in line
     assert "history.csv is damaged" in line
-    assert assignment.histories(rows.iloc[:0], tmp_path)[0].empty
-    assert assignment.assignment(pd.DataFrame(), "none") is None
+    assert histories.read(rows.iloc[:0], tmp_path)[0].empty
+    assert assignment.assignment(pd.DataFrame(), {}, "none") is None

@@ -27,13 +27,24 @@ def rows(tmp_path: Path) -> pd.DataFrame:
 
 def test_points_are_the_means_of_the_rows(tmp_path: Path) -> None:
     frame = rows(tmp_path)
-    (axis,) = compute.compute(frame, "by hand").axes
-    lines = {str(line.get_label()): line for line in axis.lines}
-    for head in ("psc", "hpn"):
-        own = frame[(frame["selection"] == "last") & (frame["head_label"] == head)]
-        expected = [100 * own[own["recipe"] == recipe]["top1"].mean() for recipe in COSTS]
-        assert np.asarray(lines[head].get_xdata()) == pytest.approx([2, 6])
-        assert np.asarray(lines[head].get_ydata()) == pytest.approx(expected)
+    frame["train_seconds"] = frame["recipe"].map({"short": 30.0, "long": 90.0})
+    drawn = compute.compute(frame, "by hand")
+    for axis, costs in zip(drawn.figure.axes, ([2, 6], [30, 90]), strict=True):
+        lines = {str(line.get_label()): line for line in axis.lines}
+        for head in ("psc", "hpn"):
+            own = frame[(frame["selection"] == "last") & (frame["head_label"] == head)]
+            expected = [100 * own[own["recipe"] == recipe]["top1"].mean() for recipe in COSTS]
+            assert np.asarray(lines[head].get_xdata()) == pytest.approx(costs)
+            assert np.asarray(lines[head].get_ydata()) == pytest.approx(expected)
+    assert "Seconds are those of cpu, threads: 2" in drawn.caption
+
+
+def test_seconds_of_two_machines_are_not_compared(tmp_path: Path) -> None:
+    frame = rows(tmp_path)
+    frame.loc[frame["seed"] == 1, "device"] = "cuda"
+    drawn = compute.compute(frame, "by hand")
+    assert len(drawn.figure.axes) == 1
+    assert "No figure against seconds: the cells were trained on different machines." in drawn.caption
 
 
 def test_a_report_draws_it_where_trainings_differ_in_cost(tmp_path: Path) -> None:

@@ -6,28 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.container import ErrorbarContainer
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from headbench import results
 from headbench.results import report
-from headbench.results.figures import lines, reliability
+from headbench.results.figures import accuracy, ece, imbalance
+from headbench.results.figures.base import Drawn
 from tests.results import helpers
 
 
-def heights(figure: Figure, panel: int) -> dict[str, list[float]]:
+def heights(drawn: Drawn, panel: int) -> dict[str, list[float]]:
     """The means of each head's line, by its colour's place in the legend."""
-    axis = figure.axes[panel]
+    axis = drawn.figure.axes[panel]
     return {
         str(container.get_label()): list(np.asarray(container.lines[0].get_ydata()))
         for container in axis.containers
         if isinstance(container, ErrorbarContainer)
     }
-
-
-def bars(figure: Figure, panel: int) -> list[float]:
-    """The heights of all bars of a panel."""
-    return [patch.get_height() for patch in figure.axes[panel].patches if isinstance(patch, Rectangle)]
 
 
 def means(rows: pd.DataFrame, head: str, metric: str, by: str) -> list[float]:
@@ -38,16 +32,21 @@ def means(rows: pd.DataFrame, head: str, metric: str, by: str) -> list[float]:
 def test_the_ece_in_three_views_against_the_dimension(tmp_path: Path) -> None:
     helpers.toy(tmp_path)
     rows = results.load(tmp_path, "toy-grid")
-    figure = lines.calibration_errors(rows, "by hand")
-    for panel, metric in enumerate(lines.ECES):
+    figure = ece.calibration_errors(rows, "by hand")
+    for panel, metric in enumerate(ece.VIEWS):
         assert heights(figure, panel)["psc"] == pytest.approx(means(rows, "psc", metric, "feature_dim"))
-    assert [axis.get_ylabel() for axis in figure.axes] == ["ECE raw (%)", "ECE native (%)", "ECE temperature (%)"]
+    assert [axis.get_ylabel() for axis in figure.figure.axes] == [
+        "ECE raw (%)",
+        "ECE native (%)",
+        "ECE temperature (%)",
+    ]
 
 
 def test_a_view_that_was_not_measured_has_no_panel(tmp_path: Path) -> None:
     helpers.toy(tmp_path)
     rows = results.load(tmp_path, "toy-grid").assign(ece_temperature=np.nan)
-    assert len(lines.calibration_errors(rows, "by hand").axes) == 2
+    figure = ece.calibration_errors(rows, "by hand").figure
+    assert len(figure.axes) == 2
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -62,9 +61,9 @@ def test_accuracy_and_ece_against_the_imbalance(tmp_path: Path) -> None:
     ]
     helpers.write_grid(tmp_path, cells)
     rows = results.load(tmp_path, "toy-grid")
-    figure = lines.imbalance(rows[rows["feature_dim"] == 5], "by hand")
+    figure = imbalance.imbalance(rows[rows["feature_dim"] == 5], "by hand")
     assert heights(figure, 0)["psc"] == pytest.approx([97.5, 50])
-    assert figure.axes[0].get_xlabel() == "imbalance factor (log scale)"
+    assert figure.figure.axes[0].get_xlabel() == "imbalance factor"
     drawn = {path.stem for path in (report.build(tmp_path, "toy-grid").page.parent / "figures").glob("*.png")}
     assert "toy-imbalance" in drawn
     helpers.write_grid(tmp_path, cells[:3], "balanced")
@@ -73,14 +72,14 @@ def test_accuracy_and_ece_against_the_imbalance(tmp_path: Path) -> None:
     }
 
 
-def test_diagrams_stand_side_by_side(tmp_path: Path) -> None:
-    """One column per head, with the bins of its own diagram."""
+def test_the_axis_of_errors_keeps_good_heads_apart(tmp_path: Path) -> None:
+    """99 and 99.5 % of 1,000 images lie as far apart as 50 and 75 %: half as many errors are the same way up."""
     helpers.toy(tmp_path)
-    rows = results.load(tmp_path, "toy-grid")
-    pooled, _ = reliability.pool(rows, tmp_path)
-    figure, alone = reliability.side_by_side(pooled, rows, "by hand"), reliability.diagrams(pooled, rows)
-    assert list(alone) == ["psc", "etf"]
-    for place, head in enumerate(alone):
-        for line in (0, 1):
-            together = bars(figure, 2 * line + place)
-            assert together == bars(alone[head], line)
+    rows = results.load(tmp_path, "toy-grid").assign(n_test=10**6)
+    rows.loc[rows["head_label"] == "psc", "top1"] = 0.5
+    rows.loc[rows["head_label"] == "etf", "top1"] = 0.995
+    drawn = accuracy.accuracy(rows, "by hand", {})
+    assert "logarithmic in the errors" in drawn.caption
+    up = drawn.figure.axes[0].transData.transform([(2, value) for value in (50, 75, 99, 99.5)])[:, 1]
+    assert up[1] - up[0] == pytest.approx(up[3] - up[2], rel=0.01)
+    assert "logarithmic" not in accuracy.accuracy(rows.assign(top1=rows["top1"] / 2), "by hand", {}).caption

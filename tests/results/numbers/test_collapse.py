@@ -53,8 +53,15 @@ def test_the_table_is_of_the_cells_and_damage_is_named(tmp_path: Path) -> None:
         "0.750 ± 0.000 (n=2)",
     ]
     (tmp_path / "cells" / "psc-5-0-toy" / "geometry.npz").unlink()
-    drawn, damaged = class_cosines.of(rows, tmp_path)
-    assert list(drawn) == ["etf"]
+    found, damaged = class_cosines.of(rows, tmp_path)
+    assert list(found) == ["etf"]
     assert len(damaged) == 1
     assert "geometry.npz is damaged or missing" in damaged[0]
-    assert drawn["etf"].axes[1].get_title() == "class means and class vectors"
+    np.testing.assert_allclose(list(found["etf"].values()), np.zeros((2, 4, 4)), atol=1e-12)
+
+
+def test_a_deviation_is_from_the_simplex() -> None:
+    """Two pairs of opposite means have cosines -1 and 0, where a simplex of four has -1/3."""
+    means = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    (found,) = class_cosines.deviations(geometry(means, 0.1, np.zeros((0, 2)))).values()
+    assert found[0] == pytest.approx([0, -2 / 3, 1 / 3, 1 / 3])

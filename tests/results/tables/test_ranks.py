@@ -114,6 +114,6 @@ def test_nothing_to_rank() -> None:
 
 def test_bars_join_what_does_not_differ() -> None:
     found = statistics.Ranks(np.array([1.0, 1.8, 4.0, 2.5]), 0.01, 1.0, 9)
-    (axis,) = diagram(["a", "b", "c", "d"], found).axes
-    bars = [sorted(np.asarray(line.get_xdata()).tolist()) for line in axis.lines if line.get_linewidth() == 3]
+    (axis,) = diagram(["a", "b", "c", "d"], found).figure.axes
+    bars = [sorted(np.asarray(line.get_xdata()).tolist()) for line in axis.lines if line.get_linewidth() == 2]
     assert bars == [[1.0, 1.8], [1.8, 2.5]]

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 import optuna
 import pytest
+from matplotlib.axes import Axes
 
 from headbench.core.errors import UserError
 from headbench.results import report
@@ -138,9 +139,13 @@ def test_two_objectives_have_a_front_and_three_say_that_they_have_none(
     assert damaged == []
 
 
+def _axes(drawn: base.Drawn) -> Axes:
+    return drawn.figure.axes[0]
+
+
 def test_a_drawn_front_holds_the_front() -> None:
     search = known.search("psc", PAIRS, ["val_top1", "val_ece"])
-    front = figures.fronts([search], "").axes[0].lines[1].get_xydata()
+    front = _axes(figures.fronts([search], "")).lines[1].get_xydata()
     assert sorted(map(list, np.asarray(front))) == sorted(trial.values for trial in search.front)
 
 
@@ -158,7 +163,7 @@ def test_importance_is_for_the_best_whatever_is_better_and_however_many() -> Non
             )
             for own, pair in zip(values, tried, strict=True)
         ]
-        bars = figures.importance(known.search("psc", trials, objectives), "").axes[0].patches
+        bars = _axes(figures.importance(known.search("psc", trials, objectives), "")).patches
         return [bar.get_width() for bar in bars]  # type: ignore[attr-defined]
 
     more = importances(["val_top1"], [[good] for good in goods.tolist()])
@@ -172,10 +177,10 @@ def test_importance_is_for_the_best_whatever_is_better_and_however_many() -> Non
 def test_the_history_has_the_colours_of_the_heads() -> None:
     ended = [known.trial(None, 0.1, "FAIL"), *MANY, known.trial(0.7, 0.1, "PRUNED"), known.trial(None, 0.1, "RUNNING")]
     heads = [known.search(head, ended) for head in ("psc", "dl2pa", "etf", "hpn", "word2vec", "mine")]
-    axes = figures.history(heads, "").axes[0]
+    axes = _axes(figures.history(heads, ""))
     looks = base.styles({search.label: search.label for search in heads})
     shown = {str(line.get_label()): line.get_color() for line in axes.lines}
-    assert shown == {f"{head}, best so far": colour for head, (colour, _) in looks.items()}
+    assert shown == {head: look.colour for head, look in looks.items()}
     best = np.maximum.accumulate([trial.values[0] for trial in MANY])
     np.testing.assert_allclose(np.asarray(axes.lines[0].get_ydata())[1:9], best)
     assert np.asarray(axes.collections[0].get_offsets())[:, 0].tolist() == list(range(1, 9))
