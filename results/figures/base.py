@@ -173,6 +173,12 @@ def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> Non
     )
 
 
+def short(name: str, letters: int = 24) -> str:
+    """Return a name for a tick of an axis, on one line of so many letters."""
+    shown = escape.plain(name)
+    return shown if len(shown) <= letters else f"{shown[: letters - 1]}…"
+
+
 def heads_of(rows: pd.DataFrame) -> dict[str, str]:
     """Return the name of each head by its label, in the order of the rows."""
     return dict(zip(rows["head_label"], rows["head"], strict=True))

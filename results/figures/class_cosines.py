@@ -9,7 +9,7 @@ import pandas as pd
 from headbench.core.errors import DamagedError
 from headbench.results import store
 from headbench.results.compared import Comparison
-from headbench.results.figures.base import Drawn, canvas, names_of
+from headbench.results.figures.base import Drawn, canvas, names_of, short
 from headbench.results.numbers.collapse import cosines
 from headbench.results.numbers.statistics import Floats
 from headbench.results.tables.base import at_largest_dim
@@ -94,7 +94,7 @@ def figure(found: dict[str, dict[str, Floats]], names: dict[str, str], descripti
                 if column == 0:
                     axis.set_ylabel(name)
                 if row == 0:
-                    axis.set_title(textwrap.fill(names[head], 18), fontsize="small")
+                    axis.set_title(textwrap.fill(short(names[head], 36), 18), fontsize="small")
         drawn.colorbar(image, ax=axes, label="cosine less\nthat of a simplex", shrink=0.6, aspect=30)
     caption = (
         "How far the cosines of class means with each other, and below with the class vectors, are from those of a "

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from headbench.results import store
 from headbench.results.compared import Comparison
 from headbench.results.figures import pooled
-from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, small, styles
+from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, short, small, styles
 from headbench.results.numbers.calibration import Floats, Ints
 
 PLACE = 7
@@ -55,7 +55,7 @@ def matrices(shares: dict[str, Floats], classes: list[str], rows: pd.DataFrame, 
     down = -(-len(shares) // columns)
     errors = {head: np.where(np.eye(len(classes), dtype=bool), 0, own) for head, own in shares.items()}
     most = max(1.0, *(float(np.nanmax(own)) for own in errors.values()))
-    ticks = [_short(name) for name in classes]
+    ticks = [short(name, LETTERS) for name in classes]
     with canvas(0.1 + 2.05 * down / columns, wide=columns > 1, grid=False) as figure:
         axes = figure.subplots(down, columns, squeeze=False)
         for axis in axes.flat[len(shares) :]:
@@ -64,7 +64,7 @@ def matrices(shares: dict[str, Floats], classes: list[str], rows: pd.DataFrame, 
         for place, (axis, (head, own)) in enumerate(zip(axes.flat, shares.items(), strict=False)):
             axis.imshow(np.sqrt(errors[head]), cmap="Oranges", vmin=0, vmax=np.sqrt(most))
             _numbers(axis, own, 0.42 * cell)
-            axis.set(xticks=range(len(classes)), yticks=range(len(classes)), title=names[head])
+            axis.set(xticks=range(len(classes)), yticks=range(len(classes)), title=short(names[head]))
             axis.set_xticklabels(ticks, rotation=90)
             axis.set_yticklabels(ticks)
             axis.tick_params(labelsize=min(small(), 0.6 * cell), length=0)
@@ -104,7 +104,7 @@ def pairs(shares: dict[str, Floats], classes: list[str], rows: pd.DataFrame, des
         for head, own in shares.items():
             values = [own[pair] for pair in shown]
             axis.plot(values, heights, looks[head].marker, color=looks[head].colour, label=names[head], alpha=0.8)
-        labels = [" \N{RIGHTWARDS ARROW} ".join(_short(classes[number]) for number in pair) for pair in shown]
+        labels = [" \N{RIGHTWARDS ARROW} ".join(short(classes[number], LETTERS) for number in pair) for pair in shown]
         axis.set(yticks=heights, yticklabels=labels, xlabel="of the true class's images (%)", xlim=(0, None))
         legend(figure, *axis.get_legend_handles_labels())
     caption = (
@@ -113,10 +113,6 @@ def pairs(shares: dict[str, Floats], classes: list[str], rows: pd.DataFrame, des
         f"{description}."
     )
     return Drawn(figure, caption)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…"
 
 
 def _class_names(comparison: Comparison) -> list[str]:

@@ -1,16 +1,17 @@
 """Differences of accuracy to the first head, with their intervals."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from headbench.results.compared import Comparison
-from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, styles
+from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, short, styles
 from headbench.results.tables import paired
 
 PLACE = 2
 # Points up to which the axis is linear; beyond, it is logarithmic.
 LINEAR = 1.0
-TICKS = (0, 1, 2, 5, 10, 20, 50, 100)
+TICKS = (0, 1, 3, 10, 30, 100)
 
 
 def compared(comparison: Comparison) -> dict[str, Drawn | str]:
@@ -34,7 +35,7 @@ def differences(tidy: pd.DataFrame, rows: pd.DataFrame, description: str) -> Dra
     reference = str(rows["head_label"].iloc[0])
     dims, heads = sorted(set(tidy["d"])), [head for head in looks if head in set(tidy["head"])]
     step = len(heads) + 1
-    furthest = float(tidy[["mean", "low", "high"]].abs().max(axis=None))
+    furthest = float(np.nanmax(tidy[["mean", "low", "high"]].abs().to_numpy(dtype=float)))
     with canvas(0.2 + lines(0.62 * len(dims) * step)) as figure:
         axis = figure.subplots()
         for head in heads:
@@ -47,11 +48,11 @@ def differences(tidy: pd.DataFrame, rows: pd.DataFrame, description: str) -> Dra
         axis.axvline(0, color="0.3", linewidth=0.8, zorder=1)
         middles = [-place * step - (len(heads) - 1) / 2 for place in range(len(dims))]
         axis.set(yticks=middles, yticklabels=[f"d = {dim}" for dim in dims])
-        axis.set_xlabel(f"top-1 accuracy minus that of {names[reference]} (points)")
+        axis.set_xlabel(f"top-1 accuracy minus that of {short(names[reference])} (points)")
         axis.grid(visible=False, axis="y")
         notes = [] if tidy["low"].isna().all() else ["Whiskers: 95 % interval, for new trainings and new test images."]
         if furthest > 10 * LINEAR:
-            axis.set_xscale("symlog", linthresh=LINEAR)
+            axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.5)
             reach = next((tick for tick in TICKS if tick >= furthest), TICKS[-1])
             ticks = [tick for tick in TICKS if tick <= reach]
             axis.xaxis.set_major_locator(FixedLocator([*(-tick for tick in ticks[:0:-1]), *ticks]))

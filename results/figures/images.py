@@ -8,7 +8,7 @@ import pandas as pd
 
 from headbench.results.answers import Answers
 from headbench.results.compared import Comparison
-from headbench.results.figures.base import Drawn, canvas, heads_of, lines, names_of, styles
+from headbench.results.figures.base import Drawn, canvas, heads_of, lines, names_of, short, styles
 
 PLACE = 3
 # More pairs are not shown: then only those with the first head.
@@ -89,7 +89,7 @@ def images(found: list[Pair], rows: pd.DataFrame, description: str) -> Drawn:
                 axis.barh(height, sign * value, color=looks[head].colour, edgecolor="0.2", height=0.7)
                 side = "right" if sign < 0 else "left"
                 axis.annotate(
-                    f"{names[head]} {value:.4g}",
+                    f"{short(names[head])} {value:.3g}",
                     (sign * value, height),
                     (3 * sign, 0),
                     textcoords="offset points",
@@ -97,8 +97,8 @@ def images(found: list[Pair], rows: pd.DataFrame, description: str) -> Drawn:
                     va="center",
                     fontsize="small",
                 )
-        reach = 1.9 * max(1.0, *(value for pair in found for value in pair.only))
-        told = [f"both {pair.both:.4g}, neither {pair.neither:.4g}" for pair in found]
+        reach = 2.4 * max(1.0, *(value for pair in found for value in pair.only))
+        told = [f"both {pair.both:.0f}, neither {pair.neither:.0f}" for pair in found]
         axis.axvline(0, color="0.2", linewidth=0.8)
         axis.set(xlim=(-reach, reach), yticks=-np.arange(len(found)), yticklabels=told)
         axis.yaxis.tick_right()

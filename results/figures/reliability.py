@@ -8,7 +8,7 @@ from matplotlib.ticker import NullLocator
 
 from headbench.results.compared import Comparison
 from headbench.results.figures import pooled
-from headbench.results.figures.base import Drawn, canvas, heads_of, legend, names_of, styles
+from headbench.results.figures.base import Drawn, canvas, heads_of, legend, names_of, short, styles
 from headbench.results.figures.pooled import Pooled
 from headbench.results.numbers.calibration import Floats
 from headbench.results.numbers.ece import Z
@@ -44,7 +44,9 @@ def side_by_side(found: dict[str, Pooled], comparison: Comparison) -> Drawn:
             line, column = divmod(place, columns)
             above, below = axes[2 * line, column], axes[2 * line + 1, column]
             _draw(above, below, own, looks[head].colour)
-            above.set_title(f"{textwrap.fill(f'{names[head]}, d = {own.dim}', 20)}\n{own.ece}", fontsize="small")
+            above.set_title(
+                f"{textwrap.fill(f'{short(names[head], 40)}, d = {own.dim}', 20)}\n{own.ece}", fontsize="small"
+            )
             below.set_xlabel("confidence")
             below.tick_params(labelbottom=True)
             if column == 0:

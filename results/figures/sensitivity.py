@@ -1,10 +1,11 @@
 """How the places of heads move when one head, seed or data set is left out."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
-from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, styles
+from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, short, styles
 from headbench.results.tables import ranks
 
 # What is left out, by the column whose values are, and how it is drawn.
@@ -44,7 +45,7 @@ def moves(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
     return pd.concat(found, ignore_index=True)
 
 
-def _left_out(rows: pd.DataFrame) -> Iterator[tuple[str, object]]:
+def _left_out(rows: pd.DataFrame) -> Iterator[tuple[str, Any]]:
     """Yield the columns and values that can be left out: each of at least two."""
     for column in KINDS:
         values = list(rows[column].unique())
@@ -66,23 +67,27 @@ def sensitivity(found: pd.DataFrame, rows: pd.DataFrame) -> Drawn:
     """
     looks, names = styles(heads_of(rows)), names_of(rows)
     whole = found[found["kind"] == ""].set_index("head_label")["place"].sort_values(kind="stable")
-    heights = {head: -place for place, head in enumerate(whole.index)}
+    heights = {str(head): -place for place, head in enumerate(whole.index)}
     with canvas(0.25 + lines(1.6 * len(whole))) as figure:
         axis = figure.subplots()
         for head, own in found.groupby("head_label", sort=False):
-            axis.plot([own["place"].min(), own["place"].max()], [heights[head]] * 2, color="0.7", linewidth=2, zorder=1)
+            axis.plot(
+                [own["place"].min(), own["place"].max()], [heights[str(head)]] * 2, color="0.7", linewidth=2, zorder=1
+            )
         for number, (column, (word, marker)) in enumerate(KINDS.items()):
             own = found[found["kind"] == column]
             if len(own):
                 shifted = [heights[head] + 0.22 * (number - 1) for head in own["head_label"]]
-                look = {"markerfacecolor": "none", "markeredgecolor": "0.25", "markersize": 5}
-                axis.plot(own["place"], shifted, marker, **look, label=f"without one {word}")
-        for head, place in whole.items():
-            axis.plot(place, heights[head], looks[str(head)].marker, color=looks[str(head)].colour, markersize=5)
-        axis.set(yticks=list(heights.values()), yticklabels=[names[str(head)] for head in heights])
+                open_one: dict[str, Any] = {"markerfacecolor": "none", "markeredgecolor": "0.25", "markersize": 5}
+                axis.plot(own["place"], shifted, marker, **open_one, label=f"without one {word}")
+        for label, place in whole.items():
+            axis.plot(
+                place, heights[str(label)], looks[str(label)].marker, color=looks[str(label)].colour, markersize=5
+            )
+        axis.set(yticks=list(heights.values()), yticklabels=[short(names[head]) for head in heights])
         axis.set(xlabel="place by average rank (1 is best)", xticks=range(1, len(whole) + 1))
         legend(figure, *axis.get_legend_handles_labels())
-    return Drawn(figure, f"{_told(found, whole, names)} A head that is left out keeps its place.")
+    return Drawn(figure, f"{_told(found, whole, names)} An absent head keeps its place.")
 
 
 def _told(found: pd.DataFrame, whole: "pd.Series[float]", names: dict[str, str]) -> str:
@@ -90,7 +95,9 @@ def _told(found: pd.DataFrame, whole: "pd.Series[float]", names: dict[str, str])
     apart = found[found["kind"] != ""]
     apart = apart.assign(move=(apart["place"] - apart["head_label"].map(whole)).abs())
     kinds = [KINDS[kind][0] for kind in KINDS if (apart["kind"] == kind).any()]
-    text = f"Places of the heads by average rank, coloured, and open those with one {' or one '.join(kinds)} left out."
+    text = (
+        f"Places of the heads by average rank, coloured, and open those without one {' or without one '.join(kinds)}."
+    )
     largest = apart[apart["move"] > 0].sort_values("move", ascending=False, kind="stable").head(NAMED)
     if largest.empty:
         return f"{text} None moves."

@@ -68,7 +68,7 @@ def test_a_page_of_a_search_alone_needs_no_other_file(tmp_path: Path, monkeypatc
     assert built.damaged == []
     assert "0 cells done" in page
     assert "not searched: etf, d = 2: a simplex needs d &gt;= 3" in page
-    assert len(re.findall(r'src="data:image/(?:png|svg\+xml);base64,', page)) == 4
+    assert page.count("<svg") + page.count("<img") == 4
     assert not re.search(r"src=[\"'](?!data:)", page)
     assert report.build(tmp_path, "toy-grid").page.read_text() == page
     # Optuna sets a style of its own, which no other figure is to have.
