@@ -1,6 +1,6 @@
 """digits: 1,797 real handwritten digits of 8x8 grey levels, bundled with scikit-learn.
 
-And three of the ten classes for a picture in the plane.
+And three of the ten classes.
 """
 
 from dataclasses import replace
@@ -45,7 +45,7 @@ def digits(root: Path) -> Dataset:
 
 @register("digits-3-5-8", version=1, source="the classes 3, 5 and 8 of digits, which are often taken for each other")
 def digits_3_5_8(root: Path) -> Dataset:
-    """Load three classes of the digits, for ``bench.py toy``."""
+    """Load three classes of the digits."""
     whole = digits(root)
     names = ("3", "5", "8")
 

@@ -19,8 +19,6 @@ from headbench.core import version
 from headbench.data import DATASETS
 from headbench.heads.geometry import methods
 from headbench.heads.geometry.certificate import max_cosine
-from headbench.results import store
-from headbench.results.figures import sphere
 from headbench.runners.commands.main import main
 from headbench.runners.inspection import certificates
 from tests.data.helpers import random_images, save
@@ -474,26 +472,6 @@ def test_the_table_of_prototypes_can_be_rebuilt(tmp_path: Path, monkeypatch: pyt
     with np.load(tmp_path / "table.npz") as table:
         assert {name: points.shape for name, points in table.items()} == {"10x3": (10, 3), "12x3": (12, 3)}
         assert max_cosine(table["10x3"]) == pytest.approx(max_cosine(methods.shipped_table()[10, 3]), abs=1e-5)
-
-
-def test_the_toy_trains_three_heads_and_draws_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["toy", "--out", str(tmp_path)]) == 0
-    assert "picture: " in capsys.readouterr().out
-    rows = results.load(tmp_path, "toy")
-    rows = rows[rows["selection"] == "last"]
-    assert rows["head_label"].tolist() == ["psc-cosine(scale=16.0)", "dl2pa(assignment_period=0)", "dl2pa"]
-    assert (rows["top1"] > 0.9).all()
-    assert rows["num_classes"].tolist() == [3, 3, 3]
-    with Image.open(tmp_path / "toy" / "figures" / "circle.png") as picture:
-        assert picture.size[0] > 1000
-    for cell_id in rows["cell_id"]:
-        folder = store.cell_folder(tmp_path, cell_id)
-        vectors = store.read_arrays(folder, "geometry.npz")["prototypes"]
-        logits, result = store.read_predictions(folder)["last_test_logits"], store.read_result(folder)
-        assert result is not None
-        # The directions that the picture shows are those whose scaled cosines are the stored logits.
-        cosines = sphere.directions(logits, vectors) @ vectors.T / np.linalg.norm(vectors, axis=1)
-        assert np.allclose(result["native_scale"] * cosines, logits, atol=1e-3)
 
 
 def test_a_closed_pipe_ends_quietly() -> None:

@@ -74,6 +74,15 @@ def max_cosine(points: Array) -> float:
     return max(float(cosines.max()) for cosines in _other_cosines(points))
 
 
+def nearest_pairs(points: Array, cosine: float) -> list[tuple[int, int]]:
+    """Return the numbers of all two different unit rows of (C, d) whose cosine is at least ``cosine``, in order."""
+    pairs, start = list[tuple[int, int]](), 0
+    for cosines in _other_cosines(points):
+        pairs += [(start + int(row), int(other)) for row, other in np.argwhere(cosines >= cosine)]
+        start += len(cosines)
+    return [(first, second) for first, second in pairs if first < second]
+
+
 def max_abs_cosine(points: Array) -> float:
     """Return the largest absolute cosine between two different unit rows of (C, d)."""
     return max(float(np.abs(cosines).max(where=np.isfinite(cosines), initial=0)) for cosines in _other_cosines(points))

@@ -4,11 +4,13 @@ The table that comes with the harness.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from headbench.core import escape
 from headbench.core.errors import UserError
 from headbench.runners.commands.arguments import path, require_checkout
 from headbench.runners.commands.screen import say
@@ -25,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compare", action="store_true", help="all methods")
     parser.add_argument("--seed", type=int, default=0, help="prototype_seed (default: 0)")
-    parser.add_argument("--png", type=path, help="the picture (default: prototypes-CxD.png)")
+    parser.add_argument("--png", type=path, help="the picture (default: prototypes-CxD.png, with --compare none)")
     parser.add_argument(
         "--save", type=path, metavar="FILE.npz", help="keep them: array 'prototypes' (C, d), method, seed, certificate"
     )
@@ -54,22 +56,32 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.save and arguments.save.exists():
         raise UserError(f"--save: {arguments.save} exists, and is not overwritten; name another file, or remove it")
     methods = list(certificates.METHODS) if arguments.compare else [arguments.method]
-    table, pictures = Table(*certificates.TITLES), {}
+    pictures = dict[str, Any]()
+    width, titles = max(map(len, ["method", *methods])), certificates.TITLES
     for method, points, found in certificates.certified(methods, arguments.classes, arguments.dim, arguments.seed):
-        table.add_row(*certificates.row(method, found))
-        pictures[f"{method}: max cosine {found.max_cosine:.4f}"] = points
+        for row in [certificates.row(method, found)] if pictures else [titles, certificates.row(method, found)]:
+            console.out(aligned(row, width, titles), highlight=False)
+        pictures[f"{method}: max cosine {found.max_cosine:.4f}"] = points, certificates.nearest(points, found)
         if arguments.save:
             certificates.save(arguments.save, method, arguments.seed, points, found)
-    console.print(table)
     console.print(certificates.bound(arguments.classes, arguments.dim), highlight=False)
     if arguments.save:
         say(console, f"written: {arguments.save}")
-    if arguments.dim in (2, 3):
+    file = arguments.png
+    if file is None and arguments.dim in (2, 3) and not arguments.compare:
+        file = Path(f"prototypes-{arguments.classes}x{arguments.dim}.png")
+    if file is not None:
         from headbench.results import store
         from headbench.results.figures import sphere
         from headbench.results.figures.base import encode
 
-        file = arguments.png or Path(f"prototypes-{arguments.classes}x{arguments.dim}.png")
         store.write_bytes(file, encode(sphere.prototypes(pictures), "png"))
         say(console, f"written: {file}")
     return 0
+
+
+def aligned(row: Sequence[str], width: int, titles: Sequence[str]) -> str:
+    """Return a row of a table that is printed as it comes: the first column of this width, numbers below titles."""
+    widths = (max(len(title), len("-0.12345")) for title in titles[1:])
+    numbers = (text.rjust(wide) for text, wide in zip(row[1:], widths, strict=True))
+    return "  ".join([escape.plain(row[0]).ljust(width), *numbers])

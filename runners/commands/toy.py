@@ -1,4 +1,4 @@
-"""``bench.py toy``: three heads on three classes at d = 2, drawn on the circle."""
+"""``bench.py toy``: three heads on ten classes at d = 2, drawn on the circle."""
 
 import argparse
 
@@ -7,7 +7,8 @@ from rich.console import Console
 from headbench.runners.commands.arguments import add_out
 from headbench.runners.commands.screen import say
 
-HELP = "train three heads on three classes at d = 2 and draw their features on the circle"
+GRID = "toy"
+HELP = "train three heads on the ten digits at d = 2 and draw on the circle where their classes lie"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +24,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from headbench.results.figures.base import encode
     from headbench.runners.commands import grammar, run
 
-    status = run.run(grammar.parse(["run", "--grid", "toy", "--out", str(arguments.out)]), console)
-    rows = results.load(arguments.out, "toy")
+    words = ["run", "--grid", GRID, "--out", str(arguments.out), "--workers", "1", "--threads", "1", "--no-report"]
+    status = run.run(grammar.parse(words), console)
     if status:
         return status
+    rows = results.load(arguments.out, "toy")
     file = store.grid_folder(arguments.out, "toy") / "figures" / "circle.png"
     store.write_bytes(file, encode(sphere.toy(rows[rows["selection"] == "last"], arguments.out), "png"))
     say(console, f"picture: {file}")

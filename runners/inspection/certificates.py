@@ -9,20 +9,24 @@ import numpy as np
 
 from headbench.core.errors import UserError, note
 from headbench.heads.geometry import methods as geometry
-from headbench.heads.geometry.certificate import Certificate, certify, lower_bound
+from headbench.heads.geometry.certificate import Certificate, certify, lower_bound, nearest_pairs
 from headbench.heads.geometry.codes import Array
 from headbench.heads.geometry.methods import METHODS
 from headbench.results import store
 
-__all__ = ["METHODS", "TITLES", "bound", "certified", "rebuild_table", "row", "save"]
+__all__ = ["METHODS", "TITLES", "bound", "certified", "nearest", "rebuild_table", "row", "save"]
 
 TITLES = ("method", "max cos", "mean max cos", "max |cos|", "U", "above bound")
+# From this cosine on two prototypes are printed as one.
+ONE = 0.999995
+# Pairs whose cosine is within this of the largest are the nearest ones.
+NEAR = 1e-3
 
 
 def certified(methods: list[str], num_classes: int, dim: int, seed: int) -> Iterator[tuple[str, Array, Certificate]]:
     """Yield each method's prototypes (C, d) and their certificate.
 
-    Note on stderr which of several methods do not apply.
+    Note on stderr which of several methods do not apply, and which prototypes coincide.
 
     Raises:
         UserError: for fewer than two classes, no dimension, or a single method that is unknown or does not apply.
@@ -37,7 +41,16 @@ def certified(methods: list[str], num_classes: int, dim: int, seed: int) -> Iter
             note(reason)
             continue
         points = geometry.make(method, num_classes, dim, seed).numpy()
-        yield method, points, certify(points)
+        found = certify(points)
+        if found.max_cosine > ONE:
+            pairs = ", ".join(f"{first} and {second}" for first, second in nearest_pairs(points, ONE)[:3])
+            note(f"{method}: prototypes coincide ({pairs}), so that no head can tell these classes apart")
+        yield method, points, found
+
+
+def nearest(points: Array, found: Certificate) -> list[tuple[int, int]]:
+    """Return the numbers of the nearest prototypes, pair by pair."""
+    return nearest_pairs(points, found.max_cosine - NEAR)
 
 
 def row(method: str, found: Certificate) -> list[str]:

@@ -1,12 +1,15 @@
-"""Prototypes that are kept in a file."""
+"""Prototypes that are printed, drawn, and kept in a file."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from headbench.heads.geometry import methods
+from headbench.heads.geometry import certificate, methods
+from headbench.results.figures import sphere
 from headbench.runners.commands.main import main
+from headbench.runners.inspection import certificates
 
 
 def test_a_saved_file_holds_prototypes_with_their_certificate(
@@ -47,3 +50,52 @@ def test_a_file_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_what_cannot_be_saved_is_said(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prototypes", "10", "6", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_rows_are_printed_as_they_come_and_prototypes_that_coincide_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    printed, noted = list[str](), ""
+
+    def make(method: str, num_classes: int, dim: int, seed: int) -> torch.Tensor:
+        nonlocal noted
+        out, error = capsys.readouterr()
+        printed.append(out)
+        noted += error
+        angles = torch.tensor([0.0, 1.0, 3.0, 1.0 if method == "ebv" else 4.0], dtype=torch.float64)
+        return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+    monkeypatch.setattr(methods, "make", make)
+    assert main(["prototypes", "4", "2", "--compare"]) == 0
+    last = capsys.readouterr()
+    known = [line.split()[0] for text in [*printed, last.out] for line in text.splitlines()]
+    assert [len(text.splitlines()) for text in printed] == [0, 2, *[1] * (len(printed) - 2)]
+    assert known[: 1 + len(printed)] == ["method", *(m for m in certificates.METHODS if m in known)]
+    assert "note: ebv: prototypes coincide (1 and 3), so that" in noted + last.err
+    assert list(tmp_path.iterdir()) == []
+    assert main(["prototypes", "4", "2", "--method", "random"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["prototypes-4x2.png"]
+
+
+def test_the_nearest_pairs_are_those_of_the_cosine_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(certificate, "ROWS", 4)
+    points = methods.make("random", 9, 3, seed=1).numpy()
+    cosines = points @ points.T
+    expected = [(i, j) for i in range(9) for j in range(i + 1, 9) if cosines[i, j] >= 0.3]
+    assert 2 < len(expected) < 30
+    assert certificate.nearest_pairs(points, 0.3) == expected
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_points_have_their_numbers_and_nearest_pairs_are_joined_and_named(dim: int) -> None:
+    points = np.eye(4, dim) + 0.1
+    points[3] = points[0]
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    pairs = [(0, 3), *((i, i + 1) for i in range(3)), (1, 3)]
+    (axis,) = sphere.prototypes({"by hand": (points, pairs)}).axes
+    assert axis.get_title() == "by hand\nnearest: 0-3, 0-1, 1-2, 2-3 and 1 more"
+    assert [text.get_text() for text in axis.texts] == ["0,3", "1", "2"]
+    joined = [np.stack(line.get_data_3d() if dim == 3 else line.get_data()).T for line in axis.lines]  # type: ignore[attr-defined]
+    for pair in pairs:
+        assert any(line.shape == (2, dim) and np.allclose(line, points[list(pair)]) for line in joined)
