@@ -29,6 +29,8 @@ MEASURED = f"top1 {COST} started_at git_commit device threads precision".split()
 NAMING = "cell_id head_label feature_dim seed top1".split()
 # Of a table in the part of a search, rows above which it is folded.
 LONG = 30
+# More cells than this are folded.
+MANY = 200
 # Comparisons whose answers are unfolded, with their figures.
 MOST = 4
 
@@ -88,6 +90,7 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
         grid=escape.plain(grid),
         answers=[_plain(answer, above, layout) for answer in shown.answers],
         most=MOST,
+        many=MANY,
         shared=escape.plain(common.facts(comparisons)[0]),
         signs=signs,
         trust=[escape.plain(line) for line in trust.lines(shown.rows)],

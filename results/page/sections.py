@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -18,6 +19,8 @@ from headbench.results.tables.base import SELECTIONS, Table
 
 # Columns of a comparison by which its parts of the page are filtered.
 PARTED = ("dataset", "imbalance_factor")
+# Of the figures within a page, in bytes; those beyond stand in their files, so that the page of a large grid opens.
+BUDGET = 2_500_000
 # The selections whose tables are folded.
 SECONDARY = tuple(f"-{name}" for name in SELECTIONS if name != "last")
 
@@ -30,15 +33,15 @@ class Block:
         title: what sets the comparison apart, if there are several.
         of: values by which the block is filtered, by the name of their column.
         tables: as the template takes them.
-        figures: of all heads.
-        singles: figures of one head each, which are folded.
+        figures: of several heads.
+        folded: figures of one head each, and those that stand in their files.
     """
 
     title: str = ""
     of: dict[str, str] = field(default_factory=dict)
     tables: list[dict[str, Any]] = field(default_factory=list)
     figures: list[dict[str, Any]] = field(default_factory=list)
-    singles: list[dict[str, Any]] = field(default_factory=list)
+    folded: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Layout:
@@ -56,7 +59,7 @@ class Layout:
         heads = {str(head) for _, part in comparisons.values() for head in part["head_label"]}
         self._heads = sorted(heads, key=len, reverse=True)
         datasets = {str(row["dataset"]) for row in self._firsts.values()}
-        self._numbers = itertools.count(1)
+        self._numbers, self._left = itertools.count(1), BUDGET
         self._prefixes = sorted({*comparisons, *datasets}, key=len, reverse=True)
 
     def of(self, name: str) -> dict[str, str]:
@@ -69,9 +72,11 @@ class Layout:
         found: dict[str, dict[str, Block]] = {title: {} for title in (*kinds.SECTIONS, kinds.REST)}
         for table in made:
             self._block(found, table.name).tables.append(self.table(table, folded=table.name.endswith(SECONDARY)))
-        for name, picture in pictures.items():
+        # Those of several heads first, which the page is to hold before all others.
+        for name in sorted(pictures, key=lambda name: bool(self._head(name))):
             block, head = self._block(found, name), self._head(name)
-            (block.singles if head else block.figures).append(self.figure(name, picture, head))
+            figure = self.figure(name, pictures[name], head)
+            (block.folded if head or figure.get("apart") else block.figures).append(figure)
         return [
             {"title": title, "anchor": title.lower().replace(" ", "-"), "blocks": list(blocks.values())}
             for title, blocks in found.items()
@@ -104,18 +109,29 @@ class Layout:
         if not picture.forms:
             return caption
         kind, file = kinds.kind_of(name, self._prefixes), escape.file_name(name)
-        shown = ", ".join(filter(None, [kinds.SHOWN.get(kind, name), head]))
+        shown = escape.plain(", ".join(filter(None, [kinds.SHOWN.get(kind, name), head])))
+        size = "full" if picture.wide else "column"
+        drawn = self._drawn(picture.forms, f"{shown}.", size)
+        apart = Markup('<img class="{}" alt="{}" loading="lazy" src="{}">').format(
+            size, f"{shown}.", f"figures/{quote(file)}.svg"
+        )
         return caption | {
-            "html": self._picture(picture, escape.plain(f"{shown}.")),
+            "html": drawn or apart,
+            "apart": not drawn,
             "of": {"head_label": escape.plain(head)} if head else {},
             "files": {form: f"figures/{file}.{form}" for form in picture.forms},
         }
 
-    def _picture(self, picture: Picture, label: str) -> Markup:
-        """Return a figure as an element of HTML, in the smaller of its forms; the points of an SVG say their values."""
-        size, forms = "full" if picture.wide else "column", picture.forms
+    def _drawn(self, forms: Picture, label: str, size: str) -> Markup:
+        """Return a figure as an element of HTML, in the smaller of its forms, or nothing where there is no room for it.
+
+        The points of an SVG say their values.
+        """
         drawn = inline(forms["svg"], f"f{next(self._numbers)}-", label, size)
         source = base64.b64encode(forms["png"]).decode()
-        if len(drawn) <= len(source):
-            return drawn
-        return Markup('<img class="{}" alt="{}" src="data:image/png;base64,{}">').format(size, label, source)
+        if len(source) < len(drawn):
+            drawn = Markup('<img class="{}" alt="{}" src="data:image/png;base64,{}">').format(size, label, source)
+        if len(drawn) > self._left:
+            return Markup()
+        self._left -= len(drawn)
+        return drawn

@@ -1,0 +1,41 @@
+"""What a page holds of a grid of many figures."""
+
+import io
+
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from headbench.results.figures import base
+from headbench.results.page import sections
+from headbench.results.page.sections import Layout
+from tests.results.known import answered, random
+
+
+def test_a_page_holds_no_more_figures_than_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of several heads come first; the others are folded, and stand in their files."""
+    rows, _ = answered({("psc", 5): random(0.9, 0), ("hpn", 5): random(0.7, 1)})
+    figure = Figure()
+    figure.subplots().plot([1, 2])
+    noise = io.BytesIO()
+    Image.effect_noise((400, 400), 100).save(noise, "png")
+    drawing = {"svg": base.encode(figure, "svg"), "png": noise.getvalue()}
+    name = rows["dataset"].iloc[0]
+    pictures = {f"{name}-reliability-psc": drawing, f"{name}-reliability-hpn": drawing, f"{name}-ece": drawing}
+
+    def laid(room: int) -> tuple[list[str], list[str]]:
+        monkeypatch.setattr(sections, "BUDGET", room)
+        ((block,),) = ([*part["blocks"]] for part in Layout({name: ("", rows)}, []).sections([], pictures))
+        return [str(own["html"])[:4] for own in block.figures], [str(own["html"]) for own in block.folded]
+
+    assert all(html.startswith("<svg") for html in laid(10**6)[1])
+    size = len(laid(10**6)[1][0])
+    figures, folded = laid(int(2.5 * size))
+    assert figures == ["<svg"]
+    assert [html[:4] for html in folded] == ["<svg", "<img"]
+    assert (
+        f'alt="Reliability diagram: accuracy against confidence, hpn." loading="lazy" src="figures/{name}-rel'
+        in folded[1]
+    )
+    assert laid(1)[0] == []
+    assert len(laid(1)[1]) == 3
