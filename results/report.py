@@ -109,8 +109,8 @@ def build(
 def _said(comparisons: dict[str, tuple[str, pd.DataFrame]], answers: Answers) -> list[page.Answer]:
     """Return the answer of each comparison that has a finished cell."""
     return [
-        page.Answer(name, description, sentences.answer(part, answers))
-        for name, (description, part) in comparisons.items()
+        page.Answer(name, sentences.answer(part, answers))
+        for name, (_, part) in comparisons.items()
         if (part["status"] == "done").any()
     ]
 

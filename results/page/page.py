@@ -41,12 +41,10 @@ class Answer:
 
     Attributes:
         name: of the comparison.
-        description: of it.
         sentences: the answer.
     """
 
     name: str
-    description: str
     sentences: list[str]
 
 
@@ -121,7 +119,7 @@ def _plain(answer: Answer, pictures: dict[str, Picture], layout: Layout) -> dict
     """Return an answer as the template takes it, with the figure of its accuracy where that is among these."""
     name = f"{answer.name}-accuracy"
     return {
-        "description": escape.plain(answer.description),
+        "title": escape.plain(layout.titles[answer.name]),
         "of": layout.of(answer.name),
         "sentences": [escape.plain(sentence) for sentence in answer.sentences],
         "figure": layout.figure(name, pictures[name]) if name in pictures else None,

@@ -50,22 +50,26 @@ class Layout:
     Args:
         comparisons: of the grid, by name.
         said: what captions say that the page says once.
+
+    Attributes:
+        titles: what sets each comparison apart.
     """
 
     def __init__(self, comparisons: Comparisons, said: Iterable[str]) -> None:
         self._said = [*said, *(f" {description}." for description, _ in comparisons.values())]
-        self._titles = common.facts(comparisons)[1]
+        self.titles = common.facts(comparisons)[1]
         self._firsts = {name: part.iloc[0] for name, (_, part) in comparisons.items()}
         heads = {str(head) for _, part in comparisons.values() for head in part["head_label"]}
         self._heads = sorted(heads, key=len, reverse=True)
-        datasets = {str(row["dataset"]) for row in self._firsts.values()}
+        self._datasets = {str(row["dataset"]) for row in self._firsts.values()}
         self._numbers, self._left = itertools.count(1), BUDGET
-        self._prefixes = sorted({*comparisons, *datasets}, key=len, reverse=True)
+        self._prefixes = sorted({*comparisons, *self._datasets}, key=len, reverse=True)
 
     def of(self, name: str) -> dict[str, str]:
-        """Return the values by which what is of a comparison is filtered."""
-        first = self._firsts.get(name)
-        return {} if first is None else {column: facets.printed(column, first[column]) for column in PARTED}
+        """Return the values by which what is of a comparison or a data set is filtered."""
+        if name in self._firsts:
+            return {column: facets.printed(column, self._firsts[name][column]) for column in PARTED}
+        return {"dataset": facets.printed("dataset", name)} if name in self._datasets else {}
 
     def sections(self, made: list[Table], pictures: dict[str, Picture]) -> list[dict[str, Any]]:
         """Return the sections that have something to show: title, anchor and a block per comparison."""
@@ -85,9 +89,9 @@ class Layout:
 
     def _block(self, found: dict[str, dict[str, Block]], name: str) -> Block:
         """Return the block of a table or figure; it is made where it is the first there."""
-        own = next((other for other in self._prefixes if name.startswith(f"{other}-") and other in self._firsts), "")
+        own = next((other for other in self._prefixes if name.startswith(f"{other}-")), "")
         blocks = found[kinds.section_of(kinds.kind_of(name, self._prefixes))]
-        return blocks.setdefault(own, Block(escape.plain(self._titles.get(own, "")), self.of(own)))
+        return blocks.setdefault(own, Block(escape.plain(self.titles.get(own, own)), self.of(own)))
 
     def _head(self, name: str) -> str:
         """Return the head that a figure is of, nothing for one of several."""
