@@ -126,7 +126,7 @@ class Layout:
             "files": {form: f"figures/{file}.{form}" for form in picture.forms},
         }
 
-    def _drawn(self, forms: Picture, label: str, size: str) -> Markup:
+    def _drawn(self, forms: dict[str, bytes], label: str, size: str) -> Markup:
         """Return a figure as an element of HTML, in the smaller of its forms, or nothing where there is no room for it.
 
         The points of an SVG say their values.

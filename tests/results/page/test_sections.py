@@ -19,7 +19,7 @@ def test_a_page_holds_no_more_figures_than_it_has_room_for(monkeypatch: pytest.M
     figure.subplots().plot([1, 2])
     noise = io.BytesIO()
     Image.effect_noise((400, 400), 100).save(noise, "png")
-    drawing = {"svg": base.encode(figure, "svg"), "png": noise.getvalue()}
+    drawing = base.Picture({"svg": base.encode(figure, "svg"), "png": noise.getvalue()}, "A figure.")
     name = rows["dataset"].iloc[0]
     pictures = {f"{name}-reliability-psc": drawing, f"{name}-reliability-hpn": drawing, f"{name}-ece": drawing}
 
@@ -33,9 +33,6 @@ def test_a_page_holds_no_more_figures_than_it_has_room_for(monkeypatch: pytest.M
     figures, folded = laid(int(2.5 * size))
     assert figures == ["<svg"]
     assert [html[:4] for html in folded] == ["<svg", "<img"]
-    assert (
-        f'alt="Reliability diagram: accuracy against confidence, hpn." loading="lazy" src="figures/{name}-rel'
-        in folded[1]
-    )
+    assert f'a panel per head, hpn." loading="lazy" src="figures/{name}-reliability-hpn.svg"' in folded[1]
     assert laid(1)[0] == []
     assert len(laid(1)[1]) == 3
