@@ -1,6 +1,7 @@
 """``bench.py report``: rebuild a grid's tables, figures and report."""
 
 import argparse
+from collections.abc import Set
 from pathlib import Path
 
 from rich.console import Console
@@ -74,14 +75,22 @@ def show_report(
     bins: int | None = None,
     storage: str | None = None,
     size: dict[str, float] | None = None,
+    cells: Set[str] | None = None,
 ) -> int:
-    """Build a grid's report and print its main table; return 1 if a cell failed, else 0."""
+    """Build a grid's report and print its main table, of some cells alone where they are given; return 1 if a cell
+    failed, else 0.
+    """
     from headbench.results import report
+    from headbench.results.answers import Answers
     from headbench.results.tables import render
+    from headbench.results.tables.main import main_tables
 
     require_grid(out, grid, searched=True)
     built = report.build(out, grid, bins, storage, size)
-    for made in built.tables:
+    tables = built.tables
+    if cells is not None:
+        tables = main_tables(built.rows[built.rows["cell_id"].isin(cells)], Answers(out))
+    for made in tables:
         if made.name.endswith("-accuracy-last"):
             console.print(escape.terminal(made.caption))
             console.print(render.terminal(made))

@@ -13,16 +13,19 @@ from headbench.runners.commands.arguments import (
     add_cells,
     add_data,
     add_grid,
+    add_json,
     add_out,
     add_plugin,
+    add_quiet,
     add_training,
     add_words,
     path,
     run_options,
 )
-from headbench.runners.commands.screen import say, show_rows
+from headbench.runners.commands.screen import Screen, say, say_json, show_rows
 
 if TYPE_CHECKING:
+    from headbench.runners.execution.launch import Launch
     from headbench.runners.execution.plan import Planned
 
 # Above so many cells, lines are printed in place of a table.
@@ -57,18 +60,22 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="end when no cell is free to take, though other processes still train some",
     )
+    add_quiet(parser)
+    add_json(parser)
     parser.add_argument(
         "--no-report", action="store_true", help="write no tables, figures and report; 'bench.py report' does it later"
     )
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Train what is missing of a grid and build its report; return the exit status."""
-    from headbench.results import derived
-    from headbench.runners.commands.report import show_report
-    from headbench.runners.execution import launch, queue
+    """Train what is missing of a grid and build its report; return the exit status.
+
+    With ``--json`` all that people read is on stderr.
+    """
+    from headbench.runners.execution import launch
     from headbench.runners.inspection import status
 
+    screen = Screen(stderr=True, quiet=arguments.quiet) if arguments.json else console
     prepared = launch.prepare(
         run_options(
             arguments,
@@ -80,17 +87,35 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         )
     )
     if arguments.dry_run:
-        show_plan(prepared.wanted, prepared.todo, console)
+        show_plan(prepared.wanted, prepared.todo, screen)
         seconds = status.seconds_left(prepared.entries, prepared.finished, prepared.todo, prepared.job.share.workers)
         if seconds is not None:
-            console.print(f"about {datetime.timedelta(seconds=round(seconds))} by the finished cells of the same kind")
-        return 0
-    launch.execute(prepared, console)
+            screen.print(f"about {datetime.timedelta(seconds=round(seconds))} by the finished cells of the same kind")
+    else:
+        launch.execute(prepared, Screen(quiet=True) if arguments.quiet else screen)
+    code = 0 if arguments.dry_run else ended(prepared, arguments, screen)
+    if arguments.json:
+        cells = [p.facts | {"cell_id": p.cell_id, "not_applicable": p.not_applicable} for p in prepared.wanted]
+        say_json(console, {"grid": prepared.grid.name} | status.told(cells, arguments.out, whole=False))
+    return code
+
+
+def ended(prepared: "Launch", arguments: argparse.Namespace, console: Console) -> int:
+    """Show what has come of a grid, with its report unless there is to be none; return the exit status."""
+    from headbench.results import derived, store
+    from headbench.runners.commands.report import show_report
+    from headbench.runners.execution import queue
+
     if arguments.no_report:
         endings = queue.endings((entry["cell_id"] for entry in prepared.entries), arguments.out)
-        return 1 if "failed" in endings.values() else 0
+        failed = [cell_id for cell_id, ending in endings.items() if ending == "failed"]
+        for cell_id in failed if arguments.quiet else []:
+            _, message = store.read_ending(store.cell_folder(arguments.out, cell_id)) or ("", "")
+            say(console, f"failed: {cell_id}: {message}")
+        return 1 if failed else 0
+    asked = {p.cell_id for p in prepared.wanted} if arguments.where or arguments.cell else None
     try:
-        return show_report(arguments.out, prepared.grid.name, console)
+        return show_report(arguments.out, prepared.grid.name, console, cells=asked)
     except OSError as error:
         if error.errno in derived.FULL:
             raise

@@ -1,6 +1,7 @@
 """What is done of a grid, what it will still take, and what may be cleaned away."""
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ from headbench.runners.execution.queue import Finished
 from headbench.runners.training import checkpoint
 
 
-def state_of(folder: Path, watch: locks.Watch) -> tuple[str, str]:
+def state_of(folder: Path, watch: locks.Watch, whole: bool = True) -> tuple[str, str]:
     """Return a cell's state, ``done``, ``failed``, ``pruned``, ``damaged``, ``newer``, ``running`` or ``waiting``, and
-    what more there is to say; its files are read.
+    what more there is to say; all its files are read, or with ``whole=False`` its result alone.
     """
     try:
         result = store.read_result(folder)
         if result is not None:
-            store.verify(folder, result)
+            if whole:
+                store.verify(folder, result)
             return "done", "trained by another source of its head" if provenance.moved_source(result) else ""
     except DamagedError as error:
         return "damaged", str(error)
@@ -32,6 +34,24 @@ def state_of(folder: Path, watch: locks.Watch) -> tuple[str, str]:
         owner = locks.owner_of(folder)
         return "running", f"process {owner.pid} on {owner.place.host}" if owner else ""
     return "waiting", "from a checkpoint" if (folder / checkpoint.NAME).is_file() else ""
+
+
+def told(cells: list[dict[str, Any]], out: Path, whole: bool = True) -> dict[str, Any]:
+    """Return for scripts how many cells are in each state, and each with its axes, its state and what more there is to
+    say.
+
+    Args:
+        cells: as ``grid.yaml`` lists them.
+        out: folder of the runs.
+        whole: read all files of the cells, as :func:`state_of` does.
+    """
+    rows, watch = list[dict[str, Any]](), locks.Watch()
+    for cell in cells:
+        reason = cell["not_applicable"]
+        state, note = ("n/a", reason) if reason else state_of(store.cell_folder(out, cell["cell_id"]), watch, whole)
+        axes = {axis.name: cell[axis.name] for axis in columns.AXES}
+        rows.append({"cell_id": cell["cell_id"]} | axes | {"state": state, "note": note})
+    return {"counts": Counter(row["state"] for row in rows), "cells": rows}
 
 
 def of_grid(out: Path, grid: str) -> list[dict[str, str]]:

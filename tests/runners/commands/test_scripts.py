@@ -1,0 +1,59 @@
+"""What a script or a log gets of the commands: one JSON object, or what has come out and no progress."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from headbench.results import store
+from headbench.runners.commands.main import main
+from headbench.runners.commands.report import show_report
+from tests.results.helpers import toy
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small store made by hand."""
+    folder = tmp_path_factory.mktemp("runs")
+    toy(folder)
+    return folder
+
+
+def test_status_is_one_object(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--grid", "toy-grid", "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    planned = store.read_plan(store.grid_folder(out, "toy-grid"))["cells"]
+    assert [cell["cell_id"] for cell in told["cells"]] == [cell["cell_id"] for cell in planned]
+    assert [cell["head_label"] for cell in told["cells"]] == [cell["head_label"] for cell in planned]
+    states = [cell["state"] for cell in told["cells"]]
+    assert told["counts"] == {state: states.count(state) for state in set(states)}
+    assert set(states) == {"done", "failed", "n/a", "waiting"}
+
+
+def test_a_run_prints_its_outcome_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--where", "head=psc,etf", "feature_dim=2", "seed=0", "--out", str(tmp_path), "--dry-run", "--json"]
+    assert main([*words, "--quiet"]) == 0
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert [(cell["head_label"], cell["state"]) for cell in told["cells"]] == [("psc", "waiting"), ("etf", "n/a")]
+    assert "needs d >= 9" in told["cells"][1]["note"]
+    assert (told["grid"], printed.err) == ("digits-dims", "")
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_the_table_shows_the_cells_that_were_asked_for(out: Path) -> None:
+    console = Console(record=True, width=100)
+    asked = {
+        cell["cell_id"]
+        for cell in store.read_plan(store.grid_folder(out, "toy-grid"))["cells"]
+        if (cell["head_label"], cell["feature_dim"]) == ("psc", 5)
+    }
+    show_report(out, "toy-grid", console, cells=asked)
+    printed = console.export_text()
+    assert "psc" in printed
+    assert "d = 5" in printed
+    assert "d = 2" not in printed
+    assert "etf  " not in printed
+    # The files are of the whole grid.
+    assert "etf" in (out / "toy-grid" / "tables" / "toy-accuracy-last.md").read_text()
