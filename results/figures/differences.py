@@ -6,7 +6,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from headbench.results.compared import Comparison
 from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, short, styles
+from headbench.results.figures.hover import name_points
 from headbench.results.tables import paired
+from headbench.results.tables.base import interval
 
 PLACE = 2
 # Points up to which the axis is linear; beyond, it is logarithmic.
@@ -42,9 +44,11 @@ def differences(tidy: pd.DataFrame, rows: pd.DataFrame, description: str) -> Dra
             own, look = tidy[tidy["head"] == head], looks[head]
             heights = [-dims.index(dim) * step - heads.index(head) for dim in own["d"]]
             arms = [(own["mean"] - own["low"]).fillna(0), (own["high"] - own["mean"]).fillna(0)]
-            axis.errorbar(
+            drawn = axis.errorbar(
                 own["mean"], heights, xerr=arms, fmt=look.marker, color=look.colour, capsize=1.5, label=names[head]
             )
+            said = own[["d", "mean", "low", "high"]].itertuples(index=False)
+            name_points(drawn[0], [f"{head}, d = {dim}: {interval(*numbers)} points" for dim, *numbers in said])
         axis.axvline(0, color="0.3", linewidth=0.8, zorder=1)
         middles = [-place * step - (len(heads) - 1) / 2 for place in range(len(dims))]
         axis.set(yticks=middles, yticklabels=[f"d = {dim}" for dim in dims])
