@@ -38,7 +38,9 @@ ROOMS: dict[str, set[str]] = {
     | STORED
     | {"results", "results.tuning.searches"}
     | {"runners.grid", "runners.training", "runners.execution", "runners.search", "runners.exchange"},
-    "runners.exchange": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training", "runners.execution"},
+    "runners.exchange": PLUGINS
+    | STORED
+    | {"results.grid_rows", "results.numbers", "runners.grid", "runners.training", "runners.execution"},
     "runners.commands": {"results", "results.figures", "results.tables", "results.export"}
     | {"runners.grid", "runners.execution", "runners.inspection", "runners.search", "runners.exchange"},
 }

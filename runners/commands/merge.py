@@ -1,6 +1,7 @@
 """``bench.py merge``: the cells of several folders of runs in one."""
 
 import argparse
+from contextlib import ExitStack
 
 from rich.console import Console
 
@@ -17,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=path,
         metavar="DIR",
-        help="folders of results; without --into the first takes the others",
+        help="folders of results, or bundles (.zip); without --into the first takes the others",
     )
     parser.add_argument("--into", type=path, metavar="DIR", help="folder that takes all of them, and need not exist")
     add_plugin(parser)
@@ -27,12 +28,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Merge folders, and say what became of their cells; return 1 if some were left out."""
     from headbench.core.errors import UserError
     from headbench.runners.exchange import merging
+    from headbench.runners.exchange.opening import opened
 
     first, *others = arguments.folders
     if arguments.into is None and not others:
         raise UserError("merge: give two folders of results at least, or one and --into")
     into, sources = (first, others) if arguments.into is None else (arguments.into, arguments.folders)
-    merged = merging.merge(sources, into)
+    with ExitStack() as opening:
+        places = {place: opening.enter_context(opened(place))[1] for place in sources if place.suffix == ".zip"}
+        merged = merging.merge([places.get(place, place) for place in sources], into)
+    for file, place in places.items():
+        merged.conflicts = [line.replace(str(place), str(file)) for line in merged.conflicts]
     say(console, f"{into}: {', '.join(f'{count} {what}' for what, count in merged.counts.items()) or 'no cells'}")
     for line in merged.conflicts:
         say(console, line)

@@ -93,9 +93,9 @@ def find(dataset: Named, labels: Ints, out: Path, data: Path | None, imbalance_f
     Raises:
         UserError: for labels that are not those of the data set, or of cells on it.
     """
-    root = _at_hand(dataset, data)
+    root = at_hand(dataset, data)
     if root is not None:
-        found = _of_data(dataset, root, imbalance_factor)
+        found = of_data(dataset, root, Protocol(imbalance_factor=imbalance_factor))
         check(found, labels)
         return found
     cells = _of_cells(dataset.label, out)
@@ -146,7 +146,7 @@ def check_classes(reference: Reference, classes: int, names: tuple[str, ...] | N
     return known
 
 
-def _at_hand(dataset: Named, data: Path | None) -> Path | None:
+def at_hand(dataset: Named, data: Path | None) -> Path | None:
     """Return the data folder that has a data set, or None."""
     if dataset.name not in DATASETS.names():
         return None
@@ -157,9 +157,10 @@ def _at_hand(dataset: Named, data: Path | None) -> Path | None:
     return root if cache.read_meta(folder) is not None else None
 
 
-def _of_data(dataset: Named, root: Path, imbalance_factor: float) -> Reference:
+def of_data(dataset: Named, root: Path, protocol: Protocol) -> Reference:
+    """Return what a data set in a data folder says, divided by a protocol."""
     loaded = parts.load(dataset.name, dataset.options, root)
-    divided = partition(loaded, Protocol(imbalance_factor=imbalance_factor))
+    divided = partition(loaded, protocol)
     return Reference(
         f"the data set '{dataset.label}'",
         loaded.fingerprint,

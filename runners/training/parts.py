@@ -42,11 +42,15 @@ class Division:
     @classmethod
     def of(cls, cell: Cell) -> "Division":
         """Return the division of a cell."""
-        protocol = Protocol(
-            cell.val_fraction, cell.split_seed, cell.imbalance_factor, cell.imbalance_profile, cell.imbalance_seed
-        )
         shown = cell.recipe.normalisation
-        return cls(source(cell), protocol, None if shown is None else (shown.mean, shown.std))
+        return cls(source(cell), protocol(cell), None if shown is None else (shown.mean, shown.std))
+
+
+def protocol(cell: Cell) -> Protocol:
+    """Return how a cell's training set is divided."""
+    return Protocol(
+        cell.val_fraction, cell.split_seed, cell.imbalance_factor, cell.imbalance_profile, cell.imbalance_seed
+    )
 
 
 def source(cell: Cell) -> str:

@@ -120,6 +120,23 @@ def write_cell(
     return {"cell_id": cell_id, "not_applicable": None} | cell
 
 
+def write_described(out: Path, head: str, seed: int, right: int, version: int = 1) -> dict[str, Any]:
+    """Write a cell with its description."""
+    cell = write_cell(out, facts(head, 5, seed), right)
+    folder = store.cell_folder(out, cell["cell_id"])
+    store.write_yaml(folder / "cell.yaml", {"dataset_version": 1, "backbone_version": 2, "head_version": version})
+    rewrite(folder, {})
+    return cell
+
+
+def rewrite(folder: Path, changes: dict[str, Any]) -> None:
+    """Write a cell's result again, with the checksums of what is now in its folder."""
+    result = store.read_result(folder)
+    assert result is not None
+    told = {key: value for key, value in result.items() if key not in {"schema", "sha256"}}
+    store.write_result(folder, told | changes, sorted({path.name for path in folder.iterdir()} - {"result.json"}))
+
+
 def write_grid(out: Path, cells: list[dict[str, Any]], name: str = "toy-grid") -> None:
     """Write ``grid.yaml``."""
     store.write_plan(store.grid_folder(out, name), {"name": name, "cells": cells})

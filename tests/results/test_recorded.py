@@ -9,7 +9,7 @@ from headbench import results
 from headbench.backbones import BACKBONES
 from headbench.data import DATASETS
 from headbench.heads import HEADS
-from headbench.results import recorded, store
+from headbench.results import recorded
 from headbench.runners.commands.main import main
 from tests.results import helpers
 
@@ -18,25 +18,14 @@ SAME = {("arcface", 1): "gradient=exact", ("word2vec", 1): "vectors="}
 FILES = sorted(recorded.FOLDER.glob("*.csv"))
 
 
-def write(out: Path, head: str, seed: int, right: int, version: int) -> dict[str, object]:
-    """Write a cell with its description."""
-    cell = helpers.write_cell(out, helpers.facts(head, 5, seed), right)
-    folder = store.cell_folder(out, str(cell["cell_id"]))
-    store.write_yaml(folder / "cell.yaml", {"dataset_version": 1, "backbone_version": 2, "head_version": version})
-    result = store.read_result(folder)
-    assert result is not None
-    store.write_result(
-        folder,
-        {key: value for key, value in result.items() if key not in {"schema", "sha256"}},
-        ["predictions.npz", "history.csv", "cell.yaml"],
-    )
-    return cell
-
-
 def test_rows_are_added_and_those_of_the_same_experiment_replaced(tmp_path: Path) -> None:
     first, second, folder = tmp_path / "first", tmp_path / "second", tmp_path / "measured"
-    helpers.write_grid(first, [write(first, "psc", 0, 20, 1), write(first, "etf", 0, 30, 1)])
-    helpers.write_grid(second, [write(second, "etf", 0, 36, 2), write(second, "etf", 1, 34, 2)])
+    helpers.write_grid(
+        first, [helpers.write_described(first, "psc", 0, 20, 1), helpers.write_described(first, "etf", 0, 30, 1)]
+    )
+    helpers.write_grid(
+        second, [helpers.write_described(second, "etf", 0, 36, 2), helpers.write_described(second, "etf", 1, 34, 2)]
+    )
     file = recorded.record(first, "toy-grid", folder)
     assert file == folder / "toy-grid.csv"
     before = file.read_bytes()
@@ -53,10 +42,10 @@ def test_rows_are_added_and_those_of_the_same_experiment_replaced(tmp_path: Path
 
 
 def test_a_column_of_an_earlier_harness_is_kept(tmp_path: Path) -> None:
-    helpers.write_grid(tmp_path, [write(tmp_path, "psc", 0, 20, 1)])
+    helpers.write_grid(tmp_path, [helpers.write_described(tmp_path, "psc", 0, 20, 1)])
     file = recorded.record(tmp_path, "toy-grid", tmp_path / "measured")
     recorded.load(file).assign(bygone=0.25).to_csv(file, index=False)
-    helpers.write_grid(tmp_path, [write(tmp_path, "etf", 0, 36, 1)])
+    helpers.write_grid(tmp_path, [helpers.write_described(tmp_path, "etf", 0, 36, 1)])
     rows = recorded.load(recorded.record(tmp_path, "toy-grid", tmp_path / "measured"))
     assert rows.loc[rows["head_label"] == "psc", "bygone"].eq(0.25).all()
     assert rows.columns[-1] == "bygone"
@@ -66,7 +55,7 @@ def test_the_command_says_where_the_rows_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(recorded, "FOLDER", tmp_path / "measured")
-    helpers.write_grid(tmp_path, [write(tmp_path, "psc", 0, 20, 1)])
+    helpers.write_grid(tmp_path, [helpers.write_described(tmp_path, "psc", 0, 20, 1)])
     assert main(["record", "--grid", "toy-grid", "--out", str(tmp_path)]) == 0
     assert str(tmp_path / "measured" / "toy-grid.csv") in capsys.readouterr().out.replace("\n", "")
     assert main(["record", "--grid", "other", "--out", str(tmp_path)]) == 2

@@ -1,0 +1,119 @@
+"""A bundle, checked: files by checksums and schemas, rows against the cells, and all metrics once more."""
+
+import io
+import json
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from headbench.core.errors import DamagedError, NewerError, UserError
+from headbench.results import grid_rows, store
+from headbench.runners.exchange import reference, rescoring
+from headbench.runners.exchange.bundles import ROWS, Manifest
+from headbench.runners.exchange.opening import opened
+from headbench.runners.exchange.reference import Named, Reference
+from headbench.runners.grid.cells import Cell
+from headbench.runners.training import parts
+
+
+@dataclass
+class Checked:
+    """What a check of a bundle found.
+
+    Attributes:
+        manifest: of the bundle.
+        wrong: a line for each thing that is not as it is told.
+        compared: metrics that were computed anew.
+        labels: what the labels of each data set were compared with, by its label; None for nothing.
+    """
+
+    manifest: Manifest
+    wrong: list[str] = field(default_factory=list)
+    compared: int = 0
+    labels: dict[str, str | None] = field(default_factory=dict)
+
+
+def check(file: Path, data: Path | None) -> Checked:
+    """Check a bundle and return what was found.
+
+    Args:
+        file: the bundle.
+        data: folder of the data sets, or None for the usual one; those that are not there cannot be compared with.
+
+    Raises:
+        UserError: for a file that is no bundle.
+    """
+    with opened(file) as (manifest, out):
+        found = Checked(manifest)
+        try:
+            plan = store.read_plan(store.grid_folder(out, manifest.grid))
+            rows = grid_rows.of_plan(out, plan)
+        except (DamagedError, NewerError) as error:
+            found.wrong.append(str(error))
+        else:
+            found.wrong += _rows(out, plan, rows, manifest)
+            seen = dict[str, Reference | None]()
+            for cell_id in manifest.cells:
+                _cell(store.cell_folder(out, cell_id), data, seen, found)
+        found.wrong = [line.replace(f"{out}/", "") for line in found.wrong]
+    return found
+
+
+def _rows(out: Path, plan: dict[str, Any], rows: pd.DataFrame, manifest: Manifest) -> list[str]:
+    """Return what is wrong with the plan and the rows of a bundle."""
+    lines = []
+    if plan["name"] != manifest.grid or sorted(cell["cell_id"] for cell in plan["cells"]) != sorted(manifest.cells):
+        lines.append(f"{manifest.grid}/grid.yaml lists other cells than the manifest")
+    lines += [f"cell {row['cell_id']}: {row['error']}" for row in rows[rows["status"] != "done"].to_dict("records")]
+    told = pd.read_csv(out / manifest.grid / ROWS, dtype=str, keep_default_na=False)
+    made = pd.read_csv(io.BytesIO(grid_rows.files(rows)[ROWS]), dtype=str, keep_default_na=False)
+    # A newer harness may have more columns.
+    common = [column for column in made if column in told]
+    if "cell_id" not in common or not told[common].equals(made[common]):
+        lines.append(f"{manifest.grid}/{ROWS} is not what the cells say")
+    return lines
+
+
+def _cell(folder: Path, data: Path | None, seen: dict[str, Reference | None], found: Checked) -> None:
+    """Check one cell: its files, its metrics, and its labels where the data set is at hand."""
+    try:
+        result = store.read_result(folder)
+        if result is None or "purpose" in result:
+            raise DamagedError(f"{folder} is no finished cell")
+        store.verify(folder, result)
+        description = store.read_description(folder)
+        known = _truth(result["facts"], description, data, seen)
+        label = result["facts"]["dataset"]
+        found.labels[label] = known.source if known is not None else found.labels.get(label)
+        if known is not None:
+            if known.fingerprint != result["facts"]["data_fingerprint"]:
+                raise DamagedError(f"{folder}: its data are other ones than those of {known.source}")
+            reference.check(known, store.read_predictions(folder, "test_labels")["test_labels"])
+        lines, count = rescoring.differing(folder, result, known)
+    except (DamagedError, NewerError, UserError) as error:
+        found.wrong.append(str(error))
+        return
+    found.wrong += [f"cell {folder.name}, {line}" for line in lines]
+    found.compared += count
+
+
+def _truth(
+    facts: dict[str, Any], description: dict[str, Any], data: Path | None, seen: dict[str, Reference | None]
+) -> Reference | None:
+    """Return the data set of a cell, divided as the cell says, where it is at hand.
+
+    A data set at a path of its own is not looked for: a stranger's bundle names no files here.
+    """
+    with suppress(ValidationError):
+        cell = Cell.model_validate(description)
+        key = json.dumps([cell.dataset, cell.dataset_options, str(parts.protocol(cell))], sort_keys=True)
+        if key not in seen:
+            dataset = Named(cell.dataset, cell.dataset_options, facts["dataset"])
+            root = None if "path" in cell.dataset_options else reference.at_hand(dataset, data)
+            seen[key] = None if root is None else reference.of_data(dataset, root, parts.protocol(cell))
+        return seen[key]
+    return None

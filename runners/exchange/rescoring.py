@@ -1,0 +1,96 @@
+"""The metrics of a cell once more, from its stored predictions: what does not agree is named."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headbench.core.errors import DamagedError
+from headbench.results import answers, store
+from headbench.results.numbers import calibration, collapse, metrics
+from headbench.runners.exchange.reference import Reference
+
+# By how much numbers may differ, absolutely below 1 and relatively above: rounding differs from machine to machine, a
+# fitted temperature by the end of its search, and scores in half precision are not quite those that were judged.
+TOLERANCE, FITTED, HALF = 1e-6, 1e-3, 1e-2
+# Of the images, how many half precision may give another class.
+MOVED = 2e-3
+
+
+def differing(folder: Path, result: dict[str, Any], known: Reference | None) -> tuple[list[str], int]:
+    """Return a line for each number of a cell that its predictions do not give, and how many were compared.
+
+    Args:
+        folder: of the cell.
+        result: its ``result.json``.
+        known: of its data set, which gives the classes' training images; without it groups of classes are not compared.
+
+    Raises:
+        DamagedError: if the cell's files are no predictions of its images.
+    """
+    stored, lines, count = store.read_predictions(folder), list[str](), 0
+    if "test_labels" not in stored or len(stored["test_labels"]) != result["facts"]["n_test"]:
+        raise DamagedError(f"{folder / 'predictions.npz'} has no labels of {result['facts']['n_test']} test images")
+    for selection, measured in result["selections"].items():
+        logits = stored.get(f"{selection}_test_logits")
+        if logits is None or logits.shape[1] != result["facts"]["num_classes"]:
+            raise DamagedError(f"{folder / 'predictions.npz'} has no test scores of '{selection}'")
+        half = logits.dtype == np.float16
+        found = _measured(stored, selection, measured, result["native_scale"], known)
+        if "nc1" in measured and (folder / "geometry.npz").exists():
+            found |= collapse.measure(store.read_arrays(folder, "geometry.npz"))
+        told = {name: measured[name] for name in found if isinstance(measured.get(name), int | float)}
+        count += len(told)
+        lines += [
+            f"{selection} {name}: {value:.6g} is told, and {found[name]:.6g} found"
+            for name, value in told.items()
+            if not _agree(value, found[name], HALF if half else FITTED if name == "temperature" else TOLERANCE)
+        ]
+        lines += _answers(logits, stored["test_labels"], selection, measured, half)
+    return lines, count
+
+
+def _measured(
+    stored: dict[str, np.ndarray], selection: str, measured: dict[str, Any], scale: float, known: Reference | None
+) -> dict[str, float]:
+    """Return the metrics of a selection by its own temperature, and the temperature that is fitted anew."""
+    logits, labels = stored[f"{selection}_test_logits"], stored["test_labels"]
+    val = stored.get("val_logits" if selection == "last" else f"{selection}_val_logits")
+    temperature = measured.get("temperature")
+    shown = math.nan if temperature is None else float(temperature)
+    accuracy = metrics.per_class_accuracy(logits, labels)
+    found = {
+        "top1": metrics.top_k(logits, labels, 1),
+        "top5": metrics.top_k(logits, labels, 5),
+        "macro_accuracy": metrics.mean_or_nan(accuracy[~np.isnan(accuracy)]),
+        **metrics.calibrated(
+            logits, labels, measured.get("native_scale") or scale, shown, measured["calibration_bins"]
+        ),
+    }
+    if val is not None and len(val):
+        found["temperature"] = calibration.fit_temperature(val.astype(np.float64), stored["val_labels"])
+    if known is not None and known.nominal is not None:
+        found |= metrics.groups(accuracy, known.nominal, known.ranges)
+    return found
+
+
+def _answers(logits: np.ndarray, labels: np.ndarray, selection: str, measured: dict[str, Any], half: bool) -> list[str]:
+    """Return what is wrong with which images a selection is said to get right, and with its accuracy by class."""
+    lines, most = [], MOVED * len(labels) if half else 0
+    if measured.get("correct"):
+        told = answers.unpack(measured, len(labels)).right
+        if (moved := int((told != answers.of(logits, labels).right).sum())) > most:
+            lines.append(f"{selection}: {moved} images are told to be right, or wrong, and are not")
+    by_class = measured.get("per_class_accuracy")
+    if by_class is not None:
+        told = np.array([math.nan if value is None else value for value in by_class])
+        if not np.allclose(
+            told, metrics.per_class_accuracy(logits, labels), atol=0.1 if half else TOLERANCE, equal_nan=True
+        ):
+            lines.append(f"{selection}: the accuracy by class is another one")
+    return lines
+
+
+def _agree(told: float, found: float, tolerance: float) -> bool:
+    return math.isfinite(found) and abs(told - found) <= tolerance * max(1.0, abs(found))

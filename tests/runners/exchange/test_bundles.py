@@ -1,0 +1,183 @@
+"""Bundles: the same bytes for the same cells, and nothing of a stranger's that is not what it says."""
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from headbench.core.errors import DamagedError, UserError
+from headbench.results import grid_rows, store
+from headbench.runners.commands.main import main
+from headbench.runners.exchange import bundles, checking, opening
+from tests.results import helpers
+
+Members = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs with three finished cells, one that failed and one that does not apply."""
+    folder = tmp_path_factory.mktemp("runs")
+    cells = [
+        helpers.write_described(folder, head, seed, 30 + seed) for head, seed in (("psc", 0), ("psc", 1), ("etf", 0))
+    ]
+    cells.append({"cell_id": "failed", "not_applicable": None} | helpers.facts("hpn", 5, 0))
+    cells.append({"cell_id": "no", "not_applicable": "no"} | helpers.facts("etf", 2, 0))
+    store.write_text(store.cell_folder(folder, "failed") / "error.txt", "no luck\n")
+    helpers.write_grid(folder, cells)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("bundle") / "toy.zip"
+    bundles.write(out, "toy-grid", file)
+    return file
+
+
+def members(file: Path) -> Members:
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def rewritten(bundle: Path, file: Path, change: Callable[[Members], None], *, signed: bool = True) -> Path:
+    """Write a bundle whose members a stranger has changed, with a manifest that agrees unless it is not signed."""
+    found = members(bundle)
+    change(found)
+    if signed:
+        manifest = json.loads(found[bundles.MANIFEST])
+        rest = {name: content for name, content in found.items() if name != bundles.MANIFEST}
+        manifest["files"] = {name: bundles._told(content).model_dump() for name, content in rest.items()}
+        found[bundles.MANIFEST] = json.dumps(manifest).encode()
+    bundles._write_archive(file, dict(found))
+    return file
+
+
+def test_a_bundle_has_the_same_bytes_again_and_its_cells_are_those_of_the_grid(
+    out: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copied"
+    shutil.copytree(out, copy)
+    words = ["publish", "--grid", "toy-grid", "--out", str(copy), "--to", str(tmp_path / "again.zip")]
+    assert main(words) == 0
+    assert (tmp_path / "again.zip").read_bytes() == bundle.read_bytes()
+    assert main(words) == 2
+    assert "there already" in capsys.readouterr().err
+    assert main(["publish", "--check", str(bundle)]) == 0
+    shown = capsys.readouterr().out
+    assert "3 cells of toy-grid" in shown
+    assert "sound" in shown
+    # It is a folder of runs, which merge takes.
+    assert main(["merge", str(bundle), "--into", str(tmp_path / "merged")]) == 0
+    rows, wanted = (grid_rows.load(folder, "toy-grid") for folder in (tmp_path / "merged", out))
+    pd.testing.assert_frame_equal(rows, wanted[wanted["status"] == "done"].reset_index(drop=True), check_dtype=False)
+
+
+def test_a_damaged_cell_is_named_and_nothing_written(out: Path, tmp_path: Path) -> None:
+    copy, file = tmp_path / "copied", tmp_path / "toy.zip"
+    shutil.copytree(out, copy)
+    (store.cell_folder(copy, "psc-5-1-toy") / "predictions.npz").write_bytes(b"cut off")
+    with pytest.raises(DamagedError, match="psc-5-1-toy"):
+        bundles.write(copy, "toy-grid", file)
+    assert not file.exists()
+    assert bundles.write(copy, "toy-grid", file, ["etf"]).cells == ["etf-5-0-toy"]
+    with pytest.raises(UserError, match="no cell has head 'eft'; did you mean 'etf'"):
+        bundles.write(copy, "toy-grid", tmp_path / "other.zip", ["eft"])
+    with pytest.raises(UserError, match="no cell of grid 'toy-grid'.*is done"):
+        bundles.write(copy, "toy-grid", tmp_path / "other.zip", ["hpn"])
+
+
+def test_numbers_that_the_predictions_do_not_give_are_named(out: Path, tmp_path: Path) -> None:
+    """Whoever changes a cell and all its checksums is found by scoring it again."""
+    copy = tmp_path / "copied"
+    shutil.copytree(out, copy)
+    folder = store.cell_folder(copy, "psc-5-0-toy")
+    result = store.read_result(folder)
+    assert result is not None
+    selections: dict[str, Any] = result["selections"]
+    selections["last"] |= {"top1": 0.8, "nc1": selections["last"]["nc1"] + 0.01}
+    selections["best_test"]["ece_native"] += 1e-4
+    helpers.rewrite(folder, {"selections": selections})
+    other = store.cell_folder(copy, "psc-5-1-toy")
+    arrays = store.read_predictions(other)
+    logits = arrays["last_test_logits"].copy()
+    logits[0] = np.roll(logits[0], 1)
+    store.write_arrays(other / "predictions.npz", arrays | {"last_test_logits": logits})
+    helpers.rewrite(other, {})
+    bundles.write(copy, "toy-grid", tmp_path / "toy.zip")
+    wrong = checking.check(tmp_path / "toy.zip", None).wrong
+    assert {line.split(": ")[0] for line in wrong if "psc-5-0-toy" in line} == {
+        f"cell psc-5-0-toy, {what}" for what in ("last top1", "last nc1", "best_test ece_native")
+    }
+    assert any(line.startswith("cell psc-5-1-toy, last top1") for line in wrong)
+    assert any("1 images are told to be right" in line for line in wrong)
+    assert not any("etf" in line for line in wrong)
+
+
+def rows_changed(found: Members) -> None:
+    found["toy-grid/results.csv"] = found["toy-grid/results.csv"].replace(b",0.75,", b",0.85,", 1)
+
+
+def cell_left_out_of_the_plan(found: Members) -> None:
+    lines = found["toy-grid/grid.yaml"].replace(b"seed: 1", b"seed: 2")
+    body = lines.rpartition(b"# sha256")[0]
+    found["toy-grid/grid.yaml"] = body + f"# sha256 {store._sha256(body)}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(rows_changed, "results.csv is not what the cells say"), (cell_left_out_of_the_plan, "is not of the grid's cell")],
+)
+def test_rows_and_plan_agree_with_the_cells(bundle: Path, tmp_path: Path, change: Any, said: str) -> None:
+    wrong = checking.check(rewritten(bundle, tmp_path / "changed.zip", change), None).wrong
+    assert any(said in line for line in wrong), wrong
+
+
+def put(name: str, content: bytes = b"x") -> Callable[[Members], None]:
+    return lambda found: found.update({name: content})
+
+
+CELL = "cells/psc-5-0-toy"
+
+
+@pytest.mark.parametrize(
+    ("change", "signed", "said"),
+    [
+        (put("../outside"), True, "climbs out of its folder"),
+        (put("/etc/passwd"), True, "climbs out of its folder"),
+        (put(f"{CELL}/../../x"), True, "climbs out of its folder"),
+        (put(f"{CELL}/run.sh"), True, "no file of a bundle"),
+        (put("cells/other/result.json"), True, "no file of a bundle"),
+        (put(f"{CELL}/predictions.npz"), False, "not what its manifest says"),
+        (put("more"), False, "not those of its manifest"),
+        (lambda found: found.pop(f"{CELL}/cell.yaml"), True, "has no 'cells/psc-5-0-toy/cell.yaml'"),
+        (put(bundles.MANIFEST, b"{}"), False, "manifest.json: format"),
+        (put(bundles.MANIFEST, b"[" * 10**5), False, "no sound bundle"),
+        (lambda found: found.pop(bundles.MANIFEST), False, "no manifest.json"),
+    ],
+)
+def test_what_is_no_bundle_is_one_line(bundle: Path, tmp_path: Path, change: Any, signed: bool, said: str) -> None:
+    file = rewritten(bundle, tmp_path / "changed.zip", change, signed=signed)
+    with pytest.raises(UserError, match=said) as raised, opening.opened(file):
+        pass
+    assert "\n" not in str(raised.value)
+    assert str(file) in str(raised.value)
+
+
+def test_an_archive_that_unfolds_to_more_than_it_is_is_not_unfolded(bundle: Path, tmp_path: Path) -> None:
+    bomb, cut, lying = (tmp_path / name for name in ("bomb.zip", "cut.zip", "lying.zip"))
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(bundles.MANIFEST, b" " * 10**6)
+    cut.write_bytes(bundle.read_bytes()[:-100])
+    # The directory at the end claims a gigabyte of the first member.
+    content, place = bundle.read_bytes(), bundle.read_bytes().rindex(b"PK\x01\x02")
+    lying.write_bytes(content[: place + 20] + (10**9).to_bytes(4, "little") * 2 + content[place + 28 :])
+    for file, said in ((bomb, "compressed"), (cut, "no sound bundle"), (lying, "claims more bytes")):
+        with pytest.raises(UserError, match=said), opening.opened(file):
+            pass
