@@ -5,6 +5,7 @@ same cells give the same bytes. ``manifest.json`` names every other file. ``docs
 """
 
 import hashlib
+import re
 import tempfile
 import zipfile
 from collections.abc import Iterable
@@ -23,7 +24,7 @@ MANIFEST, ROWS = "manifest.json", "results.csv"
 # Of a member: what it holds, or the file that does.
 Content = bytes | Path
 # Of a cell's files; weights are the trainer's own, and may be many times as large as all others.
-FILES = ("result.json", "cell.yaml", "history.csv", "predictions.npz", "geometry.npz")
+FILES = re.compile(r"result\.json|cell\.yaml|history\.csv|(predictions|geometry)\.npz|ood-[\w-]+\.json")
 # Without these a cell cannot be scored again.
 NEEDED = {"result.json", "cell.yaml", "predictions.npz"}
 # Of every member of the archive.
@@ -85,7 +86,7 @@ def write(out: Path, grid: str, file: Path, heads: Iterable[str] = ()) -> Manife
         cells=[cell["cell_id"] for cell in done],
         files={name: _told(content) for name, content in members.items()},
     )
-    _write_archive(file, {MANIFEST: manifest.model_dump_json(indent=1).encode()} | members)
+    _write_archive(file, {MANIFEST: manifest.model_dump_json(indent=1).encode(), **members})
     return manifest
 
 
@@ -131,7 +132,8 @@ def _members(out: Path, grid: str, plan: dict[str, Any], rows: pd.DataFrame) -> 
     members[f"{grid}/{ROWS}"] = grid_rows.files(rows)[ROWS]
     for cell in plan["cells"]:
         own = store.cell_folder(out, cell["cell_id"])
-        members |= {f"{store.CELLS}/{own.name}/{name}": own / name for name in FILES if (own / name).is_file()}
+        named = sorted(path.name for path in own.iterdir() if FILES.fullmatch(path.name))
+        members |= {f"{store.CELLS}/{own.name}/{name}": own / name for name in named}
     return members
 
 

@@ -16,8 +16,8 @@ from headbench.runners.exchange.bundles import FILES, MANIFEST, NEEDED, ROWS, Ma
 
 # Of a manifest, in bytes, and of the files of a bundle.
 LARGEST, MOST = 2**24, 10**5
-# The folder of a cell.
-CELL = re.compile(r"[^/.][^/]*")
+# Of a grid or a cell.
+FOLDER = re.compile(r"[^/.][^/]*")
 
 
 @contextmanager
@@ -69,17 +69,16 @@ def _manifest(content: bytes) -> Manifest:
     if wrong is not None:
         raise UserError(f"{MANIFEST}: {wrong}")
     manifest = Manifest.model_validate(told)
-    known = {f"{manifest.grid}/grid.yaml", f"{manifest.grid}/{ROWS}"}
-    needed = {*known}
-    for cell in manifest.cells:
-        if not CELL.fullmatch(cell):
-            raise UserError(f"'{cell}' is no name of a cell")
-        known |= {f"{store.CELLS}/{cell}/{name}" for name in FILES}
-        needed |= {f"{store.CELLS}/{cell}/{name}" for name in NEEDED}
-    if not CELL.fullmatch(manifest.grid) or manifest.grid == store.CELLS:
-        raise UserError(f"'{manifest.grid}' is no name of a grid")
-    if strange := sorted(manifest.files.keys() - known):
-        raise UserError(f"'{strange[0]}' is no file of a bundle")
+    for name, what in {manifest.grid: "grid", **dict.fromkeys(manifest.cells, "cell")}.items():
+        if not FOLDER.fullmatch(name) or name == store.CELLS:
+            raise UserError(f"'{name}' is no name of a {what}")
+    needed = {f"{manifest.grid}/grid.yaml", f"{manifest.grid}/{ROWS}"}
+    folders = {f"{store.CELLS}/{cell}" for cell in manifest.cells}
+    for name in sorted(manifest.files.keys() - needed):
+        folder, _, file = name.rpartition("/")
+        if folder not in folders or not FILES.fullmatch(file):
+            raise UserError(f"'{name}' is no file of a bundle")
+    needed |= {f"{folder}/{name}" for folder in folders for name in NEEDED}
     if missing := sorted(needed - manifest.files.keys()):
         raise UserError(f"it has no '{missing[0]}'")
     return manifest
