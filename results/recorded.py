@@ -1,12 +1,19 @@
 """Rows of real runs that the docs show, kept as data: one CSV file per grid in ``results/measured/``."""
 
+import shlex
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import yaml
 
+from headbench.core import arrays
 from headbench.results import columns, former, grid_rows, store
+from headbench.results.answers import Answer, Answers
 
 FOLDER = Path(__file__).parent / "measured"
+# Beside a file of rows: which test images its cells get right. In the folder: the commands that made its rows.
+ANSWERS, COMMANDS = ".answers.npz", "commands.yaml"
 VERSIONS = ["dataset_version", "backbone_version", "head_version"]
 # Two rows that agree in these are of the same experiment: the later one replaces the earlier.
 EXPERIMENT = [*columns.names("comparison", "axis"), "precision", "selection"]
@@ -26,7 +33,8 @@ def collect(out: Path, grid: str) -> pd.DataFrame:
 
 
 def record(out: Path, grid: str, folder: Path) -> Path:
-    """Add the rows of a grid's finished cells to its file, in place of earlier rows of the same experiments.
+    """Add the rows of a grid's finished cells to its file, in place of earlier rows of the same experiments, and keep
+    beside it which test images they get right, and the commands that made them.
 
     Return the file.
 
@@ -40,8 +48,51 @@ def record(out: Path, grid: str, folder: Path) -> Path:
         known = set(rows[EXPERIMENT].astype(str).itertuples(index=False, name=None))
         fresh = [row not in known for row in kept[EXPERIMENT].astype(str).itertuples(index=False, name=None)]
         rows = pd.concat([kept[fresh], rows], ignore_index=True) if any(fresh) else rows
+    _keep_answers(out, rows, file)
+    _keep_commands(store.read_plan(store.grid_folder(out, grid)).get("commands", []), file)
     store.write_text(file, rows.sort_values(EXPERIMENT, kind="stable").to_csv(index=False))
     return file
+
+
+def _keep_answers(out: Path, rows: pd.DataFrame, file: Path) -> None:
+    """Write which test images the cells of a file of rows get right after the last epoch, as far as it is known."""
+    found, before = Answers(out), _bits(file)
+    bits = {
+        cell_id: before[cell_id] if answer is None else np.packbits(answer.right)
+        for cell_id in rows["cell_id"].unique()
+        if (answer := found.of(cell_id, "last")) is not None or cell_id in before
+    }
+    if bits:
+        store.write_arrays(file.with_suffix(ANSWERS), bits)
+
+
+def _bits(file: Path) -> dict[str, np.ndarray]:
+    """Return a bit per test image by cell, packed; nothing where a file of rows has no such file beside it."""
+    beside = file.with_suffix(ANSWERS)
+    return arrays.read_npz(beside) if beside.is_file() else {}
+
+
+def answers(file: Path, rows: pd.DataFrame) -> Answers:
+    """Return which test images the cells of a file get right, of those of which it was recorded; ``rows`` are its."""
+    images = rows.drop_duplicates("cell_id").set_index("cell_id")["n_test"]
+    right = {cell: np.unpackbits(bits, count=int(images[cell])).astype(bool) for cell, bits in _bits(file).items()}
+    return Answers.known({cell: {"last": Answer(own, None)} for cell, own in right.items()})
+
+
+def _keep_commands(asked: list[list[str]], file: Path) -> None:
+    """Add the commands of a plan, each as words, to those that made a file's rows."""
+    known = commands(file.parent)
+    told = [shlex.join(["python", "bench.py", *words]) for words in asked]
+    if more := [command for command in told if command not in known.get(file.stem, [])]:
+        known[file.stem] = [*known.get(file.stem, []), *more]
+        store.write_yaml(file.parent / COMMANDS, dict(sorted(known.items())))
+
+
+def commands(folder: Path) -> dict[str, list[str]]:
+    """Return the commands that made the rows of each file of a folder, by its name."""
+    file = folder / COMMANDS
+    told: dict[str, list[str]] = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return told
 
 
 def load(file: Path) -> pd.DataFrame:

@@ -25,6 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "results.page": {"results", "results.numbers", "results.tables", "results.figures"},
     "results.tuning": {"results", "results.numbers", "results.tables", "results.figures"},
     "results.export": {"results"},
+    "results.leaderboard": {"results", "results.numbers", "results.tables", "results.page"},
     "runners": set(),
     "runners.grid": PLUGINS,
     "runners.ood": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training"},
@@ -41,7 +42,7 @@ ROOMS: dict[str, set[str]] = {
     "runners.exchange": PLUGINS
     | STORED
     | {"results.grid_rows", "results.numbers", "runners.grid", "runners.training", "runners.execution"},
-    "runners.commands": {"results", "results.figures", "results.tables", "results.export"}
+    "runners.commands": {"results", "results.figures", "results.tables", "results.export", "results.leaderboard"}
     | {"runners.grid", "runners.execution", "runners.inspection", "runners.search", "runners.exchange"},
 }
 # Files that stand above the tables and figures that they gather.

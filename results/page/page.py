@@ -2,12 +2,9 @@
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
-from markupsafe import Markup
 
 from headbench.core import escape
 from headbench.results import columns
@@ -15,12 +12,11 @@ from headbench.results.columns import Column
 from headbench.results.comparison import Part
 from headbench.results.derived import with_texts
 from headbench.results.figures.base import Picture
-from headbench.results.page import common, facets
+from headbench.results.page import common, facets, templates
 from headbench.results.page.common import Comparisons
 from headbench.results.page.sections import Layout
 from headbench.results.tables import trust
 
-FOLDER = Path(__file__).parent
 # What the page says of every cell, before and after its axes.
 FIRST = "cell_id status health".split()
 COST = "image_views train_flops train_seconds images_per_second"
@@ -83,7 +79,7 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
     signs = common.legend(table.caption for table in made)
     layout = Layout(comparisons, [*signs, common.USUAL, common.over(rows[rows["status"] == "done"])])
     above = {name: pictures[name] for answer in shown.answers[:MOST] if (name := f"{answer.name}-accuracy") in pictures}
-    template = _templates().get_template("page.html.j2")
+    template = templates.environment().get_template("page.html.j2")
     page: str = template.render(
         grid=escape.plain(grid),
         answers=[_plain(answer, above, layout) for answer in shown.answers],
@@ -104,15 +100,6 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
         commands=shown.commands,
     )
     return page
-
-
-def _templates() -> jinja2.Environment:
-    """Return the templates, into which a style or script beside them is put as it is by ``{{ file("page.css") }}``."""
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
-    made.globals["file"] = lambda name: Markup((FOLDER / name).read_text(encoding="utf-8"))
-    return made
 
 
 def _plain(answer: Answer, pictures: dict[str, Picture], layout: Layout) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from headbench.runners.commands.arguments import add_data, add_grid, add_out, ad
 from headbench.runners.commands.screen import say
 
 HELP = "put rows and predictions of a grid's finished cells in one file with checksums, or check such a file"
-NOT_CHECKED = "not checked: health, out-of-distribution scores, time, memory and compute, and whether the cells were trained as they say"
+NOT_CHECKED = (
+    "not checked: health, scores on other data sets, time, memory and compute, and whether the cells were trained as "
+    "they say"
+)
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -123,10 +123,14 @@ def write_cell(
 def write_described(out: Path, head: str, seed: int, right: int, version: int = 1) -> dict[str, Any]:
     """Write a cell with its description."""
     cell = write_cell(out, facts(head, 5, seed), right)
-    folder = store.cell_folder(out, cell["cell_id"])
+    describe(store.cell_folder(out, cell["cell_id"]), version)
+    return cell
+
+
+def describe(folder: Path, version: int) -> None:
+    """Write the description of a cell, whose head has this version."""
     store.write_yaml(folder / "cell.yaml", {"dataset_version": 1, "backbone_version": 2, "head_version": version})
     rewrite(folder, {})
-    return cell
 
 
 def rewrite(folder: Path, changes: dict[str, Any]) -> None:

@@ -1,0 +1,1 @@
+"""The leaderboard: one static page of all recorded rows."""

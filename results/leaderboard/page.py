@@ -1,0 +1,65 @@
+"""The page of the leaderboard: self-contained, and the same bytes for the same rows."""
+
+from pathlib import Path
+
+import pandas as pd
+from markupsafe import Markup
+
+from headbench.core import escape
+from headbench.results import store
+from headbench.results.leaderboard.board import Board, boards
+from headbench.results.page import facets, templates
+from headbench.results.tables import render
+
+FILE = "index.html"
+
+
+def write(measured: Path, folder: Path) -> Path:
+    """Write the page of all recorded rows; return its file.
+
+    Args:
+        measured: the folder of recorded rows.
+        folder: of the page.
+    """
+    file = folder / FILE
+    store.write_text(file, page(boards(measured)))
+    return file
+
+
+def page(shown: list[Board]) -> str:
+    """Return the page; the template escapes what is no fragment of HTML."""
+    rows = pd.concat([board.rows for board in shown], ignore_index=True)
+    filtered = [facet for facet in facets.facets(rows) if facet.name != "seed"]
+    tables = [
+        {
+            "anchor": f"board-{number}",
+            "of": {name: facets.printed(name, board.rows[name].iloc[0]) for name in ("dataset", "imbalance_factor")},
+            "title": escape.plain(_heading(board, shown)),
+            "description": escape.plain(board.description),
+            "file": escape.plain(board.grid),
+            "html": Markup(render.html(board.table)),
+            "cells": board.rows["cell_id"].nunique(),
+            "commands": [escape.plain(command) for command in board.commands],
+            "facts": escape.plain(board.facts),
+            "published": [escape.plain(line) for line in board.published],
+        }
+        for number, board in enumerate(shown, start=1)
+    ]
+    made: str = (
+        templates.environment(Path(__file__).parent)
+        .get_template("leaderboard.html.j2")
+        .render(
+            tables=tables,
+            facets=filtered,
+            cells=rows["cell_id"].nunique(),
+            grids=rows["grid"].nunique(),
+            judged=sum(board.judged for board in shown),
+        )
+    )
+    return made
+
+
+def _heading(board: Board, shown: list[Board]) -> str:
+    """Return what tells a table from the others: data set and grid, and the recipe where a grid has several."""
+    alike = [other for other in shown if (other.title, other.grid) == (board.title, board.grid)]
+    return f"{board.title}: {board.grid}" + (f", {board.rows['recipe'].iloc[0]}" if len(alike) > 1 else "")

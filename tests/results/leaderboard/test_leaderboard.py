@@ -1,0 +1,93 @@
+"""The leaderboard: verdicts only where they can be had, and a page that is that of the recorded rows."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from headbench.results import recorded, store
+from headbench.results.leaderboard import board, page
+from headbench.runners.commands import grammar
+from headbench.runners.commands.main import main
+from headbench.runners.grid import config, overrides
+from tests.results import helpers
+
+ROOT = Path(__file__).parents[3]
+# Right of 40 test images by seed: psc and etf differ in 16 to 20 of them.
+RIGHT = {"psc": (20, 20, 21), "etf": (38, 38, 37), "<b>hpn</b>": (30,)}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of recorded rows: one grid with its answers, and one whose answers are lost."""
+    out, folder = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("measured")
+    cells = [
+        helpers.write_described(out, head, seed, right)
+        for head, rights in RIGHT.items()
+        for seed, right in enumerate(rights)
+        if "<" not in head
+    ]
+    unsafe = helpers.facts("hpn", 5, 0, head_label="<b>hpn</b>")
+    cells.append(helpers.write_cell(out, unsafe, 30, cell_id="hpn-0"))
+    helpers.describe(store.cell_folder(out, "hpn-0"), 1)
+    asked = [["--grid", "toy-grid", "--set", "axes.head=[psc, etf]"]]
+    store.write_plan(out / "toy-grid", {"name": "toy-grid", "cells": cells, "commands": asked})
+    helpers.write_grid(out, cells, "lost")
+    for grid in ("toy-grid", "lost"):
+        recorded.record(out, grid, folder)
+    (folder / "lost.answers.npz").unlink()
+    return folder
+
+
+def test_a_verdict_takes_three_seeds_and_the_answers(measured: Path) -> None:
+    lost, known = board.boards(measured)
+    assert (lost.grid, lost.judged, known.judged) == ("lost", False, True)
+    said = known.table.cells["verdict"].droplevel("d").to_dict()
+    assert said["psc"] == "the reference"
+    assert said["etf"] == "better"
+    assert said["<b>hpn</b>"] == "one seed: no verdict"
+    assert known.table.cells.index.get_level_values("head").tolist() == ["etf", "<b>hpn</b>", "psc"]
+    assert known.table.cells["minus psc"].iloc[0].startswith("+43.33 [")
+    assert lost.table.cells["verdict"].droplevel("d")["etf"] == "no verdict: which images are right is not recorded"
+    assert "minus psc" not in lost.table.cells
+    assert known.commands == ["python bench.py --grid toy-grid --set 'axes.head=[psc, etf]'"]
+    assert lost.commands == []
+
+
+def test_the_page_is_escaped_and_stands_alone(measured: Path) -> None:
+    shown = page.page(board.boards(measured))
+    assert "<b>hpn</b>" not in shown
+    assert "&lt;b&gt;hpn&lt;/b&gt;" in shown
+    assert "1 of 2 tables" in shown
+    assert "The command is not recorded." in shown
+    for outside in ("http://", "https://", "<link", " src="):
+        assert outside not in shown
+
+
+def test_the_page_of_the_repository_is_that_of_its_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where this fails, run ``python bench.py leaderboard``."""
+    assert main(["leaderboard", "--to", str(tmp_path)]) == 0
+    assert str(tmp_path) in capsys.readouterr().out.replace("\n", "")
+    own = (tmp_path / page.FILE).read_bytes()
+    assert own == (ROOT / "docs" / "leaderboard" / page.FILE).read_bytes()
+    assert len(own) < 300_000
+
+
+def test_every_recorded_row_is_of_a_cell_of_its_command() -> None:
+    files = {file.stem: file for file in recorded.FOLDER.glob("*.csv")}
+    told = recorded.commands(recorded.FOLDER)
+    assert told.keys() == files.keys()
+    for name, commands in told.items():
+        made = set[tuple[str, int, int]]()
+        for command in commands:
+            program, *words = shlex.split(command.removeprefix("python "))
+            assert program == "bench.py"
+            asked = grammar.parse(words)
+            contents, place = config.read_grid(asked.grid)
+            derived = overrides.derive(contents, overrides.assignments(asked.set, "--set"), asked.name)
+            assert derived["name"] == name
+            cells = config.expand(config.parse_grid(derived, place), "auto", derived=True)
+            chosen = overrides.choose(cells, overrides.assignments(asked.where, "--where"))
+            made |= {(cell.head, cell.feature_dim, cell.seed) for cell in chosen}
+        rows = recorded.load(files[name])
+        assert {*zip(rows["head"], rows["feature_dim"], rows["seed"], strict=True)} <= made, name
