@@ -86,6 +86,9 @@ def test_every_recorded_row_is_of_a_cell_of_its_command() -> None:
             contents, place = config.read_grid(asked.grid)
             derived = overrides.derive(contents, overrides.assignments(asked.set, "--set"), asked.name)
             assert derived["name"] == name
+            # Files of weights are not in the repository.
+            if "weights" in str(derived["axes"].get("backbone")):
+                derived["axes"] = derived["axes"] | {"backbone": ["fast_convnet"]}
             cells = config.expand(config.parse_grid(derived, place), "auto", derived=True)
             chosen = overrides.choose(cells, overrides.assignments(asked.where, "--where"))
             made |= {(cell.head, cell.feature_dim, cell.seed) for cell in chosen}
