@@ -13,6 +13,9 @@ from headbench.data.registry import Dataset, register
     "cifar10",
     version=1,
     source="Krizhevsky, 2009; torchvision's download and MD5 check, or parquet files in the Hugging Face layout",
+    places="cifar10/train*.parquet cifar10/data/train*.parquet cifar-10-batches-py cifar-10-python.tar.gz "
+    "cifar10/cifar-10-batches-py cifar10/cifar-10-python.tar.gz",
+    download="170 MB",
 )
 def cifar10(root: Path) -> Dataset:
     """Load CIFAR-10 from ``root/cifar10/{train,test}*.parquet``, or as published, or download it.

@@ -17,6 +17,9 @@ STATISTICS: Any = {"mean": (0.5071, 0.4865, 0.4409), "std": (0.2673, 0.2564, 0.2
     "cifar100",
     version=1,
     source="Krizhevsky, 2009; torchvision's download and MD5 check, or parquet files in the Hugging Face layout",
+    places="cifar100/train*.parquet cifar100/data/train*.parquet cifar-100-python cifar-100-python.tar.gz "
+    "cifar100/cifar-100-python cifar100/cifar-100-python.tar.gz",
+    download="169 MB",
 )
 def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Dataset:
     """Load CIFAR-100 from ``root/cifar100/{train,test}*.parquet``, or as published, or download it.

@@ -21,6 +21,7 @@ TEST_SIZE = 360
     version=1,
     source="scikit-learn's load_digits, from UCI's optical recognition of handwritten digits; 8x8 grey, 10 classes, "
     "bundled",
+    download="none: bundled",
 )
 def digits(root: Path) -> Dataset:
     """Load the digits; they need no folder.
@@ -43,7 +44,12 @@ def digits(root: Path) -> Dataset:
     )
 
 
-@register("digits-3-5-8", version=1, source="the classes 3, 5 and 8 of digits, which are often taken for each other")
+@register(
+    "digits-3-5-8",
+    version=1,
+    source="the classes 3, 5 and 8 of digits, which are often taken for each other",
+    download="none: bundled",
+)
 def digits_3_5_8(root: Path) -> Dataset:
     """Load three classes of the digits."""
     whole = digits(root)

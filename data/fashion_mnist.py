@@ -21,6 +21,9 @@ UNPACKED_MD5 = {
     "fashion-mnist",
     version=1,
     source="Xiao et al., 2017; torchvision's download and MD5 check, or Debian's package dataset-fashion-mnist",
+    places="FashionMNIST/raw fashion-mnist/FashionMNIST/raw train-images-idx3-ubyte.gz "
+    "fashion-mnist/train-images-idx3-ubyte.gz /usr/share/datasets/fashion-mnist",
+    download="31 MB",
 )
 def fashion_mnist(root: Path) -> Dataset:
     """Load Fashion-MNIST from ``root/FashionMNIST/raw``, or its ``.gz`` files there, in ``root``,

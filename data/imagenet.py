@@ -14,6 +14,7 @@ MEAN, STD, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
     version=1,
     source="Russakovsky et al., 2015; the user's own folder tree; the validation set is the test part, as in every "
     "paper",
+    places="imagenet/train",
 )
 def imagenet(root: Path) -> Dataset:
     """Find ``root/imagenet/{train,val}/<WordNet id>/*.JPEG``; images are read batch by batch and never all kept."""

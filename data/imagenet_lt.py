@@ -16,6 +16,7 @@ CLASSES = 1000
     "imagenet-lt",
     version=1,
     source="Liu et al., CVPR 2019 (OLTR); the user's own list files and ImageNet tree; its own validation set",
+    places="imagenet-lt/ImageNet_LT_train.txt",
 )
 def imagenet_lt(root: Path) -> Dataset:
     """Find ``root/imagenet-lt/ImageNet_LT_{train,val,test}.txt``, whose paths are relative to ``root/imagenet``.

@@ -16,6 +16,7 @@ MEAN, STD, SIZE = (0.466, 0.471, 0.380), (0.195, 0.194, 0.192), 224
     "inaturalist2018",
     version=1,
     source="Van Horn et al., CVPR 2018; the competition's JSON files and images; its validation set is the test part",
+    places="inaturalist2018/train2018.json",
 )
 def inaturalist2018(root: Path) -> Dataset:
     """Find ``root/inaturalist2018/{train,val}2018.json``, and the images that they name below the same folder.

@@ -12,7 +12,13 @@ from headbench.data.registry import Dataset, ImageSet, register
 NAMES = ("airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck")
 
 
-@register("stl10", version=1, source="Coates et al., 2011; torchvision's download and MD5 check; no unlabelled images")
+@register(
+    "stl10",
+    version=1,
+    source="Coates et al., 2011; torchvision's download and MD5 check; no unlabelled images",
+    places="stl10_binary stl10_binary.tar.gz stl10/stl10_binary stl10/stl10_binary.tar.gz",
+    download="2.6 GB",
+)
 def stl10(root: Path) -> Dataset:
     """Load STL-10 from ``root/stl10_binary`` or ``root/stl10_binary.tar.gz``, both also in ``root/stl10``, or download
     it.

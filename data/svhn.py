@@ -44,6 +44,8 @@ def _read(root: Path, **facts: Any) -> Dataset:
     version=1,
     source="Netzer et al., 2011; torchvision's download and MD5 check; train and extra together, as the long-tailed "
     "papers use it",
+    places="svhn/train_32x32.mat train_32x32.mat",
+    download="1.6 GB",
 )
 def svhn(root: Path) -> Dataset:
     """Load SVHN from ``root/svhn/{train,extra,test}_32x32.mat``, or these in ``root``, or download it.
@@ -60,6 +62,8 @@ def svhn(root: Path) -> Dataset:
     "et al., CVPR 2024",
     deviations="about a third of the training labels are wrong, as in the published SVHN-LT numbers; only to "
     "replicate those",
+    places="svhn/train_32x32.mat train_32x32.mat",
+    download="1.6 GB",
 )
 def svhn_lt_refbug(root: Path) -> Dataset:
     """Load SVHN for the corrupted published protocol; only with an imbalance factor above 1."""

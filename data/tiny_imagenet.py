@@ -22,6 +22,9 @@ MEAN, STD, SIDE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 64
     version=1,
     source="Stanford CS231n's Tiny-ImageNet-200, downloaded with its MD5, or parquet files in the Hugging Face "
     "layout; its validation set is the test part",
+    places="tiny-imagenet/train*.parquet tiny-imagenet/data/train*.parquet tiny-imagenet-200 "
+    "tiny-imagenet-200.zip tiny-imagenet/tiny-imagenet-200 tiny-imagenet/tiny-imagenet-200.zip",
+    download="248 MB",
 )
 def tiny_imagenet(root: Path) -> Dataset:
     """Load ``root/tiny-imagenet/{train,valid}*.parquet``, or the folder ``root/tiny-imagenet-200``, or its archive in

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from headbench.runners.commands.arguments import Parser, add_data, add_plugin, path
-from headbench.runners.commands.screen import say, tabled
+from headbench.runners.commands.arguments import Parser, add_data, add_json, add_plugin, path
+from headbench.runners.commands.screen import say, say_json, tabled
 
 HELP = "list data sets, verify their caches, show what the network sees"
 
@@ -14,7 +14,7 @@ HELP = "list data sets, verify their caches, show what the network sees"
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="{list,verify,show}", parser_class=Parser)
-    actions.add_parser("list", help="every data set and what is cached of it")
+    add_json(actions.add_parser("list", help="every data set: found, cached, bundled, or to be downloaded"))
     verify = actions.add_parser("verify", help="read caches again and compare them with what was written")
     verify.add_argument(
         "dataset",
@@ -46,7 +46,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     root = data_folder(arguments.data)
     if arguments.action == "list":
-        console.print(tabled(datasets.listed(root)))
+        rows = datasets.listed(root)
+        if arguments.json:
+            say_json(console, {"datasets": rows})
+        else:
+            console.print(tabled(rows))
         return 0
     options = overrides.assignments(arguments.options, "data")
     if arguments.action == "verify":

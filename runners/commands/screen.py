@@ -38,6 +38,8 @@ def tabled(rows: list[dict[str, str]]) -> Table:
     """Return rows of texts by title as a table for the terminal."""
     table = Table(*rows[0])
     table.columns[0].no_wrap = True  # a name that is cut names nothing
+    for column in table.columns:
+        column.overflow = "fold"
     for row in rows:
         table.add_row(*map(escape.terminal, row.values()))
     return table

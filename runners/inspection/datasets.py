@@ -1,6 +1,7 @@
 """What ``bench.py data`` does: list the data sets, verify their caches, show what the network sees."""
 
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import torch
 
 from headbench.core.batch import Targets
 from headbench.core.errors import note
+from headbench.core.registry import Entry
 from headbench.data import DATASETS, cache
 from headbench.data.loading.contact_sheet import contact_sheet
 from headbench.data.loading.epoch import Epoch, batches
@@ -19,26 +21,43 @@ from headbench.runners.training import parts
 
 
 def listed(root: Path) -> list[dict[str, str]]:
-    """Return a row for each registered data set: name, and what its cache (with default options) holds and was read
-    from, where there is one.
+    """Return a row for each registered data set: its name, its state, and where it is: what its cache (with default
+    options) holds and was read from, what was found, or where it is looked for.
     """
     rows = []
     for name in DATASETS.names():
-        entry = DATASETS.get(name)
-        meta = cache.read_meta(cache.folder_of(entry, entry.resolve({}, name), root))
-        counts = {} if meta is None else meta["counts"]
-        row = {"data set": name, "classes": "-" if meta is None else str(len(meta["class_names"]))}
-        row |= {part: f"{counts[part]:,}" if part in counts else "-" for part in ("train", "val", "test")}
-        sources = [] if meta is None else list(meta["read_from"])
-        more = f" and {len(sources) - 1} more" if len(sources) > 1 else ""
-        rows.append(
-            row
-            | {
-                "cached as": "-" if meta is None else meta["fingerprint"],
-                "read from": f"{sources[0]}{more}" if sources else "-",
-            }
-        )
+        entry = DATASETS[name]
+        cached = cache.read_meta(cache.folder_of(entry, entry.resolve({}, name), root))
+        state, where = _uncached(entry, root) if cached is None else ("cached", _held(cached))
+        rows.append({"data set": name, "state": state, "where": where})
     return rows
+
+
+def _held(meta: dict[str, Any]) -> str:
+    """Say what a cache holds."""
+    counts = " + ".join(f"{count:,} {part}" for part, count in meta["counts"].items())
+    first, *others = meta["read_from"]
+    more = f" and {len(others)} more" if others else ""
+    return f"{counts} in {len(meta['class_names'])} classes from {first}{more}, {meta['fingerprint']}"
+
+
+def _uncached(entry: Entry[Any], root: Path) -> tuple[str, str]:
+    """Return the state of a data set without a cache and where it is, by the ``places`` and the ``download`` that its
+    file registers.
+    """
+    places, download = entry.about.get("places", "").split(), entry.about.get("download")
+    found = next((path for place in places for path in _matching(root, place)), None)
+    if found is not None:
+        return "found, not yet read", str(found.relative_to(root) if found.is_relative_to(root) else found)
+    if not places:
+        return ("bundled", "") if download else ("named by its options", "")
+    return (f"would be downloaded ({download})" if download else "not found"), places[0]
+
+
+def _matching(root: Path, place: str) -> Iterator[Path]:
+    """Yield the files or folders of a pattern below the data folder, or of an absolute path."""
+    absolute = Path(place)
+    return iter([absolute] if absolute.exists() else []) if absolute.is_absolute() else root.glob(place)
 
 
 def verify(root: Path, name: str | None, options: dict[str, Any]) -> list[str]:
