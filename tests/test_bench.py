@@ -65,8 +65,8 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["report", "--thread", "2"], "unknown argument '--thread'"),
         (
             ["digits-dims"],
-            "unknown command 'digits-dims'; known: clean, compare, data, import, list, merge, prototypes, record, "
-            "report, run, speed, status, toy, tune; a grid is named with --grid",
+            "unknown command 'digits-dims'; known: clean, compare, data, export, import, leaderboard, list, "
+            "merge, prototypes, publish, record, report, run, speed, status, toy, tune; a grid is named with --grid",
         ),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'"),
         (["--threads", "0"], "--threads: 0 is not at least 1"),
