@@ -19,11 +19,11 @@ from headbench.results.answers import Answers
 from headbench.results.comparison import Part
 from headbench.results.derived import tried
 from headbench.results.figures import compute, imbalance, outside, sensitivity
-from headbench.results.figures.base import Drawn, Picture, picture, set_size, without_glyphs
+from headbench.results.figures.base import Drawn, Picture, names_of, picture, set_size, without_glyphs
 from headbench.results.figures.ranks import diagram
 from headbench.results.ood import frame
 from headbench.results.page import made_by, page, sentences
-from headbench.results.tables import by_compute, by_recipe, ood, paper_claims, published, ranks, render
+from headbench.results.tables import by_compute, by_recipe, latex, ood, paper_claims, published, ranks, render
 from headbench.results.tables.base import SELECTIONS, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
 from headbench.results.tuning import searches
@@ -174,8 +174,13 @@ def _ranks(rows: pd.DataFrame, answers: Answers) -> Part:
 def _files(rows: pd.DataFrame, made: list[Table], pictures: dict[str, Picture], lines: list[str]) -> dict[str, bytes]:
     """Return the content of every file but the page by its name; what cannot be printed becomes one more line."""
     files = tried("results", lambda: grid_rows.files(rows), lines) or {}
+    printers: dict[str, Callable[[Table], str]] = {
+        "md": render.markdown,
+        "tex": partial(latex.latex, names=names_of(rows)),
+        "csv": render.csv,
+    }
     for table in made:
-        for suffix, text_of in {"md": render.markdown, "tex": render.latex, "csv": render.csv}.items():
+        for suffix, text_of in printers.items():
             printed = tried(f"table {table.name}.{suffix}", partial(text_of, table), lines)
             files |= {} if printed is None else {f"tables/{escape.file_name(table.name)}.{suffix}": printed.encode()}
     return files | {

@@ -1,4 +1,4 @@
-"""Tables as text: for a terminal, and in Markdown, LaTeX, CSV and HTML."""
+"""Tables as text: for a terminal, and in Markdown, CSV and HTML."""
 
 import numpy as np
 import rich.box
@@ -23,7 +23,7 @@ def terminal(table: Table) -> rich.table.Table:
     Long names of heads wrap, numbers do not.
     """
     shown = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    titles, rows = _flat(table)
+    titles, rows = flat(table)
     for place, title in enumerate(titles):
         name = place < table.cells.index.nlevels
         shown.add_column(
@@ -37,7 +37,7 @@ def terminal(table: Table) -> rich.table.Table:
     return shown
 
 
-def _flat(table: Table) -> tuple[list[str], list[list[tuple[str, bool]]]]:
+def flat(table: Table) -> tuple[list[str], list[list[tuple[str, bool]]]]:
     """Return the titles of a table's columns, those of its index first, and of each row the texts with whether they are
     bold.
     """
@@ -52,36 +52,10 @@ def _flat(table: Table) -> tuple[list[str], list[list[tuple[str, bool]]]]:
 
 def markdown(table: Table) -> str:
     """Return the table in Markdown, caption first."""
-    titles, rows = _flat(table)
+    titles, rows = flat(table)
     texts = [[f"**{escape.markdown(text)}**" if best else escape.markdown(text) for text, best in row] for row in rows]
     printed = tabulate(texts, [escape.markdown(title) for title in titles], tablefmt="pipe", disable_numparse=True)
     return f"{escape.markdown(table.caption)}\n\n{printed}\n"
-
-
-def latex(table: Table) -> str:
-    """Return the table in LaTeX for the booktabs package."""
-    titles, rows = _flat(table)
-    # Sentences are broken into lines, so that a table of claims stays on its page.
-    wide = [any(len(row[place][0]) > SENTENCE for row in rows) for place in range(len(titles))]
-    columns = "".join(
-        "p{5cm}" if wide[place] else "l" if place < table.cells.index.nlevels else "r" for place in range(len(titles))
-    )
-    texts = [
-        [rf"\textbf{{{escape.latex(text)}}}" if best else escape.latex(text) for text, best in row] for row in rows
-    ]
-    head, *body = (
-        " & ".join(["{}" + row[0] if row[0][:1] in {"[", "*"} else row[0], *row[1:]]) + r" \\"
-        for row in [list(map(escape.latex, titles)), *texts]
-    )
-    start = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{escape.latex(table.caption)}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
-    ]
-    return "\n".join(
-        [*start, r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
-    )
 
 
 def csv(table: Table) -> str:
@@ -94,7 +68,7 @@ def html(table: Table) -> str:
 
     The cells of a column with a sentence are ``text``, a table with many columns or a sentence is ``wide``.
     """
-    titles, rows = _flat(table)
+    titles, rows = flat(table)
     sentences = [any(len(row[place][0]) > SENTENCE for row in rows) for place in range(len(titles))]
     wide = " wide" if len(titles) > NARROW or any(sentences) else ""
     heads = "".join(

@@ -21,7 +21,7 @@ from PIL import Image
 from headbench.core import escape
 from headbench.results import report, store
 from headbench.results.figures import accuracy, base
-from headbench.results.tables import render
+from headbench.results.tables import latex
 from headbench.runners.commands.main import main
 from tests.core.test_escape import Seen
 from tests.results import helpers
@@ -131,7 +131,7 @@ def test_every_table_compiles_and_prints_the_names(runs: Path, tmp_path: Path) -
     inputs = "\\clearpage\n".join(file.read_text() for file in sorted((runs / "foreign" / "tables").glob("*.tex")))
     geometry = "\\usepackage[paperwidth=250cm,paperheight=60cm]{geometry}"
     (tmp_path / "all.tex").write_text(
-        f"\\documentclass{{article}}\\usepackage{{booktabs}}{geometry}\\begin{{document}}\n{inputs}\\end{{document}}\n"
+        f"\\documentclass{{article}}\\usepackage{{booktabs,graphicx}}{geometry}\\begin{{document}}\n{inputs}\\end{{document}}\n"
     )
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
@@ -223,7 +223,7 @@ def test_a_figure_or_table_that_fails_is_one_line_and_the_page_is_written(
 
     helpers.toy(tmp_path)
     monkeypatch.setattr(accuracy, "accuracy", fail)
-    monkeypatch.setattr(render, "latex", fail)
+    monkeypatch.setattr(latex, "latex", fail)
     built = report.build(tmp_path, "toy-grid")
     assert "toy, accuracy: left out, RuntimeError: no luck" in built.damaged
     page = built.page.read_text()

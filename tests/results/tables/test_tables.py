@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from rich.console import Console
@@ -15,9 +16,9 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from headbench.results import columns, grid_rows, report, store
 from headbench.results.answers import Answers
+from headbench.results.tables import latex, render
 from headbench.results.tables import per_class as class_accuracies
-from headbench.results.tables import render
-from headbench.results.tables.base import Table
+from headbench.results.tables.base import Table, unmarked
 from headbench.results.tables.calibration import calibration
 from headbench.results.tables.main import main_tables
 from tests.results import helpers
@@ -69,13 +70,24 @@ def test_a_long_name_does_not_hide_the_numbers_in_a_terminal(out: Path) -> None:
 
 
 def test_accuracy_in_latex(out: Path) -> None:
-    text = render.latex(table(out, "toy-accuracy-last"))
+    text = latex.latex(table(out, "toy-accuracy-last"), {"etf": "ETF + DR"})
     assert text.startswith(
         "\\begin{table}\n\\centering\n\\caption{Top-1 test accuracy in \\%, last epoch, mean $\\pm$ std over n = 3 "
-        "seeds."
+        "seeds.}\n\\label{tab:toy-accuracy-last}\n"
     )
-    assert "\\toprule\nhead & d = 2 & d = 5 \\\\\n\\midrule\npsc & 55.00 $\\pm$ 5.00 & 90.00 $\\pm$ 0.00 \\\\\n" in text
-    assert "etf & n/a & 92.50 $\\pm$ 3.54 (n=2) \\\\\n\\bottomrule" in text
+    assert "psc & 55.00 $\\pm$ 5.00 & 90.00 $\\pm$ 0.00 \\\\\n" in text
+    assert "ETF + DR & \\multicolumn{1}{c}{n/a} & 92.50 $\\pm$ 3.54 (n=2) \\\\\n\\bottomrule" in text
+
+
+def test_numbers_in_latex_stand_by_their_points_and_have_minus_signs() -> None:
+    cells = pd.DataFrame({"value": ["-45.46 [-46.1, 3.20]", "7.5 [1.25, 12.00]", "-"]}, index=["a", "b", "c"])
+    cells.index.name = "head"
+    printed = latex.latex(Table("made", "One. Two.", cells, unmarked(cells), cells), {})
+    assert "a & $-$45.46 [$-$46.1\\phantom{0}, \\phantom{0}3.20] \\\\" in printed
+    unsigned = "\\phantom{0}\\phantom{$-$}"
+    assert f"b & {unsigned}7.5\\phantom{{0}} [\\phantom{{0}}\\phantom{{$-$}}1.25, 12.00] \\\\" in printed
+    assert "\\caption{One.}" in printed
+    assert "\\footnotesize\\raggedright Two." in printed
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with booktabs")
@@ -96,7 +108,7 @@ def test_every_table_compiles(tmp_path: Path) -> None:
     assert any("claims" in file.name for file in files)
     inputs = "\\clearpage\n".join(file.read_text() for file in files)
     (tmp_path / "all.tex").write_text(
-        f"\\documentclass{{article}}\\usepackage{{booktabs}}\\begin{{document}}\n{inputs}\\end{{document}}\n"
+        f"\\documentclass{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}\n{inputs}\\end{{document}}\n"
     )
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"],
@@ -107,6 +119,8 @@ def test_every_table_compiles(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Undefined" not in done.stdout
+    assert "Overfull" not in done.stdout
+    assert "Float too large" not in done.stdout
 
 
 def test_the_csv_holds_the_numbers(out: Path) -> None:
