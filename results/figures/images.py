@@ -89,7 +89,7 @@ def images(found: list[Pair], rows: pd.DataFrame, description: str) -> Drawn:
                 axis.barh(height, sign * value, color=looks[head].colour, edgecolor="0.2", height=0.7)
                 side = "right" if sign < 0 else "left"
                 axis.annotate(
-                    f"{short(names[head])} {value:.3g}",
+                    f"{short(names[head])} {f'{value:.1f}'.removesuffix('.0')}",
                     (sign * value, height),
                     (3 * sign, 0),
                     textcoords="offset points",
