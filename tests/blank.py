@@ -5,21 +5,47 @@ from typing import Any
 
 
 def draw_blanks(replace: Callable[[Any, str, Any], None]) -> None:
-    """Replace every function that draws a figure of a comparison, two thirds of the time of a report.
+    """Replace every function that draws a figure of a comparison or of a grid, two thirds of the time of a report.
 
     Args:
         replace: ``setattr``, or a patch's.
     """
     from matplotlib.figure import Figure
 
-    from headbench.results.figures import base, class_cosines, lines, reliability
+    from headbench.results.figures import (
+        accuracy,
+        assignment,
+        base,
+        class_cosines,
+        compute,
+        confusion,
+        curves,
+        differences,
+        ece,
+        images,
+        imbalance,
+        outside,
+        ranks,
+        reliability,
+        sensitivity,
+    )
 
-    replace(base, "encode", lambda figure, form: form.encode())
+    replace(base, "encode", lambda figure, form: {"svg": b"<svg/>"}.get(form, b"none"))
     for module, name in (
+        (accuracy, "accuracy"),
+        (assignment, "assignment"),
         (class_cosines, "figure"),
-        (lines, "accuracy"),
-        (lines, "calibration_errors"),
+        (compute, "compute"),
+        (confusion, "matrices"),
+        (confusion, "pairs"),
+        (curves, "curves"),
+        (differences, "differences"),
+        (ece, "calibration_errors"),
+        (images, "images"),
+        (imbalance, "imbalance"),
+        (outside, "outside"),
+        (ranks, "diagram"),
         (reliability, "side_by_side"),
+        (sensitivity, "sensitivity"),
     ):
-        replace(module, name, lambda *_: Figure())
-    replace(reliability, "diagrams", lambda pooled, _: {head: Figure() for head in pooled})
+        replace(module, name, lambda *_: base.Drawn(Figure(), "blank"))

@@ -40,6 +40,6 @@ def data_root(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the drawing of figures, most of the time of a report; what they read is read all the same."""
-    from headbench.results.figures import base
+    from tests.blank import draw_blanks
 
-    monkeypatch.setattr(base, "encode", lambda figure, form: {"svg": b"<svg/>"}.get(form, b"none"))
+    draw_blanks(monkeypatch.setattr)

@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna  # noqa: F401  # searches and reports import it and the next, here once for all
+
+import headbench.results.report  # noqa: F401
 from headbench.runners.commands import main
 from headbench.runners.execution import workers
 from tests.blank import draw_blanks

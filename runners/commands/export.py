@@ -14,7 +14,7 @@ WRITERS = {"tensorboard": "tensorboard", "wandb": "weights_and_biases", "csv": "
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("what", choices=WRITERS, help="for which tool")
+    parser.add_argument("what", choices=tuple(WRITERS), help="for which tool")
     add_grid(parser)
     add_out(parser)
     parser.add_argument("--to", type=path, metavar="DIR", help="folder to write (default: one of the grid's)")

@@ -1,5 +1,6 @@
 """Scores from Python as a cell: :func:`headbench.import_scores`."""
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from headbench import results
@@ -10,8 +11,8 @@ from headbench.runners.exchange import imported, reference, score_files
 if TYPE_CHECKING:
     import pandas as pd
 
-# What is said of the training: fields of :class:`headbench.runners.exchange.imported.About`.
-ABOUT = ("feature_dim", "backbone", "recipe", "protocol", "projection", "imbalance_factor", "epochs")
+# What is said of the training.
+ABOUT = tuple(field.name for field in fields(imported.About) if field.name not in {"head_label", "seed"})
 
 
 def import_scores(

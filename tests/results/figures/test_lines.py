@@ -49,8 +49,7 @@ def test_a_view_that_was_not_measured_has_no_panel(tmp_path: Path) -> None:
     assert len(figure.axes) == 2
 
 
-@pytest.mark.usefixtures("no_pictures")
-def test_accuracy_and_ece_against_the_imbalance(tmp_path: Path) -> None:
+def test_accuracy_and_ece_against_the_imbalance(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Two factors, of one protocol each, share a figure in the report; one factor alone has none."""
     cells = [
         helpers.write_cell(
@@ -64,6 +63,7 @@ def test_accuracy_and_ece_against_the_imbalance(tmp_path: Path) -> None:
     figure = imbalance.imbalance(rows[rows["feature_dim"] == 5], "by hand")
     assert heights(figure, 0)["psc"] == pytest.approx([97.5, 50])
     assert figure.figure.axes[0].get_xlabel() == "imbalance factor"
+    request.getfixturevalue("no_pictures")
     drawn = {path.stem for path in (report.build(tmp_path, "toy-grid").page.parent / "figures").glob("*.png")}
     assert "toy-imbalance" in drawn
     helpers.write_grid(tmp_path, cells[:3], "balanced")

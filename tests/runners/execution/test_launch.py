@@ -56,7 +56,7 @@ def test_a_source_that_moved_without_its_version_is_named_before_training_and_it
     assert line.startswith(
         "note: the source of head 'psc' has changed since 1 finished cells of this grid were trained"
     )
-    asked = argparse.Namespace(grid=str(tmp_path / "tiny.yaml"), out=tmp_path / "runs")
+    asked = argparse.Namespace(grid=str(tmp_path / "tiny.yaml"), out=tmp_path / "runs", json=False)
     assert status.run(asked, Console(file=printed, width=200)) == 0
     assert f"{first.todo[0].cell_id}" in printed.getvalue()
     assert "trained by another source of its head" in printed.getvalue()
