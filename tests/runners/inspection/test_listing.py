@@ -84,7 +84,8 @@ def test_grids_and_recipes_say_what_they_are_for(
 def test_every_option_of_a_head_is_described() -> None:
     found = listing.listed("heads")
     assert [known.name for known in found] == HEADS.names()
-    for known in found:
+    # Other tests have registered heads of their own.
+    for known in (one for one in found if HEADS.get(one.name).target.__module__.startswith("headbench.")):
         assert {option.name: option.default for option in known.options} == HEADS.get(known.name).defaults
         assert known.description
         assert all(option.type and len(option.description) > 2 for option in known.options), known
