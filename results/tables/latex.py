@@ -52,7 +52,7 @@ def latex(table: Table, names: Mapping[str, str]) -> str:
             # Made smaller where it is wider than the line, or higher than most of a page.
             r"\end{tabular}}%",
             r"\ifdim\wd0>\linewidth\sbox0{\resizebox{\linewidth}{!}{\usebox0}}\fi",
-            r"\ifdim\dimexpr\ht0+\dp0\relax>0.8\textheight\sbox0{\resizebox{!}{0.8\textheight}{\usebox0}}\fi",
+            r"\ifdim\dimexpr\ht0+\dp0\relax>0.8\textheight\sbox0{\resizebox*{!}{0.8\textheight}{\usebox0}}\fi",
             r"\usebox0",
             *below,
             r"\end{table}",

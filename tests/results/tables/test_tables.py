@@ -106,7 +106,9 @@ def test_every_table_compiles(tmp_path: Path) -> None:
     helpers.write_grid(tmp_path, cells)
     files = sorted((report.build(tmp_path, "toy-grid").page.parent / "tables").glob("*.tex"))
     assert any("claims" in file.name for file in files)
-    inputs = "\\clearpage\n".join(file.read_text() for file in files)
+    high = pd.DataFrame({"d = 2": [f"{row}.00" for row in range(100)]}, index=pd.Index(range(100), name="class"))
+    tall = latex.latex(Table("tall", "Higher than a page.", high, unmarked(high), high), {})
+    inputs = "\\clearpage\n".join([*(file.read_text() for file in files), tall])
     (tmp_path / "all.tex").write_text(
         f"\\documentclass{{article}}\\usepackage{{booktabs,graphicx}}\\begin{{document}}\n{inputs}\\end{{document}}\n"
     )
