@@ -62,6 +62,8 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--where", "head=pcs"], "no cell has head 'pcs'; did you mean 'psc'"),
         (["--where", "heads=psc"], "unknown key 'heads'; did you mean 'head'"),
         (["--gird", "x"], "unknown argument '--gird'; did you mean '--grid'"),
+        (["--epochs", "3"], "did you mean '--set recipe.epochs=...'?"),
+        (["tune", "--trials", "2", "--feature-dim=3"], "did you mean '--set axes.feature_dim=...'?"),
         (["report", "--thread", "2"], "unknown argument '--thread'"),
         (
             ["digits-dims"],

@@ -46,8 +46,8 @@ def lines(rows: pd.DataFrame) -> list[str]:
         precisions = sorted(part["precision"].dropna().unique())
         if len(precisions) > 1:
             found.append(
-                f"{name}: cells of {' and '.join(precisions)} are mixed in one comparison, a difference that no seed "
-                f"shows."
+                f"{name}: cells of precision {' and '.join(precisions)} are mixed in one comparison, a difference that "
+                f"no seed shows."
             )
     return found
 

@@ -125,7 +125,10 @@ def parse(words: list[str]) -> argparse.Namespace:
     elif unknown:
         given = vars(arguments).keys() - POSITIONAL - {"version", "print_completion"}
         options = [*(f"--{name.replace('_', '-')}" for name in given), *(OWN[2:] if implied else ())]
-        raise UserError(f"unknown argument '{unknown[0]}'; {suggest(unknown[0].partition('=')[0], options)}")
+        word = unknown[0].partition("=")[0]
+        key = _key(word) if "set" in given else None
+        likely = f"did you mean '--set {key}=...'?" if key else suggest(word, options)
+        raise UserError(f"unknown argument '{unknown[0]}'; {likely}")
     check_numbers(arguments)
     for option in ("out", "to"):
         _check_folders(option, getattr(arguments, option, None))
@@ -134,3 +137,13 @@ def parse(words: list[str]) -> argparse.Namespace:
         if file is not None and file.suffix != suffix:
             raise UserError(f"--{option}: '{file}' does not end in {suffix}")
     return arguments
+
+
+def _key(word: str) -> str | None:
+    """Return the key of a grid that an option would be: ``recipe.epochs`` of ``--epochs``; None for none."""
+    from headbench.runners.grid.cells import Axes
+    from headbench.runners.grid.recipes import Recipe
+
+    name = word.removeprefix("--").replace("-", "_")
+    places = {"axes": Axes.model_fields, "recipe": Recipe.model_fields}
+    return next((f"{place}.{name}" for place, fields in places.items() if name in fields), None)

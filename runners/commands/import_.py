@@ -72,10 +72,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         if found.source
         else "labels: compared with nothing, as the data set is not at hand (--data)",
     )
-    beside = (
-        ", ".join(found.beside) or "no other head, since none has the same protocol, backbone, projection and recipe"
+    alone = (
+        "no other head; give --protocol, --backbone, --projection, --recipe and --d as the table of the others has them"
     )
-    say(console, f"compared with: {beside}")
+    say(console, f"compared with: {', '.join(found.beside) or alone}")
     if not arguments.no_report:
         show_report(arguments.out, arguments.grid, console)
     return 0

@@ -66,6 +66,6 @@ def _check_steps(stage: Stage, recipe: Recipe, train_size: int, place: str) -> N
     steps = stage.epochs * (whole if recipe.drop_last else whole + math.ceil(rest / recipe.batch_size))
     if isinstance(recipe.schedule, OneCycle) and recipe.schedule.warmup * steps <= 1:
         raise UserError(
-            f"{place}: {steps} steps are too few for a warm-up of {recipe.schedule.warmup:g} of them; more epochs or "
-            f"smaller batches"
+            f"{place}: {steps} steps are too few for a warm-up of {recipe.schedule.warmup:g} of them; raise "
+            f"recipe.epochs or lower recipe.batch_size"
         )

@@ -195,6 +195,6 @@ def test_the_page_says_what_is_absent_mixed_or_unknown(tmp_path: Path) -> None:
         "No cell that is done is marked as unsound.",
         "The health of 1 of 3 done cells is unknown: they were trained before it was recorded.",
         "Selections that are absent: psc d = 2 seed 0 on toy (no row 'best_test': nothing to collect).",
-        "toy: cells of bf16 and fp32 are mixed in one comparison, a difference that no seed shows.",
+        "toy: cells of precision bf16 and fp32 are mixed in one comparison, a difference that no seed shows.",
     ]
     assert (rows["status"] == "done").all()
