@@ -1,9 +1,9 @@
 """Runs as event files of TensorBoard, with its table of hyperparameters; the same cells give the same bytes."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headbench.core.errors import UserError
 from headbench.results import store
 from headbench.results.export.runs import Run
 
@@ -17,15 +17,7 @@ VERSION = "brain.Event:2"
 
 
 def write(runs: list[Run], folder: Path, grid: str) -> str:
-    """Write a folder per run; return what shows them.
-
-    Raises:
-        UserError: if TensorBoard is not installed.
-    """
-    try:
-        import tensorboard  # noqa: F401
-    except ImportError:
-        raise UserError("export: tensorboard is not installed: pip install 'headbench[tensorboard]'") from None
+    """Write a folder per run; return what shows them."""
     for run in runs:
         store.write_bytes(folder / run.name / FILE, _records(_events(run)))
     return f"tensorboard --logdir {folder}"
@@ -54,8 +46,6 @@ def _events(run: Run) -> list["Event"]:
 
 def _records(events: list["Event"]) -> bytes:
     """Return events as the content of a file."""
-    import io
-
     from tensorboard.summary.writer.record_writer import RecordWriter
 
     buffer = io.BytesIO()

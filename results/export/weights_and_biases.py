@@ -4,20 +4,13 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from headbench.core.errors import UserError
 from headbench.results.export.runs import Run
 
 
 def write(runs: list[Run], folder: Path, grid: str) -> str:
-    """Write an offline run per cell, unless it is there; return what sends them.
+    """Write an offline run per cell, unless it is there; return what sends them."""
+    import wandb
 
-    Raises:
-        UserError: if wandb is not installed.
-    """
-    try:
-        import wandb
-    except ImportError:
-        raise UserError("export: wandb is not installed: pip install 'headbench[wandb]'") from None
     (folder / "wandb").mkdir(parents=True, exist_ok=True)
     # Nothing of the machine and the code of whoever exports is told.
     settings = wandb.Settings(

@@ -26,6 +26,12 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from headbench.results import store
     from headbench.results.export import runs
 
+    if arguments.what != "csv":
+        try:
+            importlib.import_module(arguments.what)
+        except ImportError:
+            library = arguments.what
+            raise UserError(f"export: {library} is not installed: pip install 'headbench[{library}]'") from None
     grid = grid_name(arguments.grid)
     require_grid(arguments.out, grid)
     found, damaged = runs.of_grid(arguments.out, grid)
