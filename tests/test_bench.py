@@ -68,7 +68,8 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (
             ["digits-dims"],
             "unknown command 'digits-dims'; known: clean, compare, data, export, import, leaderboard, list, "
-            "merge, prototypes, publish, record, report, run, speed, status, toy, tune; a grid is named with --grid",
+            "merge, prototypes, publish, record, report, run, speed, status, submit, toy, tune; a grid is named with "
+            "--grid",
         ),
         (["reprot"], "unknown command 'reprot'; did you mean 'report'"),
         (["--threads", "0"], "--threads: 0 is not at least 1"),

@@ -32,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "runners.training": PLUGINS | STORED | {"results.numbers", "runners.grid"},
     "runners.execution": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training", "runners.ood"},
     "runners.inspection": PLUGINS | STORED | {"runners.grid", "runners.training", "runners.execution"},
+    "runners.engines": {"runners.execution"},
     "runners.search": PLUGINS
     | STORED
     | {"results.tuning.searches", "runners.grid", "runners.training", "runners.execution"},
@@ -43,7 +44,8 @@ ROOMS: dict[str, set[str]] = {
     | STORED
     | {"results.grid_rows", "results.numbers", "runners.grid", "runners.training", "runners.execution"},
     "runners.commands": {"results", "results.figures", "results.tables", "results.export", "results.leaderboard"}
-    | {"runners.grid", "runners.execution", "runners.inspection", "runners.search", "runners.exchange"},
+    | {"runners.grid", "runners.execution", "runners.inspection", "runners.search", "runners.exchange"}
+    | {"runners.engines"},
 }
 # Files that stand above the tables and figures that they gather.
 ABOVE = {

@@ -20,6 +20,10 @@ COMMANDS = ("run", *sorted(FILES - SHARED - {"run"}))
 MOST = {
     "threads": 1024,
     "workers": 1024,
+    "tasks": 100_000,
+    "max_running": 100_000,
+    "cpus": 1024,
+    "gpus": 64,
     "bins": 10_000,
     "figure_width": 50,
     "font_size": 50,
@@ -32,7 +36,20 @@ MOST = {
     "d": 10**6,
     "seed": 2**32 - 1,
 }
-POSITIONAL = {"command", "what", "action", "dataset", "options", "classes", "dim", "file", "folders", "first", "second"}
+POSITIONAL = {
+    "command",
+    "engine",
+    "what",
+    "action",
+    "dataset",
+    "options",
+    "classes",
+    "dim",
+    "file",
+    "folders",
+    "first",
+    "second",
+}
 # Options of the harness itself, without a command.
 OWN = ("-h", "--help", "--version", "--print-completion")
 SUFFIXES = {"png": ".png", "save": ".npz"}
@@ -97,9 +114,9 @@ def check_numbers(arguments: argparse.Namespace) -> None:
     """Raise UserError for a number out of its bounds."""
     for option, most in MOST.items():
         value, name = getattr(arguments, option, None), f"--{option.replace('_', '-')}"
-        least = 0 if option == "seed" else 1
+        least = 0 if option in {"seed", "gpus"} else 1
         if value is not None and not value >= least:
-            raise UserError(f"{name}: {value} is below 0" if option == "seed" else f"{name}: {value} is not at least 1")
+            raise UserError(f"{name}: {value} is below 0" if least == 0 else f"{name}: {value} is not at least 1")
         if value is not None and not value <= most:
             raise UserError(f"{name}: {value} is more than {most:,}")
 

@@ -58,6 +58,11 @@ def main(words: list[str]) -> int:
     except KeyboardInterrupt as stop:
         if stop.args != (signal.SIGPIPE,):
             print(f"bench.py: stopped{KEPT if trains(words) else ''}", file=sys.stderr)
+        if trains(words) and stop.args == (signal.SIGUSR1,):
+            # Only then: SIGTERM comes where Slurm queues a job again by itself, and where the user cancels it.
+            from headbench.runners.engines import slurm
+
+            slurm.requeue()
         return stops.status(stop)
 
 

@@ -212,7 +212,7 @@ def _inapplicable(wanted: list[Planned]) -> list[str]:
     return [f"not applicable: {head}, {count} cells: {reason}" for (head, reason), count in reasons.items()]
 
 
-def _write_plan(launch: Launch) -> None:
+def write_plan(launch: Launch) -> None:
     """Write ``grid.yaml``, with the cells of the grid that others have planned or imported since this launch was
     prepared, and the commands that trained some of them.
     """
@@ -230,7 +230,7 @@ def _write_plan(launch: Launch) -> None:
 def execute(launch: Launch, console: Console, team: Executor | None = None) -> None:
     """Write what is planned and train what is left, by default in this process or in several workers."""
     grid, todo, job, machine = launch.grid, launch.todo, launch.job, launch.machine
-    _write_plan(launch)
+    write_plan(launch)
     workers = job.share.workers
     if todo:
         threads = (

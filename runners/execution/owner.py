@@ -37,6 +37,7 @@ class Owner(BaseModel):
         ticks: since the machine's start when it was started, which with the number is never used again; 0 where there
             is no ``/proc``.
         token: of this lock alone.
+        job: of Slurm that the process belongs to, empty for none.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -45,6 +46,7 @@ class Owner(BaseModel):
     pid: Annotated[int, Field(gt=0, lt=2**31)]
     ticks: Annotated[int, Field(ge=0)]
     token: Name
+    job: Name = ""
 
     def lives(self) -> bool | None:
         """Say whether the process still runs, or None where this one cannot know."""
@@ -75,7 +77,16 @@ def this_process() -> Owner:
     """Return the owner of a new lock of this process."""
     place = here()
     ticks = _state("self")[1] if place.boot else 0
-    return Owner(place=place, pid=os.getpid(), ticks=ticks, token=uuid.uuid4().hex)
+    return Owner(place=place, pid=os.getpid(), ticks=ticks, token=uuid.uuid4().hex, job=slurm_job())
+
+
+def slurm_job() -> str:
+    """Return the Slurm job of this process, of an array its task (``12_3``), or nothing outside of one.
+
+    Never the number that every task of an array has beside: one of them shares it with the array itself.
+    """
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
 def _state(process: int | str) -> tuple[str, int]:

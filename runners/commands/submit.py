@@ -1,0 +1,159 @@
+"""``bench.py submit``: have a grid trained by the engine of a cluster."""
+
+import argparse
+import dataclasses
+import shlex
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from headbench.runners.commands.arguments import (
+    Parser,
+    add_cells,
+    add_data,
+    add_grid,
+    add_out,
+    add_plugin,
+    path,
+    run_options,
+)
+from headbench.runners.commands.screen import say
+
+if TYPE_CHECKING:
+    from headbench.runners.engines.slurm import Array
+    from headbench.runners.execution.launch import Launch
+    from headbench.runners.execution.options import RunOptions
+
+HELP = "have a grid trained by a cluster: slurm"
+# Drainers, unless the user says how many.
+TASKS = 16
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    engines = parser.add_subparsers(dest="engine", required=True, metavar="{slurm}", parser_class=Parser)
+    _add_slurm(engines.add_parser("slurm", help="an array of drainers, and a job that builds the report after them"))
+    for engine in engines.choices.values():
+        engine.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def run(arguments: argparse.Namespace, console: Console) -> int:
+    """Submit a grid; return the exit status."""
+    return {"slurm": _slurm}[arguments.engine](arguments, console)
+
+
+def _add_slurm(parser: argparse.ArgumentParser) -> None:
+    add_grid(parser)
+    add_out(parser)
+    add_data(parser)
+    add_cells(parser, "train only")
+    parser.add_argument("--tuned", type=path, metavar="FILE.yaml", help="values that bench.py tune has found")
+    parser.add_argument("--tasks", type=int, metavar="N", help=f"drainers, no more than cells (default: {TASKS})")
+    parser.add_argument("--max-running", type=int, metavar="N", help="of them at once (default: as many as fit)")
+    parser.add_argument("--cpus", type=int, default=4, metavar="N", help="cores of each (default: 4)")
+    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="of each (default: none)")
+    parser.add_argument("--time", metavar="HH:MM:SS", help="limit of each (default: that of the partition)")
+    parser.add_argument("--partition", metavar="NAME", help="default: that of the cluster")
+    parser.add_argument(
+        "--sbatch-option",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="more of sbatch, for the drainers and the report: account=lab mem=8G",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="cells at once in each (default: one, or one per GPU)")
+    parser.add_argument("--threads", type=int, metavar="N", help="of each worker (default: its part of the cores)")
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="the same on every node (default: bf16 with --gpus, else fp32)",
+    )
+    add_plugin(parser)
+    parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
+    parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed or were pruned")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and show the scripts, submit nothing")
+
+
+def _slurm(arguments: argparse.Namespace, console: Console) -> int:
+    """Write the scripts of an array and of its report, submit both, and say how to watch."""
+    from headbench.results import store
+    from headbench.runners.engines import slurm
+    from headbench.runners.execution import launch, queue
+
+    _complete(arguments)
+    array = slurm.Array(
+        arguments.tasks or TASKS,
+        arguments.max_running,
+        arguments.cpus,
+        arguments.gpus,
+        arguments.time,
+        arguments.partition,
+        arguments.sbatch_option,
+    )
+    slurm.check(array, dry_run=arguments.dry_run)
+    prepared, options = _prepared(arguments)
+    grid, left = prepared.grid.name, len(prepared.todo)
+    if not left:
+        say(console, f"{grid}: no cell is left to train; bench.py report builds the report")
+        return 0
+    array = _no_more_than_cells(array, arguments, left, console)
+    folder = store.grid_folder(arguments.out, grid) / "slurm"
+    drain = [*_drain(arguments, prepared, options), "--no-wait", "--no-report"]
+    report = ["report", "--grid", grid, "--out", str(arguments.out)]
+    scripts = slurm.scripts(array, grid, drain, report, folder)
+    if arguments.dry_run:
+        for name, script in scripts.items():
+            for line in (f"{folder / name}:", "", *script.splitlines(), ""):
+                say(console, line)
+        say(console, f"{left} cells to train; nothing was submitted")
+        return 0
+    launch.write_plan(prepared)
+    if arguments.retry_failed:
+        queue.clear_endings(prepared.todo, arguments.out)
+    for name, script in scripts.items():
+        store.write_text(folder / name, script)
+    drainers, reporter = slurm.submit(folder)
+    where = shlex.join(["--grid", grid, "--out", str(arguments.out)])
+    say(console, f"{grid}: {left} cells for array {drainers} of {array.tasks} tasks, then report {reporter}")
+    say(console, f"scripts and what they print: {folder}")
+    say(console, f"watch: squeue --array --jobs {drainers},{reporter}; python bench.py status {where}")
+    say(console, f"stop: scancel {drainers} {reporter}; finished cells and checkpoints are kept")
+    return 0
+
+
+def _complete(arguments: argparse.Namespace) -> None:
+    """Say explicitly what follows from the resources of a task, so that it is the same on every node."""
+    arguments.device = "cuda" if arguments.gpus else "cpu"
+    arguments.precision = arguments.precision or ("bf16" if arguments.gpus else "fp32")
+    arguments.workers = arguments.workers or max(arguments.gpus, 1)
+    arguments.threads = arguments.threads or max(arguments.cpus // arguments.workers, 1)
+
+
+def _prepared(arguments: argparse.Namespace) -> "tuple[Launch, RunOptions]":
+    """Return the grid, which is checked here, where there need be no GPU, and what its drainers are asked for."""
+    from headbench.runners.execution import launch
+    from headbench.runners.execution.options import words
+
+    options = run_options(arguments, retry_failed=arguments.retry_failed, tuned=arguments.tuned)
+    prepared = launch.prepare(dataclasses.replace(options, device="cpu"))
+    asked = dataclasses.replace(options, data=prepared.job.root)
+    return dataclasses.replace(prepared, command=words(options)), asked
+
+
+def _no_more_than_cells(array: "Array", arguments: argparse.Namespace, left: int, console: Console) -> "Array":
+    """Return the array with no more tasks than have something to do; say so where the user asked for more."""
+    useful = -(-left // arguments.workers)
+    if array.tasks <= useful:
+        return array
+    if arguments.tasks:
+        say(console, f"{useful} tasks, not {array.tasks}: {left} cells are left to train")
+    return dataclasses.replace(array, tasks=useful)
+
+
+def _drain(arguments: argparse.Namespace, prepared: "Launch", options: "RunOptions") -> list[str]:
+    """Return the words of a drainer."""
+    from headbench.runners.execution.options import words
+
+    shared = ["--out", str(arguments.out), "--workers", str(arguments.workers), "--threads", str(arguments.threads)]
+    return ["run", *words(options), *shared, *(["--keep-weights"] if arguments.keep_weights else [])]

@@ -1,0 +1,1 @@
+"""Ways onto the engines of clusters: what drains a grid on many machines."""

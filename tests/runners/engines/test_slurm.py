@@ -1,0 +1,202 @@
+"""What is submitted to Slurm, with an ``sbatch`` that keeps what it is given; ``test_slurm_real.py`` has a real one."""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from headbench.core.errors import UserError
+from headbench.results import store
+from headbench.runners.commands import grammar
+from headbench.runners.commands.main import main
+from headbench.runners.engines import slurm
+from tests.runners.helpers import grid
+
+# Numbers its jobs from 7, as sbatch --parsable does on several clusters.
+SBATCH = """#!/bin/bash
+echo "$@" >> "$CALLS"
+echo "$((6 + $(wc -l < "$CALLS")));far"
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of what the commands of Slurm were called with, a line each; they are the only ones on the path."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sbatch", "scontrol"):
+        (programs / name).write_text(SBATCH)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    return tmp_path / "calls"
+
+
+def words(tmp_path: Path, *more: str) -> list[str]:
+    """Ask for a grid of three cells."""
+    file = tmp_path / "my grid.yaml"
+    file.write_text(yaml.safe_dump(grid(axes={"seed": [0, 1, 2]})))
+    return ["submit", "slurm", "--grid", str(file), "--out", str(tmp_path / "my runs"), "--data", str(tmp_path), *more]
+
+
+def asked(script: str) -> dict[str, str]:
+    """The options of a script, as Slurm reads them."""
+    lines = [line.removeprefix("#SBATCH --") for line in script.splitlines() if line.startswith("#SBATCH")]
+    return {key: "".join(shlex.split(value)) for key, _, value in (line.partition("=") for line in lines)}
+
+
+def started(script: str) -> list[str]:
+    """The words that a script starts bench.py with."""
+    command = script.partition("\nexec ")[2].replace("\\\n", " ")
+    program, *rest = shlex.split(command)
+    assert Path(program).is_file()
+    assert Path(rest[0]).name == "bench.py"
+    return rest[1:]
+
+
+def test_drainers_and_a_report_after_them_are_submitted(
+    tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = "--tasks 9 --max-running 2 --cpus 6 --gpus 2 --time 1-0 --partition fast,slow --where seed=1,2"
+    assert main(words(tmp_path, *more.split(), "--sbatch-option", "comment=a b", "exclusive")) == 0
+    folder = tmp_path / "my runs" / "tiny+bf16" / "slurm"
+    assert calls.read_text() == (
+        f"--parsable {folder / 'drain.sh'}\n--parsable --dependency=afterany:7 {folder / 'report.sh'}\n"
+    )
+    printed = capsys.readouterr().out
+    assert "1 tasks, not 9: 2 cells are left to train" in printed, "two workers each"
+    assert "squeue --array --jobs 7,8" in printed
+    drain, report = ((folder / name).read_text() for name in ("drain.sh", "report.sh"))
+    both = {"time": "1-0", "partition": "fast,slow", "chdir": str(Path.cwd()), "open-mode": "append", "exclusive": ""}
+    both["comment"] = shlex.split("'a b'")[0]
+    found = asked(drain)
+    assert found == found | both | {"array": "0-0%2", "cpus-per-task": "6", "gres": "gpu:2", "requeue": ""}
+    assert (found["signal"], found["output"]) == ("B:USR1@120", f"{folder}/drain-%A_%a.txt")
+    assert asked(report) == asked(report) | both
+    assert not {"array", "gres", "signal"} & asked(report).keys()
+    run = grammar.parse(started(drain))
+    assert (run.command, run.precision, run.device, run.no_wait, run.no_report) == ("run", "bf16", "cuda", True, True)
+    assert (run.workers, run.threads, run.where, run.out) == (2, 3, ["seed=1,2"], tmp_path / "my runs")
+    assert not run.retry_failed, "every drainer would try the failures of the others again"
+    assert grammar.parse(started(report)).grid == "tiny+bf16"
+    for script in folder.iterdir():
+        subprocess.run(["bash", "-n", script], check=True)
+    assert main(["status", "--grid", "tiny+bf16", "--out", str(tmp_path / "my runs")]) == 0
+    assert "2 waiting" in capsys.readouterr().out, "before any task has begun"
+
+
+def test_a_dry_run_shows_the_scripts_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(words(tmp_path, "--dry-run", "--tasks", "2", "--cpus", "3")) == 0
+    printed = capsys.readouterr().out
+    assert "#SBATCH --array=0-1\n" in printed
+    assert "--precision fp32 \\\n" in printed
+    assert "--threads 3 \\\n" in printed
+    assert "gres" not in printed
+    assert not (tmp_path / "my runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("--tasks 0", "--tasks: 0 is not at least 1"),
+        ("--gpus -1", "--gpus: -1 is below 0"),
+        ("--time 4h", "--time: '4h' is no time limit; write 04:00:00"),
+        ("--time 1-2:3:4:5", "is no time limit"),
+        ("--time 04:00", "--time: '04:00' is 0:04:00 (hours:minutes:seconds); give at least 0:05:00"),
+        ("--partition a;b", "--partition: 'a;b' is no name of a partition"),
+        ("--sbatch-option mem", None),
+        ("--sbatch-option signal=USR2", "'signal' is set by submit itself"),
+        ("--sbatch-option time=3", "'time' is set by submit itself; use --time"),
+        ("--sbatch-option MEM=3", "'MEM=3' is not of the form key=value"),
+        ("--where seed=7", "no cell has seed '7'"),
+        ("--grid tinny", "unknown grid 'tinny'"),
+        ("--precision auto", "invalid choice: 'auto'"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_is_written(
+    more: str, message: str | None, tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(tmp_path, *more.split(), *(["--dry-run"] if message is None else []))) == (2 if message else 0)
+    printed = capsys.readouterr().err
+    assert (message or "") in printed
+    assert printed.count("\n") == (1 if message else 0)
+    assert not calls.exists()
+    assert not (tmp_path / "my runs").exists()
+
+
+def test_without_slurm_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(words(tmp_path)) == 2
+    assert capsys.readouterr().err.startswith("bench.py: there is no sbatch on this machine; ")
+    assert not (tmp_path / "my runs").exists()
+
+
+def test_what_slurm_refuses_is_said_in_its_words(
+    tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "programs" / "sbatch").write_text('#!/bin/bash\necho "error: no account\nat all" >&2; exit 1\n')
+    assert main(words(tmp_path)) == 2
+    assert capsys.readouterr().err == "bench.py: sbatch: error: no account at all\n"
+    (tmp_path / "programs" / "sbatch").write_text('#!/bin/bash\n[[ "$*" == *afterany* ]] && exit 1; echo 5\n')
+    assert main(words(tmp_path)) == 2
+    assert "array 5 is submitted, but not the job that builds its report" in capsys.readouterr().err
+
+
+def test_failures_are_tried_again_once_by_all_drainers_together(
+    tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words(tmp_path)) == 0
+    plan = store.read_plan(tmp_path / "my runs" / "tiny+fp32")["cells"]
+    folders = [store.cell_folder(tmp_path / "my runs", cell["cell_id"]) for cell in plan]
+    for folder in folders:
+        store.write_ending(folder, "failed", "no luck")
+    capsys.readouterr()
+    assert main(words(tmp_path)) == 0
+    assert capsys.readouterr().out == "tiny+fp32: no cell is left to train; bench.py report builds the report\n"
+    assert main(words(tmp_path, "--retry-failed")) == 0
+    assert len(calls.read_text().splitlines()) == 4
+    assert not any(map(store.read_ending, folders))
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [("90", 1.5), ("90:30", 1.5 + 30 / 3600), ("4:00:00", 4), ("2-0", 48), ("2-12", 60), ("1-1:30", 25.5)],
+)
+def test_times_are_read_as_slurm_reads_them(text: str, hours: float) -> None:
+    assert slurm._seconds(text) == pytest.approx(hours * 3600)
+
+
+def test_a_job_is_queued_again_by_its_own_number(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One task of an array has the array's own number as its job's; by that, all tasks would be queued again."""
+    for name in list(os.environ):
+        if name.startswith("SLURM_"):
+            monkeypatch.delenv(name)
+    slurm.requeue()
+    monkeypatch.setenv("SLURM_JOB_ID", "41")
+    slurm.requeue()
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "41")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    slurm.requeue()
+    assert calls.read_text() == "requeue 41\nrequeue 41_0\n"
+    monkeypatch.setenv("PATH", "/nowhere")
+    slurm.requeue()
+    said = capsys.readouterr().err.splitlines()
+    assert said[:2] == ["note: Slurm job 41 is queued again", "note: Slurm job 41_0 is queued again"]
+    assert said[2].startswith("note: Slurm job 41_0 is not queued again: ")
+
+
+def test_a_partition_may_be_a_list() -> None:
+    usual = slurm.Array(1, None, 1, 0, None, "a,b-2", ())
+    slurm.check(usual, dry_run=True)
+    with pytest.raises(UserError, match="is no name"):
+        slurm.check(slurm.Array(1, None, 1, 0, None, "", ()), dry_run=True)
