@@ -30,6 +30,8 @@ class Entry(Generic[T]):
         version: raised whenever the numbers it produces change; part of every ``cell_id``.
         about: free text by field (``paper``, ``source``, ``deviations``, ...).
         package: the package whose modules the target may take its numbers from, beside its own.
+        later: options that came after cells were trained without them; at their default they are no part of a
+            ``cell_id``, so that these cells stay what they are.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Entry(Generic[T]):
     version: int
     about: dict[str, str] = field(default_factory=dict)
     package: str = ""
+    later: tuple[str, ...] = ()
 
     @cached_property
     def source(self) -> str | None:
@@ -64,6 +67,14 @@ class Entry(Generic[T]):
         fields = self.options_model.model_fields.items()
         made = self.options_model.model_construct(**{name: f.default for name, f in fields if not f.is_required()})
         return made.model_dump(mode="json")
+
+    def identity(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options, all of them given, that say what is computed: those of ``later`` only where they are not
+        at their default.
+        """
+        return {
+            name: value for name, value in options.items() if name not in self.later or value != self.defaults[name]
+        }
 
     def resolve(self, options: dict[str, Any], place: str) -> dict[str, Any]:
         """Check options and fill in the defaults.
@@ -102,8 +113,8 @@ class Registry(Mapping[str, Entry[T]]):
         self._registered: dict[str, Entry[T]] = {}
         self._group = group
 
-    def register(self, name: str, *, version: int, **about: str) -> Callable[[T], T]:
-        """Return a decorator that registers its target under ``name``.
+    def register(self, name: str, *, version: int, later: tuple[str, ...] = (), **about: str) -> Callable[[T], T]:
+        """Return a decorator that registers its target under ``name``; see :class:`Entry` for the rest.
 
         Raises:
             ValueError: if the name is taken.
@@ -113,7 +124,7 @@ class Registry(Mapping[str, Entry[T]]):
             if name in self._registered:
                 known = self._registered[name].target
                 raise ValueError(f"{self.kind} '{name}' is registered twice: {known} and {target}")
-            self._registered[name] = Entry(name, target, version, about, self.package)
+            self._registered[name] = Entry(name, target, version, about, self.package, later)
             return target
 
         return decorate

@@ -20,6 +20,7 @@ MOMENTUM = 0.9
 @register(
     "dl2pa",
     version=2,
+    later=("scale",),
     display="DL2PA",
     paper="Saadabadi et al., CVPR 2024",
     source="balanced loss, class-mean momentum 0.9 and one Hungarian assignment an epoch, as the paper means them; "
@@ -56,6 +57,8 @@ class DL2PAHead(FixedPrototypeHead):
         assignment_period: epochs from one assignment to the next; 0 for none, the static head; ``step`` for one after
             every optimiser step, for which host and device wait for each other.
         freeze_epoch: the first epoch without a new assignment, or None.
+        scale: s of the logits s cos; ``adacos`` for sqrt(2) ln(C-1); by default the s at which a vertex of a C-simplex
+            has confidence 0.99.
     """
 
     class_means: Tensor
@@ -82,9 +85,12 @@ class DL2PAHead(FixedPrototypeHead):
         queue: Literal["mean", "reference"] = "mean",
         assignment_period: NonNegativeInt | Literal["step"] = 1,
         freeze_epoch: NonNegativeInt | None = None,
+        scale: PositiveFloat | Literal["adacos"] | None = None,
     ) -> None:
         bank = geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed)
-        super().__init__(bank, loss_scale, objective=loss, batch_weights=batch_weights, batch_norm=batch_norm)
+        super().__init__(
+            bank, loss_scale, objective=loss, scale=scale, batch_weights=batch_weights, batch_norm=batch_norm
+        )
         self.queue, self.assignment_period, self.freeze_epoch = queue, assignment_period, freeze_epoch
         shape = (info.num_classes, feature_dim)
         self.register_buffer(

@@ -1,5 +1,7 @@
 """HPN, hyperspherical prototype networks: separated fixed prototypes and the squared cosine loss."""
 
+from typing import Literal
+
 from pydantic import NonNegativeInt, PositiveFloat
 
 from headbench.core.batch import DataInfo
@@ -11,6 +13,7 @@ from headbench.heads.registry import register
 @register(
     "hpn",
     version=4,
+    later=("loss", "scale"),
     display="HPN",
     paper="Mettes et al., NeurIPS 2019",
     source="squared cosine loss and maximally separated prototypes, as the paper means them; prototypes 'hpn-pgd' are "
@@ -33,6 +36,10 @@ class HPNHead(FixedPrototypeHead):
         prototype_seed: seed of the prototypes.
         batch_norm: batch normalisation of the features before they are brought to unit length, for features that cannot
             take every direction: without a projection they come out of a ReLU.
+        loss: ``squared-cosine``, or, as no paper has it, ``cross-entropy`` on the scaled cosines, which also pushes
+            features away from the prototypes of other classes.
+        scale: s of the logits s cos; ``adacos`` for sqrt(2) ln(C-1); by default the s at which a vertex of a C-simplex
+            has confidence 0.99.
     """
 
     def __init__(
@@ -44,7 +51,8 @@ class HPNHead(FixedPrototypeHead):
         prototypes: str = "separated",
         prototype_seed: NonNegativeInt = 0,
         batch_norm: bool = False,
+        loss: Literal["squared-cosine", "cross-entropy"] = "squared-cosine",
+        scale: PositiveFloat | Literal["adacos"] | None = None,
     ) -> None:
-        super().__init__(
-            geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed), loss_scale, batch_norm=batch_norm
-        )
+        bank = geometry.make(prototypes, info.num_classes, feature_dim, prototype_seed)
+        super().__init__(bank, loss_scale, objective=loss, scale=scale, batch_norm=batch_norm)

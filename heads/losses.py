@@ -86,6 +86,14 @@ def batch_class_weights(labels: Tensor, num_classes: int) -> Tensor:
     return torch.where(present, len(labels) / (present.sum() * counts.clamp(min=1)), 1.0)
 
 
+def adacos_scale(num_classes: int) -> float:
+    """Return s = sqrt(2) ln(C-1), at least 1, for cross-entropy on cosines s cos with C classes.
+
+    Source: Zhang et al., "AdaCos", CVPR 2019, equation 12 (the fixed scale), which is zero for two classes.
+    """
+    return max(math.sqrt(2) * math.log(num_classes - 1), 1.0)
+
+
 def confidence_scale(num_classes: int, confidence: float = 0.99) -> float:
     """Return s = (C-1)/C ln((C-1)P/(1-P)): with it, softmax(s cos) at the vertex of a C-simplex gives confidence P.
 

@@ -12,7 +12,14 @@ HEADS: Registry[type[Head]] = Registry("head", "headbench.heads", GROUP)
 
 
 def register(
-    name: str, *, version: int, paper: str, source: str, deviations: str = "none known", display: str = ""
+    name: str,
+    *,
+    version: int,
+    paper: str,
+    source: str,
+    deviations: str = "none known",
+    display: str = "",
+    later: tuple[str, ...] = (),
 ) -> Callable[[Any], Any]:
     """Return a class decorator that registers a head.
 
@@ -23,6 +30,7 @@ def register(
         source: what the code follows: equation, reference code, or our reading.
         deviations: known differences from the source.
         display: the name in figures and in tables for papers, where it is not that of a grid file.
+        later: options that came when cells had been trained without them; at their default no part of a ``cell_id``.
     """
     about = {"paper": paper, "source": source, "deviations": deviations} | ({"display": display} if display else {})
-    return HEADS.register(name, version=version, **about)
+    return HEADS.register(name, version=version, later=later, **about)

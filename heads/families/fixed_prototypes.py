@@ -10,6 +10,7 @@ from headbench.core.batch import DataInfo, Targets
 from headbench.heads.base import Context, Head, Options
 from headbench.heads.geometry import methods as geometry
 from headbench.heads.losses import (
+    adacos_scale,
     batch_class_weights,
     confidence_scale,
     cross_entropy,
@@ -37,7 +38,8 @@ class FixedPrototypeHead(Head):
         loss_scale: factor on the batch mean of the loss.
         objective: ``squared-cosine``, (1 - cos)^2; ``dot-regression``, half of it; or ``cross-entropy`` on the scaled
             cosines.
-        scale: s of the logits s cos, or None for the s at which a vertex of a C-simplex has confidence 0.99.
+        scale: s of the logits s cos; ``adacos`` for sqrt(2) ln(C-1), or None for the s at which a vertex of a C-simplex
+            has confidence 0.99.
         batch_weights: weight dot regression by the inverse class frequencies of the batch.
         batch_norm: normalise features by batch statistics before they are brought to unit length.
         label_smoothing: part of the target of cross-entropy that is spread over all classes.
@@ -74,7 +76,7 @@ class FixedPrototypeHead(Head):
         loss_scale: float,
         *,
         objective: Objective = USUAL,
-        scale: float | None = None,
+        scale: float | Literal["adacos"] | None = None,
         batch_weights: bool = False,
         batch_norm: bool = False,
         label_smoothing: float = 0.0,
@@ -87,6 +89,8 @@ class FixedPrototypeHead(Head):
             batch_weights,
             label_smoothing,
         )
+        if isinstance(scale, str):
+            scale = adacos_scale(len(prototypes))
         self.scale = confidence_scale(len(prototypes)) if scale is None else scale
         self.norm = BatchNorm(prototypes.shape[1]) if batch_norm else nn.Identity()
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from headbench.core.numbers import Count, Number, Seed
+from headbench.heads import HEADS
 from headbench.runners.grid.choices import Based, Choice, Named
 from headbench.runners.grid.recipes import Recipe, Strict
 
@@ -93,8 +94,8 @@ class Cell(Strict):
         """Return 16 hexadecimal digits of SHA-256 over the scientific fields and the identity of the data, which tells
         of some options; names of recipes, labels and how values were chosen do not count.
 
-        A field at its default and an option of a backbone that is off are left out, so that a new one does not change
-        what an old cell is.
+        A field at its default, an option of a backbone that is off and a head's later options at their default are left
+        out, so that a new one does not change what an old cell is.
         """
         unsaid = {"recipe_name", "tuned", *(f"{choice}_label" for choice in CHOICES)}
         fields = {
@@ -105,7 +106,7 @@ class Cell(Strict):
         fields["dataset_options"] = {
             name: value for name, value in self.dataset_options.items() if name not in TOLD_BY_THE_DATA
         }
-        fields["head_options"] = self.head_options | self.head_files
+        fields["head_options"] = HEADS.get(self.head).identity(self.head_options) | self.head_files
         options = self.backbone_options | fields.pop("backbone_files", {})
         fields["backbone_options"] = {
             name: value for name, value in options.items() if not (value is None or value is False)

@@ -1,6 +1,8 @@
 """HPN against its formula."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,17 @@ from headbench.core.batch import Targets
 from headbench.core.errors import UserError
 from headbench.heads import HEADS, Head
 from headbench.heads.geometry import methods
-from tests.heads.helpers import CONTEXT, batch, info, make, slow_squared_cosine, unit64, unsupported
+from tests.heads.helpers import (
+    CONTEXT,
+    batch,
+    info,
+    make,
+    slow_cosines,
+    slow_cross_entropy,
+    slow_squared_cosine,
+    unit64,
+    unsupported,
+)
 
 
 def reference(head: Head, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,3 +109,17 @@ def test_prototypes_from_a_file(tmp_path: Path) -> None:
     assert files({"prototypes": "random"}) == {}
     with pytest.raises(UserError, match="did you mean 'uniform'"):
         unsupported("hpn", info(5), 4, prototypes="unifrom")
+
+
+@pytest.mark.parametrize(("name", "options"), [("hpn", {}), ("dl2pa", {"assignment_period": 0})])
+def test_cross_entropy_at_the_scale_of_adacos(name: str, options: dict[str, Any]) -> None:
+    """Entry by entry in float64 at sqrt(2) ln(C-1); for two classes, where that is zero, at 1."""
+    head = make(name, loss="cross-entropy", scale="adacos", **options)
+    features, targets = batch(5, 8)
+    logits = math.sqrt(2) * math.log(4) * slow_cosines(head.state_dict()["bank"], features[0].detach())
+    assert head.loss(features, targets, CONTEXT).item() == pytest.approx(
+        slow_cross_entropy(logits, targets.labels).item(), rel=1e-5
+    )
+    assert head.native_scale == pytest.approx(math.sqrt(2) * math.log(4))
+    assert make(name, num_classes=2, scale="adacos", **options).native_scale == 1
+    assert make("psc-cosine", scale="adacos").native_scale == pytest.approx(math.sqrt(2) * math.log(4))
