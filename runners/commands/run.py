@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     With ``--json`` all that people read is on stderr.
     """
     from headbench.runners.execution import launch
-    from headbench.runners.inspection import status
+    from headbench.runners.inspection import kept, status
 
     screen = Screen(stderr=True, quiet=arguments.quiet) if arguments.json else console
     prepared = launch.prepare(
@@ -86,6 +86,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             tuned=arguments.tuned,
         )
     )
+    if not arguments.plugin:
+        kept.keep()
     if arguments.dry_run:
         show_plan(prepared.wanted, prepared.todo, screen)
         seconds = status.seconds_left(prepared.entries, prepared.finished, prepared.todo, prepared.job.share.workers)

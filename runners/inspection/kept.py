@@ -46,6 +46,12 @@ def listed(what: str) -> list[Listed]:
     return made
 
 
+def keep() -> None:
+    """Keep the lists of all kinds, where torch is imported for something else anyway."""
+    for what in listing.REGISTRIES:
+        listed(what)
+
+
 def _file(what: str) -> Path:
     return folders.of_computed() / "lists" / f"{what}.json"
 

@@ -64,3 +64,9 @@ def test_without_a_place_for_it_or_with_heads_of_other_packages_it_is_made_each_
     monkeypatch.setattr(kept, "entry_points", lambda group: ["one"])
     kept.listed("heads")
     assert made == ["heads"] * 4
+
+
+def test_what_imports_torch_anyway_keeps_all_lists(made: list[str]) -> None:
+    kept.keep()
+    kept.keep()
+    assert made == list(listing.REGISTRIES)
