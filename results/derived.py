@@ -1,13 +1,17 @@
 """Files derived from a grid's cells: each is made and written, or becomes one line.
 
-None is written outside the grid's folder.
+None is written outside the grid's folder. ``files.json`` lists what a report wrote, so that the next one leaves its own
+files alone and nobody else's are touched.
 """
 
 import errno
+import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from headbench.core.errors import DamagedError
 from headbench.results import store
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # A file system that is full stops the command, which then says so.
 FULL = (errno.ENOSPC, errno.EDQUOT)
+LIST = "files.json"
 
 
 def tried(what: str, make: Callable[[], T], lines: list[str]) -> T | None:
@@ -53,6 +58,56 @@ def write(folder: Path, files: dict[str, bytes]) -> list[str]:
 
 def _more(names: list[str]) -> str:
     return f" and {len(names) - 1} more files" if len(names) > 1 else ""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a report wrote.
+
+    Attributes:
+        files: SHA-256 of each file by its name within the folder.
+        names: what each name of tables and figures stands for, see :class:`headbench.results.names.Names`.
+    """
+
+    files: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+
+def written(folder: Path) -> Written:
+    """Return what the report before wrote, nothing where that is not known."""
+    try:
+        found: dict[str, Any] = store.read_checked(folder / LIST)
+        return Written(found["files"], found["names"])
+    except (OSError, DamagedError, KeyError):
+        return Written()
+
+
+def settle(folder: Path, before: Written, files: dict[str, bytes], names: dict[str, str]) -> None:
+    """Remove what only the report before wrote, as it wrote it, and list what this one has written.
+
+    What somebody else has put there, or has changed since, stays.
+
+    Args:
+        folder: of the grid.
+        before: what the report before wrote.
+        files: content of each file of this report by its name within the folder.
+        names: of its tables and figures.
+    """
+    for name, digest in before.files.items():
+        path = folder / name
+        if name not in files and _inside(path, folder) and _digest(path.read_bytes()) == digest:
+            path.unlink()
+    listed = {name: _digest(content) for name, content in files.items()}
+    if before != Written(listed, names):
+        store.write_checked(folder / LIST, {"files": listed, "names": names})
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.is_file() and path.parent.resolve().is_relative_to(folder.resolve())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def with_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":

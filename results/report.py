@@ -24,8 +24,9 @@ from headbench.results.figures.ranks import diagram
 from headbench.results.ood import frame
 from headbench.results.page import made_by, page, sentences
 from headbench.results.tables import by_compute, by_recipe, latex, ood, paper_claims, published, ranks, render
-from headbench.results.tables.base import SELECTIONS, Table, describe, named_comparisons
+from headbench.results.tables.base import SELECTIONS, Comparisons, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
+from headbench.results.tables.names import Names
 from headbench.results.tuning import searches
 from headbench.results.tuning.section import section
 
@@ -81,12 +82,15 @@ def build(
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
     rows = grid_rows.of_plan(out, plan)
     rows, damaged = (rows, list[str]()) if bins is None else recalibrate.recalibrate(rows, out, bins)
-    answers, comparisons = Answers(out), named_comparisons(rows)
+    before = derived.written(folder)
+    names = Names(before.names)
+    answers, comparisons = Answers(out), named_comparisons(rows, names)
     jobs = [(part, out, description, name) for name, (description, part) in comparisons.items()]
     with _begun(jobs, sized) as pending:
-        made = tried("tables", lambda: main_tables(rows, answers), damaged) or []
-        whole = _whole(rows, answers)
-        other_sets = tried("ood", partial(_outside, rows, out, plan.get("ood_sets", ())), damaged) or (([], {}, []), {})
+        made = tried("tables", lambda: main_tables(comparisons, answers), damaged) or []
+        whole = _whole(rows, answers, names)
+        of_sets = partial(_outside, comparisons, rows, out, plan.get("ood_sets", ()))
+        other_sets = tried("ood", of_sets, damaged) or (([], {}, []), {})
         parts = [tried(f"comparison {name}", done, damaged) for name, done in zip(comparisons, pending, strict=True)]
     pictures = dict[str, Picture]()
     for more, drawn, lines in [*filter(None, parts), other_sets[0], whole]:
@@ -97,6 +101,7 @@ def build(
     tuning, searched, notes = search or ([], {}, [])
     files = _files(rows, [*made, *tuning], pictures | searched, damaged) | other_sets[1]
     damaged += derived.write(folder, files)
+    tried(derived.LIST, partial(derived.settle, folder, before, files, names.given), damaged)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
     said = tried("answer", partial(_said, comparisons, answers), damaged) or []
     commands = made_by.commands(out, grid, plan.get("commands", []), bins)
@@ -115,25 +120,27 @@ def _said(comparisons: dict[str, tuple[str, pd.DataFrame]], answers: Answers) ->
     ]
 
 
-def _whole(rows: pd.DataFrame, answers: Answers) -> Part:
+def _whole(rows: pd.DataFrame, answers: Answers, names: Names) -> Part:
     """Return what is of the grid as a whole: figures against the imbalance factor, tables by recipe and beside the
     published numbers, average ranks and claims.
     """
     lines = list[str]()
     pictures = dict[str, Picture]()
     for what, drawn_of in {"imbalance": _against_imbalance, "compute": _against_compute}.items():
-        pictures |= tried(what, partial(_drawn, drawn_of, rows), lines) or {}
-    made = tried("recipes", lambda: by_recipe.tables(rows, answers, "last"), lines) or []
-    made += tried("compute", lambda: by_compute.tables(rows, "last"), lines) or []
+        pictures |= tried(what, partial(_drawn, drawn_of, rows, names), lines) or {}
+    made = tried("recipes", lambda: by_recipe.tables(rows, answers, "last", names), lines) or []
+    made += tried("compute", lambda: by_compute.tables(rows, "last", names), lines) or []
     for selection in (name for name in SELECTIONS if (rows["selection"] == name).any()):
-        made += tried(f"published {selection}", partial(published.tables, rows, selection), lines) or []
+        made += tried(f"published {selection}", partial(published.tables, rows, selection, names), lines) or []
     for more, drawn, why in filter(None, [tried("ranks", lambda: _ranks(rows, answers), lines)]):
         made, pictures, lines = [*made, *more], pictures | drawn, [*lines, *why]
     made += tried("claims", lambda: paper_claims.as_tables(paper_claims.check(rows, answers, "last")), lines) or []
     return made, pictures, lines
 
 
-def _outside(rows: pd.DataFrame, out: Path, sets: frame.Sets) -> tuple[Part, dict[str, bytes]]:
+def _outside(
+    comparisons: Comparisons, rows: pd.DataFrame, out: Path, sets: frame.Sets
+) -> tuple[Part, dict[str, bytes]]:
     """Return tables and figures of how well heads tell other data sets from their own, where the grid names some, and
     the file of the numbers behind them.
     """
@@ -142,14 +149,16 @@ def _outside(rows: pd.DataFrame, out: Path, sets: frame.Sets) -> tuple[Part, dic
         return ([], {}, []), {}
     drawn = {
         f"{name}-ood": picture(outside.outside(part, description))
-        for name, (description, part) in named_comparisons(rows).items()
+        for name, (description, part) in comparisons.items()
         if part[outside.AUROCS].notna().any(axis=None)
     }
-    return (ood.tables(rows, measured), drawn, damaged), frame.files(measured)
+    return (ood.tables(comparisons, measured), drawn, damaged), frame.files(measured)
 
 
-def _drawn(figures_of: Callable[[pd.DataFrame], dict[str, Drawn]], rows: pd.DataFrame) -> dict[str, Picture]:
-    return {name: picture(drawn) for name, drawn in figures_of(rows).items()}
+def _drawn(
+    figures_of: Callable[[pd.DataFrame, Names], dict[str, Drawn]], rows: pd.DataFrame, names: Names
+) -> dict[str, Picture]:
+    return {name: picture(drawn) for name, drawn in figures_of(rows, names).items()}
 
 
 def _ranks(rows: pd.DataFrame, answers: Answers) -> Part:
@@ -217,28 +226,29 @@ def _begun(
         yield [pool.submit(comparison.show, *job).result for job in jobs]
 
 
-def _against_imbalance(rows: pd.DataFrame) -> dict[str, Drawn]:
+def _against_imbalance(rows: pd.DataFrame, names: Names) -> dict[str, Drawn]:
     """Draw what differs in the imbalance factor alone, at the largest dimension."""
     drawn = dict[str, Drawn]()
     # The protocol's name says whether there is a long tail.
     keys = [name for name in columns.COMPARISON if name not in {"imbalance_factor", "protocol"}]
-    for key, part in rows.groupby([*keys, rows["n_val"] > 0], sort=False):
-        if part.loc[part["selection"] == "last", "imbalance_factor"].nunique() > 1:
-            dim = part["feature_dim"].max()
-            name = (
-                f"{key[0]}-imbalance" if f"{key[0]}-imbalance" not in drawn else f"{key[0]}-imbalance-{len(drawn) + 1}"
-            )
-            description = describe(keys, key[:-1])
-            description += f", d = {dim}, protocol {', '.join(part['protocol'].unique())}"
-            drawn[name] = imbalance.imbalance(part[part["feature_dim"] == dim], description)
+    tailed = {
+        key: part
+        for key, part in rows.groupby([*keys, rows["n_val"] > 0], sort=False)
+        if part.loc[part["selection"] == "last", "imbalance_factor"].nunique() > 1
+    }
+    for key, name in names.of(tailed, "-imbalance").items():
+        part = tailed[key]
+        dim = part["feature_dim"].max()
+        description = describe(keys, key[:-1])
+        description += f", d = {dim}, protocol {', '.join(part['protocol'].unique())}"
+        drawn[name] = imbalance.imbalance(part[part["feature_dim"] == dim], description)
     return drawn
 
 
-def _against_compute(rows: pd.DataFrame) -> dict[str, Drawn]:
+def _against_compute(rows: pd.DataFrame, names: Names) -> dict[str, Drawn]:
     """Draw what differs in the recipe alone, at the largest dimension of each, where its trainings differ in cost."""
     drawn = dict[str, Drawn]()
-    for end, description, part in by_compute.costing(rows):
+    for name, (description, part) in by_compute.costing(rows, names).items():
         dim = by_compute.measured(part, "last")["feature_dim"].max()
-        largest = part[part["feature_dim"] == dim]
-        drawn[f"{part['dataset'].iloc[0]}-compute{end}"] = compute.compute(largest, description)
+        drawn[name] = compute.compute(part[part["feature_dim"] == dim], description)
     return drawn

@@ -1,15 +1,14 @@
 """What stands once at the top of a page in place of every caption."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import pandas as pd
 
 from headbench.results import columns
-from headbench.results.tables.base import BOLD, MARKED, describe
+from headbench.results.tables.base import BOLD, MARKED, Comparisons, describe
 
 # Above every table it is said which epoch is meant where nothing else is.
 USUAL = ", last epoch"
-Comparisons = Mapping[str, tuple[str, pd.DataFrame]]
 
 
 def facts(comparisons: Comparisons) -> tuple[str, dict[str, str]]:

@@ -18,6 +18,8 @@ SECTIONS = {
     "Compute": "recipes compute",
 }
 REST = "More"
+# Kinds that are of a data set, beyond its comparisons.
+BEYOND = "imbalance published recipes compute".split()
 # What a figure of a kind shows, also for those who cannot see it.
 SHOWN = {
     "accuracy": "Top-1 test accuracy against the feature dimension, a line per head",

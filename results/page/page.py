@@ -13,9 +13,9 @@ from headbench.results.comparison import Part
 from headbench.results.derived import with_texts
 from headbench.results.figures.base import Picture
 from headbench.results.page import common, facets, templates
-from headbench.results.page.common import Comparisons
 from headbench.results.page.sections import Layout
 from headbench.results.tables import trust
+from headbench.results.tables.base import Comparisons
 
 # What the page says of every cell, before and after its axes.
 FIRST = "cell_id status health".split()

@@ -12,10 +12,9 @@ from markupsafe import Markup
 from headbench.core import escape
 from headbench.results.figures.base import Picture
 from headbench.results.page import common, facets, kinds
-from headbench.results.page.common import Comparisons
 from headbench.results.page.inline import inline
 from headbench.results.tables import render as printing
-from headbench.results.tables.base import SELECTIONS, Table
+from headbench.results.tables.base import SELECTIONS, Comparisons, Table
 
 # Columns of a comparison by which its parts of the page are filtered.
 PARTED = ("dataset", "imbalance_factor")
@@ -44,6 +43,10 @@ class Block:
     folded: list[dict[str, Any]] = field(default_factory=list)
 
 
+# By the comparison or data set, and whether they are of the data set beyond its comparisons.
+Blocks = dict[tuple[str, bool], Block]
+
+
 class Layout:
     """Where tables and figures stand.
 
@@ -66,14 +69,12 @@ class Layout:
         self._prefixes = sorted({*comparisons, *self._datasets}, key=len, reverse=True)
 
     def of(self, name: str) -> dict[str, str]:
-        """Return the values by which what is of a comparison or a data set is filtered."""
-        if name in self._firsts:
-            return {column: facets.printed(column, self._firsts[name][column]) for column in PARTED}
-        return {"dataset": facets.printed("dataset", name)} if name in self._datasets else {}
+        """Return the values by which what is of a comparison is filtered."""
+        return {column: facets.printed(column, self._firsts[name][column]) for column in PARTED}
 
     def sections(self, made: list[Table], pictures: dict[str, Picture]) -> list[dict[str, Any]]:
         """Return the sections that have something to show: title, anchor and a block per comparison."""
-        found: dict[str, dict[str, Block]] = {title: {} for title in (*kinds.SECTIONS, kinds.REST)}
+        found: dict[str, Blocks] = {title: {} for title in (*kinds.SECTIONS, kinds.REST)}
         for table in made:
             self._block(found, table.name).tables.append(self.table(table, folded=table.name.endswith(SECONDARY)))
         # Those of several heads first, which the page is to hold before all others.
@@ -87,11 +88,19 @@ class Layout:
             if blocks
         ]
 
-    def _block(self, found: dict[str, dict[str, Block]], name: str) -> Block:
+    def _block(self, found: dict[str, Blocks], name: str) -> Block:
         """Return the block of a table or figure; it is made where it is the first there."""
+        kind = kinds.kind_of(name, self._prefixes)
         own = next((other for other in self._prefixes if name.startswith(f"{other}-")), "")
-        blocks = found[kinds.section_of(kinds.kind_of(name, self._prefixes))]
-        return blocks.setdefault(own, Block(escape.plain(self.titles.get(own, own)), self.of(own)))
+        beyond = kind in kinds.BEYOND or own not in self._firsts
+        if not beyond:
+            block = Block(escape.plain(self.titles[own]), self.of(own))
+        else:
+            block = Block(escape.plain(own if len(self.titles) > 1 else ""), self._of_dataset(own))
+        return found[kinds.section_of(kind)].setdefault((own, beyond), block)
+
+    def _of_dataset(self, name: str) -> dict[str, str]:
+        return {"dataset": facets.printed("dataset", name)} if name in self._datasets else {}
 
     def _head(self, name: str) -> str:
         """Return the head that a figure is of, nothing for one of several."""

@@ -12,6 +12,7 @@ from headbench.results import columns
 from headbench.results.answers import Answers
 from headbench.results.differences import not_separated
 from headbench.results.numbers.health import sound
+from headbench.results.tables.names import Names
 
 SELECTIONS = {"last": "last epoch", "best_val": "best epoch on validation", "best_test": "best epoch on test (paper)"}
 # A temperature from fewer validation images is flagged.
@@ -25,6 +26,10 @@ BOLD = " Bold: not separated from the best of its dimension (p at least 0.05, Ho
 MISSING = {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned", "absent": "absent"}
 # Printed without their spread over seeds, so that the table stays narrow.
 ALONE = {"ece_floor", "smooth_ece", "image_views", "train_flops", "train_seconds"}
+
+
+# Description and rows of each comparison, by a short name for files.
+Comparisons = Mapping[str, tuple[str, pd.DataFrame]]
 
 
 @dataclass(frozen=True)
@@ -46,18 +51,17 @@ class Table:
     tidy: pd.DataFrame
 
 
-def named_comparisons(frame: pd.DataFrame) -> dict[str, tuple[str, pd.DataFrame]]:
+def named_comparisons(frame: pd.DataFrame, names: Names | None = None) -> dict[str, tuple[str, pd.DataFrame]]:
     """Split a grid's rows into comparisons: by a short name for files, a description and its rows.
 
-    The name is the data set's; where a data set has several comparisons, a number follows.
+    The name is the data set's; behind that of further comparisons of a data set stands a number.
     """
-    named = {}
-    for dataset, rows in frame.groupby("dataset", sort=False):
+    named, names = {}, names or Names()
+    for _, rows in frame.groupby("dataset", sort=False):
         # An imported cell may be of other images than the cells whose description it has.
-        parts = list(rows.groupby([*columns.COMPARISON, "data_fingerprint"], sort=False, dropna=False))
-        for number, (key, part) in enumerate(parts, start=1):
-            described = describe(columns.COMPARISON, key[:-1])
-            named[str(dataset) if len(parts) == 1 else f"{dataset}-{number}"] = (described, part)
+        parts = dict(list(rows.groupby([*columns.COMPARISON, "data_fingerprint"], sort=False, dropna=False)))
+        for key, name in names.of(parts).items():
+            named[name] = (describe(columns.COMPARISON, key[:-1]), parts[key])
     return named
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 from headbench.results import columns
 from headbench.results.tables.base import (
     SELECTIONS,
+    Comparisons,
     Table,
     describe,
     note_on_marks,
@@ -18,20 +19,18 @@ from headbench.results.tables.base import (
     unmarked,
 )
 from headbench.results.tables.by_recipe import APART
+from headbench.results.tables.names import Names
 
 SHOWN = ("top1", "train_flops", "image_views", "train_seconds")
 
 
-def costing(rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Return what differs in the recipe alone, where the trainings of a head differ in cost: the end of its files'
-    names, a description and its rows.
+def costing(rows: pd.DataFrame, names: Names | None = None) -> Comparisons:
+    """Return what differs in the recipe alone, where the trainings of a head differ in cost: a description and its
+    rows, by a name for files.
     """
-    parts = rows.groupby(APART, sort=False, dropna=False)
-    found = [(describe(APART, key), part) for key, part in parts if _differs(part)]
-    return [
-        ("" if len(found) == 1 else f"-{number}", description, part)
-        for number, (description, part) in enumerate(found, start=1)
-    ]
+    parts = {key: part for key, part in rows.groupby(APART, sort=False, dropna=False) if _differs(part)}
+    named = (names or Names()).of(parts, "-compute")
+    return {named[key]: (describe(APART, key), part) for key, part in parts.items()}
 
 
 def _differs(part: pd.DataFrame) -> bool:
@@ -39,18 +38,19 @@ def _differs(part: pd.DataFrame) -> bool:
     return bool((costs > 1).any())
 
 
-def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
+def tables(rows: pd.DataFrame, selection: str, names: Names | None = None) -> list[Table]:
     """Return a table of all comparisons that differ in their recipe alone: dimension, head and recipe down, the
     cheapest training of a dimension first; bold is what no cheaper training reaches, the Pareto front.
 
     Args:
         rows: of a grid.
         selection: whose rows are shown.
+        names: of the grid's tables.
     """
-    return [_table(part, selection, description, end) for end, description, part in costing(rows)]
+    return [_table(part, selection, description, name) for name, (description, part) in costing(rows, names).items()]
 
 
-def _table(rows: pd.DataFrame, selection: str, description: str, end: str) -> Table:
+def _table(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
     keys = ["feature_dim", "head_label", "recipe"]
     points = measured(rows, selection).sort_values(["feature_dim", "cost"], kind="stable").set_index(keys)
     summaries = {metric: _by_recipe(rows, metric, selection).set_index(keys).loc[points.index] for metric in SHOWN}
@@ -72,7 +72,7 @@ def _table(rows: pd.DataFrame, selection: str, description: str, end: str) -> Ta
         f"test). {description}.{note_on_marks(points)}"
     )
     tidy = pd.concat(known.values(), ignore_index=True)
-    return Table(f"{rows['dataset'].iloc[0]}-compute{end}-{selection}", caption, cells, bold, tidy)
+    return Table(f"{name}-{selection}", caption, cells, bold, tidy)
 
 
 def measured(rows: pd.DataFrame, selection: str, cost: str = "train_flops") -> pd.DataFrame:

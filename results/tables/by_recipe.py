@@ -18,13 +18,14 @@ from headbench.results.tables.base import (
     summarise,
     unmarked,
 )
+from headbench.results.tables.names import Names
 
 # What distinguishes the tables; within one also the recipe varies.
 APART = [name for name in columns.COMPARISON if name != "recipe"]
 VIEWS = columns.NAMED["image_views"]
 
 
-def tables(rows: pd.DataFrame, answers: Answers, selection: str) -> list[Table]:
+def tables(rows: pd.DataFrame, answers: Answers, selection: str, names: Names | None = None) -> list[Table]:
     """Return a table for all comparisons that differ in their recipe alone: dimension and head down, recipes across.
 
     Behind each accuracy stand the image views of its training, which tell how far two recipes cost the same.
@@ -35,13 +36,12 @@ def tables(rows: pd.DataFrame, answers: Answers, selection: str) -> list[Table]:
         rows: of a grid.
         answers: of its cells.
         selection: whose rows are shown.
+        names: of the grid's tables.
     """
     chosen = of_selection(rows, selection)
-    parts = [(key, part) for key, part in chosen.groupby(APART, sort=False, dropna=False) if _varies(part)]
-    return [
-        _table(part, answers, selection, describe(APART, key), "-recipes" if len(parts) == 1 else f"-recipes-{number}")
-        for number, (key, part) in enumerate(parts, start=1)
-    ]
+    parts = {key: part for key, part in chosen.groupby(APART, sort=False, dropna=False) if _varies(part)}
+    named = (names or Names()).of(parts, "-recipes")
+    return [_table(part, answers, selection, describe(APART, key), named[key]) for key, part in parts.items()]
 
 
 def _varies(part: pd.DataFrame) -> bool:
@@ -68,7 +68,7 @@ def _table(rows: pd.DataFrame, answers: Answers, selection: str, description: st
         f"Top-1 test accuracy in % by recipe, {SELECTIONS[selection]}, {over_seeds(tidy)}.{behind}{explained(bold)} "
         f"{description}.{note_on_marks(tidy)}"
     )
-    return Table(f"{rows['dataset'].iloc[0]}{name}-{selection}", caption, cells, bold, tidy)
+    return Table(f"{name}-{selection}", caption, cells, bold, tidy)
 
 
 def _summary(rows: pd.DataFrame) -> pd.DataFrame:

@@ -1,20 +1,18 @@
 """The main tables of a grid."""
 
-import pandas as pd
-
 from headbench.results.answers import Answers
 from headbench.results.tables.accuracy import accuracy_by_dim
-from headbench.results.tables.base import SELECTIONS, Table, named_comparisons
+from headbench.results.tables.base import SELECTIONS, Comparisons, Table
 from headbench.results.tables.calibration import calibration
 from headbench.results.tables.groups import BY_COUNT, groups
 
 
-def main_tables(frame: pd.DataFrame, answers: Answers) -> list[Table]:
+def main_tables(comparisons: Comparisons, answers: Answers) -> list[Table]:
     """Return for each comparison of a grid accuracy under each recorded selection, and calibration and groups of the
     last epoch.
     """
     tables = []
-    for name, (description, rows) in named_comparisons(frame).items():
+    for name, (description, rows) in comparisons.items():
         recorded = [selection for selection in SELECTIONS if (rows["selection"] == selection).any()]
         tables += [accuracy_by_dim(rows, answers, selection, description, name) for selection in recorded]
         if "last" in recorded:

@@ -6,8 +6,8 @@ from headbench.results import columns
 from headbench.results.numbers.ood import METRICS
 from headbench.results.tables.base import (
     SELECTIONS,
+    Comparisons,
     Table,
-    named_comparisons,
     note_on_marks,
     over_seeds,
     summaries,
@@ -15,16 +15,16 @@ from headbench.results.tables.base import (
 )
 
 
-def tables(rows: pd.DataFrame, measured: pd.DataFrame) -> list[Table]:
+def tables(comparisons: Comparisons, measured: pd.DataFrame) -> list[Table]:
     """Return for each comparison a table of the means over all other data sets, where there are several, and one for
     each of them.
 
     Args:
-        rows: of a grid.
+        comparisons: of a grid.
         measured: the same for each set, see :func:`headbench.results.ood.frame.by_set`.
     """
     made, several = [], measured["ood"].nunique() > 1
-    for name, (description, part) in named_comparisons(rows).items():
+    for name, (description, part) in comparisons.items():
         own = measured[measured["cell_id"].isin(part["cell_id"])]
         if several and len(own):
             made.append(_table(part, f"{name}-ood", description, f"the mean over {part['ood'].dropna().iloc[0]}"))

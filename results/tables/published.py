@@ -22,6 +22,7 @@ from headbench.results.tables.base import (
     unmarked,
 )
 from headbench.results.tables.groups import BY_COUNT
+from headbench.results.tables.names import Names
 from headbench.results.tables.published_numbers import Form, Training
 
 # A table is of one data set and protocol; numbers come first.
@@ -37,7 +38,7 @@ SHOWN = {
 }
 
 
-def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
+def tables(rows: pd.DataFrame, selection: str, names: Names | None = None) -> list[Table]:
     """Return a table for every data set and protocol of which at least one number is published, and one more where the
     accuracy of many, medium and few classes is.
 
@@ -52,16 +53,17 @@ def tables(rows: pd.DataFrame, selection: str) -> list[Table]:
     Args:
         rows: of a grid.
         selection: which recorded selection.
+        names: of the grid's tables.
     """
     made = []
-    for (dataset, protocol), part in rows.groupby(["dataset", "protocol"], sort=False):
-        alone = rows.loc[rows["dataset"] == dataset, "protocol"].nunique() == 1
-        name = f"{dataset}{'' if alone else f'-{protocol}'}-published"
+    parts = dict(list(rows.groupby(["dataset", "protocol"], sort=False)))
+    for key, name in (names or Names()).of(parts, "-published").items():
+        part = parts[key]
         varied = [column for column in ACROSS if part[column.name].nunique() > 1] or [columns.NAMED["feature_dim"]]
         for shown, (what, metrics) in SHOWN.items():
             tidy = pd.DataFrame([row for metric in metrics for row in _beside_each(part, selection, varied, metric)])
             if "published" in tidy and tidy["published"].notna().any():
-                made.append(_table(part, tidy, varied, f"{name}{shown}-{selection}".replace(" ", "-"), selection, what))
+                made.append(_table(part, tidy, varied, f"{name}{shown}-{selection}", selection, what))
     return made
 
 

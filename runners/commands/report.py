@@ -83,13 +83,14 @@ def show_report(
     from headbench.results import report
     from headbench.results.answers import Answers
     from headbench.results.tables import render
+    from headbench.results.tables.base import named_comparisons
     from headbench.results.tables.main import main_tables
 
     require_grid(out, grid, searched=True)
     built = report.build(out, grid, bins, storage, size)
     tables = built.tables
     if cells is not None:
-        tables = main_tables(built.rows[built.rows["cell_id"].isin(cells)], Answers(out))
+        tables = main_tables(named_comparisons(built.rows[built.rows["cell_id"].isin(cells)]), Answers(out))
     for made in tables:
         if made.name.endswith("-accuracy-last"):
             console.print(escape.terminal(made.caption))

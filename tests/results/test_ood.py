@@ -9,6 +9,7 @@ import pytest
 from headbench.results import grid_rows, report, store
 from headbench.results.numbers.ood import METRICS
 from headbench.results.ood import cell_files
+from headbench.results.tables.base import named_comparisons
 from tests.results import helpers
 
 SETS = [{"label": "flowers", "key": "0" * 16}, {"label": "weeds", "key": "1" * 16}]
@@ -65,4 +66,4 @@ def test_a_grid_that_names_none_says_nothing(tmp_path: Path) -> None:
     helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0), 30)])
     rows = grid_rows.load(tmp_path, "toy-grid")
     assert rows[["ood", *METRICS]].isna().to_numpy().all()
-    assert report._outside(rows, tmp_path, ()) == (([], {}, []), {})
+    assert report._outside(named_comparisons(rows), rows, tmp_path, ()) == (([], {}, []), {})

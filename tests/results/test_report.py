@@ -60,7 +60,7 @@ def test_the_report_writes_every_file_and_one_self_contained_page(drawn: Drawn) 
         "ranks-last",
     )
     tabled = {f"tables/{name}.{form}" for name in names for form in ("md", "tex", "csv")}
-    assert files == figures | tabled | {"grid.yaml", "results.csv", "results.parquet", "report.html"}
+    assert files == figures | tabled | {"grid.yaml", "results.csv", "results.parquet", "files.json", "report.html"}
     page = drawn.page.decode()
     assert not re.search(r"src=[\"'](?!data:)", page)
     assert {link for link in re.findall(r'<a href="([^#"]*)"', page) if link} <= files

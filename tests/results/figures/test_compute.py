@@ -9,6 +9,7 @@ import pytest
 from headbench import results
 from headbench.results import report
 from headbench.results.figures import compute
+from headbench.results.tables.names import Names
 from tests.results import helpers
 
 COSTS = {"short": 2e15, "long": 6e15}
@@ -49,7 +50,7 @@ def test_seconds_of_two_machines_are_not_compared(tmp_path: Path) -> None:
 
 def test_a_report_draws_it_where_trainings_differ_in_cost(tmp_path: Path) -> None:
     frame = rows(tmp_path)
-    assert list(report._against_compute(frame)) == ["toy-compute"]
-    assert not report._against_compute(frame.assign(train_flops=2e15))
-    assert not report._against_compute(frame.assign(train_flops=np.nan))
-    assert not report._against_compute(frame[frame["recipe"] == "short"])
+    assert list(report._against_compute(frame, Names())) == ["toy-compute"]
+    assert not report._against_compute(frame.assign(train_flops=2e15), Names())
+    assert not report._against_compute(frame.assign(train_flops=np.nan), Names())
+    assert not report._against_compute(frame[frame["recipe"] == "short"], Names())

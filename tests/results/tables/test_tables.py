@@ -18,7 +18,7 @@ from headbench.results import columns, grid_rows, report, store
 from headbench.results.answers import Answers
 from headbench.results.tables import latex, render
 from headbench.results.tables import per_class as class_accuracies
-from headbench.results.tables.base import Table, unmarked
+from headbench.results.tables.base import Table, named_comparisons, unmarked
 from headbench.results.tables.calibration import calibration
 from headbench.results.tables.main import main_tables
 from tests.results import helpers
@@ -30,8 +30,12 @@ def out(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def main_of(out: Path) -> list[Table]:
+    return main_tables(named_comparisons(grid_rows.load(out, "toy-grid")), Answers(out))
+
+
 def table(out: Path, name: str) -> Table:
-    return next(made for made in main_tables(grid_rows.load(out, "toy-grid"), Answers(out)) if made.name == name)
+    return next(made for made in main_of(out) if made.name == name)
 
 
 def test_rows(out: Path) -> None:
@@ -183,21 +187,16 @@ def test_variants_and_protocols_are_never_averaged(tmp_path: Path) -> None:
     cells += [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 1, recipe="fast(epochs=9)"), 40)]
     cells += [helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0, dataset="other"), 10)]
     helpers.write_grid(tmp_path, cells)
-    made = {
-        one.name: one
-        for one in main_tables(grid_rows.load(tmp_path, "toy-grid"), Answers(tmp_path))
-        if "accuracy-last" in one.name
-    }
-    assert list(made) == ["toy-1-accuracy-last", "toy-2-accuracy-last", "other-accuracy-last"]
-    assert made["toy-1-accuracy-last"].cells["d = 2"].to_dict() == {"psc": "50.00", "psc(x=1)": "75.00"}
+    made = {one.name: one for one in main_of(tmp_path) if "accuracy-last" in one.name}
+    assert list(made) == ["toy-accuracy-last", "toy-2-accuracy-last", "other-accuracy-last"]
+    assert made["toy-accuracy-last"].cells["d = 2"].to_dict() == {"psc": "50.00", "psc(x=1)": "75.00"}
     assert made["toy-2-accuracy-last"].cells["d = 2"].to_dict() == {"psc": "100.00"}
 
 
 def test_an_empty_store(tmp_path: Path) -> None:
     helpers.write_grid(tmp_path, [{"cell_id": "x", "not_applicable": None} | helpers.facts("psc", 2, 0)])
-    rows = grid_rows.load(tmp_path, "toy-grid")
-    assert len(rows) == 0
-    assert main_tables(rows, Answers(tmp_path)) == []
+    assert len(grid_rows.load(tmp_path, "toy-grid")) == 0
+    assert main_of(tmp_path) == []
 
 
 def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:

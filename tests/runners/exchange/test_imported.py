@@ -139,7 +139,7 @@ def test_it_is_compared_with_trained_cells_that_are_described_alike(tmp_path: Pa
     store.write_plan(tmp_path / "toy-grid", contents | {"cells": [*contents["cells"], entry]})
     built = report.build(tmp_path, "toy-grid")
     assert not [line for line in built.damaged if "etf-5-2" not in line]
-    pairs = next(table for table in built.tables if table.name == "toy-1-pairs-last")
+    pairs = next(table for table in built.tables if table.name == "toy-pairs-last")
     assert (5, "mine") in pairs.cells.index
     accuracy = {table.name: table for table in built.tables if table.name.endswith("accuracy-last")}
     assert ["far" in table.cells.index for table in accuracy.values()] == [False, True]
