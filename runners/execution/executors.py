@@ -6,6 +6,7 @@ from typing import Protocol
 from headbench.runners.execution import queue, workers
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Events, Way
+from headbench.runners.execution.sharing import mps
 from headbench.runners.execution.workers import Job
 from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware
@@ -51,5 +52,7 @@ class Processes:
     job: Job
 
     def run(self, cells: list[Planned], events: Events) -> None:
-        """Train the cells; a process that dies is replaced."""
-        workers.run(self.job, cells, events)
+        """Train the cells; a process that dies is replaced, and those of one card compute at the same time."""
+        share = self.job.share
+        with mps.service(share.device, min(share.workers, len(cells))) as variables:
+            workers.run(replace(self.job, environment=self.job.environment | variables), cells, events)

@@ -21,6 +21,7 @@ from headbench.runners.execution.options import RunOptions, commands, words
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
 from headbench.runners.execution.queue import Finished
+from headbench.runners.execution.sharing import memory
 from headbench.runners.execution.workers import Job
 from headbench.runners.grid import config, overrides, tuned
 from headbench.runners.grid.cells import Cell
@@ -104,8 +105,7 @@ def prepare(options: RunOptions) -> Launch:
         _refuse_mixture(grid.name, finished, machine)
         for line in _moved_sources(finished):
             note(line)
-    share = replace(job.share, workers=min(job.share.workers, max(len(todo), 1)))
-    job = replace(job, share=share, ood=ood)
+    job = replace(manned(job, machine, len(todo), todo, outlines), ood=ood)
     return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, job, words(options))
 
 
@@ -125,6 +125,21 @@ def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
     machine = hardware.set_up(Share(options.device, threads, options.precision))
     share = Share(machine.device.type, threads, options.precision, team)
     return machine, Job(tuple(options.plugins), root, options.out, share, options.keep_weights, options.wait)
+
+
+def manned(job: Job, machine: Hardware, most: int, cells: Sequence[Planned], outlines: plan.Outlines) -> Job:
+    """Return a job with as many of its workers as there is work for, and memory.
+
+    Args:
+        job: with the workers that are asked for.
+        machine: of this process.
+        most: cells that can be trained at once.
+        cells: that are trained, or others as large.
+        outlines: of their data.
+    """
+    workers = min(job.share.workers, max(most, 1))
+    workers = memory.fitting(workers, cells, outlines, machine) if cells else workers
+    return replace(job, share=replace(job.share, workers=workers))
 
 
 def executor(job: Job, machine: Hardware) -> Executor:

@@ -89,8 +89,7 @@ def run(options: TuneOptions, console: Console) -> Searched:
         raise UserError(f"grid '{grid.name}': no head applies: {own[0].not_applicable}")
     driven, searched = _started(grid.name, bases, wanted, replace(options, storage=storage), asked, outlines)
     left = sum(max(asked.trials - study.ended, 0) for study in driven)
-    workers = min(job.share.workers, max(left, 1))
-    job = replace(job, share=replace(job.share, workers=workers))
+    job = launch.manned(job, machine, left, [base for base in own if not base.not_applicable], outlines)
     for base in own:
         if base.not_applicable:
             line = f"not applicable: {base.cell.head_label}, d = {base.cell.feature_dim}: {base.not_applicable}"
@@ -98,7 +97,7 @@ def run(options: TuneOptions, console: Console) -> Searched:
     console.print(f"{grid.name}: {len(driven)} studies, {left} of {asked.trials * len(driven)} trials to go")
     deadline = begun + (options.timeout if options.timeout is not None else float("inf"))
     with Display(console, left, 0) as display:
-        driver = Driver(searched, driven, outlines, workers, display, deadline)
+        driver = Driver(searched, driven, outlines, job.share.workers, display, deadline)
         in_time = driver.run(launch.executor(job, machine))
     searched.write()
     return Searched(grid.name, driven, in_time)
