@@ -1,7 +1,7 @@
 """The test images of another data set, shown as a classifier's own images are."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from headbench.core.errors import UserError
 from headbench.data.loading.augment import normalise
+from headbench.data.loading.readers import Readers
 from headbench.data.loading.resident import EVAL_BATCH
 from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import FileSet, Samples
@@ -27,6 +28,7 @@ class Foreign:
         image_shape: (channels, height, width) in which they are shown.
         statistics: mean and standard deviation by channel, of pixels in [0, 1], by which they are normalised.
         device: where they are shown.
+        readers: of files.
     """
 
     label: str
@@ -34,6 +36,7 @@ class Foreign:
     image_shape: tuple[int, int, int]
     statistics: tuple[tuple[float, ...], tuple[float, ...]]
     device: torch.device
+    readers: Readers = field(default_factory=Readers)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -51,7 +54,8 @@ class Foreign:
             return
         files, bare = replace(self.samples, size=max(self.image_shape[1:])), ((0.0,) * 3, (1.0,) * 3)
         positions = torch.arange(len(files))
-        for images in Streamed.of(files, positions, files.labels, bare, torch.device("cpu")).plain_batches():
+        cpu = torch.device("cpu")
+        for images in Streamed.of(files, positions, files.labels, bare, cpu, self.readers).plain_batches():
             yield 255 * images
 
 

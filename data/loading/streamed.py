@@ -1,30 +1,24 @@
 """A part whose images are files, read and augmented by worker processes, batch by batch."""
 
-import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
-from PIL.Image import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from headbench.core.errors import UserError
-from headbench.core.streams import derive
-from headbench.data.formats.decoding import open_rgb
-from headbench.data.formats.walking import printable
 from headbench.data.loading.augment import Augmentation
 from headbench.data.loading.epoch import EpochPlan
+from headbench.data.loading.readers import Look, Readers, Request
 from headbench.data.loading.resident import Resident
-from headbench.data.loading.views import FILE_VIEWS, VIEWS, View
-from headbench.data.loading.views.plain import crop
+from headbench.data.loading.views import FILE_VIEWS
 from headbench.data.registry import FileSet
 
 EVAL_BATCH = 100
+# Images that a reader reads at once: a batch is read by several, and none holds a whole one in memory.
+TOGETHER = 32
 
 
 @dataclass(frozen=True)
@@ -41,6 +35,7 @@ class Streamed:
         mean: per channel, of pixels in [0, 1].
         std: per channel, of pixels in [0, 1].
         exif: whether images are brought upright as their EXIF orientation says.
+        readers: processes that read them.
     """
 
     root: Path
@@ -50,6 +45,7 @@ class Streamed:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     exif: bool = False
+    readers: Readers = field(default_factory=Readers)
 
     mixing_stream: ClassVar = "stream"
     # What a recipe may have that cannot be applied here.
@@ -63,8 +59,9 @@ class Streamed:
         labels: Tensor,
         statistics: tuple[tuple[float, ...], tuple[float, ...]],
         device: torch.device,
+        readers: Readers | None = None,
     ) -> "Streamed":
-        """Take the files at ``positions`` (N,) with their labels (N,)."""
+        """Take the files at ``positions`` (N,) with their labels (N,), to be read by these readers or by its own."""
         return cls(
             part.root,
             tuple(part.paths[position] for position in positions.tolist()),
@@ -72,6 +69,7 @@ class Streamed:
             part.size,
             *statistics,
             part.exif,
+            readers or Readers(),
         )
 
     @staticmethod
@@ -98,68 +96,30 @@ class Streamed:
     def shown(self, plan: EpochPlan) -> Iterator[Tensor]:
         """Yield the views (V, B, 3, size, size) of each batch of a plan, before any mixing.
 
-        Each image draws from a seed of its own, so that the number of workers changes nothing.
+        Each image draws from a seed of its own, so that the number of readers changes nothing.
         """
-        transforms = [self._transform(view, plan.epoch.augmentation) for view in plan.epoch.views]
-        files = _Files(self, plan.order[: plan.slices[-1].stop], transforms, plan.epoch.derived("stream"))
-        for images in _loaded(files, plan.epoch.batch_size):
-            yield images.to(self.labels.device, non_blocking=True).transpose(0, 1).contiguous()
+        look = Look(plan.epoch.views, plan.epoch.augmentation, self.size, self.statistics, self.exif)
+        for images in self._read(look, plan.order, plan.slices, plan.epoch.derived("stream")):
+            yield images.transpose(0, 1).contiguous()
 
     def plain_batches(self) -> Iterator[Tensor]:
         """Yield all images in order, scaled and cropped in the middle, normalised, (B, 3, size, size)."""
-        plain = self._transform("plain", Augmentation())
-        for images in _loaded(_Files(self, torch.arange(len(self)), [plain], 0), EVAL_BATCH):
-            yield images[:, 0].to(self.labels.device, non_blocking=True)
+        look = Look(("plain",), Augmentation(), self.size, self.statistics, self.exif)
+        slices = [slice(first, min(first + EVAL_BATCH, len(self))) for first in range(0, len(self), EVAL_BATCH)]
+        for images in self._read(look, torch.arange(len(self)), slices, 0):
+            yield images[:, 0]
 
-    def _transform(self, view: str, augmentation: Augmentation) -> Callable[[Image], Tensor]:
-        """Return what makes a view (3, size, size) of an image of any size, drawing from the global generators."""
-        if view in FILE_VIEWS.names():
-            return FILE_VIEWS.get(view).target(augmentation, self.size, self.statistics)
-        tensors = torch.tensor(self.mean), torch.tensor(self.std)
-        return partial(_shown, VIEWS.get(view).target, augmentation, tensors, crop(self.size, normalize=False))
+    def _read(self, look: Look, order: Tensor, slices: list[slice], seed: int) -> Iterator[Tensor]:
+        """Yield the views (B, V, 3, size, size) of each slice of an order, on the device."""
+        pieces = [list(range(part.start, part.stop, TOGETHER)) for part in slices]
 
+        def requests() -> Iterator[Request]:
+            for part, starts in zip(slices, pieces, strict=True):
+                for first in starts:
+                    chosen = order[first : min(first + TOGETHER, part.stop)].tolist()
+                    yield Request(look, tuple(self.root / self.paths[place] for place in chosen), first, seed)
 
-def _shown(
-    view: View,
-    augmentation: Augmentation,
-    statistics: tuple[Tensor, Tensor],
-    cropped: Callable[[Image], Tensor],
-    image: Image,
-) -> Tensor:
-    """Return a view of one image, as if it were an epoch of its own."""
-    pixels = cropped(image)[None]
-    shape = (pixels.shape[1], pixels.shape[2], pixels.shape[3])
-    return view(1, augmentation, statistics, shape, torch.default_generator)(pixels, slice(0, 1))[0]
-
-
-class _Files(torch.utils.data.Dataset[Tensor]):
-    """The images of one epoch in its order: all views (V, 3, H, W) of one file."""
-
-    def __init__(self, part: Streamed, order: Tensor, transforms: list[Callable[[Image], Tensor]], seed: int) -> None:
-        self.part, self.order, self.transforms, self.seed = part, order.tolist(), transforms, seed
-
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, place: int) -> Tensor:
-        path = self.part.root / self.part.paths[self.order[place]]
-        image = open_rgb(path, printable(path), self.part.exif)
-        views = []
-        for number, transform in enumerate(self.transforms):
-            # timm and torchvision draw from three global generators; this runs in a worker process, where nobody else
-            # does.
-            seed = derive(self.seed, place, number)
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            views.append(transform(image))
-        return torch.stack(views)
-
-
-def _loaded(files: _Files, batch_size: int) -> Iterator[Tensor]:
-    """Yield batches that worker processes have read; what they complain of is one line, as everywhere."""
-    pinned = files.part.labels.device.type == "cuda"
-    try:
-        yield from DataLoader(files, batch_size, num_workers=torch.get_num_threads(), pin_memory=pinned)
-    except UserError as error:
-        raise UserError(str(error).strip().splitlines()[-1].partition("UserError: ")[2] or str(error)) from None
+        read = self.readers.read(requests(), pinned=self.labels.is_cuda)
+        for starts in pieces:
+            yield torch.cat([each.to(self.labels.device, non_blocking=True) for each in islice(read, len(starts))])
+        next(read, None)  # the end of the pass, from which on another one can have the readers

@@ -89,6 +89,11 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, help="CPU threads of each worker (default: the cores divided among the workers)"
     )
+    parser.add_argument(
+        "--readers",
+        type=int,
+        help="processes that read streamed images for each worker, 0 for none of its own (default: as many as threads)",
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
         "--precision",
@@ -111,6 +116,7 @@ def run_options(arguments: argparse.Namespace, **more: Any) -> "RunOptions":
         out=arguments.out,
         workers=arguments.workers,
         threads=arguments.threads,
+        readers=arguments.readers,
         device=arguments.device,
         precision=arguments.precision,
         plugins=arguments.plugin,

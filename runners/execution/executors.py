@@ -37,7 +37,8 @@ class InProcess:
         def apart(planned: Planned) -> None:
             workers.run(replace(self.job, wait=False), [planned], events)
 
-        job, data = self.job, Data(self.job.root, self.machine.device, bf16=self.machine.bf16)
+        job, device, bf16 = self.job, self.machine.device, self.machine.bf16
+        data = Data(job.root, device, bf16=bf16, readers=job.share.readers)
         queue.run(cells, Way(job.out, self.machine, data, events, job.keep_weights, job.wait, job.ood, apart))
 
 

@@ -123,7 +123,7 @@ def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
     cache.cache_folder()
     team, threads = hardware.share(options.workers, options.threads, cells, options.device)
     machine = hardware.set_up(Share(options.device, threads, options.precision))
-    share = Share(machine.device.type, threads, options.precision, team)
+    share = Share(machine.device.type, threads, options.precision, team, options.readers)
     return machine, Job(tuple(options.plugins), root, options.out, share, options.keep_weights, options.wait)
 
 
@@ -268,4 +268,5 @@ def _completed(launch: Launch) -> list[str]:
     """Measure finished cells on other data sets that they lack; return lines on those where that is not possible."""
     job, machine = launch.job, launch.machine
     done = {p.cell_id: p.cell for p in launch.wanted if p.cell_id in launch.finished}
-    return complete(done, job.ood, Data(job.root, machine.device, bf16=machine.bf16), job.out)
+    data = Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers)
+    return complete(done, job.ood, data, job.out)

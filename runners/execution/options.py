@@ -23,6 +23,7 @@ class RunOptions:
         out: folder of the runs.
         workers: parallel processes, or None for the default.
         threads: of each worker, or None for the default.
+        readers: processes that read image files for each worker, or None for as many as threads.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         plugins: files to import first.
@@ -41,6 +42,7 @@ class RunOptions:
     out: Path = Path("runs")
     workers: int | None = None
     threads: int | None = None
+    readers: int | None = None
     device: str = "auto"
     precision: str = "auto"
     plugins: Sequence[Path] = ()

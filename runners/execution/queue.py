@@ -269,7 +269,7 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
 
 def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints) -> dict[str, Any]:
     """Train a cell on its data; return its result."""
-    parts = sets.beside(way.data.parts(planned.cell), way.ood, way.data.root)
+    parts = sets.beside(way.data.parts(planned.cell), way.ood, way.data)
     plan.check_data(planned, parts.outline)
     return cell.run(
         planned,

@@ -139,7 +139,7 @@ def _drain(job: Job, cells: list[Planned], number: int, sender: _Sender) -> tupl
             plugins.load(path)
         machine = hardware.set_up(job.share, number)
         sender.send("ready")
-        data = Data(job.root, machine.device, bf16=machine.bf16)
+        data = Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers)
         queue.run(cells, queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait, job.ood))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename
@@ -219,7 +219,8 @@ def _start(job: Job, cells: list[Planned], number: int) -> _Worker:
     """Start a worker, from which signals are kept until it can heed them."""
     CONTEXT.set_forkserver_preload(PRELOAD)
     ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=_work, args=(job, cells, number, theirs), daemon=True)
+    # Not a daemon, which could not start processes that read image files; it follows its parent all the same.
+    process = CONTEXT.Process(target=_work, args=(job, cells, number, theirs))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         process.start()

@@ -74,7 +74,7 @@ def complete(cells: Mapping[str, Cell], asked: tuple[OodSet, ...], data: Data, o
 
 def _again(cell: Cell, missing: list[OodSet], data: Data, folder: Path) -> None:
     """Measure a finished cell from its kept weights."""
-    parts = sets.beside(data.parts(cell), missing, data.root)
+    parts = sets.beside(data.parts(cell), missing, data)
     classifier = build(cell, parts.info(cell.seed), bf16=data.bf16)
     load_weights(classifier, folder)
     own = store.read_predictions(folder, "last_test_logits")["last_test_logits"]

@@ -102,19 +102,24 @@ def _images(samples: Samples) -> set[Any]:
     return {samples.root.resolve() / path for path in samples.paths}
 
 
-def beside(own: Parts, sets: Iterable[OodSet], root: Path) -> Parts:
+def beside(own: Parts, sets: Iterable[OodSet], data: Data) -> Parts:
     """Return the parts of a cell with the test images of sets beside them, shown as its own are.
+
+    Args:
+        own: parts of the cell.
+        sets: of :func:`loaded`.
+        data: of the cell.
 
     Raises:
         UserError: if a set is not the one that was planned with.
     """
     outside = {}
     for one in sets:
-        dataset = _load(one, root)
+        dataset = _load(one, data.root)
         if _key(one, dataset) != one.key:
             raise UserError(f"the data set {one.label} has changed since the run began; start it again")
         as_own = own.outline.image_shape, own.train.statistics, own.train.labels.device
-        outside[one.key] = Foreign(one.label, dataset.test, *as_own)
+        outside[one.key] = Foreign(one.label, dataset.test, *as_own, data.readers)
     return replace(own, outside=outside)
 
 

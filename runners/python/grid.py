@@ -24,6 +24,7 @@ OPTIONS: dict[str, Any] = {
     "name": None,
     "workers": 1,
     "threads": None,
+    "readers": None,
     "device": "auto",
     "precision": "auto",
     "keep_weights": False,
@@ -31,6 +32,7 @@ OPTIONS: dict[str, Any] = {
     "tuned": None,
 }
 PURPOSES = ("final", "tune")
+LEAST = {"workers": 1, "threads": 1, "readers": 0}
 CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
 
 
@@ -108,9 +110,9 @@ def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -
     for key, choices in CHOICES.items():
         if settings.get(key, "auto") not in choices:
             raise UserError(f"{caller}: {key}: unknown '{settings[key]}'; {suggest(settings[key], choices)}")
-    for key in ("workers", "threads"):
-        if settings.get(key) is not None and settings[key] < 1:
-            raise UserError(f"{caller}: {key}: {settings[key]} is not at least 1")
+    for key, least in LEAST.items():
+        if settings.get(key) is not None and settings[key] < least:
+            raise UserError(f"{caller}: {key}: {settings[key]} is not at least {least}")
 
 
 def _plain(value: Any) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from headbench.data import Dataset
+from headbench.data.loading.readers import Readers
 from headbench.data.splits import partition
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import features, parts
@@ -18,10 +19,12 @@ class Data:
         root: the data folder.
         device: to lay them on.
         bf16: the precision in which a frozen backbone's features are computed.
+        readers: processes that read image files, or None for as many as torch has threads.
     """
 
-    def __init__(self, root: Path, device: torch.device, *, bf16: bool = False) -> None:
+    def __init__(self, root: Path, device: torch.device, *, bf16: bool = False, readers: int | None = None) -> None:
         self.root, self.device, self.bf16 = root, device, bf16
+        self.readers = Readers(readers)
         self._loaded: tuple[str, Dataset] | None = None
         self._laid: tuple[Division, str, str | None, Parts] | None = None
 
@@ -52,7 +55,13 @@ class Data:
             divided = partition(dataset, division.protocol)
             known = None if source is None else features.of(source, self.root)
             laid = parts.lay(
-                dataset, divided, division.statistics, self.device, known, with_test=cell.purpose == "final"
+                dataset,
+                divided,
+                division.statistics,
+                self.device,
+                known,
+                with_test=cell.purpose == "final",
+                readers=self.readers,
             )
             self._laid = division, cell.purpose, key, laid
         return self._laid[3]
@@ -69,6 +78,7 @@ class Data:
         """Give back what the data occupy."""
         self._loaded = None
         self._take_up()
+        self.readers.close()
 
     def _take_up(self) -> None:
         self._laid = None

@@ -44,12 +44,14 @@ class Share:
         threads: CPU threads.
         precision: ``auto``, ``fp32`` or ``bf16``.
         workers: how many such workers there are.
+        readers: processes that read image files for it, or None for as many as threads.
     """
 
     device: str
     threads: int
     precision: str
     workers: int = 1
+    readers: int | None = None
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -16,6 +16,7 @@ from headbench.data.formats.image_files import check_variation
 from headbench.data.loading.epoch import Part
 from headbench.data.loading.features import Features
 from headbench.data.loading.foreign import Foreign
+from headbench.data.loading.readers import Readers
 from headbench.data.loading.resident import Resident
 from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import Samples
@@ -198,11 +199,12 @@ def lay(
     features: dict[str, Tensor] | None = None,
     *,
     with_test: bool = True,
+    readers: Readers | None = None,
 ) -> Parts:
     """Lay training, validation and test part on the device, normalised by ``statistics``, or by the data set's own.
 
     Where ``features`` (M, F) stand for the images of each part of the data set, by its name, they are laid instead.
-    Without the test part there is an empty one in its place, for which no image is read.
+    Without the test part there is an empty one in its place, for which no image is read. Files are read by ``readers``.
 
     Raises:
         UserError: if the statistics have another number of channels than the images.
@@ -212,7 +214,7 @@ def lay(
 
     def part(name: str, samples: Samples, positions: Tensor, labels: Tensor) -> Part:
         if isinstance(samples, FileSet):
-            return Streamed.of(samples, positions, labels, shown, device)
+            return Streamed.of(samples, positions, labels, shown, device, readers)
         if features is not None:
             return Features.of(features[name], positions, labels, samples.image_shape, shown, device)
         return Resident.of(samples.images, positions, labels, shown, device)

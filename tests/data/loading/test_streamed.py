@@ -1,5 +1,8 @@
 """The streaming form of the loader: the same contract as the resident one, from files."""
 
+import multiprocessing
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from headbench.core.errors import UserError
 from headbench.data import FileSet
 from headbench.data.loading.augment import Augmentation
 from headbench.data.loading.epoch import Epoch, batches
+from headbench.data.loading.readers import Readers
 from headbench.data.loading.streamed import Streamed
 from tests.data.helpers import random_images, save
 
@@ -54,19 +58,48 @@ def test_an_epoch_shows_every_file_once_with_its_label(part: Streamed) -> None:
     assert [len(batch.targets.labels) for batch in batches(part, epoch(drop_last=True))] == [4, 4]
 
 
-def test_the_number_of_workers_changes_nothing_and_the_epoch_does(
+def test_the_number_of_readers_changes_nothing_and_the_epoch_does(
     part: Streamed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor do torch's, numpy's and Python's own random numbers notice that this process reads."""
+    monkeypatch.setattr("headbench.data.loading.streamed.TOGETHER", 3)
     policy = epoch(
         augmentation=Augmentation(flip=True, policy="trivial", random_erasing=0.5, mixup=1.0), views=("weak", "weak")
     )
     runs = []
-    for workers in (1, 2):
-        monkeypatch.setattr("torch.get_num_threads", lambda workers=workers: workers)
-        runs.append(list(batches(part, policy)))
-    assert same(*runs)
+    for readers in (0, 1, 2):
+        before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
+        runs.append(list(batches(replace(part, readers=Readers(readers)), policy)))
+        assert torch.equal(before[0], torch.get_rng_state())
+        assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[index]
+    assert same(runs[0], runs[1])
+    assert same(runs[0], runs[2])
     assert not torch.equal(runs[0][0].images[0], runs[0][0].images[1])
     assert not same(runs[0], list(batches(part, epoch(number=1, augmentation=policy.augmentation, views=policy.views))))
+
+
+def test_the_same_readers_serve_all_passes_and_end_when_closed(part: Streamed) -> None:
+    part = replace(part, readers=Readers(2))
+    there = set(multiprocessing.active_children())
+    list(batches(part, epoch()))
+    started = set(multiprocessing.active_children()) - there
+    assert len(started) == 2
+    other = replace(part, paths=part.paths[:3], labels=part.labels[:3])
+    assert torch.equal(torch.cat(list(other.plain_batches())), torch.cat(list(part.plain_batches()))[:3])
+    assert set(multiprocessing.active_children()) - there == started
+    part.readers.close()
+    assert not set(multiprocessing.active_children()) - there
+
+
+def test_a_pass_within_a_pass_and_one_after_a_pass_that_was_broken_off(part: Streamed) -> None:
+    part = replace(part, readers=Readers(1))
+    expected = torch.cat(list(part.plain_batches()))
+    outer = batches(part, epoch())
+    first = next(outer)
+    assert torch.equal(torch.cat(list(part.plain_batches())), expected)
+    assert same([first, *outer], list(batches(part, epoch())))
+    next(batches(part, epoch(number=1)))
+    assert torch.equal(torch.cat(list(part.plain_batches())), expected)
 
 
 @pytest.mark.parametrize("policy", ["rand-m9-mstd0.5-inc1", "trivial", ""])
