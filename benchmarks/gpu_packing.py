@@ -96,7 +96,7 @@ class Meter:
     @property
     def speeds(self) -> list[float]:
         """Images a second of each worker."""
-        ends = [(seen[0], seen[-1]) for seen in self._seen.values() if len(seen) > 1]
+        ends = [(seen[0], seen[-1]) for seen in self._seen.values() if seen[-1][1] > seen[0][1]]
         return [(last[1] - first[1]) / (last[0] - first[0]) for first, last in ends]
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
@@ -160,6 +160,8 @@ def table(ready: launch.Launch, counts: list[int], seconds: float, folder: Path)
                     continue
                 name = f"{count}-{with_service}"
                 meter = measured(ready, count, seconds, variables, folder / name)
+            if len(meter.speeds) < count:
+                raise SystemExit(f"{count} workers: not all took steps within --seconds {seconds:g}; give more")
             total, each = sum(meter.speeds), (before - meter.free) / count / memory.GIB
             one = one or total / count
             print(
