@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from headbench.results import columns
 from headbench.results.answers import Answers
 from headbench.results.numbers import health, inference
 from headbench.results.numbers.inference import Difference
 from headbench.results.numbers.statistics import holm
 
+# The columns that a difference needs, beside its metric.
+NEEDED = "cell_id selection head_label feature_dim seed data_fingerprint health ece_floor".split()
 # Metrics in which less is better.
 ERRORS = {"nll", "brier", "ece_raw", "ece_native", "ece_temperature"}
 
@@ -50,11 +53,7 @@ def between(
         metric: a column.
         others: of the second's cells, where they are in another folder of runs.
     """
-    # Only the columns that are needed: pandas takes rows column by column, and of all columns ten times as long.
-    one, other = (_narrow(rows, metric) for rows in (first, second))
-    one, other = (
-        rows[rows["seed"].isin(others["seed"])].sort_values("seed") for rows, others in ((one, other), (other, one))
-    )
+    one, other = _of_common_seeds(_narrow(first, metric), _narrow(second, metric))
     if one.empty or one["data_fingerprint"].tolist() != other["data_fingerprint"].tolist():
         return None
     numbers, marks = tuple(map(int, one["seed"])), "; ".join(filter(None, map(unhealthy, (one, other))))
@@ -77,20 +76,18 @@ def between(
 
 def _narrow(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return rows with the columns that a difference needs."""
-    needed = {
-        "cell_id",
-        "selection",
-        "head_label",
-        "feature_dim",
-        "seed",
-        "data_fingerprint",
-        "health",
-        "ece_floor",
-        metric,
-        f"{metric}_low",
-        f"{metric}_high",
-    }
-    return rows[[column for column in rows if column in needed]]
+    return columns.narrow(rows, dict.fromkeys((*NEEDED, metric, f"{metric}_low", f"{metric}_high")))
+
+
+def _of_common_seeds(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the seeds that both have, in their order."""
+    own, theirs = first["seed"].tolist(), second["seed"].tolist()
+    if own == theirs == sorted(own):
+        return first, second
+    return (
+        first[first["seed"].isin(theirs)].sort_values("seed"),
+        second[second["seed"].isin(own)].sort_values("seed"),
+    )
 
 
 def alone(rows: pd.DataFrame, answers: Answers, threshold: float = 0.0) -> Found | None:

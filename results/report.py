@@ -80,8 +80,10 @@ def build(
     sized = partial(set_size, **(size or {}))
     sized()
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
-    rows = grid_rows.of_plan(out, plan)
-    rows, damaged = (rows, list[str]()) if bins is None else recalibrate.recalibrate(rows, out, bins)
+    loaded = grid_rows.of_plan(out, plan)
+    loaded, damaged = (loaded, list[str]()) if bins is None else recalibrate.recalibrate(loaded, out, bins)
+    # Texts as objects lie together, so that rows are chosen twice as fast.
+    rows = loaded.astype(dict.fromkeys(loaded.select_dtypes("str"), object)).copy()
     before = derived.written(folder)
     names = Names(before.names)
     answers, comparisons = Answers(out), named_comparisons(rows, names)
@@ -99,7 +101,7 @@ def build(
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
     search = tried("search", lambda: section(out, grid, damaged, storage), damaged)
     tuning, searched, notes = search or ([], {}, [])
-    files = _files(rows, [*made, *tuning], pictures | searched, damaged) | other_sets[1]
+    files = _files(loaded, [*made, *tuning], pictures | searched, damaged) | other_sets[1]
     damaged += derived.write(folder, files)
     tried(derived.LIST, partial(derived.settle, folder, before, files, names.given), damaged)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
@@ -108,7 +110,7 @@ def build(
     shown = page.Shown(rows, unfinished, said, (made, pictures, damaged), (tuning, searched, notes), commands)
     text = page.render(grid, shown, comparisons)
     unwritten = derived.write(folder, {"report.html": text.encode()})
-    return Report(rows, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
+    return Report(loaded, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
 
 
 def _said(comparisons: dict[str, tuple[str, pd.DataFrame]], answers: Answers) -> list[page.Answer]:

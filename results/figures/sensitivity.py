@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from headbench.results import columns
 from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, short, styles
 from headbench.results.tables import ranks
 
@@ -28,6 +29,7 @@ def moves(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
         Columns ``head_label``, ``kind`` and ``left_out`` (empty with everything) and ``place``; no rows where nothing
         can be ranked.
     """
+    rows = columns.narrow(rows, ranks.NEEDED)
     whole = _places(rows, selection)
     if whole is None:
         return pd.DataFrame(columns=["head_label", "kind", "left_out", "place"])

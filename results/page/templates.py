@@ -1,5 +1,6 @@
 """The templates of pages, and the styles and scripts that are put into them."""
 
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -8,6 +9,7 @@ from markupsafe import Markup
 FOLDER = Path(__file__).parent
 
 
+@cache
 def environment(*more: Path) -> jinja2.Environment:
     """Return the templates of this folder and of more, into which a style or script of this one is put as it is by
     ``{{ file("page.css") }}``.

@@ -1,7 +1,8 @@
 """What tables share: the table itself, comparisons, summaries over seeds, and how a number is printed."""
 
+import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from headbench.results.numbers.health import sound
 from headbench.results.tables.names import Names
 
 SELECTIONS = {"last": "last epoch", "best_val": "best epoch on validation", "best_test": "best epoch on test (paper)"}
+# Columns by which values are summarised over seeds.
+KEYS = ["head_label", "feature_dim"]
 # A temperature from fewer validation images is flagged.
 ENOUGH = 1000
 # Behind the number of a group with a marked cell.
@@ -86,6 +89,8 @@ def of_selection(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
     """
     own = rows[rows["selection"] == selection]
     others = rows[~rows["cell_id"].isin(own["cell_id"])].drop_duplicates("cell_id")
+    if others.empty:
+        return own.sort_index(kind="stable")
     measured = [name for name in columns.names("metric", "interval") if name in rows]
     # Empty values of each column's own type.
     blank = others[measured].iloc[:0].reindex(others.index)
@@ -113,18 +118,22 @@ def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
         metric's interval over test images, means of the seeds' ends, NaN where it has none; ``state`` is ``done``, or
         the status of cells without a value; ``marked`` where a cell is marked.
     """
-    groups = rows.groupby(["head_label", "feature_dim"], sort=False)
-    summary = groups[metric].agg(mean="mean", std="std", n="count").reset_index()
-    for end in ("low", "high"):
-        column = f"{metric}_{end}"
-        summary[end] = groups[column].mean().to_numpy(dtype=float) if column in rows else np.nan
-    done = (
-        groups["status"]
-        .agg(lambda status: "done" if (status == "done").any() else status.iloc[0])
-        .reset_index(drop=True)
-    )
-    marked = (~sound(rows)).groupby([rows["head_label"], rows["feature_dim"]], sort=False).any().to_numpy()
-    return summary.assign(metric=metric, state=done, marked=marked)
+    return summarised(rows, [metric])[metric]
+
+
+def summarised(rows: pd.DataFrame, metrics: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Return the summary of each of several metrics, see :func:`summarise`."""
+    ends = {metric: (f"{metric}_low", f"{metric}_high") for metric in metrics}
+    rows = columns.narrow(rows, dict.fromkeys([*KEYS, "status", "health", *ends, *itertools.chain(*ends.values())]))
+    groups = rows.assign(done=rows["status"] == "done", marked=~sound(rows)).groupby(KEYS, sort=False)
+    state = groups["status"].first().mask(groups["done"].any(), "done").to_numpy()
+    marked, summaries = groups["marked"].any().to_numpy(), dict[str, pd.DataFrame]()
+    for metric, columns_of_ends in ends.items():
+        summary = groups[metric].agg(mean="mean", std="std", n="count").reset_index()
+        for end, column in zip(("low", "high"), columns_of_ends, strict=True):
+            summary[end] = groups[column].mean().to_numpy(dtype=float) if column in rows else np.nan
+        summaries[metric] = summary.assign(metric=metric, state=state, marked=marked)
+    return summaries
 
 
 def printed(row: Mapping[Hashable, Any], usual: int, both: bool = False) -> str:
@@ -187,7 +196,7 @@ def summaries(
         bounded: a metric that is printed with both, its spread over seeds and its interval over test images.
     """
     chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
-    by_metric = {metric: summarise(chosen, metric).set_index(["feature_dim", "head_label"]) for metric in titles}
+    by_metric = {metric: own.set_index(KEYS[::-1]) for metric, own in summarised(chosen, titles).items()}
     first = by_metric[next(iter(titles))]
     usual = seeds_of(first)
     index = first.sort_index(level=0, sort_remaining=False, kind="stable").index.set_names(["d", "head"])

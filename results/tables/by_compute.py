@@ -1,6 +1,7 @@
 """The accuracy of heads against what their training cost, where a grid varies the recipe."""
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -15,7 +16,7 @@ from headbench.results.tables.base import (
     over_seeds,
     printed,
     seeds_of,
-    summarise,
+    summarised,
     unmarked,
 )
 from headbench.results.tables.by_recipe import APART
@@ -34,6 +35,8 @@ def costing(rows: pd.DataFrame, names: Names | None = None) -> Comparisons:
 
 
 def _differs(part: pd.DataFrame) -> bool:
+    if part["recipe"].nunique() == 1:
+        return False
     costs = measured(part, "last").groupby(["head_label", "feature_dim"])["cost"].nunique()
     return bool((costs > 1).any())
 
@@ -53,7 +56,8 @@ def tables(rows: pd.DataFrame, selection: str, names: Names | None = None) -> li
 def _table(rows: pd.DataFrame, selection: str, description: str, name: str) -> Table:
     keys = ["feature_dim", "head_label", "recipe"]
     points = measured(rows, selection).sort_values(["feature_dim", "cost"], kind="stable").set_index(keys)
-    summaries = {metric: _by_recipe(rows, metric, selection).set_index(keys).loc[points.index] for metric in SHOWN}
+    chosen = of_selection(rows, selection)
+    summaries = {metric: own.set_index(keys).loc[points.index] for metric, own in _by_recipe(chosen, SHOWN).items()}
     usual = seeds_of(points)
     known = {metric: own.reset_index() for metric, own in summaries.items() if own["n"].any()}
     # The sign of a marked cell stands once, behind its accuracy.
@@ -79,8 +83,9 @@ def measured(rows: pd.DataFrame, selection: str, cost: str = "train_flops") -> p
     """Return a row per head, dimension and recipe whose accuracy and cost are known, the cheaper first: ``mean``
     accuracy over seeds, and ``cost`` in the unit of its column.
     """
-    points = _by_recipe(rows, "top1", selection)
-    points = points.assign(cost=_by_recipe(rows, cost, selection)["mean"] / columns.NAMED[cost].unit)
+    chosen = of_selection(rows, selection)
+    summaries = _by_recipe(chosen, ("top1", cost))
+    points = summaries["top1"].assign(cost=summaries[cost]["mean"] / columns.NAMED[cost].unit)
     return points.dropna(subset=["mean", "cost"]).sort_values("cost", kind="stable")
 
 
@@ -90,10 +95,10 @@ def front(points: pd.DataFrame) -> pd.DataFrame:
     return ordered[ordered["mean"] > ordered["mean"].astype(float).cummax().shift(fill_value=-math.inf)]
 
 
-def _by_recipe(rows: pd.DataFrame, metric: str, selection: str) -> pd.DataFrame:
-    """Return the summaries of each recipe beneath each other."""
-    chosen = of_selection(rows, selection)
-    return pd.concat(
-        [summarise(part, metric).assign(recipe=recipe) for recipe, part in chosen.groupby("recipe", sort=False)],
-        ignore_index=True,
-    )
+def _by_recipe(chosen: pd.DataFrame, metrics: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return by metric the summaries of each recipe beneath each other, of rows of one selection."""
+    found = {recipe: summarised(part, metrics) for recipe, part in chosen.groupby("recipe", sort=False)}
+    return {
+        metric: pd.concat([own[metric].assign(recipe=recipe) for recipe, own in found.items()], ignore_index=True)
+        for metric in metrics
+    }

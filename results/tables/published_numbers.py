@@ -3,7 +3,7 @@ with it.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Form:
     """A head or backbone: its name, and its options where it is meant in this form only."""
 
     name: str
-    options: dict[str, Any] | None = None
+    options: dict[str, Any] | None = field(default=None, hash=False)
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ def exist(dataset: str, metric: str) -> bool:
     return bool(((rows["dataset"] == dataset) & (rows["metric"] == metric)).any())
 
 
+@cache
 def find(own: Training, head: Form, metric: str = "top1") -> pd.Series | None:
     """Return the published number that a measured one stands beside, or None.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from headbench.results import columns, differences
 from headbench.results.answers import Answers
 from headbench.results.columns import COMPARISON
 from headbench.results.differences import Found, between, unhealthy
@@ -18,6 +19,8 @@ from headbench.results.numbers.statistics import Floats, Ranks, holm, ranks
 from headbench.results.tables.base import SELECTIONS, Table, unmarked
 
 OUTCOMES = ["better", "tied", "worse", "unresolved"]
+# The columns that a ranking needs.
+NEEDED = list(dict.fromkeys((*COMPARISON, *differences.NEEDED, "status", "top1")))
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
         rows: of a grid.
         selection: whose rows are ranked.
     """
+    rows = columns.narrow(rows, NEEDED)
     done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
     heads = list(dict.fromkeys(done["head_label"]))
     if len(heads) < 2:
@@ -68,8 +72,9 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
     found, left_out = [], []
     varied = [column for column in COMPARISON[1:] if done[column].nunique() > 1]
     for key, part in done.groupby([*COMPARISON, "feature_dim"], sort=False, dropna=False):
-        shared = set.intersection(*(set(part.loc[part["head_label"] == head, "seed"]) for head in heads))
-        missing = [head for head in heads if head not in set(part["head_label"])]
+        by_head = {str(head): own for head, own in part.groupby("head_label", sort=False)}
+        missing = [head for head in heads if head not in by_head]
+        shared = set[int]() if missing else set.intersection(*(set(own["seed"]) for own in by_head.values()))
         marks = unhealthy(part[part["seed"].isin(shared)])
         if not shared or marks:
             reason = f"{', '.join(missing)} not trained" if missing else marks or "no seed that all heads have"
@@ -80,7 +85,7 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
             )
             left_out.append(f"{key[0]}{where} d = {key[-1]} ({reason})")
             continue
-        own = {head: part[(part["head_label"] == head) & part["seed"].isin(shared)] for head in heads}
+        own = {head: by_head[head][by_head[head]["seed"].isin(shared)] for head in heads}
         found.append(Condition(str(key[0]), own))
     return found, left_out
 
