@@ -50,7 +50,7 @@ class Owner(BaseModel):
 
     def lives(self) -> bool | None:
         """Say whether the process still runs, or None where this one cannot know."""
-        if self.place != here():
+        if self.place.host != socket.gethostname() or self.place != here():
             return None
         if not self.place.boot:
             return None if _exists(self.pid) else False

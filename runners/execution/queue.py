@@ -28,7 +28,8 @@ from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.history import Glimpse
 
 # Between two looks at cells that other processes have: the first pause, the longest, and the factor between two in
-# which nothing happened.
+# which nothing happened. It is no less than the first for each cell that is looked at, so that a hundred processes that
+# wait for a hundred cells are no load for a file server.
 PAUSE, LONGEST_PAUSE, BACK_OFF = 0.5, 30.0, 1.25
 
 
@@ -179,17 +180,16 @@ def run(cells: list[Planned], way: Way) -> None:
     """
     waiting, watch, pause = list(cells), locks.Watch(), PAUSE
     while waiting:
-        left = [planned for planned in waiting if _ended(planned, way) is None]
-        pause = PAUSE if len(left) < len(waiting) else pause
-        waiting = [planned for planned in left if _attempt(planned, way, watch) is Outcome.REQUEUED]
-        if len(waiting) < len(left):
+        left = [planned for planned in waiting if _attempt(planned, way, watch) is Outcome.REQUEUED]
+        if len(left) < len(waiting):
             pause = PAUSE
-        elif waiting and not (way.wait or watch.is_deciding()):
+        elif not (way.wait or watch.is_deciding()):
             return
-        elif waiting:
+        else:
             way.data.drop()
-            time.sleep(pause)
+            time.sleep(max(pause, PAUSE * len(left)))
             pause = min(pause * BACK_OFF, LONGEST_PAUSE)
+        waiting = left
 
 
 def _ended(planned: Planned, way: Way) -> Outcome | None:
@@ -209,6 +209,11 @@ def _ended(planned: Planned, way: Way) -> Outcome | None:
 def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
     """Train a cell unless another process has it."""
     folder = store.cell_folder(way.out, planned.cell_id)
+    if watch.is_still_held(folder):
+        return Outcome.REQUEUED
+    ended = _ended(planned, way)
+    if ended is not None:
+        return ended
     with locks.locked(folder, watch) as mine:
         if mine is None:
             return Outcome.REQUEUED

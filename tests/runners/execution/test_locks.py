@@ -297,6 +297,42 @@ def test_many_locks_cost_one_question_for_the_time(tmp_path: Path, monkeypatch: 
     assert len(probes) == 1
 
 
+def test_who_waits_asks_the_file_system_once_for_each_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [tmp_path / f"cell-{number}" for number in range(50)]
+    watch = Watch()
+    for folder in folders:
+        leave(folder, elsewhere(host="another"))
+        assert not watch.is_still_held(folder), "it was not looked at"
+        assert not taken(folder, watch)
+    looks: list[Path] = []
+    lstat = Path.lstat
+
+    def counted(path: Path) -> os.stat_result:
+        looks.append(path)
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", counted)
+    monkeypatch.setattr(locks, "owner_of", lambda _: pytest.fail("a lock was read"))
+    monkeypatch.setattr(locks, "_probe", lambda _: pytest.fail("the clock was asked"))
+    assert all(watch.is_still_held(folder) for folder in folders)
+    assert looks == [folder / locks.NAME for folder in folders]
+
+
+def test_a_look_at_the_date_alone_never_calls_a_lock_free_that_is_held_nor_held_that_is_free(tmp_path: Path) -> None:
+    watch, folder = Watch(), tmp_path / "cell"
+    leave(folder, this_process())
+    assert watch.is_held(folder)
+    assert watch.is_still_held(folder)
+    leave(folder, this_process(), locks.STALE + 5)
+    assert not watch.is_still_held(folder)
+    assert watch.is_held(folder), "its process was asked"
+    (folder / locks.NAME).unlink()
+    assert not watch.is_still_held(folder)
+    leave(folder, dead_owner())
+    assert not watch.is_held(folder)
+    assert not watch.is_still_held(folder)
+
+
 def test_the_claim_of_an_older_harness_is_heeded_as_long_as_its_heart_beats(tmp_path: Path) -> None:
     folder = tmp_path / "cell"
     folder.mkdir()
