@@ -37,4 +37,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if others:
         console.print(tabled(others))
     say(console, f"{grid}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    hosts = status.hosts(arguments.out, (row["cell"] for row in rows if row["state"] == "running"))
+    if hosts:
+        say(console, "running: " + ", ".join(f"{count} on {host}" for host, count in sorted(hosts.items())))
     return 0

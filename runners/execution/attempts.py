@@ -42,7 +42,7 @@ def deaths(folder: Path) -> int:
     An attempt whose machine was started again since then is not held against the cell.
     """
     before = _read(folder)
-    if before is None or _epochs(folder) > before.epochs:
+    if before is None or epochs(folder) > before.epochs:
         return 0
     now = owner.here()
     return before.count - (before.place.host == now.host and before.place.boot != now.boot)
@@ -51,8 +51,8 @@ def deaths(folder: Path) -> int:
 def begin(folder: Path) -> None:
     """Count an attempt, until :func:`end` says that it ended in order."""
     before = _read(folder)
-    epochs = max(_epochs(folder), before.epochs if before else 0)
-    content = Attempts(count=deaths(folder) + 1, epochs=epochs, place=owner.here())
+    done = max(epochs(folder), before.epochs if before else 0)
+    content = Attempts(count=deaths(folder) + 1, epochs=done, place=owner.here())
     store.write_text(folder / NAME, content.model_dump_json())
 
 
@@ -71,7 +71,7 @@ def _read(folder: Path) -> Attempts | None:
         return None
 
 
-def _epochs(folder: Path) -> int:
+def epochs(folder: Path) -> int:
     """Return how many epochs the history of a cell has."""
     try:
         return max((folder / "history.csv").read_bytes().count(b"\n") - 1, 0)

@@ -48,6 +48,10 @@ class Owner(BaseModel):
     token: Name
     job: Name = ""
 
+    def words(self) -> str:
+        """Say who that is: ``process 312 on node7, Slurm job 41_3``."""
+        return f"process {self.pid} on {self.place.host}" + (f", Slurm job {self.job}" if self.job else "")
+
     def lives(self) -> bool | None:
         """Say whether the process still runs, or None where this one cannot know."""
         if self.place.host != socket.gethostname() or self.place != here():

@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ def state_of(folder: Path, watch: locks.Watch, whole: bool = True) -> tuple[str,
     if ending is not None:
         return ending
     if watch.is_held(folder):
-        owner = locks.owner_of(folder)
-        return "running", f"process {owner.pid} on {owner.place.host}" if owner else ""
+        owner, epochs = locks.owner_of(folder), attempts.epochs(folder)
+        held = owner.words() if owner else "by a process that cannot be read"
+        return "running", f"{held}, {epochs} epochs done"
     return "waiting", "from a checkpoint" if (folder / checkpoint.NAME).is_file() else ""
 
 
@@ -72,6 +74,12 @@ def of_grid(out: Path, grid: str) -> list[dict[str, str]]:
         told = {"cell": cell["cell_id"]} | {column.heading: column.shown(cell[column.name]) for column in varied}
         rows.append(told | {"state": state, "": text})
     return rows
+
+
+def hosts(out: Path, cell_ids: Iterable[str]) -> Counter[str]:
+    """Return how many of some cells the processes of each machine hold."""
+    owners = (locks.owner_of(store.cell_folder(out, cell_id)) for cell_id in cell_ids)
+    return Counter(owner.place.host for owner in owners if owner is not None)
 
 
 def seconds_left(
