@@ -64,6 +64,7 @@ def _add_slurm(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--workers", type=int, metavar="N", help="cells at once in each (default: one, or one per GPU)")
     parser.add_argument("--threads", type=int, metavar="N", help="of each worker (default: its part of the cores)")
+    parser.add_argument("--readers", type=int, metavar="N", help="of streamed images, for each worker (as for run)")
     parser.add_argument(
         "--precision",
         choices=("fp32", "bf16"),
@@ -156,4 +157,5 @@ def _drain(arguments: argparse.Namespace, prepared: "Launch", options: "RunOptio
     from headbench.runners.execution.options import words
 
     shared = ["--out", str(arguments.out), "--workers", str(arguments.workers), "--threads", str(arguments.threads)]
+    shared += [] if arguments.readers is None else ["--readers", str(arguments.readers)]
     return ["run", *words(options), *shared, *(["--keep-weights"] if arguments.keep_weights else [])]

@@ -60,7 +60,7 @@ def started(script: str) -> list[str]:
 def test_drainers_and_a_report_after_them_are_submitted(
     tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = "--tasks 9 --max-running 2 --cpus 6 --gpus 2 --time 1-0 --partition fast,slow --where seed=1,2"
+    more = "--tasks 9 --max-running 2 --cpus 6 --gpus 2 --time 1-0 --partition fast,slow --readers 0 --where seed=1,2"
     assert main(words(tmp_path, *more.split(), "--sbatch-option", "comment=a b", "exclusive")) == 0
     folder = tmp_path / "my runs" / "tiny+bf16" / "slurm"
     assert calls.read_text() == (
@@ -79,7 +79,7 @@ def test_drainers_and_a_report_after_them_are_submitted(
     assert not {"array", "gres", "signal"} & asked(report).keys()
     run = grammar.parse(started(drain))
     assert (run.command, run.precision, run.device, run.no_wait, run.no_report) == ("run", "bf16", "cuda", True, True)
-    assert (run.workers, run.threads, run.where, run.out) == (2, 3, ["seed=1,2"], tmp_path / "my runs")
+    assert (run.workers, run.threads, run.readers, run.where, run.out) == (2, 3, 0, ["seed=1,2"], tmp_path / "my runs")
     assert not run.retry_failed, "every drainer would try the failures of the others again"
     assert grammar.parse(started(report)).grid == "tiny+bf16"
     for script in folder.iterdir():
