@@ -1,4 +1,4 @@
-"""What travels between data, runner and head: the facts of the data, the targets of a batch, the batch."""
+"""What travels between data, runner and head: the facts of the data, targets, a batch and its portions."""
 
 from dataclasses import dataclass
 
@@ -53,7 +53,31 @@ class Targets:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (V, B, channels, H, W) float32, one slice per view, and their targets."""
+    """Images (V, B, channels, H, W) float32, one slice per view, and their targets.
+
+    On one of several devices, the images are its portion of the batch, and the targets those of all of it.
+    """
 
     images: Tensor
     targets: Targets
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Which samples of a batch one of several devices shows.
+
+    Attributes:
+        rank: number of the device, from 0.
+        size: how many devices there are.
+    """
+
+    rank: int
+    size: int
+
+    def rows(self, count: int) -> Tensor:
+        """Return the rows of this device among ``count`` (k,) int64, k = ceil(count / size), device after device.
+
+        Where that does not divide, the last devices repeat the last row, so that all of them have as many.
+        """
+        each = -(-count // self.size)
+        return (self.rank * each + torch.arange(each)).clamp(max=count - 1)

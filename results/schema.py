@@ -175,6 +175,7 @@ class Provenance(_Checked):
     git_commit: Text
     torch_version: Text
     cells_per_device: Positive | None = None
+    devices: Positive | None = None
     head_source: Text | None = None
     imported: Text | None = None
 

@@ -3,14 +3,14 @@
 They are the same for every kind of part; a part only shows images.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 import torch
 from torch import Tensor
 
-from headbench.core.batch import Batch, Targets
+from headbench.core.batch import Batch, Portion, Targets
 from headbench.core.streams import derive, generator
 from headbench.data.loading.augment import Augmentation, mirrored, scaled
 from headbench.data.loading.mixing import Mixes, draw_mixes, mix
@@ -33,6 +33,7 @@ class Epoch:
         number: of the epoch within the whole training, whatever its stages: for one seed all heads see the same
             batches.
         side: of the batches' images in pixels, to which larger ones are scaled; None shows them as they are.
+        portion: of every batch that is shown here, where several devices share it; None shows all of it.
     """
 
     views: tuple[str, ...]
@@ -43,6 +44,7 @@ class Epoch:
     seed: int
     number: int
     side: int | None = None
+    portion: Portion | None = None
 
     def stream(self, name: str, *parts: int) -> torch.Generator:
         """Return the CPU generator of a named stream of this epoch."""
@@ -68,6 +70,8 @@ class EpochPlan:
         positions: the same on the part's device.
         slices: of the order, one a batch.
         mixes: of the batches, or None.
+        rows: of each batch the places in the order that are shown here, and after these their partners' where it is
+            mixed; None shows all of it.
     """
 
     epoch: Epoch
@@ -75,6 +79,15 @@ class EpochPlan:
     positions: Tensor
     slices: list[slice]
     mixes: Mixes | None
+    rows: tuple[Tensor, ...] | None = None
+
+    def portions(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Yield of each batch (V, B, ...) what is shown here."""
+        if self.rows is None:
+            yield from batches
+            return
+        for images, chosen, rows in zip(batches, self.slices, self.rows, strict=True):
+            yield images[:, (rows - chosen.start).to(images.device)]
 
 
 class Part(Protocol):
@@ -98,7 +111,10 @@ class Part(Protocol):
     def __len__(self) -> int: ...
 
     def shown(self, plan: EpochPlan) -> Iterator[Tensor]:
-        """Yield the views (V, B, channels, H, W) of each batch of a plan, before any mixing."""
+        """Yield the views (V, B, channels, H, W) of each batch of a plan, or of its rows, before any mixing."""
+
+    def taken(self, rows: Tensor) -> Self:
+        """Return the part that has some samples (N,) of this one only, known by their positions on the CPU."""
 
     def plain_batches(self) -> Iterator[Tensor]:
         """Yield all images in order, normalised and not augmented, (B, channels, H, W)."""
@@ -111,7 +127,16 @@ def draw(part: Part, epoch: Epoch) -> EpochPlan:
     slices = epoch.slices(len(order))
     seed = epoch.derived(part.mixing_stream)
     mixes = draw_mixes(len(order), len(slices), epoch.augmentation, part.image_shape, seed, device)
-    return EpochPlan(epoch, order, order.to(device), slices, mixes)
+    rows = None if epoch.portion is None else tuple(_rows(slices, epoch.portion, mixes))
+    return EpochPlan(epoch, order, order.to(device), slices, mixes, rows)
+
+
+def _rows(slices: list[slice], portion: Portion, mixes: Mixes | None) -> Iterator[Tensor]:
+    """Yield of each batch the places in the order that a device shows, and those of their partners if it is mixed."""
+    keys = None if mixes is None else mixes.keys.cpu()
+    for chosen in slices:
+        own = portion.rows(chosen.stop - chosen.start)
+        yield chosen.start + (own if keys is None else torch.cat([own, torch.argsort(keys[chosen])[own]]))
 
 
 def batches(part: Part, epoch: Epoch) -> Iterator[Batch]:
@@ -121,7 +146,8 @@ def batches(part: Part, epoch: Epoch) -> Iterator[Batch]:
         positions = plan.positions[chosen]
         batch = Batch(images, Targets.plain(part.labels[positions], positions))
         if (mixes := plan.mixes) is not None:
-            batch = mix(batch, mixes.keys[chosen], mixes.weights[step], mixes.boxes[step])
+            paired = plan.rows is not None
+            batch = mix(batch, mixes.keys[chosen], mixes.weights[step], mixes.boxes[step], paired=paired)
         yield replace(batch, images=scaled(batch.images, epoch.side))
 
 
@@ -143,7 +169,7 @@ def sample(part: Part, count: int) -> Iterator[Tensor]:
 
 def _unmixed(part: Part, epoch: Epoch, order: Tensor) -> EpochPlan:
     """Return the plan that shows the images of a part in an order."""
-    whole = replace(epoch, drop_last=False)
+    whole = replace(epoch, drop_last=False, portion=None)
     return EpochPlan(whole, order, order.to(part.labels.device), whole.slices(len(order)), None)
 
 
@@ -161,5 +187,5 @@ def _shown(part: Part, plan: EpochPlan) -> Iterator[Tensor]:
     first = torch.rand(len(part), generator=generator(epoch.seed, "mirror", "train")) < 0.5
     now = (first ^ bool(epoch.number % 2)).to(device)
     weak = torch.tensor([view == "weak" for view in epoch.views])[:, None].to(device)
-    for chosen, images in zip(plan.slices, part.shown(plan), strict=True):
-        yield mirrored(images, weak & now[plan.positions[chosen]])
+    for places, images in zip(plan.rows or plan.slices, part.shown(plan), strict=True):
+        yield mirrored(images, weak & now[plan.positions[places]])

@@ -1,7 +1,7 @@
 """A part whose images are known by a frozen backbone's features of them, computed once."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -58,9 +58,14 @@ class Features:
         return len(self.labels)
 
     def shown(self, plan: EpochPlan) -> Iterator[Tensor]:
-        """Yield the features (V, B, F) of each batch of a plan, the same for every view."""
-        for chosen in plan.slices:
+        """Yield the features (V, B, F) of each batch of a plan, or of its rows, the same for every view."""
+        for chosen in plan.rows or plan.slices:
             yield self.features[self.positions[plan.positions[chosen]]].expand(len(plan.epoch.views), -1, -1)
+
+    def taken(self, rows: Tensor) -> "Features":
+        """Return the part that has some samples (N,) of this one only."""
+        rows = rows.to(self.labels.device)
+        return replace(self, positions=self.positions[rows], labels=self.labels[rows])
 
     def plain_batches(self) -> Iterator[Tensor]:
         """Yield all features in order, (B, F)."""

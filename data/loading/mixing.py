@@ -62,7 +62,7 @@ def draw_box(weight: float, shape: tuple[int, int, int], random: np.random.Gener
     return edges[0], edges[1], edges[2], edges[3]
 
 
-def mix(batch: Batch, keys: Tensor, weight: Tensor, box: Box | None) -> Batch:
+def mix(batch: Batch, keys: Tensor, weight: Tensor, box: Box | None, *, paired: bool = False) -> Batch:
     """Return a batch whose first view, the one to classify, is mixed with a permutation of itself.
 
     Args:
@@ -70,20 +70,21 @@ def mix(batch: Batch, keys: Tensor, weight: Tensor, box: Box | None) -> Batch:
         keys: (B,) whose order is the permutation.
         weight: 0-dim, of an image's own label.
         box: what comes from the partner (CutMix), or None for the weighted mean (mixup).
+        paired: the second half of the images are the partners of the first, as on one of several devices.
 
     Returns:
         The mixed first view and the other views as they were; ``labels`` and ``indices`` stay those of the image
         itself.
     """
     partner = torch.argsort(keys)
-    first = batch.images[:1]
-    other = first[:, partner]
+    images, partners = batch.images.chunk(2, dim=1) if paired else (batch.images, batch.images[:1, partner])
+    first, other = images[:1], partners[:1]
     if box is None:
         mixed = weight * first + (1 - weight) * other
     else:
         top, bottom, left, right = box
         mixed = first.clone()
         mixed[..., top:bottom, left:right] = other[..., top:bottom, left:right]
-    images = torch.cat([mixed, batch.images[1:]]) if len(batch.images) > 1 else mixed
+    images = torch.cat([mixed, images[1:]]) if len(images) > 1 else mixed
     labels = batch.targets.labels
     return Batch(images, replace(batch.targets, pairs=((labels, weight), (labels[partner], 1 - weight))))

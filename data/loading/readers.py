@@ -48,13 +48,13 @@ class Request:
     Attributes:
         look: how they are shown.
         paths: B files.
-        first: place of the first one in its epoch; each image draws from a seed of its own, by its place.
+        places: of the files in their epoch; each image draws from a seed of its own, by its place.
         seed: of the epoch.
     """
 
     look: Look
     paths: tuple[Path, ...]
-    first: int
+    places: tuple[int, ...]
     seed: int
 
 
@@ -143,7 +143,7 @@ def _views(request: Request, number: int) -> Tensor:
     image, views = open_rgb(path, printable(path), look.exif), []
     for own, view in enumerate(look.views):
         # timm and torchvision draw from three global generators.
-        seed = derive(request.seed, request.first + number, own)
+        seed = derive(request.seed, request.places[number], own)
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)

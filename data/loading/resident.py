@@ -1,7 +1,7 @@
 """A part whose images are one uint8 tensor on the device, where they are augmented."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -80,10 +80,13 @@ class Resident:
         return channels, height, width
 
     def shown(self, plan: EpochPlan) -> Iterator[Tensor]:
-        """Yield the views (V, B, channels, H, W) of each batch of a plan, before any mixing.
+        """Yield the views (V, B, channels, H, W) of each batch of a plan, or of its rows, before any mixing.
 
         All draws are made once an epoch on the CPU and copied once, so that no step waits for the device.
         """
+        yield from plan.portions(self._whole(plan))
+
+    def _whole(self, plan: EpochPlan) -> Iterator[Tensor]:
         epoch, statistics = plan.epoch, (self.mean, self.std)
         several = _batches_together(epoch.batch_size, self.labels.device)
         shows = [
@@ -98,6 +101,11 @@ class Resident:
             images = self.images[self.positions[plan.positions[chosen]]]
             shown = torch.stack([show(images, chosen) for show in shows])
             yield from torch.split(shown, [part.stop - part.start for part in slices], dim=1)
+
+    def taken(self, rows: Tensor) -> "Resident":
+        """Return the part that has some samples (N,) of this one only."""
+        rows = rows.to(self.labels.device)
+        return replace(self, positions=self.positions[rows], labels=self.labels[rows])
 
     def plain_batches(self) -> Iterator[Tensor]:
         """Yield all images in order, normalised and not augmented, (B, channels, H, W)."""

@@ -1,8 +1,8 @@
 """A part whose images are files, read and augmented by worker processes, batch by batch."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -94,32 +94,40 @@ class Streamed:
         return 3, self.size, self.size
 
     def shown(self, plan: EpochPlan) -> Iterator[Tensor]:
-        """Yield the views (V, B, 3, size, size) of each batch of a plan, before any mixing.
+        """Yield the views (V, B, 3, size, size) of each batch of a plan, or of its rows, before any mixing.
 
         Each image draws from a seed of its own, so that the number of readers changes nothing.
         """
         look = Look(plan.epoch.views, plan.epoch.augmentation, self.size, self.statistics, self.exif)
-        for images in self._read(look, plan.order, plan.slices, plan.epoch.derived("stream")):
+        whole = [range(part.start, part.stop) for part in plan.slices]
+        shown = whole if plan.rows is None else [rows.tolist() for rows in plan.rows]
+        for images in self._read(look, plan.order, shown, plan.epoch.derived("stream")):
             yield images.transpose(0, 1).contiguous()
+
+    def taken(self, rows: Tensor) -> "Streamed":
+        """Return the part that has some samples (N,) of this one only."""
+        paths = tuple(self.paths[row] for row in rows.tolist())
+        return replace(self, paths=paths, labels=self.labels[rows.to(self.labels.device)])
 
     def plain_batches(self) -> Iterator[Tensor]:
         """Yield all images in order, scaled and cropped in the middle, normalised, (B, 3, size, size)."""
         look = Look(("plain",), Augmentation(), self.size, self.statistics, self.exif)
-        slices = [slice(first, min(first + EVAL_BATCH, len(self))) for first in range(0, len(self), EVAL_BATCH)]
-        for images in self._read(look, torch.arange(len(self)), slices, 0):
+        batches = [range(first, min(first + EVAL_BATCH, len(self))) for first in range(0, len(self), EVAL_BATCH)]
+        for images in self._read(look, torch.arange(len(self)), batches, 0):
             yield images[:, 0]
 
-    def _read(self, look: Look, order: Tensor, slices: list[slice], seed: int) -> Iterator[Tensor]:
-        """Yield the views (B, V, 3, size, size) of each slice of an order, on the device."""
-        pieces = [list(range(part.start, part.stop, TOGETHER)) for part in slices]
+    def _read(self, look: Look, order: Tensor, batches: Sequence[Sequence[int]], seed: int) -> Iterator[Tensor]:
+        """Yield the views (B, V, 3, size, size) of each batch, known by its places in an order, on the device."""
+        pieces = [
+            [tuple(places[first : first + TOGETHER]) for first in range(0, len(places), TOGETHER)] for places in batches
+        ]
 
         def requests() -> Iterator[Request]:
-            for part, starts in zip(slices, pieces, strict=True):
-                for first in starts:
-                    chosen = order[first : min(first + TOGETHER, part.stop)].tolist()
-                    yield Request(look, tuple(self.root / self.paths[place] for place in chosen), first, seed)
+            for places in chain.from_iterable(pieces):
+                files = tuple(self.root / self.paths[position] for position in order[list(places)].tolist())
+                yield Request(look, files, places, seed)
 
         read = self.readers.read(requests(), pinned=self.labels.is_cuda)
-        for starts in pieces:
-            yield torch.cat([each.to(self.labels.device, non_blocking=True) for each in islice(read, len(starts))])
+        for own in pieces:
+            yield torch.cat([each.to(self.labels.device, non_blocking=True) for each in islice(read, len(own))])
         next(read, None)  # the end of the pass, from which on another one can have the readers

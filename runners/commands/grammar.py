@@ -21,6 +21,7 @@ MOST = {
     "threads": 1024,
     "readers": 1024,
     "workers": 1024,
+    "devices": 64,
     "tasks": 100_000,
     "max_running": 100_000,
     "cpus": 1024,

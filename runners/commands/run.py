@@ -49,6 +49,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--tuned", type=path, metavar="FILE.yaml", help="give each head the values that bench.py tune has found for it"
     )
     add_training(parser)
+    parser.add_argument(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="train each cell on N devices, which share its batches (default: 1); for cells that are too large for one",
+    )
     add_plugin(parser)
     parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the cells, train nothing")
@@ -84,6 +91,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             retry_failed=arguments.retry_failed,
             wait=not arguments.no_wait,
             tuned=arguments.tuned,
+            devices=arguments.devices,
         )
     )
     if not arguments.plugin:

@@ -29,6 +29,7 @@ from headbench.runners.grid.config import Grid
 from headbench.runners.ood import sets
 from headbench.runners.ood.measure import complete
 from headbench.runners.training import hardware
+from headbench.runners.training.classifier import divided
 from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware, Share
 
@@ -121,9 +122,9 @@ def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
     """
     root = data_folder(options.data)
     cache.cache_folder()
-    team, threads = hardware.share(options.workers, options.threads, cells, options.device)
+    team, threads = hardware.share(options.workers, options.threads, cells, options.device, options.devices)
     machine = hardware.set_up(Share(options.device, threads, options.precision))
-    share = Share(machine.device.type, threads, options.precision, team, options.readers)
+    share = Share(machine.device.type, threads, options.precision, team, options.readers, options.devices)
     return machine, Job(tuple(options.plugins), root, options.out, share, options.keep_weights, options.wait)
 
 
@@ -143,8 +144,8 @@ def manned(job: Job, machine: Hardware, most: int, cells: Sequence[Planned], out
 
 
 def executor(job: Job, machine: Hardware) -> Executor:
-    """Return what trains cells: this process, or several workers."""
-    return Processes(job) if job.share.workers > 1 else InProcess(job, machine)
+    """Return what trains cells: this process, or workers where there are several, or several devices for each."""
+    return Processes(job) if max(job.share.workers, job.share.devices) > 1 else InProcess(job, machine)
 
 
 def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
@@ -162,6 +163,10 @@ def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     if options.changes and written.overrides:
         config.expand(written, options.precision, place)
     cells = config.expand(grid, options.precision, place, derived=bool(options.changes))
+    if options.devices > 1:
+        cells = [divided(cell, options.devices) for cell in cells]
+        if options.name is None and any(cell.devices > 1 for cell in cells):
+            grid = grid.model_copy(update={"name": f"{grid.name}+{options.devices}devices"})
     if options.tuned is None:
         return grid, cells
     # A folder of its own, whatever its name, beside that of the same cells with the grid's own values.
@@ -251,8 +256,9 @@ def execute(launch: Launch, console: Console, team: Executor | None = None) -> N
         threads = (
             f"{workers} workers, threads: {machine.threads} each" if workers > 1 else f"threads: {machine.threads}"
         )
+        spread = f", {job.share.devices} devices for each cell" if job.share.devices > 1 else ""
         console.print(
-            f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {threads}, {machine.precision}"
+            f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {threads}{spread}, {machine.precision}"
         )
     for line in _inapplicable(launch.wanted):
         console.print(escape.terminal(line), soft_wrap=True)

@@ -24,6 +24,7 @@ class RunOptions:
         workers: parallel processes, or None for the default.
         threads: of each worker, or None for the default.
         readers: processes that read image files for each worker, or None for as many as threads.
+        devices: that each worker trains a cell on.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32`` or ``bf16``.
         plugins: files to import first.
@@ -43,6 +44,7 @@ class RunOptions:
     workers: int | None = None
     threads: int | None = None
     readers: int | None = None
+    devices: int = 1
     device: str = "auto"
     precision: str = "auto"
     plugins: Sequence[Path] = ()
@@ -67,6 +69,7 @@ def words(options: RunOptions) -> list[str]:
         "--tuned": [options.tuned],
         "--data": [options.data],
         "--device": [options.device],
+        "--devices": [options.devices if options.devices > 1 else None],
         "--precision": [options.precision],
     }
     said = {option: [str(value) for value in values if value not in (None, "auto")] for option, values in asked.items()}

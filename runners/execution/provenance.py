@@ -61,6 +61,7 @@ def describe(hardware: Hardware) -> dict[str, object]:
         "processor": cpu.name,
         "processor_flags": cpu.flags,
         "cells_per_device": hardware.cells_per_device,
+        "devices": hardware.group.size if hardware.group else 1,
         "threads": hardware.threads,
         "precision": hardware.precision,
     }

@@ -7,7 +7,8 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,8 @@ import torch
 
 from headbench.core.errors import DamagedError, NewerError, PrunedError, UserError, note
 from headbench.results import store
+from headbench.runners.devices.group import Group
+from headbench.runners.devices.helpers import DeviceLostError
 from headbench.runners.execution import attempts, cell, locks, plan, provenance
 from headbench.runners.execution.owner import Owner
 from headbench.runners.execution.plan import Planned
@@ -159,6 +162,7 @@ class Way:
         ood: other data sets that each cell is measured on.
         apart: trains a cell in a process of its own, for one that may have killed those that had it; None where another
             process watches this one.
+        together: gives a block the other processes of a cell that is trained on several devices, else none.
     """
 
     out: Path
@@ -169,6 +173,7 @@ class Way:
     wait: bool = True
     ood: tuple[OodSet, ...] = ()
     apart: Callable[[Planned], None] | None = None
+    together: Callable[[Planned], AbstractContextManager[Group | None]] = nullcontext
 
 
 def run(cells: list[Planned], way: Way) -> None:
@@ -250,6 +255,11 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
             attempts.end(folder)
             checkpoints.write()
         raise
+    except DeviceLostError:
+        # Its attempt stays counted: who watches this process tries the cell again, as if it had ended itself.
+        if locks.owner_of(folder) == mine:
+            checkpoints.write()
+        raise
     except Exception as error:
         if locks.owner_of(folder) != mine:
             way.events.stopped(planned, "another process has taken its lock; it is left to that one")
@@ -276,16 +286,17 @@ def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints)
     """Train a cell on its data; return its result."""
     parts = sets.beside(way.data.parts(planned.cell), way.ood, way.data)
     plan.check_data(planned, parts.outline)
-    return cell.run(
-        planned,
-        parts,
-        folder,
-        way.hardware,
-        partial(way.events.epoch, planned),
-        keep_weights=way.keep_weights,
-        checkpoints=checkpoints,
-        on_glimpse=partial(way.events.glimpse, planned),
-    )
+    with way.together(planned) as group:
+        return cell.run(
+            planned,
+            parts,
+            folder,
+            replace(way.hardware, group=group),
+            partial(way.events.epoch, planned),
+            keep_weights=way.keep_weights,
+            checkpoints=checkpoints,
+            on_glimpse=partial(way.events.glimpse, planned),
+        )
 
 
 def _message(planned: Planned, error: Exception) -> str:

@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
@@ -18,15 +19,19 @@ from typing import Any
 
 from headbench.core.errors import PrunedError, StoppedError, UserError, note
 from headbench.results import store
+from headbench.runners.devices import helpers
+from headbench.runners.devices.group import Group
 from headbench.runners.execution import attempts, locks, queue, stops
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Events
 from headbench.runners.grid import plugins
 from headbench.runners.ood.sets import OodSet
 from headbench.runners.training import hardware
+from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Share
 from headbench.runners.training.history import Glimpse
+from headbench.runners.training.train import resume
 
 # Workers that may die while they have no cell, or be told to stop alone, before no other is started.
 DEATHS = 2
@@ -127,6 +132,9 @@ def _work(job: Job, cells: list[Planned], number: int, pipe: Connection) -> None
         stops.ignore(SIGNALS)  # what is left is the interpreter's own end
     except KeyboardInterrupt as stop:
         os._exit(stops.status(stop))
+    except helpers.DeviceLostError as error:
+        note(str(error))
+        os._exit(1)
     with suppress(ConnectionError):
         pipe.send(last)
 
@@ -140,10 +148,30 @@ def _drain(job: Job, cells: list[Planned], number: int, sender: _Sender) -> tupl
         machine = hardware.set_up(job.share, number)
         sender.send("ready")
         data = Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers)
-        queue.run(cells, queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait, job.ood))
+        way = queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait, job.ood)
+        queue.run(cells, way if job.share.devices == 1 else replace(way, together=partial(_together, job, number)))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename
     return ("ended",)
+
+
+def _together(job: Job, number: int, planned: Planned) -> AbstractContextManager[Group]:
+    """Return what gives a block the processes of this worker's other devices, which train a cell with it."""
+    CONTEXT.set_forkserver_preload(PRELOAD)
+    device = hardware.device_of(job.share, number)
+    return helpers.together(CONTEXT, job.share.devices, device, partial(_assist, job, number, planned))
+
+
+def _assist(job: Job, number: int, planned: Planned, rank: int, join: helpers.Join) -> None:
+    """Run in a process of another device: train a cell along with the worker, which alone writes."""
+    os.environ.update(job.environment)
+    for path in job.plugins:
+        plugins.load(path)
+    machine = hardware.set_up(job.share, number, rank)
+    parts = Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers).parts(planned.cell)
+    machine = replace(machine, group=join(machine.device))
+    checkpoints = Checkpoints(store.cell_folder(job.out, planned.cell_id), planned.cell_id)
+    resume(planned.cell, parts, machine, checkpoints).run(lambda row: None)
 
 
 def _follow_parent() -> None:
@@ -219,7 +247,7 @@ def _start(job: Job, cells: list[Planned], number: int) -> _Worker:
     """Start a worker, from which signals are kept until it can heed them."""
     CONTEXT.set_forkserver_preload(PRELOAD)
     ours, theirs = CONTEXT.Pipe()
-    # Not a daemon, which could not start processes that read image files; it follows its parent all the same.
+    # No daemon, which could have no processes of its own, for other devices or to read images; it follows its parent.
     process = CONTEXT.Process(target=_work, args=(job, cells, number, theirs))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:

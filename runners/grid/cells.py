@@ -39,6 +39,8 @@ class Cell(Strict):
     Labels name what differs from the defaults, so that variants are never averaged. What has a default is not in the
     files of cells that were trained before there was such a field. A cell of the purpose ``tune`` is one trial of a
     search, and nothing of it is evaluated on test; ``tuned`` is the number of trials that chose a cell's values.
+    ``devices`` is the number of devices that share each batch where that changes numbers, as each normalises its own
+    portion.
     """
 
     dataset: str
@@ -70,6 +72,7 @@ class Cell(Strict):
     precision: Literal["auto", "fp32", "bf16"]
     purpose: Literal["final", "tune"] = "final"
     tuned: Annotated[int, Field(ge=0)] = 0
+    devices: Annotated[int, Field(ge=1)] = 1
 
     def options(self, choice: str) -> dict[str, Any]:
         """Return the options of a choice, or the fields of the recipe, by name."""

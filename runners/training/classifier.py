@@ -10,16 +10,19 @@ from torch import Tensor, nn
 
 from headbench.backbones import BACKBONES, Backbone
 from headbench.core import arrays
-from headbench.core.batch import Batch, DataInfo
+from headbench.core.batch import Batch, DataInfo, Targets
 from headbench.core.errors import DamagedError, UserError, suggest
 from headbench.core.streams import derive
 from headbench.data.loading.augment import scaled_size
 from headbench.heads import HEADS, Context, Head
 from headbench.results import store
+from headbench.runners.devices.group import Group
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.recipes import Small
 
 PARTS = ("backbone", "projection", "head")
+# Of images for which a backbone is built to look at its layers.
+NOMINAL_SHAPES = ((3, 224, 224), (3, 32, 32), (1, 8, 8))
 
 
 class Classifier(nn.Module):
@@ -52,11 +55,17 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Batch, context: Context) -> Tensor:
         """Return the loss of a batch, a scalar; the head observes the features first."""
-        views = batch.images.shape[:2]
-        features = self.features(batch.images.flatten(0, 1)).reshape(*views, -1)
+        return self.judged(self.embedded(batch.images), batch.targets, context)
+
+    def embedded(self, images: Tensor) -> Tensor:
+        """Map images (V, B, channels, H, W) to features (V, B, d)."""
+        return self.features(images.flatten(0, 1)).reshape(*images.shape[:2], -1)
+
+    def judged(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        """Return the loss of features (V, B, d), which the head observes first."""
         with torch.no_grad():
-            self.head.observe(features.detach(), batch.targets, context)
-        return self.head.loss(features, batch.targets, context)
+            self.head.observe(features.detach(), targets, context)
+        return self.head.loss(features, targets, context)
 
     def set_trainable(self, prefixes: Collection[str]) -> None:
         """Let the parameters below prefixes of names (``head``, ``head.scale``) learn, but the fixed ones, and freeze
@@ -76,6 +85,25 @@ class Classifier(nn.Module):
             if prefix not in PARTS and not any(_below(name, prefix) for name in names):
                 own = [name for name in names if _below(name, prefix.partition(".")[0])]
                 raise UserError(f"{place}: trainable: unknown parameter '{prefix}'; {suggest(prefix, own or PARTS)}")
+
+
+class Shared(nn.Module):
+    """A classifier, of each batch of which this process shows its portion to the backbone, and the head sees all.
+
+    Args:
+        classifier: the same in every process of the group.
+        group: of the processes.
+    """
+
+    def __init__(self, classifier: Classifier, group: Group) -> None:
+        super().__init__()
+        self.classifier, self.group = classifier, group
+
+    def forward(self, batch: Batch, context: Context) -> Tensor:
+        """Return the loss of a batch, a scalar, from the images (V, k, ...) of this process's portion of it."""
+        own = self.classifier.embedded(batch.images).transpose(0, 1)
+        features = self.group.gathered(own, len(batch.targets.labels)).transpose(0, 1)
+        return self.classifier.judged(features, batch.targets, context)
 
 
 def _below(name: str, prefix: str) -> bool:
@@ -171,6 +199,33 @@ def check_small(cell: Cell, small: Small | None, image_shape: tuple[int, int, in
             f"{place}: small: backbone '{cell.backbone_label}' cannot take {height} x {width} pixels; set "
             f"recipe.small=null"
         )
+
+
+def divided(cell: Cell, devices: int) -> Cell:
+    """Return a cell as it is on several devices: another one, if its backbone trains and is not the same to a batch in
+    portions as to the whole.
+    """
+    divides = cell.freeze == "none" and _divides(cell.backbone, json.dumps(cell.backbone_options))
+    return cell.model_copy(update={"devices": devices}) if divides else cell
+
+
+@cache
+def _divides(name: str, options: str) -> bool:
+    """Say whether a backbone in training mode normalises by its batch, or draws at random."""
+    for shape in NOMINAL_SHAPES:
+        try:
+            with torch.device("meta"):
+                backbone = BACKBONES.get(name).target(shape, **json.loads(options))
+        # Whatever a network says of images that it is not made for.
+        except Exception:
+            continue
+        return any(
+            isinstance(module, nn.modules.batchnorm._BatchNorm)
+            or getattr(module, "p", 0)
+            or getattr(module, "drop_prob", 0)
+            for module in backbone.modules()
+        )
+    return True
 
 
 @cache

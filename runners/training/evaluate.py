@@ -17,6 +17,7 @@ from headbench.data.loading.augment import scaled
 from headbench.data.loading.epoch import Epoch, Part, in_order
 from headbench.data.loading.foreign import Foreign
 from headbench.data.loading.views import VIEWS
+from headbench.runners.devices.group import Group
 from headbench.runners.training.classifier import Classifier
 
 # Rows of features that are held in float64 at once.
@@ -26,6 +27,15 @@ CHUNK = 10_000
 def embed(classifier: Classifier, part: Part | Foreign, side: int | None = None) -> Tensor:
     """Return the features (N, d) of one part, float32 on the device; larger images are scaled to ``side`` pixels."""
     return _embedded(classifier, (scaled(images, side) for images in part.plain_batches()))
+
+
+def embed_together(classifier: Classifier, part: Part, side: int | None = None, group: Group | None = None) -> Tensor:
+    """Return the same of a training part's kind, where each process of a group embeds its portion; without one, of
+    all.
+    """
+    if group is None:
+        return embed(classifier, part, side)
+    return group.gathered(embed(classifier, part.taken(group.rows(len(part))), side), len(part))
 
 
 @torch.no_grad()
@@ -41,13 +51,17 @@ def scores(classifier: Classifier, features: Tensor) -> np.ndarray:
 
 
 @torch.no_grad()
-def measure(classifier: Classifier, part: Part, metrics: Iterable[str], side: int | None = None) -> dict[str, float]:
+def measure(
+    classifier: Classifier, part: Part, metrics: Iterable[str], side: int | None = None, group: Group | None = None
+) -> dict[str, float]:
     """Return metrics of one part, NaN where it is empty: ``top1``, the accuracy in [0, 1], and ``nll``, the mean
     negative log-likelihood by the head's own scale, in nats; larger images are scaled to ``side`` pixels.
+
+    The processes of a group share the images.
     """
     if not len(part):
         return dict.fromkeys(metrics, math.nan)
-    logits = classifier.head.logits(embed(classifier, part, side))
+    logits = classifier.head.logits(embed_together(classifier, part, side, group))
     known = {
         "top1": lambda: (logits.argmax(dim=1) == part.labels).double().mean().item(),
         "nll": lambda: F.cross_entropy(logits.double(), part.labels).item(),
@@ -56,7 +70,7 @@ def measure(classifier: Classifier, part: Part, metrics: Iterable[str], side: in
 
 
 def collect(
-    classifier: Classifier, parts: dict[str, Part], split: str, view: str, epoch: Epoch
+    classifier: Classifier, parts: dict[str, Part], split: str, view: str, epoch: Epoch, group: Group | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return features (N, d), labels (N,) and indices (N,) of one pass, for a head's ``context.collect``.
 
@@ -68,6 +82,7 @@ def collect(
         split: one of them.
         view: name of the view that is shown.
         epoch: that the view is drawn in, with its size.
+        group: whose processes share the plain images; in another view each is shown all of them.
 
     Raises:
         UserError: for a split other than those offered (the test part never is), an empty one, or an unknown view.
@@ -81,7 +96,7 @@ def collect(
     training = [module for module in classifier.modules() if module.training]
     try:
         if view == "plain":
-            features = embed(classifier, part, epoch.side)
+            features = embed_together(classifier, part, epoch.side, group)
         else:
             features = _embedded(classifier, (v[0] for v in in_order(part, replace(epoch, views=(view,)))))
     finally:

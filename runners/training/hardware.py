@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from headbench.core.errors import UserError
+from headbench.runners.devices.group import Group
 
 # By default; more than one per core never helps, and each holds its own copy of torch.
 MOST_WORKERS = 8
@@ -22,12 +23,14 @@ class Hardware:
         threads: of torch on the CPU, one value for the whole grid.
         bf16: autocast to bfloat16.
         cells_per_device: workers of this run that share the device, and with it the images per second.
+        group: the processes that train a cell together, each on a device of its own; None where this one does it alone.
     """
 
     device: torch.device
     threads: int
     bf16: bool
     cells_per_device: int = 1
+    group: Group | None = None
 
     @property
     def precision(self) -> str:
@@ -45,6 +48,7 @@ class Share:
         precision: ``auto``, ``fp32`` or ``bf16``.
         workers: how many such workers there are.
         readers: processes that read image files for it, or None for as many as threads.
+        devices: that each of them trains a cell on, with a process for each.
     """
 
     device: str
@@ -52,6 +56,7 @@ class Share:
     precision: str
     workers: int = 1
     readers: int | None = None
+    devices: int = 1
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -111,7 +116,7 @@ def _quota(group: Path) -> Iterator[float]:
             yield int(quota) / int(period)
 
 
-def share(workers: int | None, threads: int | None, cells: int, device: str) -> tuple[int, int]:
+def share(workers: int | None, threads: int | None, cells: int, device: str, devices: int = 1) -> tuple[int, int]:
     """Return workers and threads of each, one thread count for the whole grid.
 
     By default one worker per CUDA device, else one per CPU core up to 8, and the cores divided among them: on two cores
@@ -122,31 +127,45 @@ def share(workers: int | None, threads: int | None, cells: int, device: str) -> 
         threads: as asked for, or None.
         cells: in the whole grid, not only those that are left: the share must not change when a grid is resumed.
         device: ``auto``, ``cpu`` or ``cuda``.
+        devices: of each worker.
+
+    Raises:
+        UserError: if workers are to have more CUDA devices of their own than there are.
     """
+    there = 0 if device == "cpu" else torch.cuda.device_count()
+    if devices > 1 and 0 < there < devices * (workers or 1):
+        team = f" for each of {workers} workers" if workers and workers > 1 else ""
+        raise UserError(f"--devices {devices}{team}: torch finds {there} CUDA devices here")
     if workers is None:
-        devices = 0 if device == "cpu" else torch.cuda.device_count()
-        workers = devices or max(min(cores() // (threads or 1), MOST_WORKERS, cells), 1)
-    return workers, threads or max(cores() // workers, 1)
+        most = there or min(cores() // (threads or 1), MOST_WORKERS, cells * devices)
+        workers = max(most // devices, 1)
+    return workers, threads or max(cores() // (workers * devices), 1)
 
 
-def set_up(share: Share, worker: int = 0) -> Hardware:
+def device_of(share: Share, worker: int = 0, rank: int = 0) -> torch.device:
+    """Return the device of a worker's process: with several CUDA devices each has its own."""
+    if share.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", (worker * share.devices + rank) % torch.cuda.device_count())
+
+
+def set_up(share: Share, worker: int = 0, rank: int = 0) -> Hardware:
     """Choose device and precision, and make torch deterministic.
 
     Args:
         share: of this worker.
         worker: its number; with several CUDA devices each worker has its own.
+        rank: which of its devices.
 
     Raises:
         UserError: if CUDA is asked for and absent.
     """
     if share.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
-    if share.device != "cpu" and torch.cuda.is_available():
+    chosen, devices = device_of(share, worker, rank), 1
+    if chosen.type == "cuda":
         devices = torch.cuda.device_count()
-        chosen = torch.device("cuda", worker % devices)
         torch.cuda.set_device(chosen)
-    else:
-        chosen, devices = torch.device("cpu"), 1
     torch.set_num_threads(share.threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # As use_deterministic_algorithms(True), which loads torch's compiler too: two seconds of every start.
@@ -157,4 +176,4 @@ def set_up(share: Share, worker: int = 0) -> Hardware:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
     bf16 = has_bf16(chosen) if share.precision == "auto" else share.precision == "bf16"
-    return Hardware(chosen, share.threads, bf16, len(range(worker % devices, share.workers, devices)))
+    return Hardware(chosen, share.threads, bf16, len(range(chosen.index or 0, share.workers * share.devices, devices)))

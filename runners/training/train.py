@@ -16,7 +16,7 @@ from headbench.heads import Context
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints, same_structure
-from headbench.runners.training.classifier import build
+from headbench.runners.training.classifier import Shared, build
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.history import Glimpse, Glimpses
 from headbench.runners.training.parts import Parts
@@ -47,10 +47,12 @@ class Training:
 
     Of a trial of a search nothing is evaluated on test.
 
+    The processes of a group each have an equal one; only the first one's is asked for what came of it.
+
     Args:
         cell: the cell.
         parts: its data on the device.
-        hardware: device and precision.
+        hardware: device, precision and group.
 
     Raises:
         UserError: if what a stage trains is not there.
@@ -66,7 +68,7 @@ class Training:
 
     def __init__(self, cell: Cell, parts: Parts, hardware: Hardware) -> None:
         info = parts.info(cell.seed)
-        self.cell, self.parts = cell, parts
+        self.cell, self.parts, self._group = cell, parts, hardware.group
         self.classifier = build(cell, info, bf16=hardware.bf16).to(hardware.device)
         self.plan = stage_plan(cell, type(self.classifier.head), len(parts.train))
         for stage, recipe in self.plan:
@@ -89,7 +91,7 @@ class Training:
         checkpoints: Checkpoints | None = None,
         on_glimpse: Callable[[Glimpse], None] = lambda _: None,
     ) -> None:
-        """Train all epochs that are left.
+        """Train all epochs that are left, then leave the group.
 
         Args:
             on_epoch: called with each finished row of the history; what it raises ends the training.
@@ -99,6 +101,7 @@ class Training:
         Raises:
             NonFiniteLossError: at the end of the epoch in which the loss left the finite numbers.
         """
+        group, leads = self._group, self._group is None or self._group.leads
         if not self.history:
             torch.manual_seed(derive(self.cell.seed, "global"))
             if self.cell.freeze == "none" and not self.cell.backbone_files:
@@ -111,15 +114,19 @@ class Training:
                 self.history.append(self._epoch(on_glimpse))
                 self._finished += 1
                 # An accuracy on smaller images is no accuracy on whole ones.
-                if self._number == len(self.plan) - 1 and "side" not in self.history[-1]:
+                if self._number == len(self.plan) - 1 and "side" not in self.history[-1] and leads:
                     self._select()
                 if checkpoints:
                     checkpoints.offer(self.state_dict())
                 on_epoch(self.history[-1])
             self._number, self._finished = self._number + 1, 0
         self.classifier.set_trainable(())
-        self.features = evaluate.embed(self.classifier, self.parts.train)
-        self.losses = self._final_losses()
+        self.features = evaluate.embed_together(self.classifier, self.parts.train, group=group)
+        if group is not None:
+            group.leave()
+            self._group = None
+        if leads:
+            self.losses = self._final_losses()
 
     def weights(self) -> dict[str, Tensor]:
         """Return the classifier's state after the newest epoch, copied once, to the CPU."""
@@ -160,7 +167,7 @@ class Training:
         def collect(split: str, view: str) -> tuple[Tensor, Tensor, Tensor]:
             # A seed of its own: what a head looks at is drawn apart from what the same epoch trains on.
             drawn = replace(self.next_epoch(), seed=derive(self.cell.seed, "collect"))
-            return evaluate.collect(self.classifier, offered, split, view, drawn)
+            return evaluate.collect(self.classifier, offered, split, view, drawn, self._group)
 
         offered = {"train": self.parts.train, "val": self.parts.val}
         return Context(name, epoch, epochs, step, collect)
@@ -187,6 +194,7 @@ class Training:
             seed=self.cell.seed,
             number=len(self.history),
             side=self._side(),
+            portion=self._group,
         )
 
     def _side(self) -> int | None:
@@ -202,6 +210,9 @@ class Training:
         steps, self._weights = len(epoch.slices(len(self.parts.train))), None
         context = self.context(stage.name, stage.epochs, self._finished, self._finished * steps)
         self.classifier.set_trainable(stage.trainable)
+        if self._group is not None and not self._group.leads:
+            # What a backbone draws for its own images; anew in each epoch, so that no checkpoint needs to hold it.
+            torch.manual_seed(derive(self.cell.seed, "global", self._group.rank, len(self.history)))
         logged = head.on_epoch_start(context)
         labels = self.parts.train.labels
         nothing = health.zero(labels, self.cell.feature_dim)
@@ -211,13 +222,15 @@ class Training:
             "chance_loss": health.loss_of(head, nothing, labels, epoch, context),
         }
         row |= self._steps(epoch, context, Glimpses(on_glimpse, row["epoch"], steps, labels.device))
+        if self._group is not None:
+            self._group.align(self.classifier)
         if not math.isfinite(row["train_loss"]):
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
         logged |= head.on_epoch_end(replace(context, step=context.step + steps))
         if self._number == len(self.plan) - 1:
             metrics = ("top1", "nll") if self.cell.purpose == "tune" else ("top1",)
             for name, part in self.evaluated.items():
-                measured = evaluate.measure(self.classifier, part, metrics, epoch.side)
+                measured = evaluate.measure(self.classifier, part, metrics, epoch.side, self._group)
                 row |= {f"{name}_{metric}": value for metric, value in measured.items()}
         return row | logged | ({} if epoch.side is None else {"side": epoch.side})
 
@@ -226,13 +239,14 @@ class Training:
 
         The device is waited for at the end only.
         """
-        part, classifier = self.parts.train, self.classifier
+        part, classifier, group = self.parts.train, self.classifier, self._group
+        asked = classifier if group is None else group.parallel(Shared(classifier, group))
         start, images = time.perf_counter(), 0
         total = torch.zeros((), device=part.labels.device)
         losses: list[Tensor] = []
         norms: list[Tensor] = []
         for batch in batches(part, epoch):
-            loss = classifier(batch, replace(context, step=context.step + len(losses)))
+            loss = asked(batch, replace(context, step=context.step + len(losses)))
             self._optimiser.zero_grad()
             loss.backward()
             norms.append(health.gradient_norm(classifier))
@@ -313,7 +327,20 @@ class Training:
 
 
 def resume(cell: Cell, parts: Parts, hardware: Hardware, checkpoints: Checkpoints) -> Training:
-    """Return the training of a cell, as far as its checkpoint has it; one that does not fit is set aside."""
+    """Return the training of a cell, as far as its checkpoint has it; one that does not fit is set aside.
+
+    In a group the first process looks first, so that the others find what it goes on from.
+    """
+    group = hardware.group
+    if group is not None and not group.leads:
+        group.wait_for_first(hardware.device)
+    training = _resumed(cell, parts, hardware, checkpoints)
+    if group is not None and group.leads:
+        group.wait_for_first(hardware.device)
+    return training
+
+
+def _resumed(cell: Cell, parts: Parts, hardware: Hardware, checkpoints: Checkpoints) -> Training:
     training, state = Training(cell, parts, hardware), checkpoints.load()
     if state is None:
         return training

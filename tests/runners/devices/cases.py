@@ -1,0 +1,103 @@
+"""Trainings that several devices share, in each of their processes the same."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headbench.backbones import BACKBONES, Backbone
+from headbench.runners.devices.group import Group
+from headbench.runners.devices.helpers import Join
+from headbench.runners.training.parts import Parts
+from headbench.runners.training.train import Training
+from tests.heads.test_contract import REGISTERED, VARIANTS
+from tests.runners.helpers import CPU, cell, digits
+
+Case = tuple[str, dict[str, Any]]
+# Heads that keep something of batches, or whose loss is no mean over samples.
+STATISTICS: list[Case] = [
+    ("dl2pa", {"loss": "dot-regression", "batch_norm": True, "batch_weights": True, "assignment_period": "step"}),
+    ("dl2pa", {"queue": "reference"}),
+    ("etf", {"batch_norm": True, "batch_weights": True}),
+    ("proco", {}),
+    ("dnc", {"memory": 10}),
+    ("dnc-released", {"period": 2}),
+    ("cmf", {}),
+    ("nearest-etf", {}),
+    ("bcl", {}),
+    ("tsc", {}),
+    ("sbcl", {"warmup_epochs": 0}),
+    ("throwaway", {}),
+]
+EVERY: list[Case] = [*((name, {}) for name in REGISTERED), *VARIANTS, *STATISTICS]
+
+
+class FixedNorm(nn.BatchNorm1d):
+    """A batch normalisation that is always in eval mode."""
+
+    def train(self, mode: bool = True) -> "FixedNorm":
+        super().train(False)
+        return self
+
+
+class Still(Backbone):
+    """A network to which a batch in portions is the same as the whole."""
+
+    def __init__(self, image_shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.num_features = 16
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(image_shape), 16), FixedNorm(16), nn.Tanh())
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.layers(images)
+        return features
+
+
+if "still" not in BACKBONES.names():
+    BACKBONES.register("still", version=1)(Still)
+
+
+class Lasting(Group):
+    """A group that goes on after a training."""
+
+    def leave(self) -> None:
+        pass
+
+
+@cache
+def some() -> Parts:
+    """A few digits to train and evaluate on, in batches of which none divides among two."""
+    whole = digits()
+    few = {name: getattr(whole, name).taken(torch.arange(21)) for name in ("val", "test")}
+    return replace(whole, train=whole.train.taken(torch.arange(69)), **few)
+
+
+def trained(case: Case, group: Group | None) -> tuple[dict[str, Tensor], list[dict[str, Any]], Tensor]:
+    """Train a head for two epochs; return its state, its history and its features."""
+    name, options = case
+    recipe = {"base": "fast", "epochs": 2, "batch_size": 27, "lr": 0.01, "schedule": {"name": "cosine"}}
+    recipe |= {"pad": 1, "drop_last": False, "mixup": 0.4}
+    one = cell({"name": name, **options}, recipe=recipe, axes={"backbone": ["still"], "feature_dim": [9]})
+    training = Training(one, some(), replace(CPU, group=None if group is None else Lasting(group.rank, group.size)))
+    training.run(lambda row: None)
+    return training.classifier.state_dict(), training.history, training.features
+
+
+def along(cases: list[Case], rank: int, join: Join) -> None:
+    """Train in another process of the group."""
+    group = join(CPU.device)
+    for case in cases:
+        trained(case, group)
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """All numbers of what a training gives, but for its seconds."""
+    state, history, features = value
+    for tensor in (*state.values(), features):
+        yield from tensor.double().flatten().tolist()
+    for row in history:
+        yield from (float(entry) for key, entry in row.items() if key not in {"seconds", "stage"})

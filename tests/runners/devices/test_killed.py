@@ -1,0 +1,103 @@
+"""Cells on two devices from the command line: whichever of their processes is killed, the numbers are the same."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from headbench.results import store
+from tests.forked import Forked, launched
+from tests.runners.helpers import QUICK, TINY
+
+pytestmark = pytest.mark.slow
+# Tells which process is which, and slows epochs down.
+PLUGIN = """
+import os, time
+from pathlib import Path
+import torch.distributed as dist
+from headbench.heads import HEADS
+from headbench.heads.dl2pa import DL2PAHead
+
+class Slow(DL2PAHead):
+    def on_epoch_start(self, context):
+        if dist.is_initialized():
+            Path(os.environ["PROCESSES"], f"{context.epoch}-{dist.get_rank()}").write_text(str(os.getpid()))
+        time.sleep(float(os.environ["SLOW"]))
+        return super().on_epoch_start(context)
+
+HEADS.register("slow", version=1)(Slow)
+"""
+
+
+def start(folder: Path, slow: float) -> Forked:
+    """Start a cell of four epochs on two devices."""
+    (folder / "processes").mkdir()
+    (folder / "plugin.py").write_text(PLUGIN)
+    axes = {"dataset": ["digits"], "backbone": [TINY], "head": ["slow"], "feature_dim": [5]}
+    recipe = QUICK | {"epochs": 4, "mixup": 0.2}
+    (folder / "grid.yaml").write_text(yaml.safe_dump({"name": "tiny", "recipe": recipe, "axes": axes}))
+    words = ["--grid", str(folder / "grid.yaml"), "--out", str(folder / "runs"), "--plugin", str(folder / "plugin.py")]
+    words += ["--devices", "2", "--workers", "1", "--threads", "1", "--precision", "fp32", "--no-report"]
+    return launched(words, {"SLOW": str(slow), "PROCESSES": str(folder / "processes")})
+
+
+def ended(program: Forked, folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """Wait for the end; return the predictions and the history of the cell."""
+    printed = program.communicate()
+    assert program.returncode == 0, printed
+    (cell,) = (folder / "runs/cells").iterdir()
+    assert store.read_result(cell)["provenance"]["devices"] == 2
+    assert not (cell / "lock.json").exists()
+    with np.load(cell / "predictions.npz") as arrays:
+        return dict(arrays), pd.read_csv(cell / "history.csv").drop(columns="seconds")
+
+
+def alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+def test_a_cell_whose_process_is_killed_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    arrays, history = ended(start(undisturbed, 0), undisturbed)
+    for rank in (0, 1):
+        folder = tmp_path / f"killed{rank}"
+        folder.mkdir()
+        program = start(folder, 2)
+        third, deadline = folder / "processes" / f"2-{rank}", time.monotonic() + 300
+        while not third.exists() or not third.read_text():
+            assert time.monotonic() < deadline, program.communicate(1)
+            time.sleep(0.05)
+        os.kill(int(third.read_text()), signal.SIGKILL)
+        found, rows = ended(program, folder)
+        assert found.keys() == arrays.keys()
+        assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
+        pd.testing.assert_frame_equal(rows, history)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left_where_the_run_is_stopped(tmp_path: Path, number: int) -> None:
+    program, second = start(tmp_path, 2), tmp_path / "processes" / "1-1"
+    while not second.exists() or not second.read_text():
+        time.sleep(0.05)
+    program.send_signal(number)
+    try:
+        program.communicate(60)
+    except subprocess.TimeoutExpired:
+        pytest.fail("it goes on")
+    processes = [int(path.read_text()) for path in (tmp_path / "processes").iterdir()]
+    deadline = time.monotonic() + 30
+    while any(map(alive, processes)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    (cell,) = (tmp_path / "runs/cells").iterdir()
+    assert (cell / "checkpoint.pt").exists() == (number == signal.SIGTERM)
