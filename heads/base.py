@@ -72,9 +72,9 @@ class Context:
     collect: Callable[[str, str], tuple[Tensor, Tensor, Tensor]] = _no_collect
 
     def gather(self, x: Tensor, differentiable: bool = False) -> Tensor:
-        """Return ``x`` of all devices concatenated along the first axis.
+        """Return ``x`` of all devices concatenated along the first axis, in the order of the batch.
 
-        The identity, since training runs on one device.
+        The identity, since a head is shown the features of the whole batch, whatever devices they come from.
         """
         return x
 

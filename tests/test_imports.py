@@ -27,10 +27,13 @@ ROOMS: dict[str, set[str]] = {
     "results.export": {"results"},
     "results.leaderboard": {"results", "results.numbers", "results.tables", "results.page"},
     "runners": set(),
+    "runners.devices": set(),
     "runners.grid": PLUGINS,
     "runners.ood": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training"},
-    "runners.training": PLUGINS | STORED | {"results.numbers", "runners.grid"},
-    "runners.execution": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.training", "runners.ood"},
+    "runners.training": PLUGINS | STORED | {"results.numbers", "runners.grid", "runners.devices"},
+    "runners.execution": PLUGINS
+    | STORED
+    | {"results.numbers", "runners.grid", "runners.training", "runners.ood", "runners.devices"},
     "runners.inspection": PLUGINS | STORED | {"runners.grid", "runners.training", "runners.execution"},
     "runners.engines": {"runners.execution"},
     "runners.search": PLUGINS

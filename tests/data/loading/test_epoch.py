@@ -1,12 +1,15 @@
 """One plan of an epoch for all kinds of data: a view or a sampler that is registered serves them all."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from headbench.core.batch import Portion
 from headbench.data import FileSet
 from headbench.data.loading.augment import Augmentation, normalise
 from headbench.data.loading.epoch import Epoch, Part, batches
@@ -116,3 +119,28 @@ def test_only_the_first_view_is_mixed(part: Part) -> None:
         partner = (one.images[0] - weight * other.images[0]) / rest
         assert all(min((image - each).abs().max() for each in other.images[0]) < 1e-3 for image in partner)
         assert sorted(labels.tolist()) == sorted(other.targets.labels.tolist())
+
+
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 1.0}, {"cutmix": 1.0, "flip": "alternating"}])
+def test_the_portions_of_a_batch_are_the_batch(part: Part, mixing: dict[str, Any]) -> None:
+    whole = replace(epoch("weak", "plain"), augmentation=Augmentation(**mixing))
+    if isinstance(part, Streamed) and "cutmix" in mixing:
+        return  # readers are slow to start
+    shared = [batches(part, replace(whole, portion=Portion(rank, 3))) for rank in range(3)]
+    for one, *portions in zip(batches(part, whole), *shared, strict=True):
+        images = torch.cat([portion.images for portion in portions], dim=1)
+        assert torch.equal(images[:, : one.images.shape[1]], one.images)
+        assert all(torch.equal(portion.targets.labels, one.targets.labels) for portion in portions)
+        for portion in portions:
+            for (labels, weight), (expected, expected_weight) in zip(
+                portion.targets.pairs, one.targets.pairs, strict=True
+            ):
+                assert torch.equal(labels, expected)
+                assert torch.equal(weight, expected_weight)
+
+
+def test_a_part_is_taken_by_positions(part: Part) -> None:
+    whole, rows = torch.cat(list(part.plain_batches())), torch.tensor([8, 0, 3])
+    few = part.taken(rows)
+    assert torch.equal(torch.cat(list(few.plain_batches())), whole[rows])
+    assert torch.equal(few.labels, part.labels[rows])

@@ -3,6 +3,7 @@
 import os
 import signal
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ import torch
 from headbench.core.batch import Portion
 from headbench.runners.devices.helpers import DeviceLostError, HelperError, Join, together
 from headbench.runners.execution import workers
+from headbench.runners.training.classifier import divided
 from tests.runners.devices.cases import EVERY, STATISTICS, Case, along, numbers, trained
-from tests.runners.helpers import CPU
+from tests.runners.helpers import CPU, cell
 
 
 @pytest.mark.parametrize(("count", "size"), [(8, 2), (7, 2), (1, 2), (3, 8), (10, 3)])
@@ -19,6 +21,22 @@ def test_portions_are_of_one_length_and_all_of_the_batch_in_order(count: int, si
     rows = [Portion(rank, size).rows(count) for rank in range(size)]
     assert len({len(own) for own in rows}) == 1
     assert torch.cat(rows)[:count].tolist() == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "freeze", "expected"),
+    [
+        ("fast_convnet", "none", 4),
+        ("fast_convnet", "backbone", 1),
+        ({"name": "timm", "model": "vit_tiny_patch16_224"}, "none", 1),
+        ({"name": "timm", "model": "swin_tiny_patch4_window7_224"}, "none", 4),
+    ],
+)
+def test_devices_are_part_of_a_cell_where_they_change_its_numbers(backbone: Any, freeze: str, expected: int) -> None:
+    one = cell(axes={"backbone": [backbone]}, freeze=freeze)
+    other = divided(one, 4)
+    assert other.devices == expected
+    assert (other.cell_id("") == one.cell_id("")) == (expected == 1)
 
 
 def compare(cases: list[Case]) -> None:

@@ -17,13 +17,13 @@ from tests.runners.helpers import grid
 
 ASKED = (
     "--grid my.yaml --set recipe.epochs=2 'axes.head=hpn(a=1, b=$x),psc' --name 'a b' --where head=psc feature_dim=2,5 "
-    "--tuned t.yaml --data ../sets --device cpu --precision fp32 --plugin a.py --plugin b.py"
+    "--tuned t.yaml --data ../sets --device cpu --devices 2 --precision fp32 --plugin a.py --plugin b.py"
 )
 
 
 def options_of(asked: list[str]) -> RunOptions:
     parsed = grammar.parse(asked)
-    return arguments.run_options(parsed, cells=parsed.cell, tuned=parsed.tuned)
+    return arguments.run_options(parsed, cells=parsed.cell, tuned=parsed.tuned, devices=parsed.devices)
 
 
 def test_the_words_ask_for_the_same_cells() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from headbench.core.errors import UserError
 from headbench.runners.training import hardware
 from headbench.runners.training.hardware import Share
 
@@ -27,6 +28,19 @@ def test_cores_are_divided_among_the_workers(
     monkeypatch.setattr(hardware, "cores", lambda: 16)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     assert hardware.share(workers, threads, cells, "auto") == expected
+
+
+def test_each_worker_has_devices_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "cores", lambda: 16)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert hardware.share(None, None, 75, "auto", 4) == (2, 2)
+    share = Share("cuda", 2, "fp32", 2, 4)
+    assert [hardware.device_of(share, worker, rank).index for worker in (0, 1) for rank in range(4)] == list(range(8))
+    for workers, devices in ((1, 9), (3, 4)):
+        with pytest.raises(UserError, match=f"--devices {devices}.*torch finds 8 CUDA devices here"):
+            hardware.share(workers, None, 75, "auto", devices)
+    assert hardware.share(None, None, 75, "cpu", 2) == (4, 2)
 
 
 @pytest.mark.parametrize(("device", "expected"), [("auto", (4, 4)), ("cuda", (4, 4)), ("cpu", (8, 2))])
