@@ -3,7 +3,7 @@
 They are the same for every kind of part; a part only shows images.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol, Self
 
@@ -187,5 +187,6 @@ def _shown(part: Part, plan: EpochPlan) -> Iterator[Tensor]:
     first = torch.rand(len(part), generator=generator(epoch.seed, "mirror", "train")) < 0.5
     now = (first ^ bool(epoch.number % 2)).to(device)
     weak = torch.tensor([view == "weak" for view in epoch.views])[:, None].to(device)
-    for places, images in zip(plan.rows or plan.slices, part.shown(plan), strict=True):
-        yield mirrored(images, weak & now[plan.positions[places]])
+    places: Sequence[slice | Tensor] = plan.rows or plan.slices
+    for chosen, images in zip(places, part.shown(plan), strict=True):
+        yield mirrored(images, weak & now[plan.positions[chosen]])

@@ -173,7 +173,7 @@ class Way:
     wait: bool = True
     ood: tuple[OodSet, ...] = ()
     apart: Callable[[Planned], None] | None = None
-    together: Callable[[Planned], AbstractContextManager[Group | None]] = nullcontext
+    together: Callable[[Planned], AbstractContextManager[Group | None]] = lambda _: nullcontext()
 
 
 def run(cells: list[Planned], way: Way) -> None:

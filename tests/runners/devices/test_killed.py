@@ -51,8 +51,10 @@ def ended(program: Forked, folder: Path) -> tuple[dict[str, np.ndarray], pd.Data
     """Wait for the end; return the predictions and the history of the cell."""
     printed = program.communicate()
     assert program.returncode == 0, printed
-    (cell,) = (folder / "runs/cells").iterdir()
-    assert store.read_result(cell)["provenance"]["devices"] == 2
+    (cell,) = (path.parent for path in folder.glob("runs/cells/*/cell.yaml"))
+    result = store.read_result(cell)
+    assert result is not None
+    assert result["provenance"]["devices"] == 2
     assert not (cell / "lock.json").exists()
     with np.load(cell / "predictions.npz") as arrays:
         return dict(arrays), pd.read_csv(cell / "history.csv").drop(columns="seconds")
@@ -99,5 +101,5 @@ def test_no_process_is_left_where_the_run_is_stopped(tmp_path: Path, number: int
     while any(map(alive, processes)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    (cell,) = (tmp_path / "runs/cells").iterdir()
+    (cell,) = (path.parent for path in tmp_path.glob("runs/cells/*/cell.yaml"))
     assert (cell / "checkpoint.pt").exists() == (number == signal.SIGTERM)
