@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -118,16 +118,16 @@ class Streamed:
 
     def _read(self, look: Look, order: Tensor, batches: Sequence[Sequence[int]], seed: int) -> Iterator[Tensor]:
         """Yield the views (B, V, 3, size, size) of each batch, known by its places in an order, on the device."""
-        pieces = [
-            [tuple(places[first : first + TOGETHER]) for first in range(0, len(places), TOGETHER)] for places in batches
-        ]
 
         def requests() -> Iterator[Request]:
-            for places in chain.from_iterable(pieces):
-                files = tuple(self.root / self.paths[position] for position in order[list(places)].tolist())
-                yield Request(look, files, places, seed)
+            for places in batches:
+                for first in range(0, len(places), TOGETHER):
+                    chosen = list(places[first : first + TOGETHER])
+                    files = tuple(self.root / self.paths[position] for position in order[chosen].tolist())
+                    yield Request(look, files, tuple(chosen), seed)
 
         read = self.readers.read(requests(), pinned=self.labels.is_cuda)
-        for own in pieces:
-            yield torch.cat([each.to(self.labels.device, non_blocking=True) for each in islice(read, len(own))])
+        for places in batches:
+            pieces = islice(read, -(-len(places) // TOGETHER))
+            yield torch.cat([each.to(self.labels.device, non_blocking=True) for each in pieces])
         next(read, None)  # the end of the pass, from which on another one can have the readers

@@ -35,7 +35,7 @@ def test_each_worker_has_devices_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert hardware.share(None, None, 75, "auto", 4) == (2, 2)
-    share = Share("cuda", 2, "fp32", 2, 4)
+    share = Share("cuda", 2, "fp32", 2, devices=4)
     assert [hardware.device_of(share, worker, rank).index for worker in (0, 1) for rank in range(4)] == list(range(8))
     for workers, devices in ((1, 9), (3, 4)):
         with pytest.raises(UserError, match=f"--devices {devices}.*torch finds 8 CUDA devices here"):
