@@ -67,12 +67,13 @@ class _Helper:
         with self._lock:
             return self.process.exitcode
 
-    def said(self) -> str:
-        """Return the error that it has told of, or nothing."""
+    def said(self) -> tuple[str, str] | None:
+        """Return the error that it has told of, as a line and with its trace, or None."""
         try:
-            return str(self._pipe.recv()) if self._pipe.poll() else ""
+            line, trace = self._pipe.recv() if self._pipe.poll() else ("", "")
         except (EOFError, OSError):
-            return ""
+            return None
+        return (line, trace) if line else None
 
 
 @contextmanager
@@ -127,8 +128,7 @@ def _help(
     try:
         act(rank, partial(joined, rank))
     except BaseException as error:
-        traceback.print_exc()
-        pipe.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        pipe.send((f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc()))
         os._exit(1)
     os._exit(0)
 
@@ -166,7 +166,9 @@ def _blame(helpers: list[_Helper], error: Exception) -> None:
             raise DeviceLostError(f"the process of device {helper.rank} was ended by signal {-status}") from error
     for helper in helpers:
         if said := helper.said():
-            raise HelperError(f"on device {helper.rank}: {said}") from error
+            told = HelperError(f"on device {helper.rank}: {said[0]}")
+            told.add_note(said[1])
+            raise told from error
 
 
 # What torch raises where a process of a group does not answer.
