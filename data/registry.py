@@ -6,13 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from headbench.core.errors import UserError
-from headbench.core.registry import Registry
+from headbench.core.registry import Entry, Registry
 from headbench.data.longtail import Draw, draw
+
+
+def bundled(entry: Entry[Any]) -> bool:
+    """Say whether a data set comes with the harness or a library that it needs: nothing is looked for or downloaded."""
+    return "download" in entry.about and not entry.about.get("places")
 
 
 @dataclass(frozen=True)

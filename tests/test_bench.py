@@ -65,6 +65,8 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--epochs", "3"], "did you mean '--set recipe.epochs=...'?"),
         (["tune", "--trials", "2", "--feature-dim=3"], "did you mean '--set axes.feature_dim=...'?"),
         (["report", "--thread", "2"], "unknown argument '--thread'"),
+        (["report", "--epochs", "3"], "it is a key of a grid: 'bench.py run --set recipe.epochs=...' trains"),
+        (["import", "tests", "--head", "x", "--dataset", "digits"], "is a folder, and scores are a file; own images"),
         (
             ["digits-dims"],
             "unknown command 'digits-dims'; known: clean, compare, data, export, import, leaderboard, list, "

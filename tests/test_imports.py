@@ -48,7 +48,7 @@ ROOMS: dict[str, set[str]] = {
     | {"results.grid_rows", "results.numbers", "runners.grid", "runners.training", "runners.execution"},
     "runners.commands": {"results", "results.figures", "results.tables", "results.export", "results.leaderboard"}
     | {"runners.grid", "runners.execution", "runners.inspection", "runners.search", "runners.exchange"}
-    | {"runners.engines"},
+    | {"runners.engines", "results.page.made_by"},
 }
 # Files that stand above the tables and figures that they gather.
 ABOVE = {

@@ -1,5 +1,6 @@
 """The page of a report: the answer first, then a section per question with its tables and figures."""
 
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ COST = "image_views train_flops train_seconds images_per_second"
 MEASURED = f"top1 {COST} started_at git_commit device threads precision".split()
 # The columns that stay, though all cells agree in them.
 NAMING = "cell_id head_label feature_dim seed top1".split()
+# Spaces of a sentence at which no line ends: before a percent sign, and around that of d = 3.
+UNBROKEN = re.compile(r"(?<=\d) (?=%)|(?<=\bd) (?==)|(?<=\bd =) (?=\d)")
 # Of a table in the part of a search, rows above which it is folded.
 LONG = 30
 # More cells than this are folded.
@@ -108,7 +111,7 @@ def _plain(answer: Answer, pictures: dict[str, Picture], layout: Layout) -> dict
     return {
         "title": escape.plain(layout.titles[answer.name]),
         "of": layout.of(answer.name),
-        "sentences": [escape.plain(sentence) for sentence in answer.sentences],
+        "sentences": [UNBROKEN.sub("\u00a0", escape.plain(sentence)) for sentence in answer.sentences],
         "figure": layout.figure(name, pictures[name]) if name in pictures else None,
     }
 

@@ -105,13 +105,26 @@ def _of_group(group: list[Standing]) -> str:
     """Return a sentence of dimensions at which the heads stand alike."""
     first, where = group[0], f"At {_dims([standing.dim for standing in group])}"
     if first.seeds < inference.SEEDS:
-        next_one, pair = next(iter(first.behind.items()))
         many = "One seed gives" if first.seeds == 1 else f"{first.seeds} seeds give"
         if len(group) > 1:
             return f"{many} no verdict. {where} {first.best} has the highest accuracy."
-        gap = f"{next_one} is next, {100 * pair.difference.mean:.2f} points below"
-        return f"{many} no verdict. {where} {first.best} has the highest accuracy, {100 * first.accuracy:.2f} %; {gap}."
+        parts = [f"{first.best} has the highest accuracy, {100 * first.accuracy:.2f} %", *_next(first)]
+        return f"{many} no verdict. {where} {'; '.join(parts)}."
     return f"{where} {'; '.join(_parts(group))}."
+
+
+def _next(standing: Standing) -> list[str]:
+    """Return which heads predict as the best one does, and which is next to it."""
+    alike, others = standing.heads("identical"), [head for head in standing.said if standing.said[head] != "identical"]
+    said = [_alike(standing)] if alike else []
+    if others:
+        gap = 100 * standing.behind[others[0]].difference.mean
+        said.append(f"{others[0]} is next, {f'{gap:.2f} points below' if gap else 'as accurate'}")
+    return said
+
+
+def _alike(standing: Standing) -> str:
+    return f"{_names([standing.best, *standing.heads('identical')])} predict the same class for every test image"
 
 
 def _parts(group: list[Standing]) -> list[str]:
@@ -122,8 +135,8 @@ def _parts(group: list[Standing]) -> list[str]:
         parts.append(f"no difference between {_names(open_ones)} is resolved")
     if tied := first.heads("tied"):
         parts.append(f"{_names([first.best, *tied])} are tied, within ± {100 * inference.TIE:g} points")
-    if same := first.heads("identical"):
-        parts.append(f"{_names([first.best, *same])} predict the same class for every test image")
+    if first.heads("identical"):
+        parts.append(_alike(first))
     if apart:
         others = "all others" if 1 < len(apart) == len(first.said) else _names(apart)
         parts.append(f"{first.best} is better than {others}, {_gaps(group, apart)}")

@@ -41,6 +41,7 @@ MOST = {
 POSITIONAL = {
     "command",
     "engine",
+    "entry",
     "what",
     "action",
     "dataset",
@@ -145,8 +146,10 @@ def parse(words: list[str]) -> argparse.Namespace:
         given = vars(arguments).keys() - POSITIONAL - {"version", "print_completion"}
         options = [*(f"--{name.replace('_', '-')}" for name in given), *(OWN[2:] if implied else ())]
         word = unknown[0].partition("=")[0]
-        key = _key(word) if "set" in given else None
-        likely = f"did you mean '--set {key}=...'?" if key else suggest(word, options)
+        key = _key(word)
+        likely = f"did you mean '--set {key}=...'?" if key and "set" in given else suggest(word, options)
+        if key and "set" not in given:
+            likely = f"it is a key of a grid: 'bench.py run --set {key}=...' trains and reports that grid"
         raise UserError(f"unknown argument '{unknown[0]}'; {likely}")
     check_numbers(arguments)
     for option in ("out", "to"):

@@ -21,15 +21,20 @@ HELP = "list what can be named in a grid file"
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument("what", choices=("backbones", "datasets", "grids", "heads", "recipes"))
+    parser.add_argument(
+        "entry", nargs="?", metavar="NAME", help="one of them with all that is known of it (default: all of them)"
+    )
     add_plugin(parser)
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Print the names of one kind with what is known of them."""
+    """Print the names of one kind, or one of them, with what is known of them."""
     from headbench.runners.inspection import kept, listing
 
     found = (listing if arguments.plugin else kept).listed(arguments.what)
+    if arguments.entry:
+        found = [listing.one(arguments.what, found, arguments.entry)]
     if arguments.json:
         say_json(console, {arguments.what: [asdict(known) for known in found]})
     else:

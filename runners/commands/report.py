@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Set
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -66,6 +67,29 @@ def _one_folder(outs: list[Path], to: Path | None, grid: str, console: Console) 
     for line in merging.merge(outs, into, link=True).conflicts:
         say(console, line)
     return into
+
+
+def report_at_the_end(out: Path, grid: str, console: Console, **more: Any) -> int:
+    """Show the report of what was just trained as :func:`show_report` does; where that is not possible, one line says
+    that the cells are safe: the harness's own files may have changed while it trained.
+    """
+    from headbench.results import derived
+
+    try:
+        return show_report(out, grid, console, **more)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in derived.FULL:
+            raise
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        say(console, f"no report ({why}); the cells are safe, and this builds it: {command_of(out, grid)}")
+        return 1
+
+
+def command_of(out: Path, grid: str) -> str:
+    """Return the command that builds a grid's report."""
+    from headbench.results.page import made_by
+
+    return made_by.commands(out, grid, [], None)[-1]
 
 
 def show_report(

@@ -22,6 +22,7 @@ from headbench.runners.commands.arguments import (
     path,
     run_options,
 )
+from headbench.runners.commands.report import command_of, report_at_the_end
 from headbench.runners.commands.screen import Screen, say, say_json, show_rows
 
 if TYPE_CHECKING:
@@ -112,8 +113,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def ended(prepared: "Launch", arguments: argparse.Namespace, console: Console) -> int:
     """Show what has come of a grid, with its report unless there is to be none; return the exit status."""
-    from headbench.results import derived, store
-    from headbench.runners.commands.report import show_report
+    from headbench.results import store
     from headbench.runners.execution import queue
 
     if arguments.no_report:
@@ -122,15 +122,12 @@ def ended(prepared: "Launch", arguments: argparse.Namespace, console: Console) -
         for cell_id in failed if arguments.quiet else []:
             _, message = store.read_ending(store.cell_folder(arguments.out, cell_id)) or ("", "")
             say(console, f"failed: {cell_id}: {message}")
+        if not arguments.quiet:
+            done = "" if prepared.todo else f"all {len(prepared.wanted)} cells had ended before; "
+            say(console, f"{done}no report yet; this builds it: {command_of(arguments.out, prepared.grid.name)}")
         return 1 if failed else 0
     asked = {p.cell_id for p in prepared.wanted} if arguments.where or arguments.cell else None
-    try:
-        return show_report(arguments.out, prepared.grid.name, console, cells=asked)
-    except OSError as error:
-        if error.errno in derived.FULL:
-            raise
-        say(console, f"no report: {error}; the cells are kept, and bench.py report tries again")
-        return 1
+    return report_at_the_end(arguments.out, prepared.grid.name, console, cells=asked)
 
 
 def show_plan(wanted: "list[Planned]", todo: "list[Planned]", console: Console) -> None:
@@ -139,7 +136,9 @@ def show_plan(wanted: "list[Planned]", todo: "list[Planned]", console: Console) 
     facts = [p.facts for p in wanted]
     varied = columns.varied(facts)
     shared = ", ".join(
-        f"{axis.heading} {axis.shown(facts[0][axis.name])}" for axis in columns.AXES if axis not in varied
+        f"{axis.heading} {axis.shown(facts[0][axis.name])}"
+        for axis in columns.AXES
+        if axis not in varied and not (axis.quiet and facts[0][axis.name] == axis.usual)
     )
     console.print(escape.terminal(f"all cells: {shared}"))
     shown = [*varied, *(columns.NAMED[name] for name in ("n_train", "n_val", "n_test"))]

@@ -14,6 +14,7 @@ from headbench.runners.commands.arguments import (
     add_training,
     run_options,
 )
+from headbench.runners.commands.report import report_at_the_end
 from headbench.runners.commands.screen import say
 
 HELP = "search better values for every head of a grid, on validation alone and with the same budget"
@@ -46,7 +47,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Search, and say what was found; return 1 if a study has not got its trials though there was time."""
-    from headbench.runners.commands.report import show_report
     from headbench.runners.search import found, search
 
     options = search.TuneOptions(
@@ -68,5 +68,5 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         f"values: {file}; fresh seeds: bench.py run --tuned {file}, with --grid, --set, --where and --out as here",
     )
     if not arguments.no_report:
-        show_report(arguments.out, searched.grid, console, storage=arguments.storage)
+        report_at_the_end(arguments.out, searched.grid, console, storage=arguments.storage)
     return 0 if searched.complete or not searched.in_time else 1

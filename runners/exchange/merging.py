@@ -1,5 +1,6 @@
 """The cells of several folders of runs in one: nothing is overwritten, and what disagrees is named."""
 
+import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,12 +155,9 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
             rests = [{key: value for key, value in plan.items() if key not in apart} for plan in (ours, theirs)]
             # A plan of imported cells alone has no axes.
             defined = [rest for rest in rests if "axes" in rest] or [rest for rest in rests if rest]
-            differing = [key for key in defined[0] if any(rest.get(key) != defined[0][key] for rest in defined)]
+            differing = _differing(defined[0], defined[-1])
             if differing:
-                merged.conflicts.append(
-                    f"conflict: grid '{target.name}' is another one in {source} ({', '.join(differing)}); its cells "
-                    f"are copied, and not listed in {target}"
-                )
+                merged.conflicts.append(_other_grid(differing, source, target))
                 return
             listed = {cell["cell_id"] for cell in ours["cells"]}
             cells = [*ours["cells"], *(cell for cell in theirs["cells"] if cell["cell_id"] not in listed)]
@@ -167,6 +165,43 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
             store.write_plan(target, defined[0] | commands | {"cells": _in_order(defined[0], cells)})
     except DamagedError as error:
         merged.conflicts.append(f"left out: {error}")
+
+
+def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return in what two plans differ, by the key, of axes by ``axes.seed``: the values of both."""
+    flat = [
+        {key: value for key, value in rest.items() if key != "axes"}
+        | {f"axes.{name}": value for name, value in (rest.get("axes") or {}).items()}
+        for rest in (ours, theirs)
+    ]
+    return {key: (value, flat[1].get(key)) for key, value in flat[0].items() if flat[1].get(key) != value}
+
+
+def _other_grid(differing: dict[str, tuple[Any, Any]], source: Path, target: Path) -> str:
+    """Return the line on a grid that has the name of another one; where they differ in plain axes alone, such as other
+    seeds, with what makes one grid of both.
+    """
+    told = "; ".join(f"{key} {_short(theirs)}, and {_short(ours)} there" for key, (ours, theirs) in differing.items())
+    line = (
+        f"conflict: grid '{target.name}' is another one in {source} than in {target}: {told}; its cells are copied, "
+        f"and not listed in {target}"
+    )
+    both = {
+        key: [*ours, *(value for value in theirs if value not in ours)]
+        for key, (ours, theirs) in differing.items()
+        if key.startswith("axes.") and isinstance(ours, list) and isinstance(theirs, list)
+    }
+    plain = all(isinstance(value, int | float | str) for own in both.values() for value in own)
+    if len(both) < len(differing) or not plain:
+        return line
+    words = " ".join(f"{key}={','.join(map(str, own))}" for key, own in both.items())
+    return f"{line}; the same grid with --set {words} lists all, and trains none of them again"
+
+
+def _short(value: Any) -> str:
+    """Return a value of a plan as a line names it."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return textwrap.shorten(text, 60, placeholder=" ...")
 
 
 def _made(folder: Path) -> Path:

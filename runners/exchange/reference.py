@@ -12,6 +12,7 @@ import torch
 from headbench.core import yaml_files
 from headbench.core.errors import DamagedError, NewerError, UserError, note, suggest
 from headbench.data import DATASETS, cache
+from headbench.data.registry import bundled
 from headbench.data.splits import Protocol, partition
 from headbench.results import store
 from headbench.results.numbers.calibration import Ints
@@ -78,7 +79,8 @@ def named(text: str) -> Named:
     if choice.name not in DATASETS.names():
         if choice.options:
             raise UserError(f"--dataset: unknown data set '{choice.name}'; {suggest(choice.name, DATASETS.names())}")
-        note(f"'{choice.name}' is none of the harness's data sets ({suggest(choice.name, DATASETS.names())})")
+        own = f"own images are {{name: folder, path: {choice.name}, size: 32}}" if Path(choice.name).is_dir() else ""
+        note(f"'{choice.name}' is none of the harness's data sets ({own or suggest(choice.name, DATASETS.names())})")
         return Named(choice.name, {}, choice.name)
     options, label = choice.resolve(DATASETS.get(choice.name), "--dataset")
     return Named(choice.name, options, label)
@@ -88,7 +90,7 @@ def find(dataset: Named, labels: Ints, out: Path, data: Path | None, imbalance_f
     """Return what the labels (N,) of test images agree with: the data set where it is at hand, else finished cells of
     it in a folder of runs, else nothing but themselves.
 
-    At hand is what ``data`` names, or what the usual data folder has a cache of.
+    At hand is what ``data`` names, what the usual data folder has a cache of, and what is bundled.
 
     Raises:
         UserError: for labels that are not those of the data set, or of cells on it.
@@ -153,8 +155,9 @@ def at_hand(dataset: Named, data: Path | None) -> Path | None:
     if data is not None:
         return data_folder(data)
     root = data_folder(None)
-    folder = cache.folder_of(DATASETS.get(dataset.name), dataset.options, root)
-    return root if cache.read_meta(folder) is not None else None
+    entry = DATASETS.get(dataset.name)
+    cached = cache.read_meta(cache.folder_of(entry, dataset.options, root)) is not None
+    return root if cached or bundled(entry) else None
 
 
 def of_data(dataset: Named, root: Path, protocol: Protocol) -> Reference:

@@ -150,6 +150,11 @@ def _table(file: Path, prefixes: tuple[str, ...], required: bool = True) -> _Tab
         ".csv": lambda: _of_frame(file, pd.read_csv),
         ".parquet": lambda: _of_frame(file, pd.read_parquet),
     }
+    if file.is_dir():
+        raise UserError(
+            f"{file} is a folder, and scores are a file; own images are a data set of a grid, "
+            f"dataset: [{{name: folder, path: {file}, size: 32}}] (docs/data.md)"
+        )
     if not file.is_file():
         raise UserError(f"there is no file {file}")
     if file.suffix not in readers:

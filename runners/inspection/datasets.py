@@ -15,6 +15,7 @@ from headbench.data import DATASETS, cache
 from headbench.data.loading.contact_sheet import contact_sheet
 from headbench.data.loading.epoch import Epoch, batches
 from headbench.data.loading.views import FILE_VIEWS, VIEWS
+from headbench.data.registry import bundled
 from headbench.data.splits import Protocol, partition
 from headbench.runners.grid import recipes
 from headbench.runners.training import parts
@@ -50,7 +51,7 @@ def _uncached(entry: Entry[Any], root: Path) -> tuple[str, str]:
     if found is not None:
         return "found, not yet read", str(found.relative_to(root) if found.is_relative_to(root) else found)
     if not places:
-        return ("bundled", "") if download else ("named by its options", "")
+        return ("bundled", "") if bundled(entry) else ("named by its options", "")
     return (f"would be downloaded ({download})" if download else "not found"), places[0]
 
 

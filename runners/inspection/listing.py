@@ -3,12 +3,15 @@
 import importlib
 import inspect
 import itertools
+import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from headbench.core import yaml_files
+from headbench.core.errors import UserError, suggest
 from headbench.core.registry import Entry, Registry
 
 # Where each kind is registered; a kind is imported when it is asked for.
@@ -49,7 +52,7 @@ class Listed:
     Attributes:
         name: as a grid file writes it.
         description: a sentence or two.
-        about: more of it, by field (``version``, ``paper``, ``source``, ``deviations``).
+        about: more of it, by field (``version``, ``paper``, ``source``, ``deviations``, ``search``).
         options: that a grid file may set.
     """
 
@@ -57,6 +60,29 @@ class Listed:
     description: str
     about: dict[str, str] = field(default_factory=dict)
     options: tuple[Option, ...] = ()
+
+
+class Asked:
+    """A trial of a search that remembers in words what is asked of it, and suggests the least of everything.
+
+    Attributes:
+        words: by the name of what is searched.
+    """
+
+    def __init__(self) -> None:
+        self.words: dict[str, str] = {}
+
+    def suggest_float(self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False) -> Any:
+        """Remember an interval."""
+        self.words[name] = f"from {low:g} to {high:g}" + (f" by {step:g}" if step else "") + (" (log)" if log else "")
+        return low
+
+    suggest_int = suggest_float
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Remember choices."""
+        self.words[name] = f"of {', '.join(map(str, choices))}"
+        return choices[0]
 
 
 def registry(what: str) -> Registry[Any]:
@@ -78,6 +104,28 @@ def listed(what: str) -> list[Listed]:
     describe = _grid if what == "grids" else _recipe
     files = sorted((FILES / what).glob("*.yaml"), key=lambda path: path.stem)
     return [Listed(path.stem, describe(path)) for path in files]
+
+
+def one(what: str, found: list[Listed], name: str) -> Listed:
+    """Return what is known of one name, of a grid or a recipe with what its file says.
+
+    Args:
+        what: as for :func:`listed`.
+        found: what is listed of the kind.
+        name: that is looked for.
+
+    Raises:
+        UserError: if there is none; the message names the nearest.
+    """
+    by_name = {known.name: known for known in found}
+    if name not in by_name:
+        kind = what.removesuffix("s").replace("dataset", "data set")
+        raise UserError(f"unknown {kind} '{name}'; {suggest(name, by_name)}")
+    if what in REGISTRIES:
+        return by_name[name]
+    content = yaml_files.read(FILES / what / f"{name}.yaml", name)
+    told = {key: value for key, value in content.items() if key not in ("name", "description")}
+    return replace(by_name[name], about={key: json.dumps(value, ensure_ascii=False) for key, value in told.items()})
 
 
 def _grid(path: Path) -> str:
@@ -106,6 +154,12 @@ def _registered(entry: Entry[Any]) -> Listed:
         for name, known in entry.options_model.model_fields.items()
     )
     about = {"version": str(entry.version), **entry.about}
+    if hasattr(entry.target, "search_space"):
+        asked = Asked()
+        entry.target.search_space(asked, entry.defaults)
+        about |= {
+            "search": ", ".join(f"{name} {words}" for name, words in asked.words.items()) or "of the recipe alone"
+        }
     return Listed(entry.name, _plain(docstring.partition("\n\n")[0]), about, tuple(options))
 
 

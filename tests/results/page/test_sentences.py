@@ -59,6 +59,14 @@ def test_few_seeds_give_no_verdict(seeds: int, words: str) -> None:
     assert line == f"{words} At d = 5 psc has the highest accuracy, {numbers}"
 
 
+def test_the_next_of_one_seed_is_none_that_predicts_alike() -> None:
+    first, second = random(0.9, 0)[:1], random(0.5, 1)[:1]
+    (line,) = said({("psc", 5): first, ("etf", 5): first, ("hpn", 5): second})
+    assert "; psc and etf predict the same class for every test image; hpn is next, " in line
+    (line,) = said({("psc", 5): first, ("etf", 5): first})
+    assert line.endswith(" %; psc and etf predict the same class for every test image.")
+
+
 def test_a_head_of_fewer_seeds_takes_no_verdict_from_the_others() -> None:
     (line,) = said({("psc", 5): random(0.9, 0), ("hpn", 5): random(0.7, 1), ("etf", 5): random(0.6, 2)[:1]})
     assert line.startswith("At d = 5 psc is better than hpn, by ")

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from headbench.results import store
+from headbench.results import report, store
 from headbench.runners.commands.main import main
-from headbench.runners.commands.report import show_report
+from headbench.runners.commands.report import report_at_the_end, show_report
+from headbench.runners.commands.screen import Screen
 from tests.results.helpers import toy
 
 
@@ -39,6 +40,17 @@ def test_a_run_prints_its_outcome_alone(tmp_path: Path, capsys: pytest.CaptureFi
     assert [(cell["head_label"], cell["state"]) for cell in told["cells"]] == [("psc", "waiting"), ("etf", "n/a")]
     assert "needs d >= 9" in told["cells"][1]["note"]
     assert (told["grid"], printed.err) == ("digits-dims", "")
+
+
+def test_a_report_that_cannot_be_built_after_a_training_is_one_line(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Templates that changed while it trained, say."""
+    monkeypatch.setattr(report, "build", lambda *_: {}["no such block"])
+    assert report_at_the_end(out, "toy-grid", Screen()) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("no report (KeyError: 'no such block'); the cells are safe, and this builds it: ")
+    assert line.endswith(f"bench.py report --grid toy-grid --out {out}")
 
 
 @pytest.mark.usefixtures("no_pictures")

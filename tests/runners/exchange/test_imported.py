@@ -74,7 +74,11 @@ def test_evaluate_gives_the_same_numbers(tmp_path: Path) -> None:
     assert np.isnan(found["many_accuracy"])
 
 
-def test_labels_are_those_of_the_data_set(trained: tuple[Path, Planned], tmp_path: Path) -> None:
+def test_labels_are_those_of_the_data_set(
+    trained: tuple[Path, Planned], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reference.at_hand(reference.named("digits"), None) is not None  # they are bundled; from here on they are not
+    monkeypatch.setattr(reference, "bundled", lambda _: False)
     truth = digits().test.labels.numpy()
     scores = np.eye(10)[truth] - 0.5
     swapped = truth.copy()

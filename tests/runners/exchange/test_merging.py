@@ -153,7 +153,7 @@ def test_parts_of_a_grid_come_in_its_order(tmp_path: Path) -> None:
     store.write_plan(tmp_path / "three" / "tiny", other)
     (line,) = merging.merge([tmp_path / "three"], tmp_path / "new").conflicts
     assert "grid 'tiny' is another one" in line
-    assert "(projection)" in line
+    assert "projection none, and linear there" in line
 
 
 def _whole(folder: Path, parsed: config.Grid, entries: list[dict[str, object]]) -> Path:
@@ -199,3 +199,13 @@ def test_one_report_of_two_folders_leaves_both_as_they_are(
     assert main([*words, "--to", str(tmp_path / "one")]) == 2
     assert main([*words[:4], str(one), str(tmp_path / "none")]) == 2
     assert main([*words, "--to", __file__]) == 2
+
+
+def test_a_grid_of_the_same_name_with_other_seeds_is_said_to_be_one(tmp_path: Path) -> None:
+    for name, seeds, head in (("one", [0, 1], "psc"), ("two", [1, 2], "etf")):
+        machine(tmp_path / name, {head: 30})
+        folder = store.grid_folder(tmp_path / name, "toy-grid")
+        store.write_plan(folder, store.read_plan(folder) | {"axes": {"head": ["psc", "etf"], "seed": seeds}})
+    (line,) = merging.merge([tmp_path / "two"], tmp_path / "one").conflicts
+    assert "axes.seed 1, 2, and 0, 1 there; its cells are copied, and not listed" in line
+    assert line.endswith("the same grid with --set axes.seed=0,1,2 lists all, and trains none of them again")

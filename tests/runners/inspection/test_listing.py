@@ -71,6 +71,19 @@ def test_what_is_known_stands_in_a_column_beside_the_names(one: list[listing.Lis
     assert "boolean (default false): or not." in text
 
 
+def test_one_entry_is_shown_with_all_that_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "heads", "cmf", "--json"]) == 0
+    (head,) = json.loads(capsys.readouterr().out)["heads"]
+    assert head["about"]["search"] == "scale from 2 to 32 (log), momentum from 0.9 to 0.999"
+    assert {"version", "paper"} <= head["about"].keys()
+    assert main(["list", "recipes", "fast"]) == 0
+    printed = capsys.readouterr().out
+    assert f"epochs: {recipes.load('fast', {}, 'here').epochs}" in printed
+    assert "psc" not in printed
+    assert main(["list", "grids", "digit-dims"]) == 2
+    assert "unknown grid 'digit-dims'; did you mean 'digits-dims'?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("what", "names"), [("grids", config.grid_names()), ("recipes", recipes.names())])
 def test_grids_and_recipes_say_what_they_are_for(
     what: str, names: list[str], capsys: pytest.CaptureFixture[str]
