@@ -324,7 +324,7 @@ def test_the_identity_does_not_know_where_files_are(tmp_path: Path) -> None:
 
 def test_options_of_backbones_that_are_off_and_nothing_frozen_are_as_before_there_were_any() -> None:
     one = cell(axes={"backbone": [{"name": "timm", "model": "resnet18", "size": None, "pretrained": False}]})
-    later = {"backbone_files", "freeze", "recipe_name", "purpose", "tuned"}
+    later = {"backbone_files", "freeze", "recipe_name", "purpose", "tuned", "devices"}
     former = one.model_dump(mode="json", exclude=later)
     former = {name: value for name, value in former.items() if not name.endswith("_label")}
     former |= {"backbone_options": {"model": "resnet18"}, "recipe": one.recipe.identity(), "data": "data"}
@@ -421,6 +421,7 @@ CHANGES: dict[str, Any] = {
     "seed": 77,
     "precision": "bf16",
     "purpose": "tune",
+    "devices": 2,
 }
 RECIPE_CHANGES: dict[str, Any] = {
     "epochs": 77,
