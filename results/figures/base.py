@@ -41,6 +41,8 @@ LOOKS: dict[Any, Any] = {
 PALETTE = sns.color_palette("colorblind").as_hex()
 HEADS = {"psc": 0, "word2vec": 1, "hpn": 2, "etf": 4, "dl2pa": 3}
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"]
+# Of the small text, the smallest of a legend.
+SMALLEST = 0.75
 # On and off in widths of the line, so that heads stay apart in grey print.
 DASHES: list[tuple[float, ...]] = [
     (),
@@ -153,19 +155,26 @@ def plain_log(axis: Axis) -> None:
 
 
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """Put a legend beneath the axes, in as many columns as there is room for; the figure grows by it."""
-    letters = 0.6 * small() / 72
+    """Put a legend beneath the axes, in as many columns as there is room for; the figure grows by it.
+
+    One that would be higher than the axes has smaller letters.
+    """
     names = [textwrap.fill(label, 45) for label in labels]
     longest = max((len(line) for name in names for line in name.split("\n")), default=0)
-    columns = max(1, min(len(names), int(figure.get_figwidth() / (letters * (longest + 8)))))
-    below = -(-sum(name.count("\n") + 1 for name in names) // columns)
-    figure.set_figheight(figure.get_figheight() + lines(below) * column())
+    for size in (small(), SMALLEST * small()):
+        columns = max(1, min(len(names), int(figure.get_figwidth() / (0.6 * size / 72 * (longest + 8)))))
+        below = -(-sum(name.count("\n") + 1 for name in names) // columns)
+        height = lines(below) * column() * size / small()
+        if height < figure.get_figheight():
+            break
+    figure.set_figheight(figure.get_figheight() + height)
     figure.legend(
         handles,
         names,
         loc="outside lower center",
         ncols=columns,
         frameon=False,
+        fontsize=size,
         handlelength=3.2,
         columnspacing=1.2,
         borderpad=0,

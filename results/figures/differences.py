@@ -38,7 +38,7 @@ def differences(tidy: pd.DataFrame, rows: pd.DataFrame, description: str) -> Dra
     dims, heads = sorted(set(tidy["d"])), [head for head in looks if head in set(tidy["head"])]
     step = len(heads) + 1
     furthest = float(np.nanmax(tidy[["mean", "low", "high"]].abs().to_numpy(dtype=float)))
-    with canvas(0.2 + lines(0.62 * len(dims) * step)) as figure:
+    with canvas(0.2 + lines(0.62 * max(len(dims) * step, 6))) as figure:
         axis = figure.subplots()
         for head in heads:
             own, look = tidy[tidy["head"] == head], looks[head]
@@ -51,6 +51,7 @@ def differences(tidy: pd.DataFrame, rows: pd.DataFrame, description: str) -> Dra
             name_points(drawn[0], [f"{head}, d = {dim}: {interval(*numbers)} points" for dim, *numbers in said])
         axis.axvline(0, color="0.3", linewidth=0.8, zorder=1)
         middles = [-place * step - (len(heads) - 1) / 2 for place in range(len(dims))]
+        axis.set_ylim(1.5 - len(dims) * step, 0.5)
         axis.set(yticks=middles, yticklabels=[f"d = {dim}" for dim in dims])
         axis.set_xlabel(f"top-1 accuracy minus that of {short(names[reference])} (points)")
         axis.grid(visible=False, axis="y")

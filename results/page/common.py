@@ -5,10 +5,13 @@ from collections.abc import Iterable
 import pandas as pd
 
 from headbench.results import columns
+from headbench.results.tables import ood
 from headbench.results.tables.base import BOLD, MARKED, Comparisons, describe
 
 # Above every table it is said which epoch is meant where nothing else is.
 USUAL = ", last epoch"
+# What the first table that has it explains for all others.
+ONCE = (ood.EXPLAINED,)
 
 
 def facts(comparisons: Comparisons) -> tuple[str, dict[str, str]]:

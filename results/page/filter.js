@@ -20,14 +20,16 @@
   function filterTable(table, active) {
     const titles = [...table.rows[0].cells].map(cell => cell.textContent.trim());
     const hidden = titles.map(title => active.some(facet => otherColumn(facet, title)));
-    const places = active.map(facet => titles.indexOf(facet.title));
+    const places = active.map(facet => titles.indexOf(facet.title)), data = titles.indexOf("data set");
     const counts = { columns: hidden.filter(Boolean).length, rows: 0 };
     [...table.rows].forEach((row, line) => {
+      const text = place => row.cells[place]?.textContent.trim();
       row.hidden = line > 0 && active.some((facet, number) =>
-        places[number] >= 0 && otherValue(facet, row.cells[places[number]]?.textContent.trim()));
+        places[number] >= 0 && otherValue(facet, text(places[number])) || data >= 0 && otherColumn(facet, text(data)));
       counts.rows += row.hidden;
       [...row.cells].forEach((cell, place) => { cell.hidden = hidden[place] ?? false; });
     });
+    table.parentElement.classList.toggle("none", counts.rows === table.rows.length - 1 && counts.rows > 0);
     return counts;
   }
 

@@ -110,11 +110,17 @@ class Layout:
         """Return a table as the template takes it."""
         file = escape.file_name(table.name)
         return {
-            "caption": escape.plain(common.shorter(table.caption, self._said)),
+            "caption": escape.plain(self._caption(table.caption)),
             "html": Markup(printing.html(table)),
             "folded": folded,
             "files": {form: f"tables/{file}.{form}" for form in ("csv", "tex", "md")},
         }
+
+    def _caption(self, caption: str) -> str:
+        """Return the caption of a table less what is said above, and what the first table of its kind explains."""
+        shown = common.shorter(caption, self._said)
+        self._said += [text for text in common.ONCE if text in shown]
+        return shown
 
     def figure(self, name: str, picture: Picture, head: str = "") -> dict[str, Any]:
         """Return a figure as the template takes it, in the smaller of its forms; where there is none, its caption."""

@@ -10,18 +10,24 @@ from headbench.results.tables.render import SENTENCE, flat
 # A number in a cell, with its sign.
 NUMBER = re.compile(r"(?<![\w.)])[+-]?\d+(?:\.\d+)?(?![\w.])")
 SIGNS = {"-": "$-$", "+": "$+$"}
+# What stands before the label of a head that others are compared with, and behind it.
+COMPARED = r"(minus (?:that of )?|s / )({})(?![\w(-])"
+# Lines of a table, above which it is several.
+MOST = 40
 # Where a caption's first sentence ends.
 FIRST = re.compile(r"^(.+?\.)\s+")
 
 
 def latex(table: Table, names: Mapping[str, str]) -> str:
-    """Return the table in LaTeX: a short caption, a label, and beneath the table a note with the protocol.
+    """Return the table in LaTeX: a short caption, a label, and beneath the table a note with the protocol; one of many
+    lines in several parts, so that each can be read.
 
     Args:
         table: to print.
         names: what papers call the heads, by label.
     """
     titles, rows = flat(table)
+    printed = [_named(title, names) for title in titles]
     named = [place for place in range(table.cells.index.nlevels) if titles[place] == "head"]
     rows = [
         [(names.get(text, text) if place in named else text, best) for place, (text, best) in enumerate(row)]
@@ -32,24 +38,42 @@ def latex(table: Table, names: Mapping[str, str]) -> str:
     ]
     heads = [
         escape.latex(title) if kind != "l" or place < table.cells.index.nlevels else _centred(escape.latex(title))
-        for place, (title, (kind, _)) in enumerate(zip(titles, columns, strict=True))
+        for place, (title, (kind, _)) in enumerate(zip(printed, columns, strict=True))
     ]
     head, *body = (
         " & ".join([f"{{}}{row[0]}" if row[0][:1] in {"[", "*"} else row[0], *row[1:]]) + r" \\"
         for row in [heads, *([cells[number] for _, cells in columns] for number in range(len(rows)))]
     )
-    found = FIRST.match(table.caption)
-    caption, note = (found[1], table.caption[found.end() :]) if found else (table.caption, "")
-    below = [rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize\raggedright {escape.latex(note)}}}"] if note else []
+    told = _named(table.caption, names)
+    found = FIRST.match(told)
+    caption, note = (found[1], told[found.end() :]) if found else (told, "")
+    kinds, label = "".join(kind for kind, _ in columns), escape.file_name(table.name)
+    parts = [body[start : start + MOST] for start in range(0, len(body), MOST)] or [[]]
+    return "\n".join(
+        _float(
+            kinds,
+            [head, *part],
+            escape.latex(f"{caption} Part {number} of {len(parts)}." if len(parts) > 1 else caption),
+            f"{label}-{number}" if number > 1 else label,
+            escape.latex(note) if number == len(parts) else "",
+        )
+        for number, part in enumerate(parts, start=1)
+    )
+
+
+def _float(kinds: str, lines: list[str], caption: str, label: str, note: str) -> str:
+    """Return a table of some lines, the first of which is its head, made smaller where it is wider than the line or
+    higher than most of a page.
+    """
+    below = [rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize\raggedright {note}}}"] if note else []
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{escape.latex(caption)}}}",
-            rf"\label{{tab:{escape.file_name(table.name)}}}",
-            rf"\sbox0{{\begin{{tabular}}{{{''.join(kind for kind, _ in columns)}}}",
-            *(r"\toprule", head, r"\midrule", *body, r"\bottomrule"),
-            # Made smaller where it is wider than the line, or higher than most of a page.
+            rf"\caption{{{caption}}}",
+            rf"\label{{tab:{label}}}",
+            rf"\sbox0{{\begin{{tabular}}{{{kinds}}}",
+            *(r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"),
             r"\end{tabular}}%",
             r"\ifdim\wd0>\linewidth\sbox0{\resizebox{\linewidth}{!}{\usebox0}}\fi",
             r"\ifdim\dimexpr\ht0+\dp0\relax>0.8\textheight\sbox0{\resizebox*{!}{0.8\textheight}{\usebox0}}\fi",
@@ -59,6 +83,12 @@ def latex(table: Table, names: Mapping[str, str]) -> str:
             "",
         ]
     )
+
+
+def _named(text: str, names: Mapping[str, str]) -> str:
+    """Return a title or a caption with the name of the head that others are compared with in place of its label."""
+    labels = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    return re.sub(COMPARED.format(labels), lambda found: found[1] + names[found[2]], text) if names else text
 
 
 def _column(cells: list[tuple[str, bool]], *, name: bool) -> tuple[str, list[str]]:

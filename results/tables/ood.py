@@ -14,6 +14,13 @@ from headbench.results.tables.base import (
     unmarked,
 )
 
+# What a caption says of the numbers.
+EXPLAINED = (
+    " AUROC: how often one of the first scores higher than one of the second, 50 for who guesses. FPR95: the part of "
+    "the second above the score that 95 % of the first reach, lower is better. By the largest softmax probability, the "
+    "energy (log sum exp) and the largest score, of cosine heads the largest cosine."
+)
+
 
 def tables(comparisons: Comparisons, measured: pd.DataFrame) -> list[Table]:
     """Return for each comparison a table of the means over all other data sets, where there are several, and one for
@@ -39,9 +46,6 @@ def _table(rows: pd.DataFrame, name: str, description: str, outside: str) -> Tab
     missing = " Not computed: see docs/ood.md." if tidy["mean"].isna().any() else ""
     caption = (
         f"Out of distribution: test images of {rows['dataset'].iloc[0]} against {outside}, {SELECTIONS['last']}, in %, "
-        f"{over_seeds(tidy)}. AUROC: how often one of the first scores higher than one of the second, 50 for who "
-        f"guesses. FPR95: the part of the second above the score that 95 % of the first reach, lower is better. By the "
-        f"largest softmax probability, the energy (log sum exp) and the largest score, of cosine heads the largest "
-        f"cosine. {description}.{missing}{note_on_marks(tidy)}"
+        f"{over_seeds(tidy)}.{EXPLAINED} {description}.{missing}{note_on_marks(tidy)}"
     )
     return Table(name, caption, cells.replace("-", "not computed"), unmarked(cells), tidy)

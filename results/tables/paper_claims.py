@@ -241,8 +241,8 @@ def _table(found: pd.DataFrame, name: str, title: str, family: int) -> Table:
     for (_, _, data, variant), own in found.groupby(["id", "comparison", "dataset", "variant"], sort=False):
         texts = {row["feature_dim"]: _cell(row) for _, row in own.iterrows()}
         claim = f"{own['text'].iloc[0]}{f' Here: {variant}.' if variant else ''}"
-        lines.append({"claim": claim, "data": data} | {f"d = {dim}": texts.get(dim, "-") for dim in dims})
-    cells = pd.DataFrame(lines).set_index(["claim", "data"])
+        lines.append({"claim": claim, "data set": data} | {f"d = {dim}": texts.get(dim, "-") for dim in dims})
+    cells = pd.DataFrame(lines).set_index(["claim", "data set"])
     sources = "; ".join(dict.fromkeys(found["source"]))
     caption = (
         f"{title}: verdict and difference in points with its 95 % interval, {SELECTIONS[found['selection'].iloc[0]]}, "

@@ -29,6 +29,9 @@ addEventListener("load", () => {
   document.querySelector("button[type=reset]").click();
   setTimeout(() => {
     told.reset = seen();
+    choose("feature_dim", "2");
+    told.none = document.querySelectorAll(".none").length;
+    choose("feature_dim", "2");
     choose("head_label", "etf");
     told.chosen = seen();
     const left = [...document.querySelectorAll("tbody tr")].filter(row => !row.hidden);
@@ -81,6 +84,7 @@ def test_a_reader_filters_folds_sorts_and_follows_anchors(told: dict[str, Any]) 
     assert told["opened"]["said"].startswith("Shown: d 5. Hidden: ")
     assert told["reset"]["titles"] == ["head", "d = 2", "d = 5"]
     assert told["reset"]["said"] == told["reset"]["hash"] == ""
+    assert told["none"] == 2  # of the pairs and of the failed cells, which are at d = 5
     assert told["chosen"]["heads"] == ["etf"]
     assert told["chosen"]["said"].startswith("Shown: head etf. Hidden: ")
     assert told["chosen"]["hash"] == "#head_label=etf"

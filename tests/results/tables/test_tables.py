@@ -94,6 +94,30 @@ def test_numbers_in_latex_stand_by_their_points_and_have_minus_signs() -> None:
     assert "\\footnotesize\\raggedright Two." in printed
 
 
+def test_the_head_that_others_are_compared_with_has_its_name_in_latex(out: Path) -> None:
+    cells = pd.DataFrame({"minus psc [95 % interval]": ["+1.00"], "s / psc": ["2"], "minus psc-cosine": ["1"]})
+    cells.index = pd.Index(["etf"], name="head")
+    made = Table("made", "Accuracy minus that of psc in points. By psc.", cells, unmarked(cells), cells)
+    printed = latex.latex(made, {"psc": "PSC", "etf": "ETF"})
+    assert "minus PSC [95 \\% interval]" in printed
+    assert "s / PSC}" in printed
+    assert "minus psc-cosine}" in printed
+    assert "\\caption{Accuracy minus that of PSC in points.}" in printed
+
+
+def test_a_table_of_a_hundred_lines_is_several_in_latex() -> None:
+    cells = pd.DataFrame({"d = 2": range(100)}, index=pd.Index(range(100), name="class"))
+    parts = latex.latex(Table("tall", "Classes. A note.", cells, unmarked(cells), cells), {}).split("\\end{table}\n")
+    assert len(parts) == 4
+    assert [part.count(" \\\\\n") - 1 for part in parts[:3]] == [40, 40, 20]
+    assert ["\\caption{Classes. Part 2 of 3.}\n\\label{tab:tall-2}" in part for part in parts[:3]] == [
+        False,
+        True,
+        False,
+    ]
+    assert ["A note." in part for part in parts[:3]] == [False, False, True]
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex with booktabs")
 @pytest.mark.usefixtures("no_pictures")
 def test_every_table_compiles(tmp_path: Path) -> None:

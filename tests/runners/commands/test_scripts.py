@@ -46,7 +46,7 @@ def test_a_report_that_cannot_be_built_after_a_training_is_one_line(
     out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Templates that changed while it trained, say."""
-    monkeypatch.setattr(report, "build", lambda *_: {}["no such block"])
+    monkeypatch.setattr(report, "build", lambda *_: {"title": 1}["no such block"])
     assert report_at_the_end(out, "toy-grid", Screen()) == 1
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("no report (KeyError: 'no such block'); the cells are safe, and this builds it: ")
