@@ -157,12 +157,13 @@ def plain_log(axis: Axis) -> None:
 def legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
     """Put a legend beneath the axes, in as many columns as there is room for; the figure grows by it.
 
-    One that would be higher than the axes has smaller letters.
+    One that would be higher than the axes has two columns of smaller letters.
     """
-    names = [textwrap.fill(label, 45) for label in labels]
-    longest = max((len(line) for name in names for line in name.split("\n")), default=0)
-    for size in (small(), SMALLEST * small()):
-        columns = max(1, min(len(names), int(figure.get_figwidth() / (0.6 * size / 72 * (longest + 8)))))
+    for size, least in ((small(), 1), (SMALLEST * small(), 2)):
+        room = figure.get_figwidth() / (0.6 * size / 72)
+        names = [textwrap.fill(label, min(45, int(room / least) - 8)) for label in labels]
+        longest = max((len(line) for name in names for line in name.split("\n")), default=0)
+        columns = max(1, min(len(names), int(room / (longest + 8))))
         below = -(-sum(name.count("\n") + 1 for name in names) // columns)
         height = lines(below) * column() * size / small()
         if height < figure.get_figheight():

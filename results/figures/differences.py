@@ -13,6 +13,8 @@ from headbench.results.tables.base import interval
 PLACE = 2
 # Points up to which the axis is linear; beyond, it is logarithmic.
 LINEAR = 1.0
+# Letters of a name that stands on a line of its own.
+LONG = 14
 TICKS = (0, 1, 3, 10, 30, 100)
 
 
@@ -53,7 +55,8 @@ def differences(tidy: pd.DataFrame, rows: pd.DataFrame, description: str) -> Dra
         middles = [-place * step - (len(heads) - 1) / 2 for place in range(len(dims))]
         axis.set_ylim(1.5 - len(dims) * step, 0.5)
         axis.set(yticks=middles, yticklabels=[f"d = {dim}" for dim in dims])
-        axis.set_xlabel(f"top-1 accuracy minus that of {short(names[reference])} (points)")
+        other = short(names[reference])
+        axis.set_xlabel(f"top-1 accuracy minus that of{' ' if len(other) < LONG else chr(10)}{other} (points)")
         axis.grid(visible=False, axis="y")
         notes = [] if tidy["low"].isna().all() else ["Whiskers: 95 % interval, for new trainings and new test images."]
         if furthest > 10 * LINEAR:
