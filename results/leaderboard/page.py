@@ -6,7 +6,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from headbench.core import escape
-from headbench.results import store
+from headbench.results import columns, store
 from headbench.results.leaderboard.board import Board, boards
 from headbench.results.page import facets, templates
 from headbench.results.tables import render
@@ -60,6 +60,8 @@ def page(shown: list[Board]) -> str:
 
 
 def _heading(board: Board, shown: list[Board]) -> str:
-    """Return what tells a table from the others: data set and grid, and the recipe where a grid has several."""
-    alike = [other for other in shown if (other.title, other.grid) == (board.title, board.grid)]
-    return f"{board.title}: {board.grid}" + (f", {board.rows['recipe'].iloc[0]}" if len(alike) > 1 else "")
+    """Return what tells a table from the others: data set and grid, and what else differs where a grid has several."""
+    firsts = [own.rows.iloc[0] for own in shown if (own.title, own.grid) == (board.title, board.grid)]
+    apart = [name for name in columns.COMPARISON if len({str(first[name]) for first in firsts}) > 1]
+    own = board.rows.iloc[0]
+    return ", ".join((f"{board.title}: {board.grid}", *(columns.NAMED[name].shown(own[name]) for name in apart)))

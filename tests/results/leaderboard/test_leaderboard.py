@@ -74,6 +74,8 @@ def test_the_page_of_the_repository_is_that_of_its_rows(tmp_path: Path, capsys: 
     # Of an earlier style or script it is as true.
     assert STYLED.sub("", made) == STYLED.sub("", kept)
     assert len(made) < 300_000
+    titles = re.findall(r'<h2 id="board-\d+">(.*?)</h2>', made)
+    assert len({*titles}) == len(titles) > 20
 
 
 def test_every_recorded_row_is_of_a_cell_of_its_command() -> None:

@@ -333,6 +333,17 @@ def test_options_of_backbones_that_are_off_and_nothing_frozen_are_as_before_ther
     assert one.cell_id("data") == digest(former)
 
 
+@pytest.mark.parametrize(("head", "changed"), [("hpn", {"loss": "cross-entropy"}), ("dl2pa", {"scale": 6.5})])
+def test_later_options_of_a_head_change_no_cell_that_has_them_at_their_default(
+    head: str, changed: dict[str, Any]
+) -> None:
+    one, other = (cell(axes={"head": [{"name": head, **options}]}) for options in ({}, changed))
+    former = {name: value for name, value in one.head_options.items() if name not in HEADS[head].later}
+    assert len(former) < len(one.head_options)
+    assert one.model_copy(update={"head_options": former}).cell_id("data") == one.cell_id("data")
+    assert other.cell_id("data") != one.cell_id("data")
+
+
 def test_an_override_may_take_another_recipe_for_one_backbone() -> None:
     small, large = {"name": "timm", "model": "resnet18"}, {"name": "timm", "model": "resnet50"}
     override = {"where": {"backbone.model": "resnet50"}, "set": {"recipe": "imagenet-adamw"}}
