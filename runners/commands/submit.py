@@ -148,7 +148,7 @@ def _no_more_than_cells(array: "Array", arguments: argparse.Namespace, left: int
     if array.tasks <= useful:
         return array
     if arguments.tasks:
-        say(console, f"{useful} tasks, not {array.tasks}: {left} cells are left to train")
+        say(console, f"--tasks: {useful} in place of {array.tasks}, since {left} cells are left to train")
     return dataclasses.replace(array, tasks=useful)
 
 

@@ -67,7 +67,7 @@ def test_drainers_and_a_report_after_them_are_submitted(
         f"--parsable {folder / 'drain.sh'}\n--parsable --dependency=afterany:7 {folder / 'report.sh'}\n"
     )
     printed = capsys.readouterr().out
-    assert "1 tasks, not 9: 2 cells are left to train" in printed, "two workers each"
+    assert "--tasks: 1 in place of 9, since 2 cells are left to train" in printed, "two workers each"
     assert "squeue --array --jobs 7,8" in printed
     drain, report = ((folder / name).read_text() for name in ("drain.sh", "report.sh"))
     both = {"time": "1-0", "partition": "fast,slow", "chdir": str(Path.cwd()), "open-mode": "append", "exclusive": ""}

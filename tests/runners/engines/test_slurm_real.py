@@ -29,6 +29,7 @@ from tests.runners.helpers import QUICK, TINY
 
 pytestmark = pytest.mark.slow
 T = TypeVar("T")
+STOPPED = "stopped; finished cells are kept"
 LOCAL = ["--precision", "fp32", "--device", "cpu", "--workers", "1", "--threads", "1", "--no-report"]
 DAEMONS = ("slurmctld", "slurmd", "sbatch", "scontrol")
 CONF = """
@@ -139,7 +140,7 @@ def words(folder: Path, seeds: int, epochs: int) -> list[str]:
 
 def submit(folder: Path, asked: list[str], tasks: int, capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
     """Submit a grid; return the numbers of the array and of the report's job."""
-    more = ["--out", str(folder / "runs"), "--tasks", str(tasks), "--cpus", "1", "--partition", "low"]
+    more = ["--out", str(folder / "my runs"), "--tasks", str(tasks), "--cpus", "1", "--partition", "low"]
     assert main(["submit", "slurm", *asked, *more]) == 0
     line = capsys.readouterr().out.splitlines()[0].replace(",", "").split()
     return line[line.index("array") + 1], line[-1]
@@ -147,13 +148,13 @@ def submit(folder: Path, asked: list[str], tasks: int, capsys: pytest.CaptureFix
 
 def held(folder: Path) -> dict[str, tuple[Owner, Path]]:
     """Who holds which cell, by its Slurm job, of the cells of which an epoch is done."""
-    cells = [path.parent for path in folder.glob("runs/cells/*/lock.json") if (path.parent / "history.csv").exists()]
+    cells = [path.parent for path in folder.glob("my runs/cells/*/lock.json") if (path.parent / "history.csv").exists()]
     owners = [(owner, cell) for cell in cells if (owner := locks.owner_of(cell)) is not None]
     return {owner.job: (owner, cell) for owner, cell in owners}
 
 
 def printed(folder: Path, job: str) -> str:
-    return (folder / f"runs/tiny+fp32/slurm/drain-{job}.txt").read_text()
+    return (folder / f"my runs/tiny+fp32/slurm/drain-{job}.txt").read_text()
 
 
 def left(*jobs: str) -> str:
@@ -174,7 +175,7 @@ def test_an_array_with_a_kill_a_requeue_a_preemption_and_a_time_limit_ends_with_
     array, report = submit(tmp_path, asked, 3, capsys)
     first, second, third = (f"{array}_{task}" for task in range(3))
     running = until(lambda: found if {first, second} <= (found := held(tmp_path)).keys() else None)
-    assert main(["status", "--grid", "tiny+fp32", "--out", str(tmp_path / "runs")]) == 0
+    assert main(["status", "--grid", "tiny+fp32", "--out", str(tmp_path / "my runs")]) == 0
     shown = capsys.readouterr().out
     assert f"Slurm job {first}" in shown.replace("\n", "")
     assert f"running: 2 on {socket.gethostname()}" in shown
@@ -183,12 +184,13 @@ def test_an_array_with_a_kill_a_requeue_a_preemption_and_a_time_limit_ends_with_
     os.kill(owner.pid, signal.SIGKILL)
     # Queued again by hand.
     called("scontrol", "requeue", second)
-    until(lambda: "stopped; finished cells are kept" in printed(tmp_path, second))
+    until(lambda: STOPPED in printed(tmp_path, second))
     assert (running[second][1] / "checkpoint.pt").exists() or (running[second][1] / "result.json").exists()
     # Preempted, by a job that wants both nodes.
     until(lambda: left(array, report) and third in held(tmp_path))
     called("sbatch", "-p", "high", "-N", "2", "-o", "/dev/null", "--wrap", "sleep 1")
-    until(lambda: left(array, report) and "DUE TO PREEMPTION" in printed(tmp_path, third))
+    until(lambda: STOPPED in printed(tmp_path, third))
+    assert "DUE TO PREEMPTION" in printed(tmp_path, third)
     # Out of time: Slurm sends this signal two minutes before the end.
     until(lambda: left(array, report) and third in held(tmp_path))
     called("scancel", "--signal=USR1", "--batch", third)
@@ -196,26 +198,26 @@ def test_an_array_with_a_kill_a_requeue_a_preemption_and_a_time_limit_ends_with_
     until(lambda: not left(array, report))
     assert "resumed at epoch" in "".join(printed(tmp_path, job) for job in (first, second, third))
     assert (killed / "result.json").exists()
-    assert (tmp_path / "runs" / "tiny+fp32" / "report.html").exists()
+    assert (tmp_path / "my runs" / "tiny+fp32" / "report.html").exists()
     assert main(["run", *asked, *LOCAL, "--out", str(tmp_path / "local")]) == 0
     cells = [path.parent.name for path in (tmp_path / "local").glob("cells/*/result.json")]
     assert len(cells) == 8
     for cell in cells:
-        found, wanted = (store.read_predictions(tmp_path / out / "cells" / cell) for out in ("runs", "local"))
+        found, wanted = (store.read_predictions(tmp_path / out / "cells" / cell) for out in ("my runs", "local"))
         assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_a_task_with_nothing_to_take_ends_within_a_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = words(tmp_path, seeds=2, epochs=2)
-    assert main(["run", *asked, *LOCAL, "--out", str(tmp_path / "runs"), "--dry-run", "--json"]) == 0
+    assert main(["run", *asked, *LOCAL, "--out", str(tmp_path / "my runs"), "--dry-run", "--json"]) == 0
     mine, other = (cell["cell_id"] for cell in json.loads(capsys.readouterr().out)["cells"])
-    with locked(store.cell_folder(tmp_path / "runs", mine), Watch()):
+    with locked(store.cell_folder(tmp_path / "my runs", mine), Watch()):
         array, report = submit(tmp_path, asked, 2, capsys)
-        until((store.cell_folder(tmp_path / "runs", other) / "result.json").exists)
+        until((store.cell_folder(tmp_path / "my runs", other) / "result.json").exists)
         last = time.monotonic()
         until(lambda: not left(array, report))
         assert time.monotonic() - last < 60
-    assert not (store.cell_folder(tmp_path / "runs", mine) / "result.json").exists()
+    assert not (store.cell_folder(tmp_path / "my runs", mine) / "result.json").exists()
 
 
 def test_a_cancelled_array_stays_cancelled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -225,4 +227,4 @@ def test_a_cancelled_array_stays_cancelled(tmp_path: Path, capsys: pytest.Captur
     called("scancel", array, report)
     until(lambda: not left(array, report))
     assert not held(tmp_path)
-    assert len(list(tmp_path.glob("runs/cells/*/checkpoint.pt"))) == 2
+    assert len(list(tmp_path.glob("my runs/cells/*/checkpoint.pt"))) == 2
