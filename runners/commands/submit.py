@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from headbench.core.errors import UserError
 from headbench.runners.commands.arguments import (
     Parser,
     add_cells,
@@ -62,7 +63,8 @@ def _add_slurm(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="more of sbatch, for the drainers and the report: account=lab mem=8G",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="cells at once in each (default: one, or one per GPU)")
+    parser.add_argument("--devices", type=int, default=1, metavar="N", help="of each cell (default: 1; as for run)")
+    parser.add_argument("--workers", type=int, metavar="N", help="cells at once in each (default: as its GPUs, or one)")
     parser.add_argument("--threads", type=int, metavar="N", help="of each worker (default: its part of the cores)")
     parser.add_argument("--readers", type=int, metavar="N", help="of streamed images, for each worker (as for run)")
     parser.add_argument(
@@ -124,11 +126,18 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _complete(arguments: argparse.Namespace) -> None:
-    """Say explicitly what follows from the resources of a task, so that it is the same on every node."""
-    arguments.device = "cuda" if arguments.gpus else "cpu"
-    arguments.precision = arguments.precision or ("bf16" if arguments.gpus else "fp32")
-    arguments.workers = arguments.workers or max(arguments.gpus, 1)
-    arguments.threads = arguments.threads or max(arguments.cpus // arguments.workers, 1)
+    """Say explicitly what follows from the resources of a task, so that it is the same on every node.
+
+    Raises:
+        UserError: if a cell is to have more devices than a task.
+    """
+    cpus, gpus, devices = arguments.cpus, arguments.gpus, arguments.devices
+    if 0 < gpus < devices:
+        raise UserError(f"--devices {devices}: a task has no more than its --gpus {gpus}")
+    arguments.device = "cuda" if gpus else "cpu"
+    arguments.precision = arguments.precision or ("bf16" if gpus else "fp32")
+    arguments.workers = arguments.workers or max(gpus // devices, 1)
+    arguments.threads = arguments.threads or max(cpus // (arguments.workers * devices), 1)
 
 
 def _prepared(arguments: argparse.Namespace) -> "tuple[Launch, RunOptions]":
@@ -136,7 +145,9 @@ def _prepared(arguments: argparse.Namespace) -> "tuple[Launch, RunOptions]":
     from headbench.runners.execution import launch
     from headbench.runners.execution.options import words
 
-    options = run_options(arguments, retry_failed=arguments.retry_failed, tuned=arguments.tuned)
+    options = run_options(
+        arguments, retry_failed=arguments.retry_failed, tuned=arguments.tuned, devices=arguments.devices
+    )
     prepared = launch.prepare(dataclasses.replace(options, device="cpu"))
     asked = dataclasses.replace(options, data=prepared.job.root)
     return dataclasses.replace(prepared, command=words(options)), asked

@@ -50,7 +50,7 @@ def asked(script: str) -> dict[str, str]:
 
 def started(script: str) -> list[str]:
     """The words that a script starts bench.py with."""
-    command = script.partition("\nexec ")[2].replace("\\\n", " ")
+    command = script.partition("\nexec ")[2].partition("\n\n")[0].replace("\\\n", " ")
     program, *rest = shlex.split(command)
     assert Path(program).is_file()
     assert Path(rest[0]).name == "bench.py"
@@ -116,6 +116,7 @@ def test_a_dry_run_shows_the_scripts_and_writes_nothing(
         ("--sbatch-option MEM=3", "'MEM=3' is not of the form key=value"),
         ("--where seed=7", "no cell has seed '7'"),
         ("--grid tinny", "unknown grid 'tinny'"),
+        ("--gpus 2 --devices 4", "--devices 4: a task has no more than its --gpus 2"),
         ("--precision auto", "invalid choice: 'auto'"),
     ],
 )
@@ -164,6 +165,13 @@ def test_failures_are_tried_again_once_by_all_drainers_together(
     assert main(words(tmp_path, "--retry-failed")) == 0
     assert len(calls.read_text().splitlines()) == 4
     assert not any(map(store.read_ending, folders))
+
+
+def test_a_cell_has_several_devices_of_a_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = "--dry-run --gpus 8 --cpus 32 --devices 4 --precision fp32"
+    assert main(words(tmp_path, *more.split())) == 0
+    run = grammar.parse(started(capsys.readouterr().out))
+    assert (run.devices, run.workers, run.threads) == (4, 2, 4)
 
 
 @pytest.mark.parametrize(
