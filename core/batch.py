@@ -1,5 +1,6 @@
 """What travels between data, runner and head: the facts of the data, targets, a batch and its portions."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -60,6 +61,19 @@ class Batch:
 
     images: Tensor
     targets: Targets
+
+    def split(self, parts: int) -> "list[tuple[float, Batch]]":
+        """Return the batch in up to so many parts, each with its share of the images; the shares sum to 1."""
+        if parts == 1:
+            return [(1.0, self)]
+        labels, count = self.targets.labels, self.images.shape[1]
+        size = math.ceil(count / parts)
+        found = []
+        for own in (slice(first, min(first + size, count)) for first in range(0, count, size)):
+            pairs = tuple((mixed[own], weight) for mixed, weight in self.targets.pairs)
+            targets = Targets(labels[own], self.targets.indices[own], pairs)
+            found.append(((own.stop - own.start) / count, Batch(self.images[:, own], targets)))
+        return found
 
 
 @dataclass(frozen=True)

@@ -139,10 +139,11 @@ def _rows(slices: list[slice], portion: Portion, mixes: Mixes | None) -> Iterato
         yield chosen.start + (own if keys is None else torch.cat([own, torch.argsort(keys[chosen])[own]]))
 
 
-def batches(part: Part, epoch: Epoch) -> Iterator[Batch]:
-    """Yield one epoch of augmented batches of a part."""
+def batches(part: Part, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
+    """Yield one epoch of augmented batches of a part, from the ``first`` one on, counted from 0."""
     plan = draw(part, epoch)
-    for step, (chosen, images) in enumerate(zip(plan.slices, _shown(part, plan), strict=True)):
+    plan = replace(plan, slices=plan.slices[first:])
+    for step, (chosen, images) in enumerate(zip(plan.slices, _shown(part, plan), strict=True), start=first):
         positions = plan.positions[chosen]
         batch = Batch(images, Targets.plain(part.labels[positions], positions))
         if (mixes := plan.mixes) is not None:

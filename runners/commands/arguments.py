@@ -94,6 +94,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="processes that read streamed images for each worker, 0 for none of its own (default: as many as threads)",
     )
+    add_checkpoints(parser)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
         "--precision",
@@ -103,9 +104,16 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_checkpoints(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how often the middle of an epoch is kept."""
+    parser.add_argument(
+        "--checkpoint-minutes", type=float, metavar="M", help="between two checkpoints within an epoch (default: 10)"
+    )
+
+
 def run_options(arguments: argparse.Namespace, **more: Any) -> "RunOptions":
     """Return what a command that trains cells was asked for; ``more`` are fields that it alone has."""
-    from headbench.runners.execution.options import RunOptions
+    from headbench.runners.execution.options import MINUTES, RunOptions
 
     return RunOptions(
         grid=arguments.grid,
@@ -117,6 +125,7 @@ def run_options(arguments: argparse.Namespace, **more: Any) -> "RunOptions":
         workers=arguments.workers,
         threads=arguments.threads,
         readers=arguments.readers,
+        checkpoint_minutes=MINUTES if arguments.checkpoint_minutes is None else arguments.checkpoint_minutes,
         device=arguments.device,
         precision=arguments.precision,
         plugins=arguments.plugin,

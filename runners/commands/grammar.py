@@ -20,6 +20,7 @@ COMMANDS = ("run", *sorted(FILES - SHARED - {"run"}))
 MOST = {
     "threads": 1024,
     "readers": 1024,
+    "checkpoint_minutes": 100_000,
     "workers": 1024,
     "devices": 64,
     "tasks": 100_000,
@@ -117,7 +118,7 @@ def check_numbers(arguments: argparse.Namespace) -> None:
     """Raise UserError for a number out of its bounds."""
     for option, most in MOST.items():
         value, name = getattr(arguments, option, None), f"--{option.replace('_', '-')}"
-        least = 0 if option in {"seed", "gpus", "readers"} else 1
+        least = 0 if option in {"seed", "gpus", "readers", "checkpoint_minutes"} else 1
         if value is not None and not value >= least:
             raise UserError(f"{name}: {value} is below 0" if least == 0 else f"{name}: {value} is not at least 1")
         if value is not None and not value <= most:

@@ -11,6 +11,7 @@ from headbench.core.errors import UserError
 from headbench.runners.commands.arguments import (
     Parser,
     add_cells,
+    add_checkpoints,
     add_data,
     add_grid,
     add_out,
@@ -67,6 +68,7 @@ def _add_slurm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, metavar="N", help="cells at once in each (default: as its GPUs, or one)")
     parser.add_argument("--threads", type=int, metavar="N", help="of each worker (default: its part of the cores)")
     parser.add_argument("--readers", type=int, metavar="N", help="of streamed images, for each worker (as for run)")
+    add_checkpoints(parser)
     parser.add_argument(
         "--precision",
         choices=("fp32", "bf16"),
@@ -169,4 +171,6 @@ def _drain(arguments: argparse.Namespace, prepared: "Launch", options: "RunOptio
 
     shared = ["--out", str(arguments.out), "--workers", str(arguments.workers), "--threads", str(arguments.threads)]
     shared += [] if arguments.readers is None else ["--readers", str(arguments.readers)]
+    minutes = arguments.checkpoint_minutes
+    shared += [] if minutes is None else ["--checkpoint-minutes", f"{minutes:g}"]
     return ["run", *words(options), *shared, *(["--keep-weights"] if arguments.keep_weights else [])]

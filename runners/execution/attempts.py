@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headbench.results import store
 from headbench.runners.execution import owner
+from headbench.runners.training.checkpoint import NAME as CHECKPOINT
 
 NAME = "attempts.json"
 # Attempts that may end without a word before a cell counts as failed, where another process saw the last of them end.
@@ -22,7 +23,8 @@ class Attempts(BaseModel):
     """What is kept of a cell's attempts.
 
     Attributes:
-        count: attempts begun since the last that finished a new epoch, without those that ended in order.
+        count: attempts begun since the last that finished a new epoch or wrote a checkpoint, without those that ended
+            in order.
         epochs: that were finished before them.
         place: of the newest.
     """
@@ -35,14 +37,14 @@ class Attempts(BaseModel):
 
 
 def deaths(folder: Path) -> int:
-    """Return how many attempts at a cell have ended without a word and without a new epoch.
+    """Return how many attempts at a cell have ended without a word, a new epoch or a checkpoint.
 
     To be asked while nobody else has the cell.
 
     An attempt whose machine was started again since then is not held against the cell.
     """
     before = _read(folder)
-    if before is None or epochs(folder) > before.epochs:
+    if before is None or epochs(folder) > before.epochs or _has_gone_on(folder):
         return 0
     now = owner.here()
     return before.count - (before.place.host == now.host and before.place.boot != now.boot)
@@ -69,6 +71,14 @@ def _read(folder: Path) -> Attempts | None:
         return Attempts.model_validate_json((folder / NAME).read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def _has_gone_on(folder: Path) -> bool:
+    """Say whether a checkpoint was written since the newest attempt began."""
+    try:
+        return (folder / CHECKPOINT).stat().st_mtime_ns > (folder / NAME).stat().st_mtime_ns
+    except OSError:
+        return False
 
 
 def epochs(folder: Path) -> int:

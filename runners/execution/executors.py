@@ -39,7 +39,8 @@ class InProcess:
 
         job, device, bf16 = self.job, self.machine.device, self.machine.bf16
         data = Data(job.root, device, bf16=bf16, readers=job.share.readers)
-        queue.run(cells, Way(job.out, self.machine, data, events, job.keep_weights, job.wait, job.ood, apart))
+        way = Way(job.out, self.machine, data, events, job.keep_weights, job.wait, job.ood, job.checkpoint_minutes)
+        queue.run(cells, replace(way, apart=apart))
 
 
 @dataclass(frozen=True)

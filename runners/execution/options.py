@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Between two checkpoints in the middle of an epoch, by default.
+MINUTES = 10.0
 # A plan keeps so many commands, the latest.
 KEPT = 20
 
@@ -30,6 +32,7 @@ class RunOptions:
         plugins: files to import first.
         keep_weights: keep each cell's last weights.
         retry_failed: train cells again that failed before.
+        checkpoint_minutes: between two checkpoints in the middle of an epoch.
         wait: stay until the cells of other processes have ended too.
         tuned: file of the values that a search has found for the grid.
     """
@@ -50,6 +53,7 @@ class RunOptions:
     plugins: Sequence[Path] = ()
     keep_weights: bool = False
     retry_failed: bool = False
+    checkpoint_minutes: float = MINUTES
     wait: bool = True
     tuned: Path | None = None
 

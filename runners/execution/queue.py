@@ -21,6 +21,7 @@ from headbench.results import store
 from headbench.runners.devices.group import Group
 from headbench.runners.devices.helpers import DeviceLostError
 from headbench.runners.execution import attempts, cell, locks, plan, provenance
+from headbench.runners.execution.options import MINUTES
 from headbench.runners.execution.owner import Owner
 from headbench.runners.execution.plan import Planned
 from headbench.runners.ood import sets
@@ -160,6 +161,7 @@ class Way:
         keep_weights: keep each cell's last weights.
         wait: stay until the cells of other processes have ended too.
         ood: other data sets that each cell is measured on.
+        checkpoint_minutes: between two checkpoints in the middle of an epoch.
         apart: trains a cell in a process of its own, for one that may have killed those that had it; None where another
             process watches this one.
         together: gives a block the other processes of a cell that is trained on several devices, else none.
@@ -172,6 +174,7 @@ class Way:
     keep_weights: bool
     wait: bool = True
     ood: tuple[OodSet, ...] = ()
+    checkpoint_minutes: float = MINUTES
     apart: Callable[[Planned], None] | None = None
     together: Callable[[Planned], AbstractContextManager[Group | None]] = lambda _: nullcontext()
 
@@ -244,7 +247,7 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
         aside = store.set_aside(folder / "result.json")
         note(f"{folder / 'result.json'} is damaged; it is kept as {aside.name}, and the cell is trained again")
     check = partial(locks.check, folder, mine)
-    checkpoints = Checkpoints(folder, planned.cell_id, check=check)
+    checkpoints = Checkpoints(folder, planned.cell_id, within=60 * way.checkpoint_minutes, check=check)
     first = not attempts.deaths(folder)
     try:
         attempts.begin(folder)
@@ -301,7 +304,9 @@ def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints)
 
 def _message(planned: Planned, error: Exception) -> str:
     if isinstance(error, torch.cuda.OutOfMemoryError):
-        return f"CUDA out of memory; try --set recipe.batch_size={max(planned.cell.recipe.batch_size // 2, 1)}"
+        batch, parts = planned.cell.recipe.batch_size, 2 * planned.cell.recipe.accumulate
+        accumulated = f"accumulate={parts}" if batch % parts == 0 else f"batch_size={max(batch // 2, 1)}"
+        return f"CUDA out of memory; try --set recipe.{accumulated}"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 

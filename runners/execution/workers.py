@@ -22,6 +22,7 @@ from headbench.results import store
 from headbench.runners.devices import helpers
 from headbench.runners.devices.group import Group
 from headbench.runners.execution import attempts, locks, queue, stops
+from headbench.runners.execution.options import MINUTES
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Events
 from headbench.runners.grid import plugins
@@ -58,6 +59,7 @@ class Job:
         keep_weights: keep each cell's last weights.
         wait: stay until the cells of other processes have ended too.
         ood: other data sets that each cell is measured on.
+        checkpoint_minutes: between two checkpoints in the middle of an epoch.
         environment: variables of the process that asks.
     """
 
@@ -68,6 +70,7 @@ class Job:
     keep_weights: bool
     wait: bool
     ood: tuple[OodSet, ...] = ()
+    checkpoint_minutes: float = MINUTES
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -148,7 +151,7 @@ def _drain(job: Job, cells: list[Planned], number: int, sender: _Sender) -> tupl
         machine = hardware.set_up(job.share, number)
         sender.send("ready")
         data = Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers)
-        way = queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait, job.ood)
+        way = queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait, job.ood, job.checkpoint_minutes)
         queue.run(cells, way if job.share.devices == 1 else replace(way, together=partial(_together, job, number)))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename

@@ -161,12 +161,16 @@ class Recipe(Strict):
     Attributes:
         epochs: passes over the training part.
         batch_size: images a step.
+        accumulate: parts in which a batch goes through the network, one after the other, so that a large one fits into
+            memory; the gradient is that of the whole. What is computed over a batch is then computed over a part:
+            batch norm, and statistics and contrasts of heads.
         drop_last: leave out the last, smaller batch of an epoch.
         optimiser: ``sgd``, ``adamw``, or Muon with its settings.
         lr: peak learning rate; beside Muon, of what SGD takes.
         momentum: of SGD.
         nesterov: Nesterov's form of it.
         weight_decay: on every parameter.
+        ema: decay of the moving average of the weights over the steps, 0 for none; the average is what is evaluated.
         schedule: of the learning rate.
         small: smaller images in the first epochs.
         normalisation: of the images; by default the data set's own statistics.
@@ -187,6 +191,8 @@ class Recipe(Strict):
     pad: Few
     flip: Flag | Literal["alternating"]
     small: Small | None = None
+    accumulate: Count = 1
+    ema: Annotated[Number, Field(ge=0, lt=1)] = 0.0
     cutout: Few = 0
     cutout_fill: Literal["mean", "black"] = "mean"
     mixup: NonNegative = 0.0
@@ -205,6 +211,15 @@ class Recipe(Strict):
         if self.policy and self.color_jitter:
             raise ValueError("color_jitter is part of a policy; give one of the two")
         return self
+
+    @field_validator("accumulate")
+    @classmethod
+    def _divides(cls, parts: int, fields: ValidationInfo) -> int:
+        batch = fields.data.get("batch_size", parts)
+        if batch % parts:
+            near = min((n for n in range(1, batch + 1) if batch % n == 0), key=lambda n: abs(n - parts))
+            raise ValueError(f"{parts} parts of a batch of {batch} are not equal; {near} would be")
+        return parts
 
     @field_validator("search")
     @classmethod

@@ -12,7 +12,7 @@ from rich.console import Console
 from headbench import results
 from headbench.core.errors import UserError, suggest
 from headbench.runners.execution import launch
-from headbench.runners.execution.options import RunOptions
+from headbench.runners.execution.options import MINUTES, RunOptions
 from headbench.runners.grid.overrides import SETTABLE
 from headbench.runners.search import trials
 
@@ -25,6 +25,7 @@ OPTIONS: dict[str, Any] = {
     "workers": 1,
     "threads": None,
     "readers": None,
+    "checkpoint_minutes": MINUTES,
     "device": "auto",
     "precision": "auto",
     "keep_weights": False,
@@ -32,7 +33,7 @@ OPTIONS: dict[str, Any] = {
     "tuned": None,
 }
 PURPOSES = ("final", "tune")
-LEAST = {"workers": 1, "threads": 1, "readers": 0}
+LEAST = {"workers": 1, "threads": 1, "readers": 0, "checkpoint_minutes": 0}
 CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
 
 

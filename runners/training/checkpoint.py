@@ -1,7 +1,8 @@
-"""Checkpoints of a running cell: its newest epoch, kept in memory and written to disk every now and then."""
+"""Checkpoints of a running cell: its newest state, kept in memory and written to disk every now and then."""
 
 import hashlib
 import io
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,14 +27,21 @@ class Checkpoints:
     Args:
         folder: of the cell.
         cell_id: a checkpoint of another cell is not used.
-        seconds: between two writes.
+        seconds: between two writes at the end of an epoch.
+        within: seconds after a write until one in the middle of an epoch is due.
         check: called before each write, and raises an error where the cell is no longer this process's to write.
     """
 
     def __init__(
-        self, folder: Path, cell_id: str, seconds: float = SECONDS, check: Callable[[], None] = lambda: None
+        self,
+        folder: Path,
+        cell_id: str,
+        seconds: float = SECONDS,
+        within: float = math.inf,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        self.path, self.cell_id, self.seconds, self.check = folder / NAME, cell_id, seconds, check
+        self.path, self.cell_id, self.check = folder / NAME, cell_id, check
+        self.seconds, self.within = seconds, within
         self.newest: dict[str, Any] | None = None
         self.last_write = time.monotonic()
 
@@ -59,10 +67,14 @@ class Checkpoints:
         )
 
     def offer(self, state: dict[str, Any]) -> None:
-        """Keep an epoch's state, which nobody changes any more; write it if the last write is long enough ago."""
+        """Keep a state, which nobody changes any more; write it if the last write is long enough ago."""
         self.newest = state | {"format": FORMAT, "cell_id": self.cell_id}
         if time.monotonic() - self.last_write >= self.seconds:
             self.write()
+
+    def is_due(self) -> bool:
+        """Say whether the state in the middle of an epoch is to be offered and written."""
+        return time.monotonic() - self.last_write >= self.within
 
     def write(self) -> None:
         """Write the newest state, if there is one that is not on disk."""

@@ -55,10 +55,11 @@ def _step(classifier: Classifier, part: Part, stage: Stage, recipe: Recipe, side
     """Return the floating-point operations of one step of a stage, a multiplication and an addition being two, and the
     images of its batch, which are scaled to ``side`` pixels.
 
-    A copy of the classifier takes it, on noise of the images' shape, and torch's random streams are put back: nothing
-    that is trained notices. Torch counts matrix products and convolutions, which are nearly all.
+    A copy of the classifier takes it with one part of the batch, on noise of the images' shape, and torch's random
+    streams are put back: nothing that is trained notices. Torch counts matrix products and convolutions, which are
+    nearly all.
     """
-    device, size = part.labels.device, min(recipe.batch_size, len(part))
+    device, size = part.labels.device, min(recipe.batch_size // recipe.accumulate, len(part))
     positions = torch.arange(size, device=device) * len(part) // size
     targets = Targets.plain(part.labels[positions], positions)
     asked = copy.deepcopy(classifier)
@@ -69,5 +70,6 @@ def _step(classifier: Classifier, part: Part, stage: Stage, recipe: Recipe, side
         optimiser = optimisation.optimiser(asked, recipe, stage)
         with FlopCounterMode(display=False) as counter:
             asked(Batch(images, targets), Context(stage.name, stage.epochs - 1, stage.epochs)).backward()
+            passed = counter.get_total_flops()
             optimiser.step()
-    return counter.get_total_flops(), size
+    return counter.get_total_flops() + (recipe.accumulate - 1) * passed, recipe.accumulate * size

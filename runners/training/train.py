@@ -2,23 +2,25 @@
 
 import copy
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from headbench.core.batch import Batch
 from headbench.core.streams import derive
 from headbench.data.loading.epoch import Epoch, batches, sample
 from headbench.heads import Context
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints, same_structure
-from headbench.runners.training.classifier import Shared, build
+from headbench.runners.training.classifier import Classifier, Shared, build
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.history import Glimpse, Glimpses
+from headbench.runners.training.loop.average import Average
+from headbench.runners.training.loop.record import Record
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.stages import side, stage_plan
 
@@ -43,7 +45,7 @@ class Snapshot:
 
 
 class Training:
-    """The training of one cell, from its start or from the state that an earlier one had after some epoch.
+    """The training of one cell, from its start or from the state that an earlier one had after an epoch or within.
 
     Of a trial of a search nothing is evaluated on test.
 
@@ -58,7 +60,7 @@ class Training:
         UserError: if what a stage trains is not there.
 
     Attributes:
-        classifier: with the weights of the newest epoch.
+        classifier: with the weights of the newest step; once training has ended, with those that are evaluated.
         evaluated: the parts that each epoch of the last stage is evaluated on, and that choose a best epoch.
         history: one row per finished epoch.
         selected: by selection's name, the epoch it chose; ``best_val`` only where there is a validation part.
@@ -83,6 +85,9 @@ class Training:
         self._generator = info.generator
         # The stage under way and its finished epochs.
         self._number = self._finished = 0
+        # The epoch under way.
+        self._record: Record | None = None
+        self._average: Average | None = None
         self._weights: dict[str, Tensor] | None = None
 
     def run(
@@ -95,30 +100,32 @@ class Training:
 
         Args:
             on_epoch: called with each finished row of the history; what it raises ends the training.
-            checkpoints: where the state is kept at the end of each epoch, or None.
+            checkpoints: where the state is kept at the end of each epoch, and in the middle of long ones, or None.
             on_glimpse: called while an epoch runs.
 
         Raises:
             NonFiniteLossError: at the end of the epoch in which the loss left the finite numbers.
         """
         group, leads = self._group, self._group is None or self._group.leads
-        if not self.history:
+        if not self.history and self._record is None:
             torch.manual_seed(derive(self.cell.seed, "global"))
             if self.cell.freeze == "none" and not self.cell.backbone_files:
                 self.classifier.backbone.prepare(sample(self.parts.train, PREPARED))
         while self._number < len(self.plan):
             stage, _ = self.plan[self._number]
-            if not self._finished:
+            if not self._finished and self._record is None:
                 self._begin()
             while self._finished < stage.epochs:
-                self.history.append(self._epoch(on_glimpse))
-                self._finished += 1
+                self.history.append(self._epoch(on_glimpse, checkpoints))
+                self._finished, self._record = self._finished + 1, None
                 # An accuracy on smaller images is no accuracy on whole ones.
                 if self._number == len(self.plan) - 1 and "side" not in self.history[-1] and leads:
                     self._select()
                 if checkpoints:
                     checkpoints.offer(self.state_dict())
                 on_epoch(self.history[-1])
+            if self._average:  # the next stage goes on with what this one is judged by
+                self.classifier.load_state_dict(self._average.evaluated().state_dict())
             self._number, self._finished = self._number + 1, 0
         self.classifier.set_trainable(())
         self.features = evaluate.embed_together(self.classifier, self.parts.train, group=group)
@@ -129,15 +136,15 @@ class Training:
             self.losses = self._final_losses()
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the classifier's state after the newest epoch, copied once, to the CPU."""
+        """Return the classifier's state after the newest step, copied once, to the CPU."""
         if self._weights is None:
             state = self.classifier.state_dict()
             self._weights = {key: value.to("cpu", copy=True) for key, value in state.items()}
         return self._weights
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the rest of the training depends on, after an epoch: copies of what goes on changing."""
-        return {
+        """Return what the rest of the training depends on, after a step: copies of what goes on changing."""
+        state = {
             "stage": self._number,
             "epochs": self._finished,
             "classifier": self.weights(),
@@ -149,6 +156,8 @@ class Training:
             "history": list(self.history),
             "selected": {name: {"row": own.row, "state": own.state} for name, own in self.selected.items()},
         }
+        average = {"average": self._average.state_dict()} if self._average else {}
+        return state | average | ({"within": self._record.state_dict()} if self._record else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from the state that an equal training had.
@@ -178,6 +187,7 @@ class Training:
         self.classifier.set_trainable(stage.trainable)
         if anew:
             self.classifier.head.on_stage_start(self.context(stage.name, stage.epochs))
+        self._average = Average(self.classifier, recipe.ema) if recipe.ema else None
         self._optimiser = optimisation.optimiser(self.classifier, recipe, stage)
         steps = len(self.next_epoch().slices(len(self.parts.train)))
         self._schedule = optimisation.schedule(self._optimiser, recipe, stage.epochs, steps)
@@ -204,67 +214,89 @@ class Training:
         stage, recipe = self.plan[self._number]
         return side(recipe, self._finished, stage.epochs, self.parts.train.image_shape)
 
-    def _epoch(self, on_glimpse: Callable[[Glimpse], None]) -> dict[str, Any]:
-        """Train the next epoch of the stage under way, and evaluate it in the last one; return its row."""
+    def _epoch(self, on_glimpse: Callable[[Glimpse], None], checkpoints: Checkpoints | None) -> dict[str, Any]:
+        """Train the next epoch of the stage under way, or what is left of it, and evaluate it in the last one; return
+        its row.
+        """
         (stage, _), head, epoch = self.plan[self._number], self.classifier.head, self.next_epoch()
         steps, self._weights = len(epoch.slices(len(self.parts.train))), None
         context = self.context(stage.name, stage.epochs, self._finished, self._finished * steps)
         self.classifier.set_trainable(stage.trainable)
-        if self._group is not None and not self._group.leads:
-            # What a backbone draws for its own images; anew in each epoch, so that no checkpoint needs to hold it.
-            torch.manual_seed(derive(self.cell.seed, "global", self._group.rank, len(self.history)))
-        logged = head.on_epoch_start(context)
-        labels = self.parts.train.labels
-        nothing = health.zero(labels, self.cell.feature_dim)
-        row: dict[str, Any] = {
-            "epoch": len(self.history) + 1,
-            "stage": stage.name,
-            "chance_loss": health.loss_of(head, nothing, labels, epoch, context),
-        }
-        row |= self._steps(epoch, context, Glimpses(on_glimpse, row["epoch"], steps, labels.device))
+        if self._record is None:
+            self._record = self._opened(epoch, context)
+        record, device = self._record, self.parts.train.labels.device
+        self._steps(epoch, context, Glimpses(on_glimpse, len(self.history) + 1, steps, device), checkpoints)
         if self._group is not None:
             self._group.align(self.classifier)
+            if self._average:
+                self._group.align(self._average.classifier)
+        row = record.begun | {"lr": self._schedule.get_last_lr()[0]} | record.row()
         if not math.isfinite(row["train_loss"]):
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
-        logged |= head.on_epoch_end(replace(context, step=context.step + steps))
+        logged = record.logged | head.on_epoch_end(replace(context, step=context.step + steps))
         if self._number == len(self.plan) - 1:
             metrics = ("top1", "nll") if self.cell.purpose == "tune" else ("top1",)
             for name, part in self.evaluated.items():
-                measured = evaluate.measure(self.classifier, part, metrics, epoch.side, self._group)
+                measured = evaluate.measure(self._evaluated(), part, metrics, epoch.side, self._group)
                 row |= {f"{name}_{metric}": value for metric, value in measured.items()}
         return row | logged | ({} if epoch.side is None else {"side": epoch.side})
 
-    def _steps(self, epoch: Epoch, context: Context, glimpses: Glimpses) -> dict[str, Any]:
-        """Take the steps of an epoch; return its mean loss, last learning rate, images, seconds and record of health.
+    def _opened(self, epoch: Epoch, context: Context) -> Record:
+        """Begin an epoch; return its record before the first step."""
+        head, labels = self.classifier.head, self.parts.train.labels
+        logged = head.on_epoch_start(context)
+        nothing = health.zero(labels, self.cell.feature_dim)
+        begun = {
+            "epoch": len(self.history) + 1,
+            "stage": context.stage,
+            "chance_loss": health.loss_of(head, nothing, labels, epoch, context),
+        }
+        return Record(begun, logged, torch.zeros((), device=labels.device))
 
-        The device is waited for at the end only.
+    def _steps(self, epoch: Epoch, context: Context, glimpses: Glimpses, checkpoints: Checkpoints | None) -> None:
+        """Take the steps of an epoch that its record does not have yet.
+
+        The device is not waited for, but for a checkpoint.
         """
-        part, classifier, group = self.parts.train, self.classifier, self._group
+        record, classifier, group = self._record, self.classifier, self._group
+        assert record is not None
         asked = classifier if group is None else group.parallel(Shared(classifier, group))
-        start, images = time.perf_counter(), 0
-        total = torch.zeros((), device=part.labels.device)
-        losses: list[Tensor] = []
-        norms: list[Tensor] = []
-        for batch in batches(part, epoch):
-            loss = asked(batch, replace(context, step=context.step + len(losses)))
+        for batch in batches(self.parts.train, epoch, record.steps):
+            if group is not None and not group.leads:
+                # What a backbone draws for its own images; anew in each step, so that no checkpoint needs to hold it.
+                torch.manual_seed(derive(self.cell.seed, "global", group.rank, len(self.history), record.steps))
             self._optimiser.zero_grad()
-            loss.backward()
-            norms.append(health.gradient_norm(classifier))
+            loss = self._backward(asked, batch, replace(context, step=context.step + record.steps))
+            norm = health.gradient_norm(classifier)
             self._optimiser.step()
             self._schedule.step()
             classifier.head.after_step()
+            if self._average:
+                self._average.update(classifier)
+            record.add(loss, norm, len(batch.targets.labels))
+            glimpses.offer(record.total, record.steps, record.images)
+            if checkpoints and checkpoints.is_due():
+                checkpoints.offer(self.state_dict())
+                checkpoints.write()
+                self._weights = None
+
+    def _backward(self, asked: nn.Module, batch: Batch, context: Context) -> Tensor:
+        """Leave the gradient of a batch, which goes through the classifier in parts; return its loss."""
+        _, recipe = self.plan[self._number]
+        total = torch.zeros((), device=batch.images.device)
+        for share, part in batch.split(recipe.accumulate):
+            loss = share * asked(part, context)
+            loss.backward()
             total += loss.detach()
-            losses.append(loss.detach())
-            images += len(batch.targets.labels)
-            glimpses.offer(total, len(losses), images)
-        mean_loss = total.item() / len(losses)
-        seconds = time.perf_counter() - start
-        row = {"lr": self._schedule.get_last_lr()[0], "train_loss": mean_loss, "images": images, "seconds": seconds}
-        return row | health.of_epoch(losses, norms)
+        return total
+
+    def _evaluated(self) -> Classifier:
+        """Return the classifier that is evaluated: with averaged weights where the recipe has them."""
+        return self._average.evaluated() if self._average else self.classifier
 
     def _select(self) -> None:
         """Keep the newest epoch as ``last``, and as a best one where it is strictly better than all before."""
-        newest = Snapshot(self.history[-1], self.weights())
+        newest = Snapshot(self.history[-1], self._average.state_dict() if self._average else self.weights())
         self.selected["last"] = newest
         for name in (name for name, part in self.evaluated.items() if len(part)):
             before = self.selected.get(f"best_{name}")
@@ -298,7 +330,9 @@ class Training:
             "random": torch.get_rng_state(),
         }
         sound = all(same_structure(state[key], value) for key, value in like.items())
-        sound = sound and type(finished) is int and 0 < finished <= self.plan[number][0].epochs
+        left = self.plan[number][0].epochs - finished if type(finished) is int and finished >= 0 else -1
+        # Between two epochs of a stage, or within one of them.
+        sound = sound and (left > 0 if "within" in state else left >= 0 and finished > 0)
         before = sum(stage.epochs for stage, _ in self.plan[:number])
         sound = sound and [row["epoch"] for row in rows] == list(range(1, before + finished + 1))
         sound = sound and all(
@@ -315,15 +349,22 @@ class Training:
             for value in own.values()
             if isinstance(value, Tensor) and value.dim()
         ]
+        record = Record.from_state(state["within"], self.parts.train.labels.device) if "within" in state else None
+        if record is not None:
+            sound = sound and record.begun["epoch"] == before + finished + 1
+        if self._average:
+            sound = sound and same_structure(state["average"], like["classifier"])
         if not sound or any(value.shape != weight.shape for value, weight in buffers):
             raise ForeignStateError
         classifier.load_state_dict(state["classifier"])
+        if self._average:
+            self._average.classifier.load_state_dict(state["average"])
         schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
         if state["cuda_random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda_random"])
         self._generator.set_state(state["head_random"])
-        self._finished, self.history, self.selected = finished, list(rows), selected
+        self._finished, self.history, self.selected, self._record = finished, list(rows), selected, record
 
 
 def resume(cell: Cell, parts: Parts, hardware: Hardware, checkpoints: Checkpoints) -> Training:

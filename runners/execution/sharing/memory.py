@@ -70,6 +70,8 @@ def estimate(cell: Cell, outline: Outline, *, bf16: bool) -> int:
     images = outline.n_train + outline.n_val + outline.n_test
     plan = stage_plan(cell, HEADS.get(cell.head).target, outline.n_train)
     batch = max(recipe.batch_size for _, recipe in plan)
+    at_once = max(recipe.batch_size // recipe.accumulate for _, recipe in plan)
+    copies = COPIES + any(recipe.ema for _, recipe in plan)
     views = max(len(stage.views) for stage, _ in plan)
     frozen = cell.freeze == "backbone"
     weights, kept, features = network(cell.backbone, json.dumps(cell.backbone_options), outline.image_shape, frozen)
@@ -81,7 +83,7 @@ def estimate(cell: Cell, outline: Outline, *, bf16: bool) -> int:
     weights += cell.feature_dim * (features + classes)
     evaluated = 4 * (outline.n_train * cell.feature_dim + 2 * max(outline.n_val, outline.n_test) * classes)
     return (
-        CONTEXT + data + known + COPIES * 4 * weights + batch * views * kept // (2 if bf16 else 1) + shown + evaluated
+        CONTEXT + data + known + copies * 4 * weights + at_once * views * kept // (2 if bf16 else 1) + shown + evaluated
     )
 
 

@@ -24,6 +24,7 @@ from headbench.runners.execution.owner import this_process
 from headbench.runners.execution.progress import Display
 from headbench.runners.inspection import status
 from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.loop.record import Record
 from headbench.runners.training.train import Training
 from tests.runners.helpers import CPU, QUICK, cell, digits, planned, train, way
 
@@ -258,7 +259,7 @@ def test_running_out_of_device_memory_names_a_batch_size_to_try(
         raise torch.cuda.OutOfMemoryError("tried to allocate")
 
     monkeypatch.setattr(Training, "run", exhausted)
-    assert "failed: CUDA out of memory; try --set recipe.batch_size=64" in run(planned(cell("psc")), tmp_path)
+    assert "failed: CUDA out of memory; try --set recipe.accumulate=2" in run(planned(cell("psc")), tmp_path)
 
 
 def test_a_result_of_a_newer_schema_is_refused_and_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,9 +329,8 @@ def test_the_history_grows_by_a_line_per_epoch(tmp_path: Path) -> None:
 def test_a_failed_training_keeps_its_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (one,) = planned(cell("psc"))
     losses = iter([2.0, math.nan])
-    monkeypatch.setattr(
-        Training, "_steps", lambda *_: {"lr": 0.1, "train_loss": next(losses), "images": 1, "seconds": 1.0}
-    )
+    monkeypatch.setattr(Training, "_steps", lambda *_: None)
+    monkeypatch.setattr(Record, "row", lambda _: {"train_loss": next(losses), "images": 1, "seconds": 1.0})
     assert "failed: NonFiniteLossError: the training loss is nan in epoch 2" in run([one], tmp_path)
     history = pd.read_csv(store.cell_folder(tmp_path, one.cell_id) / "history.csv")
     assert history["train_loss"].tolist() == [2.0]

@@ -222,6 +222,11 @@ def test_a_recipe_may_be_an_axis() -> None:
             {"recipe": {"base": "fast", "schedule": {"name": "cosin"}}},
             r"recipe 'fast': schedule: .*'one_cycle', 'multi_step', 'cosine'",
         ),
+        (
+            {"recipe": {"base": "fast", "accumulate": 3}},
+            "recipe 'fast': accumulate: .*3 parts of a batch of 256 are not equal; 2 would be",
+        ),
+        ({"recipe": {"base": "fast", "ema": 1.0}}, r"recipe 'fast': ema: .*less than 1 \(got 1.0\)"),
         ({"axes": {"feature_dim": [0]}}, r"grid tiny: axes.feature_dim.0: .*greater than 0 \(got 0\)"),
         ({"axes": {"head": []}}, r"grid tiny: axes.head: .*at least 1 item"),
         ({"axes": {"heads": ["psc"]}}, r"grid tiny: unknown key 'axes.heads'; did you mean 'head'"),
@@ -393,6 +398,9 @@ def test_recipes_that_differ_have_labels_that_differ_and_equal_ones_are_one() ->
 def test_a_new_field_at_its_default_does_not_change_what_a_recipe_is() -> None:
     assert "mixup" not in recipes.load("fast", {}, "here").identity()
     assert recipes.load("lt", {}, "here").identity()["mixup"] == 1.0
+    # As they were before accumulation and averages.
+    former = {"fast": "df60d5c6", "lt": "d8c798e0", "imagenet": "4e7c75fe", "imagenet-lt": "04dfb84f"}
+    assert {name: digest(recipes.load(name, {}, "here").identity(), 8) for name in former} == former
 
 
 @pytest.mark.parametrize("name", ["lt", "lt-plain"])
@@ -455,6 +463,8 @@ RECIPE_CHANGES: dict[str, Any] = {
     "color_jitter": 0.7,
     "random_erasing": 0.7,
     "normalisation": recipes.Normalisation(mean=(0.1,), std=(0.2,)),
+    "accumulate": 7,
+    "ema": 0.7,
 }
 
 

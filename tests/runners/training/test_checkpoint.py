@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from headbench.data.splits import Protocol, partition
+from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
 from headbench.runners.training.checkpoint import Checkpoints
@@ -95,6 +96,45 @@ def test_going_on_from_a_checkpoint_ends_with_the_same_bits(head: str, epochs: i
     assert equal(whole(head), resumed)
     if head == "sbcl":
         assert resumed.history[1]["subclasses"] > 20
+
+
+class Cut(Checkpoints):
+    """Ends a training after so many steps, with a checkpoint of the last of them."""
+
+    def __init__(self, folder: Path, steps: int) -> None:
+        super().__init__(folder, "id", seconds=3600)
+        self.left = steps
+
+    def is_due(self) -> bool:
+        self.left -= 1
+        return not self.left
+
+    def write(self) -> None:
+        super().write()
+        raise StoppedError
+
+
+AVERAGED = {"accumulate": 2, "ema": 0.9}
+
+
+# Eight steps an epoch; crt begins its second stage with the 25th, and the last epoch ends with the 32nd.
+@pytest.mark.parametrize(
+    ("head", "steps", "more"),
+    [("dl2pa", 3, {}), ("throwaway", 16, {}), ("crt", 26, AVERAGED), ("psc", 32, AVERAGED)],
+)
+def test_going_on_within_an_epoch_ends_with_the_same_bits(
+    head: str, steps: int, more: dict[str, Any], tmp_path: Path
+) -> None:
+    one = started(head)
+    one = one.model_copy(update={"recipe": recipes.change(one.recipe, more, "here")})
+    undisturbed = train(one, long_tailed(), CPU, lambda _: None)
+    with pytest.raises(StoppedError):
+        train(one, long_tailed(), CPU, lambda _: None, Cut(tmp_path, steps))
+    torch.manual_seed(1234)
+    rows: list[int] = []
+    resumed = train(one, long_tailed(), CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id"))
+    assert rows == list(range((steps - 1) // 8 + 1, 5))
+    assert equal(undisturbed, resumed)
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])

@@ -1,0 +1,1 @@
+"""What the training loop keeps while it runs."""
