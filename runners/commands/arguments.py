@@ -64,9 +64,9 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
-def add_quiet(parser: argparse.ArgumentParser) -> None:
-    """Add the option that leaves out how the work goes on."""
-    parser.add_argument("--quiet", action="store_true", help="print errors and what has come out, no progress")
+def add_quiet(parser: argparse.ArgumentParser, text: str = "print errors and what has come out, no progress") -> None:
+    """Add the option that leaves out how the work goes on, or what else the text says."""
+    parser.add_argument("--quiet", action="store_true", help=text)
 
 
 def add_words(parser: argparse.ArgumentParser, option: str, word: str, text: str) -> None:

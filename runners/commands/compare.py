@@ -1,14 +1,19 @@
 """``bench.py compare``: two grids beside each other."""
 
 import argparse
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from headbench.core import escape
 from headbench.core.errors import UserError
-from headbench.runners.commands.arguments import add_out, require_grid
-from headbench.runners.commands.screen import say, tabled
+from headbench.runners.commands.arguments import add_json, add_out, require_grid
+from headbench.runners.commands.screen import say, say_json, tabled
+
+if TYPE_CHECKING:
+    from headbench.results.tables.versus import Side, Versus
 
 HELP = "compare two grids, of two folders or of one: rows in common, differences with verdicts, what only one has"
 # Rows that only one grid has, which are named one by one.
@@ -21,6 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(name, help="a folder of results, a grid's folder in it, or the name of a grid in --out")
     parser.add_argument("--grid", help="which grid of the two folders, where they have several")
     add_out(parser)
+    add_json(parser)
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
@@ -37,6 +43,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         versus.Side(grid if same_folder else str(out), grid_rows.load(out, grid), Answers(out)) for out, grid in places
     ]
     found = versus.compare(sides[0], sides[1])
+    if arguments.json:
+        say_json(console, _told(sides, found))
+        return 0
     for place, side, differing, only in zip(("first", "second"), sides, found.differing, found.only, strict=True):
         named = ", ".join(differing)
         say(console, f"{place}: {side.name}, {len(side.done)} finished cells{f', {named}' if named else ''}")
@@ -53,6 +62,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.print(tabled([{str(title): str(text) for title, text in row.items()} for row in rows]))
     say(console, f"moved: {'; '.join(found.moved) or 'nothing that is more than chance'}")
     return 0
+
+
+def _told(sides: "list[Side]", found: "Versus") -> dict[str, Any]:
+    """Return a comparison for scripts: of each side what it is and what it alone has, and the rows in common."""
+    told = {
+        place: {"name": side.name, "cells": len(side.done), "differing": differing, "only": only}
+        for place, side, differing, only in zip(("first", "second"), sides, found.differing, found.only, strict=True)
+    }
+    # As JSON, in which what is not known is null.
+    rows = [] if found.table is None else json.loads(found.table.tidy.to_json(orient="records"))
+    return {**told, "rows": rows, "moved": found.moved, "not_compared": found.unpaired}
 
 
 def _place(named: str, grid: str | None, out: Path) -> tuple[Path, str]:

@@ -3,14 +3,20 @@
 import argparse
 from collections.abc import Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from headbench.core import escape
-from headbench.runners.commands.arguments import add_grid, grid_name, path, require_grid
-from headbench.runners.commands.screen import say
+from headbench.runners.commands.arguments import add_grid, add_json, add_quiet, grid_name, path, require_grid
+from headbench.runners.commands.screen import Screen, say, say_json
 
+if TYPE_CHECKING:
+    from headbench.results.report import Report
+    from headbench.results.tables.base import Table
+
+# What is told of a cell that failed.
+FAILED = ["cell_id", "head_label", "feature_dim", "seed", "error"]
 HELP = "rebuild a grid's tables, figures and report from its finished cells and its search"
 
 
@@ -29,6 +35,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="width of a column of the paper that the figures are for (default: 3.3); wide figures span two columns",
     )
     parser.add_argument("--font-size", type=float, metavar="PT", help="size of text in figures (default: 8)")
+    add_quiet(parser, "print what failed and where the page is, no tables")
+    add_json(parser)
     add_grid(parser)
     parser.add_argument(
         "--out",
@@ -52,7 +60,14 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     out = _one_folder(arguments.out, arguments.to, grid, console)
     given = {"width": arguments.figure_width, "font": arguments.font_size}
     size = {name: value for name, value in given.items() if value is not None}
-    return show_report(out, grid, console, arguments.bins, arguments.storage, size)
+    screen = Screen(stderr=True) if arguments.json else console
+    built = _built(out, grid, arguments.bins, arguments.storage, size)
+    if not arguments.quiet:
+        _show_tables(built.tables, screen)
+    failed = _show_lines(built, screen)
+    if arguments.json:
+        say_json(console, _told(grid, built, failed))
+    return 1 if failed else 0
 
 
 def _one_folder(outs: list[Path], to: Path | None, grid: str, console: Console) -> Path:
@@ -104,29 +119,56 @@ def show_report(
     """Build a grid's report and print its main table, of some cells alone where they are given; return 1 if a cell
     failed, else 0.
     """
-    from headbench.results import report
     from headbench.results.answers import Answers
-    from headbench.results.tables import render
     from headbench.results.tables.base import named_comparisons
     from headbench.results.tables.main import main_tables
 
-    require_grid(out, grid, searched=True)
-    built = report.build(out, grid, bins, storage, size)
+    built = _built(out, grid, bins, storage, size)
     tables = built.tables
     if cells is not None:
         tables = main_tables(named_comparisons(built.rows[built.rows["cell_id"].isin(cells)]), Answers(out))
+    _show_tables(tables, console)
+    return 1 if _show_lines(built, console) else 0
+
+
+def _built(out: Path, grid: str, bins: int | None, storage: str | None, size: dict[str, float] | None) -> "Report":
+    from headbench.results import report
+
+    require_grid(out, grid, searched=True)
+    return report.build(out, grid, bins, storage, size)
+
+
+def _show_tables(tables: "list[Table]", console: Console) -> None:
+    """Print the tables of accuracy."""
+    from headbench.results.tables import render
+
     for made in tables:
         if made.name.endswith("-accuracy-last"):
             console.print(escape.terminal(made.caption))
             console.print(render.terminal(made))
-    failed = built.rows[built.rows["status"] == "failed"]
-    for _, row in failed.iterrows():
-        say(
-            console,
-            f"failed: {row['cell_id']} {row['head_label']} d={row['feature_dim']} seed={row['seed']}: {row['error']}",
-        )
+
+
+def _show_lines(built: "Report", console: Console) -> list[dict[str, Any]]:
+    """Print what failed, what could not be made, and where the page is; return the failed cells."""
+    failed = built.rows.loc[built.rows["status"] == "failed", FAILED].to_dict("records")
+    for row in failed:
+        where = f"d={row['feature_dim']} seed={row['seed']}"
+        say(console, f"failed: {row['cell_id']} {row['head_label']} {where}: {row['error']}")
     for line in built.damaged:
         say(console, line)
     if built.written:
         say(console, f"report: {built.page}")
-    return 1 if len(failed) else 0
+    return [{str(name): value for name, value in row.items()} for row in failed]
+
+
+def _told(grid: str, built: "Report", failed: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return for scripts what was built, and of what."""
+    states = built.rows.drop_duplicates("cell_id")["status"].value_counts()
+    return {
+        "grid": grid,
+        "page": str(built.page) if built.written else None,
+        "counts": {str(state): int(count) for state, count in states.items()},
+        "failed": failed,
+        "lines": built.damaged,
+        "tables": [str(built.page.parent / "tables" / f"{escape.file_name(made.name)}.csv") for made in built.tables],
+    }

@@ -9,13 +9,15 @@ from headbench.runners.commands.arguments import (
     add_cells,
     add_data,
     add_grid,
+    add_json,
     add_out,
     add_plugin,
+    add_quiet,
     add_training,
     run_options,
 )
 from headbench.runners.commands.report import report_at_the_end
-from headbench.runners.commands.screen import say
+from headbench.runners.commands.screen import Screen, say, say_json
 
 HELP = "search better values for every head of a grid, on validation alone and with the same budget"
 
@@ -42,11 +44,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     add_training(parser)
     add_plugin(parser)
+    add_quiet(parser)
+    add_json(parser)
     parser.add_argument("--no-report", action="store_true", help="write no page; 'bench.py report' does it later")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Search, and say what was found; return 1 if a study has not got its trials though there was time."""
+    from headbench.core import yaml_files
     from headbench.runners.search import found, search
 
     options = search.TuneOptions(
@@ -57,16 +62,21 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         timeout=arguments.timeout,
         seed=arguments.seed,
     )
-    searched = search.run(options, console)
+    screen = Screen(stderr=True) if arguments.json else console
+    searched = search.run(options, Screen(quiet=True) if arguments.quiet else screen)
     for study in searched.studies:
-        say(console, found.line(study))
+        say(screen, found.line(study))
     if not searched.in_time:
-        say(console, f"stopped after {arguments.timeout:g} s; the same command goes on")
+        say(screen, f"stopped after {arguments.timeout:g} s; the same command goes on")
     file: Path = arguments.out / searched.grid / found.FILE
     say(
-        console,
+        screen,
         f"values: {file}; fresh seeds: bench.py run --tuned {file}, with --grid, --set, --where and --out as here",
     )
     if not arguments.no_report:
-        report_at_the_end(arguments.out, searched.grid, console, storage=arguments.storage)
+        report_at_the_end(arguments.out, searched.grid, screen, storage=arguments.storage)
+    if arguments.json:
+        studies = yaml_files.read(file, file.name)["studies"]
+        told = {"grid": searched.grid, "values": str(file), "complete": searched.complete, "in_time": searched.in_time}
+        say_json(console, told | {"studies": studies})
     return 0 if searched.complete or not searched.in_time else 1

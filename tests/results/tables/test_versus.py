@@ -1,5 +1,6 @@
 """Two grids beside each other, with known truth."""
 
+import json
 import re
 from pathlib import Path
 
@@ -73,7 +74,11 @@ def test_grids_are_named_in_every_way(tmp_path: Path, capsys: pytest.CaptureFixt
     out = ["--out", str(tmp_path)]
     assert main(["compare", "toy-grid", "again", *out]) == 0
     assert "moved: nothing that is more than chance" in capsys.readouterr().out
-    assert main(["compare", str(tmp_path / "toy-grid"), "again", *out]) == 0
+    assert main(["compare", str(tmp_path / "toy-grid"), "again", *out, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    shown = {row["name"]: (row["mean"], row["verdict"]) for row in told["rows"]}
+    assert shown["head psc, d = 2"] == (0.0, "identical predictions")
+    assert (told["first"]["cells"], told["second"]["only"], told["moved"]) == (8, [], [])
     for words, message in (
         (["toy-grid", "agian"], "no results of a grid 'agian'"),
         (["toy-grid", "toy-grid"], "both are grid 'toy-grid'"),

@@ -42,6 +42,19 @@ def test_a_run_prints_its_outcome_alone(tmp_path: Path, capsys: pytest.CaptureFi
     assert (told["grid"], printed.err) == ("digits-dims", "")
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_a_report_is_one_object(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--grid", "toy-grid", "--out", str(out), "--json", "--quiet"]) == 1
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert told["counts"] == {"done": 8, "failed": 1, "not_applicable": 3}
+    assert [(row["cell_id"], row["error"]) for row in told["failed"]] == [("etf-5-2", "RuntimeError: no luck")]
+    assert told["page"] == str(out / "toy-grid" / "report.html")
+    assert str(out / "toy-grid" / "tables" / "toy-accuracy-last.csv") in told["tables"]
+    assert all(Path(name).is_file() for name in told["tables"])
+    assert "Top-1" not in printed.err
+
+
 def test_a_report_that_cannot_be_built_after_a_training_is_one_line(
     out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """The commands that write the page of a search."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -25,6 +26,9 @@ def test_a_search_ends_with_its_page_which_report_writes_again(
     assert f"report: {page}" in capsys.readouterr().out.replace("\n", "")
     shown = page.read_text()
     assert "psc" in shown[shown.index('<h2 id="tuning">') :]
+    assert main(["tune", *asked, "--trials", "6", "--quiet", "--json", "--no-report"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["complete"], [study["trials"] for study in told["studies"]]) == (True, [6, 6])
     listed = pd.read_csv(next((tmp_path / "tiny" / "tables").glob("*-search-trials.csv")))
     assert listed["val_top1"].tolist() == pytest.approx(trials(tmp_path)["val_top1"].tolist(), nan_ok=True)
     page.unlink()
