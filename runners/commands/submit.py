@@ -83,6 +83,7 @@ def _add_slurm(parser: argparse.ArgumentParser) -> None:
 def _slurm(arguments: argparse.Namespace, console: Console) -> int:
     """Write the scripts of an array and of its report, submit both, and say how to watch."""
     from headbench.results import store
+    from headbench.runners.commands.report import command_of
     from headbench.runners.engines import slurm
     from headbench.runners.execution import launch, queue
 
@@ -100,11 +101,11 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
     prepared, options = _prepared(arguments)
     grid, left = prepared.grid.name, len(prepared.todo)
     if not left:
-        say(console, f"{grid}: no cell is left to train; bench.py report builds the report")
+        say(console, f"{grid}: no cell is left to train; this builds its report: {command_of(arguments.out, grid)}")
         return 0
     array = _no_more_than_cells(array, arguments, left, console)
     folder = store.grid_folder(arguments.out, grid) / "slurm"
-    drain = [*_drain(arguments, prepared, options), "--no-wait", "--no-report"]
+    drain = _drain(arguments, options)
     report = ["report", "--grid", grid, "--out", str(arguments.out)]
     scripts = slurm.scripts(array, grid, drain, report, folder)
     if arguments.dry_run:
@@ -165,7 +166,7 @@ def _no_more_than_cells(array: "Array", arguments: argparse.Namespace, left: int
     return dataclasses.replace(array, tasks=useful)
 
 
-def _drain(arguments: argparse.Namespace, prepared: "Launch", options: "RunOptions") -> list[str]:
+def _drain(arguments: argparse.Namespace, options: "RunOptions") -> list[str]:
     """Return the words of a drainer."""
     from headbench.runners.execution.options import words
 
@@ -173,4 +174,5 @@ def _drain(arguments: argparse.Namespace, prepared: "Launch", options: "RunOptio
     shared += [] if arguments.readers is None else ["--readers", str(arguments.readers)]
     minutes = arguments.checkpoint_minutes
     shared += [] if minutes is None else ["--checkpoint-minutes", f"{minutes:g}"]
-    return ["run", *words(options), *shared, *(["--keep-weights"] if arguments.keep_weights else [])]
+    shared += ["--keep-weights"] if arguments.keep_weights else []
+    return ["run", *words(options), *shared, "--no-wait", "--no-report"]

@@ -4,6 +4,7 @@ import datetime
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -181,8 +182,8 @@ def submit(folder: Path) -> tuple[str, str]:
 
 
 def _sbatch(words: list[str]) -> str:
-    done, printed = _called(["sbatch", "--parsable", *words])
-    if not done:
+    status, printed = _called(["sbatch", "--parsable", *words])
+    if status:
         raise UserError(f"sbatch: {printed}")
     return printed.partition(";")[0]
 
@@ -193,15 +194,17 @@ def requeue() -> None:
     """
     job = slurm_job()
     if job:
-        done, printed = _called(["scontrol", "requeue", job])
-        note(f"Slurm job {job} is queued again" if done else f"Slurm job {job} is not queued again: {printed}")
+        status, printed = _called(["scontrol", "requeue", job])
+        # As soon as Slurm has heard, it ends the processes of this job, which scontrol is one of.
+        heard = status in (0, -signal.SIGTERM)
+        note(f"Slurm job {job} is queued again" if heard else f"Slurm job {job} is not queued again: {printed}")
 
 
-def _called(words: list[str]) -> tuple[bool, str]:
-    """Say whether a command of Slurm succeeded, and return what it printed, in one line."""
+def _called(words: list[str]) -> tuple[int, str]:
+    """Return the exit status of a command of Slurm, and in one line what it printed."""
     try:
         ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return False, str(error)
+        return 1, str(error)
     printed = ended.stderr if ended.returncode else ended.stdout
-    return ended.returncode == 0, " ".join(printed.split())
+    return ended.returncode, " ".join(printed.split())

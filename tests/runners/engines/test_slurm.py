@@ -161,7 +161,10 @@ def test_failures_are_tried_again_once_by_all_drainers_together(
         store.write_ending(folder, "failed", "no luck")
     capsys.readouterr()
     assert main(words(tmp_path)) == 0
-    assert capsys.readouterr().out == "tiny+fp32: no cell is left to train; bench.py report builds the report\n"
+    assert capsys.readouterr().out == (
+        "tiny+fp32: no cell is left to train; this builds its report: python bench.py report --grid tiny+fp32 "
+        f"--out '{tmp_path}/my runs'\n"
+    )
     assert main(words(tmp_path, "--retry-failed")) == 0
     assert len(calls.read_text().splitlines()) == 4
     assert not any(map(store.read_ending, folders))
@@ -196,11 +199,13 @@ def test_a_job_is_queued_again_by_its_own_number(
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     slurm.requeue()
     assert calls.read_text() == "requeue 41\nrequeue 41_0\n"
+    (calls.parent / "programs" / "scontrol").write_text("#!/bin/bash\nkill -TERM $$\n")  # as the job ends
+    slurm.requeue()
     monkeypatch.setenv("PATH", "/nowhere")
     slurm.requeue()
     said = capsys.readouterr().err.splitlines()
-    assert said[:2] == ["note: Slurm job 41 is queued again", "note: Slurm job 41_0 is queued again"]
-    assert said[2].startswith("note: Slurm job 41_0 is not queued again: ")
+    assert said[:-1] == [f"note: Slurm job {job} is queued again" for job in ("41", "41_0", "41_0")]
+    assert said[-1].startswith("note: Slurm job 41_0 is not queued again: ")
 
 
 def test_a_partition_may_be_a_list() -> None:
