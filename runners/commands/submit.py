@@ -115,8 +115,7 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
         say(console, f"{left} cells to train; nothing was submitted")
         return 0
     launch.write_plan(prepared)
-    if arguments.retry_failed:
-        queue.clear_endings(prepared.todo, arguments.out)
+    queue.clear_endings(prepared.again, arguments.out)
     for name, script in scripts.items():
         store.write_text(folder / name, script)
     drainers, reporter = slurm.submit(folder)

@@ -45,7 +45,8 @@ class Launch:
         entries: what ``grid.yaml`` lists: all of its cells that were ever planned.
         wanted: those that ``--where`` and ``--cell`` chose.
         finished: those that are done, by ``cell_id``.
-        todo: those of the wanted that have not ended yet.
+        todo: those of the wanted that have not ended yet, or are to be tried again.
+        again: those of them that failed or were pruned before.
         machine: of this process.
         job: how they are trained.
         command: the words that asked for it.
@@ -58,6 +59,7 @@ class Launch:
     wanted: list[Planned]
     finished: dict[str, Finished]
     todo: list[Planned]
+    again: list[Planned]
     machine: Hardware
     job: Job
     command: list[str]
@@ -100,14 +102,16 @@ def prepare(options: RunOptions) -> Launch:
     entries = plan.listed(planned, cells, before)
     ids = [entry["cell_id"] for entry in entries if entry["not_applicable"] is None]
     finished = queue.finished(ids, options.out)
-    ended = {*finished, *([] if options.retry_failed else queue.endings(ids, options.out))}
+    endings = queue.endings(ids, options.out)
+    ended = {*finished, *([] if options.retry_failed else endings)}
     todo = [p for p in wanted if p.not_applicable is None and p.cell_id not in ended]
+    again = [p for p in todo if p.cell_id in endings]
     if todo:
         _refuse_mixture(grid.name, finished, machine)
         for line in _moved_sources(finished):
             note(line)
     job = replace(manned(job, machine, len(todo), todo, outlines), ood=ood)
-    return Launch(grid, cells, planned, entries, wanted, finished, todo, machine, job, words(options))
+    return Launch(grid, cells, planned, entries, wanted, finished, todo, again, machine, job, words(options))
 
 
 def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
@@ -268,7 +272,7 @@ def execute(launch: Launch, console: Console, team: Executor | None = None) -> N
         )
     for line in _inapplicable(launch.wanted):
         console.print(escape.terminal(line), soft_wrap=True)
-    queue.clear_endings(todo, job.out)
+    queue.clear_endings(launch.again, job.out)
     ended = sum(p.not_applicable is None for p in launch.wanted) - len(todo)
     with Display(console, len(todo), ended) as display:
         (team or executor(job, machine)).run(todo, display)

@@ -41,6 +41,18 @@ def test_a_grid_goes_on_in_the_precision_of_its_finished_cells(tmp_path: Path, m
     assert len(prepare(tmp_path, precision="bf16").todo) == 2
 
 
+def test_what_fails_elsewhere_before_the_first_cell_begins_is_not_forgotten(tmp_path: Path) -> None:
+    asked = prepare(tmp_path)
+    folders = [store.cell_folder(tmp_path / "runs", planned.cell_id) for planned in asked.todo]
+    for folder in folders:
+        store.write_ending(folder, "failed", "no luck elsewhere")
+    launch.execute(asked, Console(file=StringIO()))
+    assert [store.read_ending(folder) for folder in folders] == [("failed", "no luck elsewhere")] * 2
+    assert prepare(tmp_path).todo == []
+    again = prepare(tmp_path, retry_failed=True)
+    assert [p.cell_id for p in again.again] == [p.cell_id for p in asked.todo]
+
+
 def test_a_source_that_moved_without_its_version_is_named_before_training_and_its_cells_by_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
