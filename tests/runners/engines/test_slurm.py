@@ -170,6 +170,11 @@ def test_failures_are_tried_again_once_by_all_drainers_together(
     assert not any(map(store.read_ending, folders))
 
 
+def test_what_a_run_can_be_asked_for_a_drainer_can_too() -> None:
+    run, submit = vars(grammar.parse(["run"])), vars(grammar.parse(["submit", "slurm"]))
+    assert run.keys() - submit.keys() == {"cell", "device", "no_wait", "no_report", "quiet", "json"}
+
+
 def test_a_cell_has_several_devices_of_a_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = "--dry-run --gpus 8 --cpus 32 --devices 4 --precision fp32"
     assert main(words(tmp_path, *more.split())) == 0
