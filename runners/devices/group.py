@@ -7,6 +7,7 @@ is.
 
 import os
 import sys
+import warnings
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -85,6 +86,8 @@ def join(meeting: Path, rank: int, size: int, device: torch.device) -> Group:
     """Join the processes that meet by a new file, on the device of this one; wait for all of them."""
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine, whatever its name resolves to
+    # Of convolutions of one pixel, whose strides in memory may be written in two ways.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
         store=dist.FileStore(str(meeting), size),  # type: ignore[attr-defined]
