@@ -62,17 +62,19 @@ class Batch:
     images: Tensor
     targets: Targets
 
-    def split(self, parts: int) -> "list[tuple[float, Batch]]":
-        """Return the batch in up to so many parts, each with its share of the images; the shares sum to 1."""
+    def split(self, parts: int, devices: int = 1) -> "list[tuple[float, Batch]]":
+        """Return the batch in up to so many parts, each with its share of the images; the shares sum to 1.
+
+        Where several devices share the batch, this one has its portion of each part.
+        """
         if parts == 1:
             return [(1.0, self)]
-        labels, count = self.targets.labels, self.images.shape[1]
-        size = math.ceil(count / parts)
-        found = []
-        for own in (slice(first, min(first + size, count)) for first in range(0, count, size)):
+        labels, count, found = self.targets.labels, len(self.targets.labels), []
+        sizes = [math.ceil(_length(own) / devices) for own in _parts(count, parts)]
+        for own, images in zip(_parts(count, parts), torch.split(self.images, sizes, dim=1), strict=True):
             pairs = tuple((mixed[own], weight) for mixed, weight in self.targets.pairs)
             targets = Targets(labels[own], self.targets.indices[own], pairs)
-            found.append(((own.stop - own.start) / count, Batch(self.images[:, own], targets)))
+            found.append((_length(own) / count, Batch(images, targets)))
         return found
 
 
@@ -88,10 +90,28 @@ class Portion:
     rank: int
     size: int
 
-    def rows(self, count: int) -> Tensor:
-        """Return the rows of this device among ``count`` (k,) int64, k = ceil(count / size), device after device.
+    def rows(self, count: int, parts: int = 1) -> Tensor:
+        """Return the rows of this device among ``count`` (k,) int64, part after part: of each, device after device.
 
         Where that does not divide, the last devices repeat the last row, so that all of them have as many.
+
+        Args:
+            count: of the rows.
+            parts: in which they go through the network, see :meth:`Batch.split`.
         """
-        each = -(-count // self.size)
+        return torch.cat([own.start + self._rows(_length(own)) for own in _parts(count, parts)])
+
+    def _rows(self, count: int) -> Tensor:
+        each = math.ceil(count / self.size)
         return (self.rank * each + torch.arange(each)).clamp(max=count - 1)
+
+
+def _parts(count: int, parts: int) -> list[slice]:
+    """Return up to so many parts of ``count`` rows, equal but for the last."""
+    size = math.ceil(count / parts)
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
+
+
+def _length(rows: slice) -> int:
+    length: int = rows.stop - rows.start
+    return length

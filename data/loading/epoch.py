@@ -34,6 +34,7 @@ class Epoch:
             batches.
         side: of the batches' images in pixels, to which larger ones are scaled; None shows them as they are.
         portion: of every batch that is shown here, where several devices share it; None shows all of it.
+        parts: in which a batch goes through the network; a device shows its portion of each.
     """
 
     views: tuple[str, ...]
@@ -45,6 +46,7 @@ class Epoch:
     number: int
     side: int | None = None
     portion: Portion | None = None
+    parts: int = 1
 
     def stream(self, name: str, *parts: int) -> torch.Generator:
         """Return the CPU generator of a named stream of this epoch."""
@@ -127,22 +129,22 @@ def draw(part: Part, epoch: Epoch) -> EpochPlan:
     slices = epoch.slices(len(order))
     seed = epoch.derived(part.mixing_stream)
     mixes = draw_mixes(len(order), len(slices), epoch.augmentation, part.image_shape, seed, device)
-    rows = None if epoch.portion is None else tuple(_rows(slices, epoch.portion, mixes))
+    rows = None if epoch.portion is None else tuple(_rows(slices, epoch.portion, epoch.parts, mixes))
     return EpochPlan(epoch, order, order.to(device), slices, mixes, rows)
 
 
-def _rows(slices: list[slice], portion: Portion, mixes: Mixes | None) -> Iterator[Tensor]:
+def _rows(slices: list[slice], portion: Portion, parts: int, mixes: Mixes | None) -> Iterator[Tensor]:
     """Yield of each batch the places in the order that a device shows, and those of their partners if it is mixed."""
     keys = None if mixes is None else mixes.keys.cpu()
     for chosen in slices:
-        own = portion.rows(chosen.stop - chosen.start)
+        own = portion.rows(chosen.stop - chosen.start, parts)
         yield chosen.start + (own if keys is None else torch.cat([own, torch.argsort(keys[chosen])[own]]))
 
 
 def batches(part: Part, epoch: Epoch, first: int = 0) -> Iterator[Batch]:
     """Yield one epoch of augmented batches of a part, from the ``first`` one on, counted from 0."""
     plan = draw(part, epoch)
-    plan = replace(plan, slices=plan.slices[first:])
+    plan = replace(plan, slices=plan.slices[first:], rows=plan.rows and plan.rows[first:])
     for step, (chosen, images) in enumerate(zip(plan.slices, _shown(part, plan), strict=True), start=first):
         positions = plan.positions[chosen]
         batch = Batch(images, Targets.plain(part.labels[positions], positions))

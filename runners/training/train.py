@@ -205,6 +205,7 @@ class Training:
             number=len(self.history),
             side=self._side(),
             portion=self._group,
+            parts=recipe.accumulate,
         )
 
     def _side(self) -> int | None:
@@ -284,7 +285,7 @@ class Training:
         """Leave the gradient of a batch, which goes through the classifier in parts; return its loss."""
         _, recipe = self.plan[self._number]
         total = torch.zeros((), device=batch.images.device)
-        for share, part in batch.split(recipe.accumulate):
+        for share, part in batch.split(recipe.accumulate, self._group.size if self._group else 1):
             loss = share * asked(part, context)
             loss.backward()
             total += loss.detach()

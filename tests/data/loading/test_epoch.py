@@ -126,8 +126,8 @@ def test_the_portions_of_a_batch_are_the_batch(part: Part, mixing: dict[str, Any
     whole = replace(epoch("weak", "plain"), augmentation=Augmentation(**mixing))
     if isinstance(part, Streamed) and "cutmix" in mixing:
         return  # readers are slow to start
-    shared = [batches(part, replace(whole, portion=Portion(rank, 3))) for rank in range(3)]
-    for one, *portions in zip(batches(part, whole), *shared, strict=True):
+    shared = [batches(part, replace(whole, portion=Portion(rank, 3)), 1) for rank in range(3)]
+    for one, *portions in zip(batches(part, whole, 1), *shared, strict=True):
         images = torch.cat([portion.images for portion in portions], dim=1)
         assert torch.equal(images[:, : one.images.shape[1]], one.images)
         assert all(torch.equal(portion.targets.labels, one.targets.labels) for portion in portions)

@@ -17,23 +17,29 @@ from headbench.runners.training.train import Training
 from tests.heads.test_contract import REGISTERED, VARIANTS
 from tests.runners.helpers import CPU, cell, digits
 
-Case = tuple[str, dict[str, Any]]
+# A head, its options and changes of the recipe.
+Case = tuple[str, dict[str, Any], dict[str, Any]]
 # Heads that keep something of batches, or whose loss is no mean over samples.
 STATISTICS: list[Case] = [
-    ("dl2pa", {"loss": "dot-regression", "batch_norm": True, "batch_weights": True, "assignment_period": "step"}),
-    ("dl2pa", {"queue": "reference"}),
-    ("etf", {"batch_norm": True, "batch_weights": True}),
-    ("proco", {}),
-    ("dnc", {"memory": 10}),
-    ("dnc-released", {"period": 2}),
-    ("cmf", {}),
-    ("nearest-etf", {}),
-    ("bcl", {}),
-    ("tsc", {}),
-    ("sbcl", {"warmup_epochs": 0}),
-    ("throwaway", {}),
+    ("dl2pa", {"loss": "dot-regression", "batch_norm": True, "batch_weights": True, "assignment_period": "step"}, {}),
+    ("dl2pa", {"queue": "reference"}, {}),
+    ("etf", {"batch_norm": True, "batch_weights": True}, {"accumulate": 3}),
+    ("proco", {}, {}),
+    ("dnc", {"memory": 10}, {}),
+    ("dnc-released", {"period": 2}, {}),
+    ("cmf", {}, {"accumulate": 3, "mixup": 0.0}),
+    ("nearest-etf", {}, {}),
+    ("bcl", {}, {}),
+    ("tsc", {}, {}),
+    ("sbcl", {"warmup_epochs": 0}, {}),
+    ("throwaway", {}, {}),
 ]
-EVERY: list[Case] = [*((name, {}) for name in REGISTERED), *VARIANTS, *STATISTICS]
+EVERY: list[Case] = [
+    *((name, {}, {}) for name in REGISTERED),
+    *((*variant, {}) for variant in VARIANTS),
+    *STATISTICS,
+    ("bcl", {}, {"ema": 0.9, "accumulate": 2}),
+]
 
 
 class FixedNorm(nn.BatchNorm1d):
@@ -78,10 +84,10 @@ def some() -> Parts:
 
 def trained(case: Case, group: Group | None) -> tuple[dict[str, Tensor], list[dict[str, Any]], Tensor]:
     """Train a head for two epochs; return its state, its history and its features."""
-    name, options = case
+    name, options, changes = case
     recipe = {"base": "fast", "epochs": 2, "batch_size": 27, "lr": 0.01, "schedule": {"name": "cosine"}}
     recipe |= {"pad": 1, "drop_last": False, "mixup": 0.4}
-    one = cell({"name": name, **options}, recipe=recipe, axes={"backbone": ["still"], "feature_dim": [9]})
+    one = cell({"name": name, **options}, recipe=recipe | changes, axes={"backbone": ["still"], "feature_dim": [9]})
     training = Training(one, some(), replace(CPU, group=None if group is None else Lasting(group.rank, group.size)))
     training.run(lambda row: None)
     return training.classifier.state_dict(), training.history, training.features
