@@ -1,8 +1,14 @@
 """What pydantic finds wrong, said in one line."""
 
+import re
+from difflib import get_close_matches
+
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from headbench.core.errors import suggest
+
+USUAL = "Input should be "
 
 
 def one_line(error: ValidationError, model: type[BaseModel], place: str) -> str:
@@ -13,7 +19,7 @@ def one_line(error: ValidationError, model: type[BaseModel], place: str) -> str:
         model: the model that was validated, for the names of its keys.
         place: where the value stands (a file, an option), first in the line.
     """
-    problem = error.errors()[0]
+    problem, *others = _alternatives(error)
     path = [str(part) for part in problem["loc"]]
     where = f"{place}: {'.'.join(path)}" if path else place
     if problem["type"] == "extra_forbidden":
@@ -25,7 +31,32 @@ def one_line(error: ValidationError, model: type[BaseModel], place: str) -> str:
         if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float)
         else ""
     )
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')} (got {problem['input']!r}{hint})"
+    said = [problem["msg"].removeprefix("Value error, "), *(own["msg"].removeprefix(USUAL) for own in others)]
+    return f"{where}: {', or '.join(said)} (got {problem['input']!r}{hint}){_nearest(problem)}"
+
+
+def _alternatives(error: ValidationError) -> list[ErrorDetails]:
+    """Return the first problem, or where a value may be of several kinds one for each kind that may be meant.
+
+    A word that is near to one of the known words is meant as that alone, and a number as no word.
+    """
+    problems = error.errors()
+    first = problems[0]
+    alike = [own for own in problems if own["loc"][:-1] == first["loc"][:-1] and own["input"] == first["input"]]
+    if not any(str(part).startswith("literal[") for own in alike for part in own["loc"][-1:]):
+        return [first]
+    words = isinstance(first["input"], str)
+    near = [own for own in alike if (own["type"] == "literal_error") == words] or alike
+    far = [own for own in alike if words and own not in near and not _nearest(near[0])]
+    return [{**own, "loc": own["loc"][:-1]} for own in near + far]
+
+
+def _nearest(problem: ErrorDetails) -> str:
+    """Return the word of a list that a wrong one is nearest to, as a question; nothing where there is none."""
+    known = re.findall(r"'([^']*)'", problem.get("ctx", {}).get("expected", ""))
+    given = problem["input"]
+    found = get_close_matches(given, known, 1) if problem["type"] == "literal_error" and isinstance(given, str) else []
+    return f"; did you mean '{found[0]}'?" if found else ""
 
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
