@@ -35,7 +35,7 @@ ROOMS: dict[str, set[str]] = {
     | STORED
     | {"results.numbers", "runners.grid", "runners.training", "runners.ood", "runners.devices"},
     "runners.inspection": PLUGINS | STORED | {"runners.grid", "runners.training", "runners.execution"},
-    "runners.engines": {"runners.execution"},
+    "runners.engines": STORED | {"runners.grid", "runners.training", "runners.execution"},
     "runners.search": PLUGINS
     | STORED
     | {"results.tuning.searches", "runners.grid", "runners.training", "runners.execution"},

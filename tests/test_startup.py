@@ -18,6 +18,7 @@ HEAVY = {
     "seaborn",
     "pyarrow",
     "optuna",
+    "ray",
 }
 MAIN = "from headbench.runners.commands.main import main\nmain({words})"
 

@@ -165,7 +165,7 @@ BETWEEN = """
 from headbench.runners.execution import queue, workers
 ended = queue._ended
 def broken(planned, way):
-    if planned.cell.head == "hpn" and isinstance(way.events, workers._Sender):
+    if planned.cell.head == "hpn" and isinstance(way.events, workers.Sender):
         raise RuntimeError("no luck")
     return ended(planned, way)
 queue._ended = broken
@@ -215,7 +215,7 @@ def test_who_waits_asks_less_and_less_often(held: int, tmp_path: Path, monkeypat
     monkeypatch.setattr("headbench.runners.execution.queue.time.sleep", sleep)
     told: list[str] = []
 
-    class Told(workers._Sender):
+    class Told(workers.Sender):
         def send(self, *message: object) -> None:
             told.append(str(message[0]))
 
@@ -277,7 +277,7 @@ class TestAttempts:
         assert not (folder / attempts.NAME).exists()
 
 
-class Silent(workers._Sender):
+class Silent(workers.Sender):
     """Tells nobody."""
 
     def __init__(self) -> None:

@@ -16,32 +16,35 @@ from headbench.runners.commands.arguments import (
     add_grid,
     add_out,
     add_plugin,
+    add_quiet,
     path,
     run_options,
 )
-from headbench.runners.commands.screen import say
+from headbench.runners.commands.screen import Screen, say
 
 if TYPE_CHECKING:
     from headbench.runners.engines.slurm import Array
     from headbench.runners.execution.launch import Launch
     from headbench.runners.execution.options import RunOptions
 
-HELP = "have a grid trained by a cluster: slurm"
+HELP = "have a grid trained by a cluster: slurm, ray"
 # Drainers, unless the user says how many.
 TASKS = 16
+MOST_CPUS = 1024
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    engines = parser.add_subparsers(dest="engine", required=True, metavar="{slurm}", parser_class=Parser)
+    engines = parser.add_subparsers(dest="engine", required=True, metavar="{slurm,ray}", parser_class=Parser)
     _add_slurm(engines.add_parser("slurm", help="an array of drainers, and a job that builds the report after them"))
+    _add_ray(engines.add_parser("ray", help="actors on a Ray cluster, for which this command stays"))
     for engine in engines.choices.values():
         engine.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Submit a grid; return the exit status."""
-    return {"slurm": _slurm}[arguments.engine](arguments, console)
+    return {"slurm": _slurm, "ray": _ray}[arguments.engine](arguments, console)
 
 
 def _add_slurm(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +81,67 @@ def _add_slurm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
     parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed or were pruned")
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the scripts, submit nothing")
+
+
+def _add_ray(parser: argparse.ArgumentParser) -> None:
+    add_grid(parser)
+    add_out(parser)
+    add_data(parser)
+    add_cells(parser, "train only")
+    parser.add_argument("--tuned", type=path, metavar="FILE.yaml", help="values that bench.py tune has found")
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of the cluster (default: $RAY_ADDRESS, else the one of this machine, else one is started here)",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="cells at once (default: as many as have room now)")
+    parser.add_argument("--cpus-per-cell", type=float, default=1.0, metavar="N", help="cores of each (default: 1)")
+    parser.add_argument(
+        "--gpus-per-cell", type=float, default=0.0, metavar="N", help="of each, 0.25 for four on one (default: none)"
+    )
+    parser.add_argument("--readers", type=int, metavar="N", help="of streamed images, for each cell (as for run)")
+    add_checkpoints(parser)
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help="the same on every node (default: bf16 with --gpus-per-cell, else fp32)",
+    )
+    add_plugin(parser)
+    parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
+    parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed or were pruned")
+    parser.set_defaults(cell=[], devices=1, no_report=False)
+    add_quiet(parser)
+
+
+def _ray(arguments: argparse.Namespace, console: Console) -> int:
+    """Train a grid on a Ray cluster, and build its report here."""
+    from headbench.core.folders import from_environment
+    from headbench.runners.commands.run import ended
+    from headbench.runners.engines import ray, ray_cluster
+    from headbench.runners.execution import launch
+
+    cpus, gpus = arguments.cpus_per_cell, arguments.gpus_per_cell
+    _check_resources(cpus, gpus)
+    arguments.device, arguments.threads = "cuda" if gpus else "cpu", max(int(cpus), 1)
+    arguments.precision = arguments.precision or ("bf16" if gpus else "fp32")
+    prepared, _ = _prepared(arguments)
+    left, team = len(prepared.todo), None
+    if left:
+        ray_cluster.connect(arguments.address)
+        actors = min(arguments.workers or ray_cluster.room(cpus, gpus), left)
+        job = dataclasses.replace(prepared.job, keep_weights=arguments.keep_weights)
+        team = ray.Cluster(job, arguments.data or from_environment("HEADBENCH_DATA"), actors, cpus, gpus)
+        say(console, f"{prepared.grid.name}: {left} cells for up to {actors} at once on the Ray cluster")
+    launch.execute(prepared, Screen(quiet=True) if arguments.quiet else console, team)
+    return ended(prepared, arguments, console)
+
+
+def _check_resources(cpus: float, gpus: float) -> None:
+    """Raise UserError for a part of the cluster that no cell can have."""
+    if not 0 < cpus <= MOST_CPUS:
+        raise UserError(f"--cpus-per-cell: {cpus:g} is not above 0 and at most {MOST_CPUS}")
+    if not (0 <= gpus < 1 or gpus == 1):
+        raise UserError(f"--gpus-per-cell: {gpus:g} is not between 0 and 1; a cell computes on one GPU")
 
 
 def _slurm(arguments: argparse.Namespace, console: Console) -> int:

@@ -56,5 +56,5 @@ class Processes:
     def run(self, cells: list[Planned], events: Events) -> None:
         """Train the cells; a process that dies is replaced, and those of one card compute at the same time."""
         share = self.job.share
-        with mps.service(share.device, min(share.workers, len(cells))) as variables:
+        with mps.service(share.device, min(share.workers, len(cells)) * share.devices) as variables:
             workers.run(replace(self.job, environment=self.job.environment | variables), cells, events)

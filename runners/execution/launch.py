@@ -144,7 +144,7 @@ def manned(job: Job, machine: Hardware, most: int, cells: Sequence[Planned], out
         outlines: of their data.
     """
     workers = min(job.share.workers, max(most, 1))
-    workers = memory.fitting(workers, cells, outlines, machine) if cells else workers
+    workers = memory.fitting(workers, job.share.devices, cells, outlines, machine) if cells else workers
     return replace(job, share=replace(job.share, workers=workers))
 
 
@@ -258,11 +258,17 @@ def write_plan(launch: Launch) -> None:
 
 
 def execute(launch: Launch, console: Console, team: Executor | None = None) -> None:
-    """Write what is planned and train what is left, by default in this process or in several workers."""
+    """Write what is planned and train what is left, by default in this process or in several workers.
+
+    Args:
+        launch: the grid.
+        console: for how it goes on.
+        team: trains the cells in another way, of which nothing is said here.
+    """
     grid, todo, job, machine = launch.grid, launch.todo, launch.job, launch.machine
     write_plan(launch)
     workers = job.share.workers
-    if todo:
+    if todo and team is None:
         threads = (
             f"{workers} workers, threads: {machine.threads} each" if workers > 1 else f"threads: {machine.threads}"
         )

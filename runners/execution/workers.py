@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from headbench.core.errors import PrunedError, StoppedError, UserError, note
 from headbench.results import store
@@ -74,13 +74,26 @@ class Job:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-class _Sender:
+class Line(Protocol):
+    """What a sender has to whom it tells: a pipe, say."""
+
+    def send(self, message: Any, /) -> None:
+        """Send a message."""
+
+    def poll(self) -> bool:
+        """Say whether there is an answer."""
+
+    def recv(self) -> Any:
+        """Return the answer."""
+
+
+class Sender:
     """An ``Events`` that sends what happens to the parent process.
 
     Stops this process where the parent is gone, so that no cell is blamed for it.
     """
 
-    def __init__(self, pipe: Connection) -> None:
+    def __init__(self, pipe: Line) -> None:
         self.pipe = pipe
 
     def started(self, planned: Planned) -> None:
@@ -131,7 +144,7 @@ def _work(job: Job, cells: list[Planned], number: int, pipe: Connection) -> None
         stops.heed(SIGNALS)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         _follow_parent()
-        last = _drain(job, cells, number, _Sender(pipe))
+        last = _drain(job, cells, number, Sender(pipe))
         stops.ignore(SIGNALS)  # what is left is the interpreter's own end
     except KeyboardInterrupt as stop:
         os._exit(stops.status(stop))
@@ -142,7 +155,7 @@ def _work(job: Job, cells: list[Planned], number: int, pipe: Connection) -> None
         pipe.send(last)
 
 
-def _drain(job: Job, cells: list[Planned], number: int, sender: _Sender) -> tuple[Any, ...]:
+def _drain(job: Job, cells: list[Planned], number: int, sender: Sender) -> tuple[Any, ...]:
     """Train what no other process has; return the last message to the parent."""
     try:
         os.environ.update(job.environment)

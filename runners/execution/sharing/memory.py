@@ -27,31 +27,32 @@ COPIES = 5
 SHOWN, SHOWN_PLAINLY, SHOWN_MORE = 12, 4, 2
 
 
-def fitting(workers: int, cells: Sequence[Planned], outlines: Outlines, machine: Hardware) -> int:
+def fitting(workers: int, each: int, cells: Sequence[Planned], outlines: Outlines, machine: Hardware) -> int:
     """Return how many of the workers have room on their devices, at least one; a line says so where it is not all.
 
-    One worker per device is not asked: it has the device to itself.
+    One process per device is not asked: it has the device to itself.
 
     Args:
-        workers: as asked for; they are dealt to the devices in turn.
+        workers: as asked for; their processes are dealt to the devices in turn.
+        each: processes that each of them has.
         cells: that they train, of which the largest counts.
         outlines: of the cells' data.
         machine: of this process.
     """
-    devices = torch.cuda.device_count() if machine.device.type == "cuda" else workers
-    if workers <= devices:
+    devices = torch.cuda.device_count() if machine.device.type == "cuda" else workers * each
+    if workers * each <= devices:
         return workers
     kinds = {planned.cell.kind: planned.cell for planned in cells}
     needs = [(estimate(cell, outlines.of(cell), bf16=machine.bf16), cell) for cell in kinds.values()]
     need, cell = max(needs, key=lambda pair: pair[0])
     free = [torch.cuda.mem_get_info(device)[0] for device in range(devices)]
-    # The first worker without room on a device has this number, and those before it are started.
+    # The first process without room on a device has this number.
     room, least = min((memory // need * devices + device, device) for device, memory in enumerate(free))
-    if room >= workers:
+    if room >= workers * each:
         return workers
-    started = max(room, 1)
+    started = max(room // each, 1)
     note(
-        f"--workers {workers}: {started} of them {'is' if started == 1 else 'are'} started, since a worker may take "
+        f"--workers {workers}: {started} of them {'is' if started == 1 else 'are'} started, since a process may take "
         f"{need / GIB:.1f} GiB ({cell.head_label} with {cell.backbone_label} on {cell.dataset_label}, batches of "
         f"{cell.recipe.batch_size}) and cuda:{least} has {free[least] / GIB:.1f} GiB free"
     )

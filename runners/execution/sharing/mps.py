@@ -22,7 +22,7 @@ GUARD = 'cat > /dev/null; echo quit | "$0" > /dev/null 2>&1; rm -rf "$1"'
 
 
 @contextmanager
-def service(device: str, workers: int) -> Iterator[dict[str, str]]:
+def service(device: str, processes: int) -> Iterator[dict[str, str]]:
     """Give the variables by which processes that start in the block use the service; it ends with the block, or with
     this process.
 
@@ -31,9 +31,9 @@ def service(device: str, workers: int) -> Iterator[dict[str, str]]:
 
     Args:
         device: ``cpu`` or ``cuda``.
-        workers: such processes; there is none of the service unless some of them share a card.
+        processes: that are to start; there is no service unless some of them share a card.
     """
-    shared = device == "cuda" and workers > torch.cuda.device_count()
+    shared = device == "cuda" and processes > torch.cuda.device_count()
     control = shutil.which(CONTROL) if shared else None
     if control is None or _ask(control, os.environ, "get_server_list") is not None:
         yield {}

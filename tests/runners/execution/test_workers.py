@@ -26,7 +26,7 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_message_has_ended() -> None:
 def test_a_word_that_a_cell_is_pruned_is_heeded_but_not_after_its_last_epoch() -> None:
     parent, own = multiprocessing.Pipe()
     (one,) = planned(cell("psc"))
-    sender, last = workers._Sender(own), one.facts["epochs"]
+    sender, last = workers.Sender(own), one.facts["epochs"]
     parent.send((one.cell_id, "it is behind"))
     sender.epoch(one, {"epoch": last})
     with pytest.raises(PrunedError, match="it is behind"):
@@ -37,7 +37,7 @@ def _send_to_nobody(folder: Path) -> None:
     receiver, sender = multiprocessing.Pipe(duplex=False)
     receiver.close()
     (one,) = planned(cell("psc"))
-    workers._Sender(sender).epoch(one, {"epoch": 0})
+    workers.Sender(sender).epoch(one, {"epoch": 0})
     (folder / "went-on").touch()
 
 

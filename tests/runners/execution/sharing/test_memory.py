@@ -58,21 +58,24 @@ def test_an_estimate_is_at_least_what_an_h200_took() -> None:
 
 
 @pytest.mark.parametrize(
-    ("free", "workers", "expected"),
+    ("free", "workers", "each", "expected"),
     [
-        ([80], 12, 12),
-        ([7.5], 12, 7),
-        ([0.5], 12, 1),
-        ([7.5, 80], 12, 12),
-        ([7.5, 3.5], 12, 7),  # three on the second device, and a fourth on the first
-        ([80, 0.5], 12, 1),
-        ([0.5], 1, 1),  # alone it is not asked
-        ([0.5, 0.5], 2, 2),
+        ([80], 12, 1, 12),
+        ([7.5], 12, 1, 7),
+        ([0.5], 12, 1, 1),
+        ([7.5, 80], 12, 1, 12),
+        ([7.5, 3.5], 12, 1, 7),  # three on the second device, and a fourth on the first
+        ([80, 0.5], 12, 1, 1),
+        ([0.5], 1, 1, 1),  # alone it is not asked
+        ([0.5, 0.5], 2, 1, 2),
+        ([3.5, 3.5], 4, 2, 3),  # each takes one of both
+        ([0.5, 0.5], 1, 2, 1),
     ],
 )
 def test_workers_without_room_are_not_started_and_one_line_says_why(
     free: list[float],
     workers: int,
+    each: int,
     expected: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -81,7 +84,7 @@ def test_workers_without_room_are_not_started_and_one_line_says_why(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: len(free))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free[device] * 2**30), 0))
     monkeypatch.setattr(memory, "estimate", lambda one, *_, **__: 2**30 if one.head == "etf" else 2**29)
-    job = Job((), tmp_path, tmp_path, Share("cuda", 1, "bf16", workers), keep_weights=False, wait=True)
+    job = Job((), tmp_path, tmp_path, Share("cuda", 1, "bf16", workers, devices=each), keep_weights=False, wait=True)
     cells = planned(cell("psc"), cell("etf", axes={"feature_dim": [9]}))
     manned = launch.manned(job, CARD, 20, cells, Outlines(tmp_path))
     assert manned.share.workers == expected
@@ -94,4 +97,4 @@ def test_workers_without_room_are_not_started_and_one_line_says_why(
 
 
 def test_workers_on_a_cpu_are_not_asked(tmp_path: Path) -> None:
-    assert memory.fitting(64, planned(cell()), Outlines(tmp_path), replace(CARD, device=torch.device("cpu"))) == 64
+    assert memory.fitting(64, 1, planned(cell()), Outlines(tmp_path), replace(CARD, device=torch.device("cpu"))) == 64
