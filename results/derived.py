@@ -9,7 +9,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from headbench.core.errors import DamagedError
 from headbench.results import store
@@ -76,9 +78,9 @@ class Written:
 def written(folder: Path) -> Written:
     """Return what the report before wrote, nothing where that is not known."""
     try:
-        found: dict[str, Any] = store.read_checked(folder / LIST)
-        return Written(found["files"], found["names"])
-    except (OSError, DamagedError, KeyError):
+        found = store.read_checked(folder / LIST)
+        return TypeAdapter(Written).validate_python(found)
+    except (OSError, DamagedError, ValidationError):
         return Written()
 
 

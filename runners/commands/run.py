@@ -123,8 +123,12 @@ def ended(prepared: "Launch", arguments: argparse.Namespace, console: Console) -
             _, message = store.read_ending(store.cell_folder(arguments.out, cell_id)) or ("", "")
             say(console, f"failed: {cell_id}: {message}")
         if not arguments.quiet:
-            done = "" if prepared.todo else f"all {len(prepared.wanted)} cells had ended before; "
-            say(console, f"{done}no report yet; this builds it: {command_of(arguments.out, prepared.grid.name)}")
+            count = sum(p.not_applicable is None for p in prepared.wanted)
+            done = "" if prepared.todo else f"all {count} cells had ended before; "
+            say(
+                console,
+                f"{done}no report was asked for; this builds it: {command_of(arguments.out, prepared.grid.name)}",
+            )
         return 1 if failed else 0
     asked = {p.cell_id for p in prepared.wanted} if arguments.where or arguments.cell else None
     return report_at_the_end(arguments.out, prepared.grid.name, console, cells=asked)

@@ -70,3 +70,5 @@ def test_no_list_leads_out_of_the_folder(tmp_path: Path) -> None:
     (folder / "own").write_bytes(b"x")
     derived.settle(folder, derived.written(folder), {}, {})
     assert [path.name for path in sorted(tmp_path.rglob("*")) if path.is_file()] == ["files.json", "precious"]
+    store.write_checked(folder / derived.LIST, {"files": ["own"], "names": {}})
+    assert derived.written(folder) == derived.Written()

@@ -1,7 +1,10 @@
 """What a script or a log gets of the commands: one JSON object, or what has come out and no progress."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -9,6 +12,7 @@ from rich.console import Console
 from headbench.results import report, store
 from headbench.runners.commands.main import main
 from headbench.runners.commands.report import report_at_the_end, show_report
+from headbench.runners.commands.run import ended
 from headbench.runners.commands.screen import Screen
 from tests.results.helpers import toy
 
@@ -64,6 +68,15 @@ def test_a_report_that_cannot_be_built_after_a_training_is_one_line(
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("no report (KeyError: 'no such block'); the cells are safe, and this builds it: ")
     assert line.endswith(f"bench.py report --grid toy-grid --out {out}")
+
+
+def test_a_finished_grid_without_a_report_says_so(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [SimpleNamespace(not_applicable=reason) for reason in (None, None, "d is too small")]
+    prepared: Any = SimpleNamespace(entries=[], todo=[], wanted=cells, grid=SimpleNamespace(name="toy-grid"))
+    assert ended(prepared, Namespace(no_report=True, quiet=False, out=out), Screen()) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("all 2 cells had ended before; no report was asked for; this builds it: ")
+    assert said.endswith(f"bench.py report --grid toy-grid --out {out}\n")
 
 
 @pytest.mark.usefixtures("no_pictures")
