@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from headbench.core.errors import UserError
 from headbench.data.formats.image_files import class_folders, file_set, labelled_files
 from headbench.data.formats.walking import printable
 from headbench.data.registry import Dataset, register
@@ -19,6 +20,14 @@ MEAN, STD, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
 def imagenet(root: Path) -> Dataset:
     """Find ``root/imagenet/{train,val}/<WordNet id>/*.JPEG``; images are read batch by batch and never all kept."""
     folder = root / "imagenet"
+    for part in ("train", "val"):
+        try:
+            class_folders(folder / part)
+        except UserError as error:
+            raise UserError(
+                f"{error}; images are wanted as imagenet/{{train,val}}/<WordNet id>/*.JPEG, those of val sorted into "
+                f"them too"
+            ) from None
     names = class_folders(folder / "train")
     train, test = (file_set(folder / part, *labelled_files(folder / part, names), SIZE) for part in ("train", "val"))
     return Dataset(train, test, tuple(map(printable, names)), MEAN, STD)

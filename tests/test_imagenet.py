@@ -1,0 +1,123 @@
+"""The way of ImageNet, from a folder tree to results: killed within an epoch, it ends as if nothing had happened."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+from headbench.core.errors import UserError
+from headbench.data import DATASETS
+from headbench.results import store
+from headbench.runners.commands.main import main
+from headbench.runners.training.checkpoint import Checkpoints
+from tests.data.helpers import random_images, save
+from tests.forked import launched
+
+# Of the recipe of ImageNet everything but its length and sizes, with a batch in parts and an average of the weights.
+RECIPE = {"base": "imagenet", "epochs": 2, "batch_size": 12, "accumulate": 2, "ema": 0.5}
+SCHEDULE = {"name": "cosine", "warmup_epochs": 1}
+
+
+def tree(folder: Path) -> None:
+    """Three classes of 16 and 3 images, of several sizes."""
+    for part, each in (("train", 16), ("val", 3)):
+        for c in range(3):
+            for n, image in enumerate(random_images(each, 10 * c, 40)):
+                save(folder / part / f"n0{c}" / f"{n}.JPEG", image[: 33 + n % 5])
+
+
+def grid(path: Path, dataset: Any, backbone: Any, dim: int, **recipe: Any) -> Path:
+    """The file of a grid of one cell."""
+    axes = {"dataset": [dataset], "backbone": [backbone], "head": ["dl2pa"], "feature_dim": [dim]}
+    contents = {"name": "path", "recipe": RECIPE | {"schedule": SCHEDULE} | recipe, "axes": axes}
+    path.write_text(yaml.safe_dump(contents))
+    return path
+
+
+def kill_within(words: list[str], out: Path, epochs: int) -> int:
+    """Start a run, kill it in the middle of the epoch after so many; return the steps that its checkpoint has of it."""
+    run, deadline = launched(words), time.monotonic() + 300
+    while time.monotonic() < deadline and run.returncode is None:
+        for path in out.glob("cells/*/checkpoint.pt"):
+            state = Checkpoints(path.parent, path.parent.name).load()
+            if state is not None and state["epochs"] == epochs and len(state["within"]["losses"]) >= 2:
+                run.send_signal(signal.SIGKILL)
+                run.communicate()
+                state = Checkpoints(path.parent, path.parent.name).load()
+                assert state is not None
+                return len(state["within"]["losses"])
+        time.sleep(0.01)
+    pytest.fail(f"no such checkpoint: {run.communicate()}")
+
+
+def came_of(out: Path) -> tuple[dict[str, np.ndarray], dict[str, torch.Tensor], pd.DataFrame]:
+    """Scores, weights and history of the only cell of a folder."""
+    (folder,) = (path.parent for path in out.glob("cells/*/result.json"))
+    with np.load(folder / "predictions.npz") as file:
+        scores = {name: file[name] for name in file.files}
+    weights = torch.load(store.read_file(folder, "weights.pt"), weights_only=True)
+    return scores, weights, pd.read_csv(folder / "history.csv").drop(columns="seconds")
+
+
+def check_killed_and_resumed(file: Path, data: Path, folder: Path) -> None:
+    """A run that was killed in its second epoch has the bits of one that was not, with other readers."""
+    shared = ["--grid", str(file), "--data", str(data), "--threads", "1", "--keep-weights", "--no-report", "--quiet"]
+    words = [*shared, "--workers", "1", "--checkpoint-minutes", "0", "--out", str(folder / "killed")]
+    kill_within([*words, "--readers", "2"], folder / "killed", 1)
+    assert main([*words, "--readers", "1"]) == 0
+    assert main([*shared, "--workers", "1", "--readers", "0", "--out", str(folder / "undisturbed")]) == 0
+    killed, undisturbed = came_of(folder / "killed"), came_of(folder / "undisturbed")
+    for own, other in zip(killed[:2], undisturbed[:2], strict=True):
+        assert own.keys() == other.keys()
+        assert all(np.array_equal(np.asarray(own[name]), np.asarray(other[name])) for name in own)
+    pd.testing.assert_frame_equal(killed[2], undisturbed[2], check_exact=True)
+    assert undisturbed[2]["train_loss"].nunique() == RECIPE["epochs"]
+
+
+def test_killed_within_an_epoch_and_resumed(tmp_path: Path) -> None:
+    tree(tmp_path / "data" / "small")
+    dataset = {"name": "folder", "path": "small", "stream": True, "size": 32}
+    backbone = {"name": "fast_convnet", "widths": [4, 6, 8]}
+    check_killed_and_resumed(grid(tmp_path / "grid.yaml", dataset, backbone, 8), tmp_path / "data", tmp_path)
+
+
+@pytest.mark.slow
+def test_twenty_classes_of_real_images_at_full_size(tmp_path: Path) -> None:
+    """JPEG files of Tiny-ImageNet, laid out and named as ImageNet's."""
+    parquet = Path(os.environ.get("HEADBENCH_DATA", "")) / "tiny-imagenet"
+    if not (parquet / "train.parquet").is_file():
+        pytest.skip("needs tiny-imagenet/{train,valid}.parquet in $HEADBENCH_DATA")
+    for part, name, each in (("train", "train", 6), ("val", "valid", 2)):
+        rows = pq.read_table(parquet / f"{name}.parquet", filters=[("label", "<", 20)]).to_pylist()
+        for label in range(20):
+            own = [row["image"]["bytes"] for row in rows if row["label"] == label][:each]
+            folder = tmp_path / "data" / "imagenet" / part / f"n{label:08}"
+            folder.mkdir(parents=True)
+            for n, encoded in enumerate(own):
+                (folder / f"{n}.JPEG").write_bytes(encoded)
+    backbone = {"name": "timm", "model": "test_resnet"}
+    check_killed_and_resumed(grid(tmp_path / "grid.yaml", "imagenet", backbone, 19), tmp_path / "data", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        ("ILSVRC/Data/CLS-LOC/train/n01/0.JPEG", r"no folder .*imagenet/train; .*imagenet/\{train,val\}/<WordNet id>"),
+        ("train/0.JPEG", r"imagenet/train has no class folders; .*imagenet/\{train,val\}/<WordNet id>"),
+        ("train/n01/0.JPEG val/ILSVRC2012_val_1.JPEG", r"imagenet/val has no class folders; .*sorted into them"),
+    ],
+)
+def test_a_folder_of_another_layout_is_one_line(there: str, message: str, tmp_path: Path) -> None:
+    for name in there.split():
+        save(tmp_path / "imagenet" / name, random_images(1, 0)[0])
+    with pytest.raises(UserError, match=message) as caught:
+        DATASETS.get("imagenet").target(tmp_path)
+    assert "\n" not in str(caught.value)
