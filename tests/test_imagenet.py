@@ -44,7 +44,7 @@ def grid(path: Path, dataset: Any, backbone: Any, dim: int, **recipe: Any) -> Pa
 
 def kill_within(words: list[str], out: Path, epochs: int) -> int:
     """Start a run, kill it in the middle of the epoch after so many; return the steps that its checkpoint has of it."""
-    run, deadline = launched(words), time.monotonic() + 300
+    run, deadline = launched(words), time.monotonic() + 900
     while time.monotonic() < deadline and run.returncode is None:
         for path in out.glob("cells/*/checkpoint.pt"):
             state = Checkpoints(path.parent, path.parent.name).load()
@@ -95,7 +95,7 @@ def test_twenty_classes_of_real_images_at_full_size(tmp_path: Path) -> None:
     parquet = Path(os.environ.get("HEADBENCH_DATA", "")) / "tiny-imagenet"
     if not (parquet / "train.parquet").is_file():
         pytest.skip("needs tiny-imagenet/{train,valid}.parquet in $HEADBENCH_DATA")
-    for part, name, each in (("train", "train", 6), ("val", "valid", 2)):
+    for part, name, each in (("train", "train", 10), ("val", "valid", 2)):
         rows = pq.read_table(parquet / f"{name}.parquet", filters=[("label", "<", 20)]).to_pylist()
         for label in range(20):
             own = [row["image"]["bytes"] for row in rows if row["label"] == label][:each]
@@ -104,7 +104,9 @@ def test_twenty_classes_of_real_images_at_full_size(tmp_path: Path) -> None:
             for n, encoded in enumerate(own):
                 (folder / f"{n}.JPEG").write_bytes(encoded)
     backbone = {"name": "timm", "model": "test_resnet"}
-    check_killed_and_resumed(grid(tmp_path / "grid.yaml", "imagenet", backbone, 19), tmp_path / "data", tmp_path)
+    check_killed_and_resumed(
+        grid(tmp_path / "grid.yaml", "imagenet", backbone, 19, batch_size=36), tmp_path / "data", tmp_path
+    )
 
 
 @pytest.mark.parametrize(
