@@ -59,7 +59,8 @@ def passed(cell: Cell) -> float:
         backbone = BACKBONES.get(cell.backbone).target(SHAPE, **cell.backbone_options)
         with FlopCounterMode(display=False) as counter:
             backbone(torch.empty(COUNTED, *SHAPE))
-    return counter.get_total_flops() / COUNTED
+    flops: float = counter.get_total_flops() / COUNTED
+    return flops
 
 
 def whole(cell: Cell, sizes: Sizes, forward: float) -> float:
