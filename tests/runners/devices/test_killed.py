@@ -1,6 +1,5 @@
 """Cells on two devices from the command line: whichever of their processes is killed, the numbers are the same."""
 
-import os
 import signal
 import subprocess
 import time
@@ -16,35 +15,44 @@ from tests.forked import Forked, launched
 from tests.runners.helpers import QUICK, TINY
 
 pytestmark = pytest.mark.slow
-# Tells which process is which, and slows epochs down.
+# Tells which process is which, slows epochs down, and kills one of its processes once, in the middle of an epoch.
 PLUGIN = """
-import os, time
+import os, signal, time
 from pathlib import Path
 import torch.distributed as dist
 from headbench.heads import HEADS
 from headbench.heads.dl2pa import DL2PAHead
 
-class Slow(DL2PAHead):
+PROCESSES = Path(os.environ["PROCESSES"])
+
+class Deadly(DL2PAHead):
     def on_epoch_start(self, context):
         if dist.is_initialized():
-            Path(os.environ["PROCESSES"], f"{context.epoch}-{dist.get_rank()}").write_text(str(os.getpid()))
+            (PROCESSES / f"{context.epoch}-{dist.get_rank()}").write_text(str(os.getpid()))
         time.sleep(float(os.environ["SLOW"]))
         return super().on_epoch_start(context)
 
-HEADS.register("slow", version=1)(Slow)
+    def observe(self, features, targets, context):
+        super().observe(features, targets, context)
+        killed = PROCESSES / "killed"
+        if dist.is_initialized() and os.environ["KILL"] == f"{dist.get_rank()} {context.step}" and not killed.exists():
+            killed.write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+HEADS.register("deadly", version=1)(Deadly)
 """
 
 
-def start(folder: Path, slow: float) -> Forked:
-    """Start a cell of four epochs on two devices."""
-    (folder / "processes").mkdir()
+def start(folder: Path, *more: str, slow: float = 0, kill: str = "") -> Forked:
+    """Start a cell of four epochs on two devices; ``kill`` is a rank and a step."""
+    (folder / "processes").mkdir(parents=True)
     (folder / "plugin.py").write_text(PLUGIN)
-    axes = {"dataset": ["digits"], "backbone": [TINY], "head": ["slow"], "feature_dim": [5]}
+    axes = {"dataset": ["digits"], "backbone": [TINY], "head": ["deadly"], "feature_dim": [5]}
     recipe = QUICK | {"epochs": 4, "mixup": 0.2}
     (folder / "grid.yaml").write_text(yaml.safe_dump({"name": "tiny", "recipe": recipe, "axes": axes}))
     words = ["--grid", str(folder / "grid.yaml"), "--out", str(folder / "runs"), "--plugin", str(folder / "plugin.py")]
     words += ["--devices", "2", "--workers", "1", "--threads", "1", "--precision", "fp32", "--no-report"]
-    return launched(words, {"SLOW": str(slow), "PROCESSES": str(folder / "processes")})
+    return launched([*words, *more], {"SLOW": str(slow), "KILL": kill, "PROCESSES": str(folder / "processes")})
 
 
 def ended(program: Forked, folder: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
@@ -79,25 +87,24 @@ def alive(process: int) -> bool:
 
 def test_a_cell_whose_process_is_killed_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
     undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    arrays, history = ended(start(undisturbed, 0), undisturbed)
+    arrays, history = ended(start(undisturbed), undisturbed)
     for rank in (0, 1):
         folder = tmp_path / f"killed{rank}"
-        folder.mkdir()
-        program = start(folder, 2)
-        os.kill(process_in(folder / "processes" / f"2-{rank}", program), signal.SIGKILL)
-        begun = (folder / "processes" / "0-0").read_text()
+        # A checkpoint after every step.
+        program = start(folder, "--checkpoint-minutes", "1e-9", kill=f"{rank} 25")
         found, rows = ended(program, folder)
-        # The first process writes what it has when another one is lost, and goes on from there.
-        assert rank == 0 or (folder / "processes" / "0-0").read_text() == begun
         assert found.keys() == arrays.keys()
         assert all(np.array_equal(found[name], arrays[name]) for name in arrays)
         pd.testing.assert_frame_equal(rows, history)
+        processes = {path.name: path.read_text() for path in (folder / "processes").iterdir()}
+        assert processes[f"2-{rank}"] == processes["killed"] != processes[f"3-{rank}"], (
+            "it did not go on within the epoch"
+        )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_no_process_is_left_where_the_run_is_stopped(tmp_path: Path, number: int) -> None:
-    program = start(tmp_path, 2)
+    program = start(tmp_path, slow=2)
     process_in(tmp_path / "processes" / "1-1", program)
     program.send_signal(number)
     try:
