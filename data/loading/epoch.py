@@ -73,7 +73,7 @@ class EpochPlan:
         slices: of the order, one a batch.
         mixes: of the batches, or None.
         rows: of each batch the places in the order that are shown here, and after these their partners' where it is
-            mixed; None shows all of it.
+            mixed, on the part's device; None shows all of it.
     """
 
     epoch: Epoch
@@ -89,7 +89,7 @@ class EpochPlan:
             yield from batches
             return
         for images, chosen, rows in zip(batches, self.slices, self.rows, strict=True):
-            yield images[:, (rows - chosen.start).to(images.device)]
+            yield images[:, rows - chosen.start]
 
 
 class Part(Protocol):
@@ -129,16 +129,19 @@ def draw(part: Part, epoch: Epoch) -> EpochPlan:
     slices = epoch.slices(len(order))
     seed = epoch.derived(part.mixing_stream)
     mixes = draw_mixes(len(order), len(slices), epoch.augmentation, part.image_shape, seed, device)
-    rows = None if epoch.portion is None else tuple(_rows(slices, epoch.portion, epoch.parts, mixes))
+    rows = None if epoch.portion is None else _rows(slices, epoch.portion, epoch.parts, mixes, device)
     return EpochPlan(epoch, order, order.to(device), slices, mixes, rows)
 
 
-def _rows(slices: list[slice], portion: Portion, parts: int, mixes: Mixes | None) -> Iterator[Tensor]:
-    """Yield of each batch the places in the order that a device shows, and those of their partners if it is mixed."""
-    keys = None if mixes is None else mixes.keys.cpu()
+def _rows(
+    slices: list[slice], portion: Portion, parts: int, mixes: Mixes | None, device: torch.device
+) -> tuple[Tensor, ...]:
+    """Return of each batch the places in the order that a device shows, and those of their partners if it is mixed."""
+    keys, places = None if mixes is None else mixes.keys.cpu(), []
     for chosen in slices:
         own = portion.rows(chosen.stop - chosen.start, parts)
-        yield chosen.start + (own if keys is None else torch.cat([own, torch.argsort(keys[chosen])[own]]))
+        places.append(chosen.start + (own if keys is None else torch.cat([own, torch.argsort(keys[chosen])[own]])))
+    return torch.split(torch.cat(places).to(device), [len(own) for own in places])
 
 
 def batches(part: Part, epoch: Epoch, first: int = 0) -> Iterator[Batch]:

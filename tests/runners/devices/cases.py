@@ -4,21 +4,27 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from headbench.backbones import BACKBONES, Backbone
+from headbench.data.splits import Protocol, partition
 from headbench.runners.devices.group import Group
 from headbench.runners.devices.helpers import Join
+from headbench.runners.training import hardware, parts
+from headbench.runners.training.hardware import Hardware, Share
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import Training
 from tests.heads.test_contract import REGISTERED, VARIANTS
-from tests.runners.helpers import CPU, cell, digits
+from tests.runners.helpers import CPU, cell
 
 # A head, its options and changes of the recipe.
 Case = tuple[str, dict[str, Any], dict[str, Any]]
+# The state of a classifier, its history and its features.
+Given = tuple[dict[str, Tensor], list[dict[str, Any]], Tensor]
 # Heads that keep something of batches, or whose loss is no mean over samples.
 STATISTICS: list[Case] = [
     ("dl2pa", {"loss": "dot-regression", "batch_norm": True, "batch_weights": True, "assignment_period": "step"}, {}),
@@ -75,32 +81,37 @@ class Lasting(Group):
 
 
 @cache
-def some() -> Parts:
+def some(device: torch.device) -> Parts:
     """A few digits to train and evaluate on, in batches of which none divides among two."""
-    whole = digits()
+    dataset = parts.load("digits", {}, Path())
+    whole = parts.lay(dataset, partition(dataset, Protocol(0.1)), None, device)
     few = {name: getattr(whole, name).taken(torch.arange(21)) for name in ("val", "test")}
     return replace(whole, train=whole.train.taken(torch.arange(69)), **few)
 
 
-def trained(case: Case, group: Group | None) -> tuple[dict[str, Tensor], list[dict[str, Any]], Tensor]:
+def trained(
+    case: Case, group: Group | None, machine: Hardware = CPU
+) -> tuple[dict[str, Tensor], list[dict[str, Any]], Tensor]:
     """Train a head for two epochs; return its state, its history and its features."""
     name, options, changes = case
     recipe = {"base": "fast", "epochs": 2, "batch_size": 27, "lr": 0.01, "schedule": {"name": "cosine"}}
     recipe |= {"pad": 1, "drop_last": False, "mixup": 0.4}
     one = cell({"name": name, **options}, recipe=recipe | changes, axes={"backbone": ["still"], "feature_dim": [9]})
-    training = Training(one, some(), replace(CPU, group=None if group is None else Lasting(group.rank, group.size)))
+    lasting = None if group is None else Lasting(group.rank, group.size)
+    training = Training(one, some(machine.device), replace(machine, group=lasting))
     training.run(lambda row: None)
     return training.classifier.state_dict(), training.history, training.features
 
 
-def along(cases: list[Case], rank: int, join: Join) -> None:
+def along(cases: list[Case], share: Share, rank: int, join: Join) -> None:
     """Train in another process of the group."""
-    group = join(CPU.device)
+    machine = hardware.set_up(share, 0, rank)
+    group = join(machine.device)
     for case in cases:
-        trained(case, group)
+        trained(case, group, machine)
 
 
-def numbers(value: Any) -> Iterator[float]:
+def numbers(value: Given) -> Iterator[float]:
     """All numbers of what a training gives, but for its seconds."""
     state, history, features = value
     for tensor in (*state.values(), features):

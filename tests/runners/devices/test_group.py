@@ -11,9 +11,13 @@ import torch
 from headbench.core.batch import Portion
 from headbench.runners.devices.helpers import DeviceLostError, HelperError, Join, together
 from headbench.runners.execution import workers
+from headbench.runners.training import hardware
 from headbench.runners.training.classifier import divided
+from headbench.runners.training.hardware import Share
 from tests.runners.devices.cases import EVERY, STATISTICS, Case, along, numbers, trained
 from tests.runners.helpers import CPU, cell
+
+ON_CPU = Share("cpu", torch.get_num_threads(), "fp32")
 
 
 @pytest.mark.parametrize(("count", "size"), [(8, 2), (7, 2), (1, 2), (3, 8), (10, 3)])
@@ -39,23 +43,31 @@ def test_devices_are_part_of_a_cell_where_they_change_its_numbers(backbone: Any,
     assert (other.cell_id("") == one.cell_id("")) == (expected == 1)
 
 
-def compare(cases: list[Case]) -> None:
-    """Train cells by this process and another one together, then by this one alone."""
+def compare(cases: list[Case], share: Share, size: int = 2) -> None:
+    """Train cells by this process and others together, then by this one alone."""
+    machine = hardware.set_up(share)
     workers.CONTEXT.set_forkserver_preload([*workers.PRELOAD, "tests.runners.devices.cases"])
-    with together(workers.CONTEXT, 2, CPU.device, partial(along, cases)) as group:
-        found = [trained(case, group) for case in cases]
+    with together(workers.CONTEXT, size, machine.device, partial(along, cases, share)) as group:
+        found = [trained(case, group, machine) for case in cases]
     for case, shared in zip(cases, found, strict=True):
-        for one, other in zip(numbers(shared), numbers(trained(case, None)), strict=True):
+        for one, other in zip(numbers(shared), numbers(trained(case, None, machine)), strict=True):
             assert one == pytest.approx(other, rel=1e-5, abs=1e-5, nan_ok=True), case
 
 
 def test_two_devices_give_the_numbers_of_one_for_heads_that_keep_statistics() -> None:
-    compare(STATISTICS)
+    compare(STATISTICS, ON_CPU)
 
 
 @pytest.mark.slow
 def test_two_devices_give_the_numbers_of_one_for_every_head() -> None:
-    compare(EVERY)
+    compare(EVERY, ON_CPU)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no CUDA device")
+def test_cuda_devices_give_the_numbers_of_one() -> None:
+    """By NCCL, which has one process per device: with one device a group of one."""
+    size = min(torch.cuda.device_count(), 2)
+    compare(STATISTICS, Share("cuda", 1, "fp32", devices=size), size)
 
 
 def kill_itself(rank: int, join: Join) -> None:
