@@ -74,7 +74,7 @@ def run(
         out: folder of the results.
         data: folder of the data sets; by default ``$HEADBENCH_DATA``, else ``~/.cache/headbench``.
         where: train only these cells, as ``--where`` does: ``{"head": ["psc", "dl2pa"], "seed": 0}``.
-        **settings: options of ``bench.py run`` (``name``, ``workers``, ``threads``, ``readers``,
+        **settings: options of ``bench.py run`` (``name``, ``workers``, ``threads``, ``readers``, ``devices``,
             ``checkpoint_minutes``, ``device``, ``precision``, ``keep_weights``, ``retry_failed``, ``tuned``;
             ``workers`` is 1, this process), and changes of the grid as ``--set`` makes them:
             ``projection="none"``, ``**{"recipe.epochs": 2, "axes.seed": [0, 1]}``.

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from headbench.core.errors import note
 from headbench.runners.devices.group import Group, abandon, join
 
 # Signals that the first process heeds for all.
@@ -22,6 +23,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 # From an error of the first process until that of a helper which led to it must be known, and from the end of a helper
 # until the first process must have noticed.
 ECHO, NOTICED = 2.0, 30.0
+# What torch raises where a process of the group does not answer.
+ECHOES = (RuntimeError, torch.distributed.DistBackendError, torch.distributed.DistNetworkError)
 
 # Joins the group by a process's device.
 Join = Callable[[torch.device], Group]
@@ -152,12 +155,15 @@ def _watch(helpers: list[_Helper], ended: threading.Event) -> None:
         wait([helper.process.sentinel for helper in running], timeout=1.0)
         running = [helper for helper in running if helper.status() is None]
         if any(helper.status() for helper in helpers) and not ended.wait(NOTICED):
+            for helper in helpers:
+                if said := helper.said():
+                    note(f"on device {helper.rank}: {said[0]}")
             os._exit(1)
 
 
 def _blame(helpers: list[_Helper], error: Exception) -> None:
     """Raise in place of an error here what happened in a helper, if that led to it."""
-    if type(error) not in _ECHOES:
+    if type(error) not in ECHOES:
         return
     wait([helper.process.sentinel for helper in helpers], timeout=ECHO)
     for helper in helpers:
@@ -169,7 +175,3 @@ def _blame(helpers: list[_Helper], error: Exception) -> None:
             told = HelperError(f"on device {helper.rank}: {said[0]}")
             told.add_note(said[1])
             raise told from error
-
-
-# What torch raises where a process of a group does not answer.
-_ECHOES = (RuntimeError, torch.distributed.DistBackendError, torch.distributed.DistNetworkError)

@@ -25,6 +25,7 @@ OPTIONS: dict[str, Any] = {
     "workers": 1,
     "threads": None,
     "readers": None,
+    "devices": 1,
     "checkpoint_minutes": MINUTES,
     "device": "auto",
     "precision": "auto",
@@ -33,7 +34,7 @@ OPTIONS: dict[str, Any] = {
     "tuned": None,
 }
 PURPOSES = ("final", "tune")
-LEAST = {"workers": 1, "threads": 1, "readers": 0, "checkpoint_minutes": 0}
+LEAST = {"workers": 1, "threads": 1, "readers": 0, "devices": 1, "checkpoint_minutes": 0}
 CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
 
 
@@ -70,7 +71,9 @@ def tune(
     from headbench.results.tuning import searches
     from headbench.runners.search import search
 
-    own = {key: value for key, value in OPTIONS.items() if key not in ("keep_weights", "retry_failed", "tuned")}
+    own = {
+        key: value for key, value in OPTIONS.items() if key not in ("devices", "keep_weights", "retry_failed", "tuned")
+    }
     options = _options("tune", own, grid, out, data, where, settings)
     with _borrowed_torch():
         searched = search.run(search.TuneOptions(run=options, **asked), Console())
