@@ -216,7 +216,7 @@ def _prepared(arguments: argparse.Namespace) -> "tuple[Launch, RunOptions]":
     )
     prepared = launch.prepare(dataclasses.replace(options, device="cpu"))
     asked = dataclasses.replace(options, data=prepared.job.root)
-    return dataclasses.replace(prepared, command=words(options)), asked
+    return dataclasses.replace(prepared, command=words(asked)), asked
 
 
 def _no_more_than_cells(array: "Array", arguments: argparse.Namespace, left: int, console: Console) -> "Array":

@@ -245,16 +245,24 @@ def _inapplicable(wanted: list[Planned]) -> list[str]:
 def write_plan(launch: Launch) -> None:
     """Write ``grid.yaml``, with the cells of the grid that others have planned or imported since this launch was
     prepared, and the commands that trained some of them.
+
+    Where the same is there already, as the tasks of an array find it, none of them waits for the others.
     """
-    grid, out = launch.grid, launch.job.out
-    folder = store.grid_folder(out, grid.name)
+    out, name = launch.job.out, launch.grid.name
+    folder = store.grid_folder(out, name)
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / ".lock"):
-        before = _plan_before(out, grid.name)
-        imported = [entry for entry in before["cells"] if entry.get("imported")]
-        entries = plan.listed(launch.planned, launch.cells, before["cells"]) + imported
-        asked = commands(before, [launch.command] if launch.todo else [])
-        store.write_plan(folder, plan.resolved(grid, entries, launch.job.ood) | asked)
+    before = _plan_before(out, name)
+    if _plan_after(launch, before) != before:
+        with alone(folder / ".lock"):
+            store.write_plan(folder, _plan_after(launch, _plan_before(out, name)))
+
+
+def _plan_after(launch: Launch, before: dict[str, Any]) -> dict[str, Any]:
+    """Return the contents of ``grid.yaml`` that follow from an earlier plan and a launch."""
+    imported = [entry for entry in before["cells"] if entry.get("imported")]
+    entries = plan.listed(launch.planned, launch.cells, before["cells"]) + imported
+    asked = commands(before, [launch.command] if launch.todo else [])
+    return plan.resolved(launch.grid, entries, launch.job.ood) | asked
 
 
 def execute(launch: Launch, console: Console, team: Executor | None = None) -> None:

@@ -10,9 +10,10 @@ import yaml
 
 from headbench.core.errors import UserError
 from headbench.results import store
-from headbench.runners.commands import grammar
+from headbench.runners.commands import arguments, grammar
 from headbench.runners.commands.main import main
 from headbench.runners.engines import slurm
+from headbench.runners.execution import options
 from tests.runners.helpers import grid
 
 # Numbers its jobs from 7, as sbatch --parsable does on several clusters.
@@ -80,6 +81,8 @@ def test_drainers_and_a_report_after_them_are_submitted(
     run = grammar.parse(started(drain))
     assert (run.command, run.precision, run.device, run.no_wait, run.no_report) == ("run", "bf16", "cuda", True, True)
     assert (run.workers, run.threads, run.readers, run.where, run.out) == (2, 3, 0, ["seed=1,2"], tmp_path / "my runs")
+    plan = store.read_plan(tmp_path / "my runs" / "tiny+bf16")
+    assert plan["commands"] == [options.words(arguments.run_options(run))], "no drainer has to write it again"
     assert not run.retry_failed, "every drainer would try the failures of the others again"
     assert grammar.parse(started(report)).grid == "tiny+bf16"
     for script in folder.iterdir():

@@ -41,6 +41,14 @@ def test_a_grid_goes_on_in_the_precision_of_its_finished_cells(tmp_path: Path, m
     assert len(prepare(tmp_path, precision="bf16").todo) == 2
 
 
+def test_a_plan_that_is_there_already_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch.write_plan(prepare(tmp_path))
+    monkeypatch.setattr(launch, "alone", lambda _: pytest.fail("it is written again"))
+    launch.write_plan(prepare(tmp_path))
+    with pytest.raises(pytest.fail.Exception, match="written again"):
+        launch.write_plan(prepare(tmp_path, where=["seed=0"]))  # another command
+
+
 def test_what_fails_elsewhere_before_the_first_cell_begins_is_not_forgotten(tmp_path: Path) -> None:
     asked = prepare(tmp_path)
     folders = [store.cell_folder(tmp_path / "runs", planned.cell_id) for planned in asked.todo]
