@@ -100,7 +100,7 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
     """
     done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
     parts = [part for _, part in done.groupby(COMPARISON, sort=False, dropna=False)]
-    several = done["recipe"].nunique() > 1
+    several = tuple(done[column].nunique() > 1 for column in ("imbalance_factor", "recipe"))
     found = [
         row
         for number, part in enumerate(parts)
@@ -172,11 +172,11 @@ def _row(claim: Claim, shown: tuple[pd.DataFrame, ...], answers: Answers) -> dic
     )
 
 
-def _data(part: pd.DataFrame, several: bool) -> str:
-    """Return the data of one comparison's rows, with their recipe where the grid has several."""
-    first = part.iloc[0]
-    imbalance = "" if first["imbalance_factor"] == 1 else f", IF {first['imbalance_factor']:g}"
-    return f"{first['dataset']}{imbalance}" + (f", {first['recipe']}" if several else "")
+def _data(part: pd.DataFrame, several: tuple[bool, ...]) -> str:
+    """Return the data of one comparison's rows, with their imbalance factor and recipe where the grid has several."""
+    (factors, recipes), first = several, part.iloc[0]
+    imbalance = f", IF {first['imbalance_factor']:g}" if factors or first["imbalance_factor"] != 1 else ""
+    return f"{first['dataset']}{imbalance}" + (f", {first['recipe']}" if recipes else "")
 
 
 def _variants(claim: Claim, part: pd.DataFrame, side: Side, dim: int) -> list[pd.DataFrame]:

@@ -58,6 +58,7 @@ def test_tables_figure_and_files_say_what_was_measured_and_what_was_not(tmp_path
     assert np.allclose(listed.loc[:3, list(METRICS)], values[:, 0])
     page = built.page.read_text()
     section = page[page.index('id="out-of-distribution"') :]
+    assert section.count("50 for who guesses") == 1  # of three tables
     assert section.index("toy-ood-weeds.csv") < section.index("toy-ood.png")
     assert (tmp_path / "toy-grid" / "figures" / "toy-ood.svg").is_file()
 
