@@ -24,8 +24,8 @@ from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Events
 from headbench.runners.execution.workers import PATIENCE, Job
 
-# Seconds that nothing happens before something is looked at again.
-PAUSE = 0.5
+# Seconds between two looks at actors that had no news.
+PAUSE = 0.2
 # Actors in a row that may be lost before they are ready.
 STARTS = 5
 
@@ -156,12 +156,11 @@ class _Driver:
             self.crew.append(_Member(actor, actor.news.remote()))
 
     def _listen(self) -> None:
-        """Wait a little for news of the actors, and heed all that there are."""
+        """Heed the news of the actors; where there are none, wait a little."""
         waited = {member.news: member for member in self.crew}
-        if not waited:
-            return
-        self.ray.wait(list(waited), timeout=PAUSE)
         there, _ = self.ray.wait(list(waited), num_returns=len(waited), timeout=0)
+        if not there:  # Ray's own waiting makes a Ctrl-C of every signal
+            time.sleep(PAUSE)
         for news in there:
             member = waited[news]
             try:

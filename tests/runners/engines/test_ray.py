@@ -43,7 +43,8 @@ history.Log.append = slowly
 def cluster() -> Iterator[Any]:
     """A head without cores, and two nodes of one core, which stay."""
     pytest.importorskip("ray")
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+    # Actors would have what other processes of the machine leave.
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "RAY_worker_niceness": "0"}
     import ray
     from ray.cluster_utils import Cluster
 
