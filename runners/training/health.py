@@ -64,9 +64,10 @@ def loss_of(head: Head, features: Tensor, labels: Tensor, epoch: Epoch, context:
         The loss, NaN where the head cannot give it: a measurement must not end a training.
     """
     drawn = SAMPLERS.get(epoch.sampler).target(labels.cpu(), epoch.stream("health")).sort().values
-    count = min(len(drawn), BATCHES * epoch.batch_size)
+    size = epoch.batch_size // epoch.parts
+    count = min(len(drawn), BATCHES * size)
     positions = drawn[torch.arange(count) * len(drawn) // count].to(labels.device)
-    steps, total = max(count // epoch.batch_size, 1), torch.zeros((), device=labels.device)
+    steps, total = max(count // size, 1), torch.zeros((), device=labels.device)
     devices = [labels.device] if labels.is_cuda else []
     try:
         with torch.random.fork_rng(devices=devices):

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,12 +15,13 @@ from headbench.data.loading.epoch import Epoch, batches, sample
 from headbench.heads import Context
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
-from headbench.runners.training.checkpoint import Checkpoints, same_structure
+from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.classifier import Classifier, Shared, build
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.history import Glimpse, Glimpses
 from headbench.runners.training.loop.average import Average
 from headbench.runners.training.loop.record import Record
+from headbench.runners.training.loop.state import Snapshot, fits, moments_fit
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.stages import side, stage_plan
 
@@ -34,14 +35,6 @@ class ForeignStateError(Exception):
 
 class NonFiniteLossError(Exception):
     """The training loss of an epoch is NaN or infinite."""
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The weights of one epoch: its row of the history and the ``state_dict``, on the CPU."""
-
-    row: dict[str, Any]
-    state: dict[str, Tensor]
 
 
 class Training:
@@ -319,43 +312,20 @@ class Training:
         return {"trained_loss": measure(self.features), "chance_loss": min(without, default=math.nan)}
 
     def _load(self, state: dict[str, Any]) -> None:
-        number, finished, rows = state["stage"], state["epochs"], state["history"]
+        number = state["stage"]
         if type(number) is not int or not 0 <= number < len(self.plan):
             raise ForeignStateError
         self._number = number
         self._begin(anew=False)
-        classifier, optimiser, schedule = self.classifier, self._optimiser, self._schedule
-        like = {
-            "classifier": classifier.state_dict(),
-            "schedule": schedule.state_dict(),
-            "random": torch.get_rng_state(),
-        }
-        sound = all(same_structure(state[key], value) for key, value in like.items())
-        left = self.plan[number][0].epochs - finished if type(finished) is int and finished >= 0 else -1
-        # Between two epochs of a stage, or within one of them.
-        sound = sound and (left > 0 if "within" in state else left >= 0 and finished > 0)
-        before = sum(stage.epochs for stage, _ in self.plan[:number])
-        sound = sound and [row["epoch"] for row in rows] == list(range(1, before + finished + 1))
-        sound = sound and all(
-            isinstance(row[key], int | float) for row in rows for key in ("train_loss", "images", "seconds")
-        )
-        selected = {name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()}
-        sound = sound and all(
-            same_structure(own.state, like["classifier"]) and own.row in rows for own in selected.values()
-        )
-        optimiser.load_state_dict(state["optimiser"])
-        buffers = [
-            (value, weight)
-            for weight, own in optimiser.state.items()
-            for value in own.values()
-            if isinstance(value, Tensor) and value.dim()
-        ]
-        record = Record.from_state(state["within"], self.parts.train.labels.device) if "within" in state else None
-        if record is not None:
-            sound = sound and record.begun["epoch"] == before + finished + 1
-        if self._average:
-            sound = sound and same_structure(state["average"], like["classifier"])
-        if not sound or any(value.shape != weight.shape for value, weight in buffers):
+        classifier, schedule, device = self.classifier, self._schedule, self.parts.train.labels.device
+        weights: dict[str, Any] = {"classifier": classifier.state_dict()}
+        like = weights | {"schedule": schedule.state_dict(), "random": torch.get_rng_state()}
+        like |= {"average": like["classifier"]} if self._average else {}
+        if not fits(state, like, [stage.epochs for stage, _ in self.plan]):
+            raise ForeignStateError
+        self._record = Record.from_state(state["within"], device) if "within" in state else None
+        self._optimiser.load_state_dict(state["optimiser"])
+        if not moments_fit(self._optimiser):
             raise ForeignStateError
         classifier.load_state_dict(state["classifier"])
         if self._average:
@@ -365,7 +335,8 @@ class Training:
         if state["cuda_random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda_random"])
         self._generator.set_state(state["head_random"])
-        self._finished, self.history, self.selected, self._record = finished, list(rows), selected, record
+        self._finished, self.history = state["epochs"], list(state["history"])
+        self.selected = {name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()}
 
 
 def resume(cell: Cell, parts: Parts, hardware: Hardware, checkpoints: Checkpoints) -> Training:

@@ -17,7 +17,7 @@ from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.parts import Parts
-from headbench.runners.training.train import Training
+from headbench.runners.training.train import ForeignStateError, Training
 from tests.runners.helpers import CPU, QUICK, cell, digits, train
 
 
@@ -243,6 +243,29 @@ def test_a_state_with_foreign_contents_is_set_aside_and_the_cell_starts_anew(
     assert rows == [row["epoch"] for row in run.history] == [1, 2]
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
     assert capsys.readouterr().err.count("\n") == 1
+
+
+WITHIN = {
+    "of another epoch": put("within", "begun", "epoch", value=7),
+    "without losses": put("within", "losses", value=3),
+    "beyond the stage": lambda state: state.update(epochs=2, history=state["history"] * 2),
+    "without an average": lambda state: state.pop("average"),
+    "an average of something else": put("average", value={"weight": torch.ones(2)}),
+}
+
+
+@pytest.mark.parametrize("change", WITHIN.values(), ids=WITHIN)
+def test_foreign_contents_within_an_epoch_are_set_aside(change: Any, tmp_path: Path) -> None:
+    one = cell("psc", recipe=QUICK | {"ema": 0.5})
+    with pytest.raises(StoppedError):
+        train(one, digits(), CPU, lambda _: None, Cut(tmp_path, 12))
+    state = Checkpoints(tmp_path, "id").load()
+    assert state is not None
+    assert state["epochs"] == 1
+    change(state)
+    training = Training(one, digits(), CPU)
+    with pytest.raises(ForeignStateError):
+        training.load_state_dict(state)
 
 
 @pytest.mark.parametrize(
