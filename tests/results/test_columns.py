@@ -41,7 +41,7 @@ def test_the_columns_of_results_csv_and_their_order_are_kept() -> None:
 def test_the_roles_are_those_of_the_stored_files() -> None:
     """What a plan, a selection and a result hold, and what the metrics are called where they are computed."""
     assert set(columns.names("comparison", "axis", "fact")) == set(schema.Facts.model_fields)
-    assert {*columns.names("provenance"), "head_source"} == set(schema.Provenance.model_fields)
+    assert {*columns.names("provenance"), "devices", "head_source"} == set(schema.Provenance.model_fields)
     assert set(columns.names("run")) < set(schema.Result.model_fields)
     measured = {*columns.names("metric", "selection"), "per_class_accuracy", "correct", "predictions_digest"}
     assert measured - {"selection", *collapse.NAMES} == set(schema.Selection.model_fields)
