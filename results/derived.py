@@ -68,7 +68,7 @@ class Written:
 
     Attributes:
         files: SHA-256 of each file by its name within the folder.
-        names: what each name of tables and figures stands for, see :class:`headbench.results.names.Names`.
+        names: what each name of tables and figures stands for, see :class:`headbench.results.tables.names.Names`.
     """
 
     files: dict[str, str] = field(default_factory=dict)
