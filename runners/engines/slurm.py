@@ -184,7 +184,7 @@ def submit(folder: Path) -> tuple[str, str]:
 def _sbatch(words: list[str]) -> str:
     status, printed = _called(["sbatch", "--parsable", *words])
     if status:
-        raise UserError(f"sbatch: {printed}")
+        raise UserError(f"sbatch: {printed.removeprefix('sbatch: ')}")
     return printed.partition(";")[0]
 
 

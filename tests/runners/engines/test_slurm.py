@@ -146,7 +146,7 @@ def test_without_slurm_nothing_is_written(
 def test_what_slurm_refuses_is_said_in_its_words(
     tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "programs" / "sbatch").write_text('#!/bin/bash\necho "error: no account\nat all" >&2; exit 1\n')
+    (tmp_path / "programs" / "sbatch").write_text('#!/bin/bash\necho "sbatch: error: no account\nat all" >&2; exit 1\n')
     assert main(words(tmp_path)) == 2
     assert capsys.readouterr().err == "bench.py: sbatch: error: no account at all\n"
     (tmp_path / "programs" / "sbatch").write_text('#!/bin/bash\n[[ "$*" == *afterany* ]] && exit 1; echo 5\n')
