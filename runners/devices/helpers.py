@@ -102,6 +102,8 @@ def together(
         threading.Thread(target=_watch, args=(helpers, ended), daemon=True).start()
         try:
             yield joined(0, device)
+            for helper in helpers:
+                helper.process.join(NOTICED)
         except Exception as error:
             _blame(helpers, error)
             raise
@@ -124,7 +126,7 @@ def _help(
     joined: Callable[[int, torch.device], Group],
     pipe: Connection,
 ) -> None:
-    """Run in a helper: act, tell of an error, and end at once, whatever else is there."""
+    """Run in a helper: act, or tell of an error and end at once, whatever else is there."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     _follow_parent()
@@ -133,7 +135,6 @@ def _help(
     except BaseException as error:
         pipe.send((f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc()))
         os._exit(1)
-    os._exit(0)
 
 
 def _follow_parent() -> None:

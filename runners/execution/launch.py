@@ -169,11 +169,6 @@ def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
         config.expand(written, options.precision, place)
     cells = config.expand(grid, options.precision, place, derived=bool(options.changes))
     if options.devices > 1:
-        if in_parts := [cell for cell in cells if cell.recipe.accumulate > 1]:
-            raise UserError(
-                f"--devices {options.devices}: recipe '{in_parts[0].recipe_label}' has accumulate "
-                f"{in_parts[0].recipe.accumulate}, for one device; set recipe.accumulate=1: each device has its part"
-            )
         cells = [divided(cell, options.devices) for cell in cells]
         if options.name is None and any(cell.devices > 1 for cell in cells):
             grid = grid.model_copy(update={"name": f"{grid.name}+{options.devices}devices"})
