@@ -44,7 +44,7 @@ EVERY: list[Case] = [
     *((name, {}, {}) for name in REGISTERED),
     *((*variant, {}) for variant in VARIANTS),
     *STATISTICS,
-    ("bcl", {}, {"ema": 0.9, "accumulate": 2}),
+    ("bcl", {}, {"ema": 0.9, "accumulate": 3}),
 ]
 
 
