@@ -149,7 +149,7 @@ class Head(nn.Module):
         """
 
     def after_step(self) -> None:
-        """Run after each optimiser step (retractions)."""
+        """Run after each optimiser step (retractions), and on averaged weights before they are evaluated."""
 
     def on_stage_start(self, context: Context) -> None:
         """Begin a stage, before its optimiser is made; what learns in it may be initialised anew, in place."""
