@@ -41,9 +41,11 @@ def test_two_stages_with_three_views_and_a_frozen_network() -> None:
 
 
 def test_smaller_images_of_the_first_epochs_and_the_steps_of_muon() -> None:
-    """Four epochs, three of them on 4 x 4 pixels; a step of Muon is three products for each of its weights."""
+    """Four epochs, three of them on 4 x 4 pixels; a step of Muon, after both parts of a batch, is three products for
+    each of its weights.
+    """
     muon = {"name": "muon", "lr_factor": 0.1, "momentum": 0.9, "steps": 2}
-    recipe = QUICK | {"epochs": 4, "optimiser": muon, "small": {"side": 4, "until": 0.8}}
+    recipe = QUICK | {"epochs": 4, "accumulate": 2, "optimiser": muon, "small": {"side": 4, "until": 0.8}}
     found = measured(train(cell("psc", recipe=recipe), digits(), CPU, lambda _: None))
     matrices = [(min(a, b), max(a, b)) for a, b in [(4, 9), (4, 36), (6, 36), (6, 54), (8, 54), (8, 72), (5, 8)]]
     muons = 2 * sum(2 * (2 * small * small * large) + 2 * small**3 for small, large in matrices) / 128
