@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
-from headbench.core.errors import DamagedError, NewerError, PrunedError, UserError, note
+from headbench.core.errors import DamagedError, NewerError, PrunedError, StoppedError, UserError, note
 from headbench.results import store
 from headbench.runners.devices.group import Group
 from headbench.runners.devices.helpers import DeviceLostError
@@ -149,6 +149,10 @@ def clear_endings(cells: list[Planned], out: Path) -> None:
         store.clear_endings(store.cell_folder(out, planned.cell_id))
 
 
+# That a kernel has failed: from then on this process can compute nothing on its device. It has a name from torch 2.9 on.
+FATAL: type[Exception] | tuple[()] = getattr(torch, "AcceleratorError", ())
+
+
 @dataclass(frozen=True)
 class Way:
     """How a process trains cells.
@@ -263,6 +267,13 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
         if locks.owner_of(folder) == mine:
             checkpoints.write()
         raise
+    except FATAL as error:
+        # Its attempt stays counted, as if the process had ended itself.
+        if way.apart is None:
+            raise
+        raise StoppedError(
+            f"{_message(planned, error)}; this process can use its device no more, and the same command goes on"
+        ) from error
     except Exception as error:
         if locks.owner_of(folder) != mine:
             way.events.stopped(planned, "another process has taken its lock; it is left to that one")

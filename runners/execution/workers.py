@@ -151,6 +151,9 @@ def _work(job: Job, cells: list[Planned], number: int, pipe: Connection) -> None
     except helpers.DeviceLostError as error:
         note(str(error))
         os._exit(1)
+    except queue.FATAL as error:
+        note(f"a worker ends, since it can use its device no more, and another takes its place: {error}")
+        os._exit(1)
     with suppress(ConnectionError):
         pipe.send(last)
 

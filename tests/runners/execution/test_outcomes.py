@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from headbench.core.errors import PrunedError
+from headbench.core.errors import PrunedError, StoppedError
 from headbench.results import grid_rows, store
-from headbench.runners.execution import plan, queue
+from headbench.runners.execution import attempts, plan, queue
 from headbench.runners.execution.executors import Executor, InProcess, Processes
 from headbench.runners.execution.locks import Watch
 from headbench.runners.execution.plan import Planned
@@ -112,3 +112,22 @@ def test_out_of_memory_beside_other_cells_is_tried_once_more_at_the_end(
     assert [f"{word} {seed}" for word, seed in events.told] == expected
     error = store.cell_folder(tmp_path, todo[0].cell_id) / "error.txt"
     assert error.is_file() == ("failed 0" in expected)
+
+
+@pytest.mark.skipif(not queue.FATAL, reason="this torch has no name for it")
+def test_a_kernel_that_fails_ends_the_process_and_blames_no_other_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any, **__: Any) -> dict[str, Any]:
+        raise torch.AcceleratorError("an illegal memory access\nwas encountered")
+
+    monkeypatch.setattr("headbench.runners.execution.cell.run", run)
+    todo = planned(*cells(axes={"seed": [0, 1]}))
+    alone, watched = way(tmp_path / "alone", Pruning()), way(tmp_path / "watched", Pruning())
+    with pytest.raises(StoppedError, match=r"an illegal memory access was encountered; this process .* goes on$"):
+        queue.run(todo, dataclasses.replace(alone, apart=lambda _: None))
+    with pytest.raises(torch.AcceleratorError):
+        queue.run(todo, dataclasses.replace(watched, apart=None))
+    for out in (alone.out, watched.out):
+        assert attempts.deaths(store.cell_folder(out, todo[0].cell_id)) == 1
+        assert not list(out.rglob("error.txt"))
