@@ -149,7 +149,8 @@ def clear_endings(cells: list[Planned], out: Path) -> None:
         store.clear_endings(store.cell_folder(out, planned.cell_id))
 
 
-# That a kernel has failed: from then on this process can compute nothing on its device. It has a name from torch 2.9 on.
+# That a kernel has failed: from then on this process can compute nothing on its device.
+# Older versions of torch have no name for it.
 FATAL: type[Exception] | tuple[()] = getattr(torch, "AcceleratorError", ())
 
 
