@@ -6,9 +6,8 @@ import pytest
 from rich.console import Console
 
 from headbench.core.errors import UserError
-from headbench.results import grid_rows, store
+from headbench.results import grid_rows, report, store
 from headbench.results.ood import cell_files
-from headbench.runners.commands import report as report_command
 from headbench.runners.commands.main import main
 from headbench.runners.exchange import merging
 from headbench.runners.execution import locks, plan
@@ -182,11 +181,11 @@ def test_one_report_of_two_folders_leaves_both_as_they_are(
     before = [contents(one), contents(two)]
     shown: list[Path] = []
 
-    def show(out: Path, *_: object) -> int:
+    def build(out: Path, grid: str, *_: object) -> report.Report:
         shown.append(out)
-        return 0
+        return report.Report(grid_rows.load(out, grid), [], out, [], written=False)
 
-    monkeypatch.setattr(report_command, "show_report", show)
+    monkeypatch.setattr(report, "build", build)
     words = ["report", "--grid", "toy-grid", "--out", str(one), str(two)]
     assert [main(words), main(words)] == [0, 0]
     assert shown == [tmp_path / "one+two"] * 2
