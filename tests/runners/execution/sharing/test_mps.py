@@ -116,6 +116,7 @@ def test_it_ends_with_its_process_however_that_ends(end: signal.Signals, diary: 
     child = os.fork()
     if child == 0:
         try:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
             with mps.service("cuda", 3):
                 os.write(writer, b"there")
                 time.sleep(60)
