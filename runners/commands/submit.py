@@ -47,12 +47,33 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return {"slurm": _slurm, "ray": _ray}[arguments.engine](arguments, console)
 
 
-def _add_slurm(parser: argparse.ArgumentParser) -> None:
+def _add_shared(parser: argparse.ArgumentParser, whose: str, gpus: str) -> None:
+    """Add what every engine is asked: the cells, and how they are trained.
+
+    Args:
+        parser: of the engine.
+        whose: what the readers of images are counted for.
+        gpus: the option by which a cell has a GPU.
+    """
     add_grid(parser)
     add_out(parser)
     add_data(parser)
     add_cells(parser, "train only")
     parser.add_argument("--tuned", type=path, metavar="FILE.yaml", help="values that bench.py tune has found")
+    parser.add_argument("--readers", type=int, metavar="N", help=f"of streamed images, {whose} (as for run)")
+    add_checkpoints(parser)
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        help=f"the same on every node (default: bf16 with {gpus}, else fp32)",
+    )
+    add_plugin(parser)
+    parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
+    parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed or were pruned")
+
+
+def _add_slurm(parser: argparse.ArgumentParser) -> None:
+    _add_shared(parser, "for each worker", "--gpus")
     parser.add_argument("--tasks", type=int, metavar="N", help=f"drainers, no more than cells (default: {TASKS})")
     parser.add_argument("--max-running", type=int, metavar="N", help="of them at once (default: as many as fit)")
     parser.add_argument("--cpus", type=int, default=4, metavar="N", help="cores of each (default: 4)")
@@ -70,25 +91,11 @@ def _add_slurm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--devices", type=int, default=1, metavar="N", help="of each cell (default: 1; as for run)")
     parser.add_argument("--workers", type=int, metavar="N", help="cells at once in each (default: as its GPUs, or one)")
     parser.add_argument("--threads", type=int, metavar="N", help="of each worker (default: its part of the cores)")
-    parser.add_argument("--readers", type=int, metavar="N", help="of streamed images, for each worker (as for run)")
-    add_checkpoints(parser)
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16"),
-        help="the same on every node (default: bf16 with --gpus, else fp32)",
-    )
-    add_plugin(parser)
-    parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
-    parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed or were pruned")
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the scripts, submit nothing")
 
 
 def _add_ray(parser: argparse.ArgumentParser) -> None:
-    add_grid(parser)
-    add_out(parser)
-    add_data(parser)
-    add_cells(parser, "train only")
-    parser.add_argument("--tuned", type=path, metavar="FILE.yaml", help="values that bench.py tune has found")
+    _add_shared(parser, "for each cell", "--gpus-per-cell")
     parser.add_argument(
         "--address",
         metavar="HOST:PORT",
@@ -99,16 +106,6 @@ def _add_ray(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gpus-per-cell", type=float, default=0.0, metavar="N", help="of each, 0.25 for four on one (default: none)"
     )
-    parser.add_argument("--readers", type=int, metavar="N", help="of streamed images, for each cell (as for run)")
-    add_checkpoints(parser)
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "bf16"),
-        help="the same on every node (default: bf16 with --gpus-per-cell, else fp32)",
-    )
-    add_plugin(parser)
-    parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
-    parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed or were pruned")
     parser.set_defaults(cell=[], devices=1, no_report=False)
     add_quiet(parser)
 
