@@ -8,6 +8,7 @@ import pandas as pd
 import yaml
 
 from headbench.core import arrays
+from headbench.core.alone import alone
 from headbench.results import columns, former, grid_rows, store
 from headbench.results.answers import Answer, Answers
 
@@ -36,12 +37,17 @@ def record(out: Path, grid: str, folder: Path) -> Path:
     """Add the rows of a grid's finished cells to its file, in place of earlier rows of the same experiments, and keep
     beside it which test images they get right, and the commands that made them.
 
-    Return the file.
+    Return the file. Another process that records waits.
 
     Raises:
         DamagedError: if a cell's own description is damaged.
     """
-    file = folder / f"{grid}.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder / ".lock"):
+        return _record(out, grid, folder / f"{grid}.csv")
+
+
+def _record(out: Path, grid: str, file: Path) -> Path:
     rows = collect(out, grid)
     if file.is_file():
         kept = load(file)
@@ -80,12 +86,18 @@ def answers(file: Path, rows: pd.DataFrame) -> Answers:
 
 
 def _keep_commands(asked: list[list[str]], file: Path) -> None:
-    """Add the commands of a plan, each as words, to those that made a file's rows."""
+    """Add the commands of a plan, each as words, to those that made a file's rows, without this machine's folders."""
     known = commands(file.parent)
-    told = [shlex.join(["python", "bench.py", *words]) for words in asked]
+    told = [shlex.join(["python", "bench.py", *_anywhere(words)]) for words in asked]
     if more := [command for command in told if command not in known.get(file.stem, [])]:
         known[file.stem] = [*known.get(file.stem, []), *more]
         store.write_yaml(file.parent / COMMANDS, dict(sorted(known.items())))
+
+
+def _anywhere(words: list[str]) -> list[str]:
+    """Leave out where the data sets of one machine are."""
+    at = words.index("--data") if "--data" in words else len(words)
+    return words[:at] + words[at + 2 :]
 
 
 def commands(folder: Path) -> dict[str, list[str]]:

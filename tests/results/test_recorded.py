@@ -1,6 +1,9 @@
 """Recorded rows: what is kept and replaced, and that those in the repository are of the current code."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -9,7 +12,7 @@ from headbench import results
 from headbench.backbones import BACKBONES
 from headbench.data import DATASETS
 from headbench.heads import HEADS
-from headbench.results import recorded
+from headbench.results import recorded, store
 from headbench.runners.commands.main import main
 from tests.results import helpers
 
@@ -49,6 +52,29 @@ def test_a_column_of_an_earlier_harness_is_kept(tmp_path: Path) -> None:
     rows = recorded.load(recorded.record(tmp_path, "toy-grid", tmp_path / "measured"))
     assert rows.loc[rows["head_label"] == "psc", "bygone"].eq(0.25).all()
     assert rows.columns[-1] == "bygone"
+
+
+def test_two_that_record_at_once_lose_no_command_and_tell_no_folder_of_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = store.write_yaml
+
+    def slowly(path: Path, content: Any) -> None:
+        time.sleep(0.3)
+        write(path, content)
+
+    def recorded_from(name: str) -> None:
+        recorded.record(tmp_path / name, name, tmp_path / "measured")
+
+    for name in ("first", "second"):
+        plan = {"name": name, "cells": [helpers.write_described(tmp_path / name, "psc", 0, 20, 1)]}
+        plan["commands"] = [["--grid", name, "--data", "/home/me/data", "--precision", "fp32"]]
+        store.write_plan(store.grid_folder(tmp_path / name, name), plan)
+    monkeypatch.setattr(store, "write_yaml", slowly)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(recorded_from, ("first", "second")))
+    told = recorded.commands(tmp_path / "measured")
+    assert told == {name: [f"python bench.py --grid {name} --precision fp32"] for name in ("first", "second")}
 
 
 def test_the_command_says_where_the_rows_are(
