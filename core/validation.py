@@ -2,13 +2,22 @@
 
 import re
 from difflib import get_close_matches
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from headbench.core.errors import suggest
 
 USUAL = "Input should be "
+# What pydantic calls a dictionary, by the types of its problems.
+MAPPINGS = ("dict_type", "model_type", "model_attributes_type")
+
+
+class Strict(BaseModel):
+    """A frozen model in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def one_line(error: ValidationError, model: type[BaseModel], place: str) -> str:
@@ -31,17 +40,22 @@ def one_line(error: ValidationError, model: type[BaseModel], place: str) -> str:
         if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float)
         else ""
     )
-    said = [problem["msg"].removeprefix("Value error, "), *(own["msg"].removeprefix(USUAL) for own in others)]
+    first = f"{USUAL}a mapping, as {{key: value}}" if problem["type"] in MAPPINGS else problem["msg"]
+    said = [first.removeprefix("Value error, "), *(own["msg"].removeprefix(USUAL) for own in others)]
     return f"{where}: {', or '.join(said)} (got {problem['input']!r}{hint}){_nearest(problem)}"
 
 
 def _alternatives(error: ValidationError) -> list[ErrorDetails]:
     """Return the first problem, or where a value may be of several kinds one for each kind that may be meant.
 
-    A word that is near to one of the known words is meant as that alone, and a number as no word.
+    A word that is near to one of the known words is meant as that alone, and a number as no word. A missing key beside
+    an unknown one may be a misspelt one.
     """
     problems = error.errors()
     first = problems[0]
+    beside = [own for own in problems if own["type"] == "extra_forbidden" and own["loc"][:-1] == first["loc"][:-1]]
+    if first["type"] == "missing" and beside:
+        return beside[:1]
     alike = [own for own in problems if own["loc"][:-1] == first["loc"][:-1] and own["input"] == first["input"]]
     if not any(str(part).startswith("literal[") for own in alike for part in own["loc"][-1:]):
         return [first]
@@ -60,9 +74,17 @@ def _nearest(problem: ErrorDetails) -> str:
 
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    """Return the known keys at a place: fields on the way there, and names of kinds where there are several."""
+    kinds = [model]
     for part in path:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
-    return list(model.model_fields)
+        named = [kind for kind in kinds if "name" in kind.model_fields]
+        kinds = [kind for kind in named if part in get_args(kind.model_fields["name"].annotation)] or [
+            own for kind in kinds if part in kind.model_fields for own in _models(kind.model_fields[part].annotation)
+        ]
+    return [field for kind in kinds or [model] for field in kind.model_fields]
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]

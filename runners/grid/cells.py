@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from headbench.core.numbers import Count, Number, Seed
+from headbench.core.validation import Strict
 from headbench.heads import HEADS
 from headbench.runners.grid.choices import Based, Choice, Named
-from headbench.runners.grid.recipes import Recipe, Strict
+from headbench.runners.grid.recipes import Recipe
 
 # Options of data sets that are no part of a cell's identity.
 TOLD_BY_THE_DATA = ("path", "exif")

@@ -15,14 +15,13 @@ from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
 from headbench.core.numbers import Seed
 from headbench.core.registry import Entry
-from headbench.core.validation import one_line
+from headbench.core.validation import Strict, one_line
 from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import CHOICES, PLAIN, Axes, Cell, ValFraction
 from headbench.runners.grid.choices import Based, Choice, Named, Placed, based, label
 from headbench.runners.grid.matching import matching
-from headbench.runners.grid.recipes import Strict
 
 FOLDER = Path(__file__).parents[1] / "grids"
 # The name of a grid is the name of its folder.

@@ -8,12 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -22,13 +18,13 @@ from pydantic import (
 
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
-from headbench.core.numbers import Count, Few, Flag, NonNegative, Number, Positive
-from headbench.core.validation import one_line
+from headbench.core.numbers import Count, Few, Flag, Fraction, NonNegative, Number, Positive
+from headbench.core.validation import Strict, one_line
 from headbench.data.loading import policies
 from headbench.data.loading.augment import Augmentation
+from headbench.runners.grid.optimisers import Optimiser, Schedule
 
 FOLDER = Path(__file__).parents[1] / "recipes"
-Fraction = Annotated[Number, Field(gt=0, lt=1)]
 TIMM_POLICIES = re.compile(r"(rand|augmix)-[a-z0-9.-]+|original|originalr|v0|v0r|3a")
 
 
@@ -42,80 +38,6 @@ def _policy(value: str) -> str:
 
 
 Policy = Annotated[str, BeforeValidator(lambda value: value or ""), AfterValidator(_policy)]
-
-
-class Strict(BaseModel):
-    """A frozen model in which an unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OneCycle(Strict):
-    """Cosine from lr/25 up to lr in the first ``warmup`` of all steps, then down to about zero (torch's OneCycleLR)."""
-
-    name: Literal["one_cycle"]
-    warmup: Fraction
-
-
-class MultiStep(Strict):
-    """Multiply the learning rate by ``gamma`` at each of ``milestones``, fractions of the epochs.
-
-    In the first ``warmup_epochs`` the rate is lr (e + 1) / warmup_epochs, with e the epoch from 0.
-    """
-
-    name: Literal["multi_step"]
-    milestones: tuple[Fraction, ...]
-    gamma: Positive
-    warmup_epochs: Few = 0
-
-
-class Cosine(Strict):
-    """Rise linearly from ``warmup_start`` x lr to lr in the first ``warmup_epochs``, then fall as a cosine to zero.
-
-    Stepwise.
-    """
-
-    name: Literal["cosine"]
-    warmup_epochs: Few = 0
-    warmup_start: Annotated[Number, Field(gt=0, le=1)] = 0.01
-
-
-class Trapezoid(Strict):
-    """Rise linearly to lr in the first ``up`` of all steps, stay there, and fall linearly to about zero in the last
-    ``down`` of them.
-    """
-
-    name: Literal["trapezoid"]
-    up: Fraction
-    down: Fraction
-
-    @model_validator(mode="after")
-    def _fits(self) -> "Trapezoid":
-        if self.up + self.down > 1:
-            raise ValueError(f"up and down are together {self.up + self.down:g} of the steps; at most 1")
-        return self
-
-
-class Muon(Strict):
-    """Muon for the weights of the backbone's layers and of the projection; the recipe's SGD for all else.
-
-    Attributes:
-        lr_factor: peak learning rate of those weights by the recipe's ``lr``, so that one number scales both.
-        momentum: of those weights.
-        steps: of Newton and Schulz.
-    """
-
-    name: Literal["muon"]
-    lr_factor: Positive
-    momentum: Annotated[Number, Field(ge=0, lt=1)]
-    steps: Count
-
-
-# A name, or Muon: a mistake is that of the one that was meant.
-Optimiser = Annotated[
-    Annotated[Literal["sgd", "adamw"], Tag("name")] | Annotated[Muon, Tag("muon")],
-    Discriminator(lambda value: "name" if isinstance(value, str) else "muon"),
-]
 
 
 class Small(Strict):
@@ -187,7 +109,7 @@ class Recipe(Strict):
     momentum: NonNegative
     nesterov: Flag
     weight_decay: NonNegative
-    schedule: Annotated[OneCycle | MultiStep | Cosine | Trapezoid, Field(discriminator="name")]
+    schedule: Schedule
     pad: Few
     flip: Flag | Literal["alternating"]
     small: Small | None = None
@@ -201,7 +123,7 @@ class Recipe(Strict):
     color_jitter: NonNegative = 0.0
     random_erasing: Annotated[Number, Field(ge=0, le=1)] = 0.0
     normalisation: Normalisation | None = None
-    loss_scale: dict[str, Positive] = {}
+    loss_scale: dict[str, Positive] = Field({})
     search: dict[str, Interval] = Field({}, exclude=True)
 
     @model_validator(mode="after")

@@ -8,11 +8,10 @@ from pydantic import Field, ValidationError
 from headbench.core import yaml_files
 from headbench.core.errors import UserError
 from headbench.core.numbers import Seed
-from headbench.core.validation import one_line
+from headbench.core.validation import Strict, one_line
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import CHOICES, PLAIN, Cell
-from headbench.runners.grid.recipes import Strict
 
 
 class TunedStudy(Strict):

@@ -8,7 +8,8 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from headbench.core.errors import UserError
 from headbench.heads import Stage
-from headbench.runners.grid.recipes import Cosine, MultiStep, Muon, OneCycle, Recipe, Trapezoid
+from headbench.runners.grid.optimisers import Cosine, MultiStep, Muon, OneCycle, Trapezoid
+from headbench.runners.grid.recipes import Recipe
 from headbench.runners.training import muon
 from headbench.runners.training.classifier import Classifier
 

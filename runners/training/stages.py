@@ -8,7 +8,8 @@ from headbench.data.loading.views import FILE_VIEWS, VIEWS
 from headbench.heads import Head, Stage
 from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import Cell
-from headbench.runners.grid.recipes import OneCycle, Recipe
+from headbench.runners.grid.optimisers import OneCycle
+from headbench.runners.grid.recipes import Recipe
 
 
 def stage_plan(cell: Cell, head: type[Head], train_size: int) -> list[tuple[Stage, Recipe]]:

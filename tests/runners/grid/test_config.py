@@ -12,7 +12,7 @@ from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
 from headbench.heads import HEADS, Options
 from headbench.runners.execution import plan
-from headbench.runners.grid import config, recipes
+from headbench.runners.grid import config, optimisers, recipes
 from headbench.runners.grid.cells import Cell, digest
 from headbench.runners.grid.config import expand, parse_grid
 from headbench.runners.training import optimisation
@@ -51,15 +51,23 @@ def test_the_paper_recipe_is_hpns() -> None:
         0.9,
         1e-4,
     )
-    assert isinstance(recipe.schedule, recipes.MultiStep)
+    assert isinstance(recipe.schedule, optimisers.MultiStep)
     assert [round(fraction * 250) for fraction in recipe.schedule.milestones] == [100, 200]
     assert recipe.loss_scale == {"squared-cosine": 128, "dot-regression": 256}
+
+
+def test_a_word_is_a_kind_without_fields() -> None:
+    plain = recipes.load("fast", {}, "here")
+    named = {"schedule": {"name": "cosine"}, "optimiser": {"name": "adamw"}}
+    assert recipes.change(plain, named, "here") == recipes.change(
+        plain, {key: own["name"] for key, own in named.items()}, "here"
+    )
 
 
 def rates(name: str) -> dict[int, float]:
     """The learning rate of a recipe from each epoch on in which it changes, without its warm-up."""
     recipe = recipes.load(name, {}, "here")
-    assert isinstance(recipe.schedule, recipes.MultiStep)
+    assert isinstance(recipe.schedule, optimisers.MultiStep)
     found: dict[int, float] = {}
     for epoch in range(recipe.schedule.warmup_epochs, recipe.epochs):
         rate = recipe.lr * optimisation.multi_step(recipe.schedule, epoch, recipe.epochs)
@@ -187,7 +195,7 @@ def test_sbcl_is_trained_by_its_own_recipe(name: str) -> None:
     trained = [recipes.change(own.recipe, stage.overrides, "here") for stage in (first, second)]
     assert [(r.batch_size, r.lr, r.weight_decay) for r in trained] == [(1024, 0.5, 1e-4), (128, 0.1, 0)]
     assert (first.epochs, second.epochs) == (1000, 200)
-    assert isinstance(own.recipe.schedule, recipes.Cosine)
+    assert isinstance(own.recipe.schedule, optimisers.Cosine)
     assert optimisation.cosine(own.recipe.schedule, 0, 10, 1000) * own.recipe.lr == pytest.approx(0.01)
 
 
@@ -220,7 +228,7 @@ def test_a_recipe_may_be_an_axis() -> None:
         ({"recipe": {"base": "fast", "lr": -1}}, r"recipe 'fast': lr: .*greater than 0 \(got -1\)"),
         (
             {"recipe": {"base": "fast", "schedule": {"name": "cosin"}}},
-            r"recipe 'fast': schedule: .*'one_cycle', 'multi_step', 'cosine'",
+            "recipe 'fast': schedule: unknown 'cosin'; did you mean 'cosine'? known: cosine, multi_step, one_cycle",
         ),
         (
             {"recipe": {"base": "fast", "accumulate": 3}},
@@ -229,6 +237,19 @@ def test_a_recipe_may_be_an_axis() -> None:
         ({"recipe": {"base": "fast", "ema": 1.0}}, r"recipe 'fast': ema: .*less than 1 \(got 1.0\)"),
         ({"axes": {"feature_dim": [0]}}, r"grid tiny: axes.feature_dim.0: .*greater than 0 \(got 0\)"),
         ({"axes": {"head": []}}, r"grid tiny: axes.head: .*at least 1 item"),
+        ({"recipe": {"base": "fast", "schedule": "one_cycle"}}, "schedule.one_cycle.warmup: required, but missing"),
+        ({"recipe": {"base": "fast", "schedule": {"up": 0.1}}}, "schedule: a name is missing, one of one_cycle"),
+        (
+            {"recipe": {"base": "fast", "schedule": {"name": "cosine", "warmup_epoch": 5}}},
+            "unknown key 'schedule.cosine.warmup_epoch'; did you mean 'warmup_epochs'",
+        ),
+        ({"recipe": {"base": "fast", "optimiser": "moun"}}, "optimiser: unknown 'moun'; did you mean 'muon'"),
+        ({"recipe": {"base": "fast", "optimiser": {"name": "sgd", "nesterov": True}}}, "sgd has no fields of its own"),
+        (
+            {"recipe": {"base": "fast", "optimiser": {"name": "muon", "lr_factr": 0.1}}},
+            "unknown key 'optimiser.muon.lr_factr'; did you mean 'lr_factor'",
+        ),
+        ({"recipe": {"base": "fast", "small": 20}}, r"small: Input should be a mapping, as {key: value} \(got 20\)"),
         ({"axes": {"heads": ["psc"]}}, r"grid tiny: unknown key 'axes.heads'; did you mean 'head'"),
         ({"recpie": "fast"}, "grid tiny: unknown key 'recpie'; did you mean 'recipe'"),
         ({"val_fraction": 1.5}, r"grid tiny: val_fraction: .*less than 1 \(got 1.5\)"),
@@ -451,7 +472,7 @@ RECIPE_CHANGES: dict[str, Any] = {
     "momentum": 0.77,
     "nesterov": False,
     "weight_decay": 0.77,
-    "schedule": recipes.Cosine(name="cosine"),
+    "schedule": optimisers.Cosine(name="cosine"),
     "pad": 3,
     "flip": True,
     "small": recipes.Small(side=20, until=0.5),
