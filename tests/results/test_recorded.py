@@ -67,7 +67,7 @@ def test_two_that_record_at_once_lose_no_command_and_tell_no_folder_of_data(
         recorded.record(tmp_path / name, name, tmp_path / "measured")
 
     for name in ("first", "second"):
-        plan = {"name": name, "cells": [helpers.write_described(tmp_path / name, "psc", 0, 20, 1)]}
+        plan: dict[str, Any] = {"name": name, "cells": [helpers.write_described(tmp_path / name, "psc", 0, 20, 1)]}
         plan["commands"] = [["--grid", name, "--data", "/home/me/data", "--precision", "fp32"]]
         store.write_plan(store.grid_folder(tmp_path / name, name), plan)
     monkeypatch.setattr(store, "write_yaml", slowly)

@@ -228,7 +228,7 @@ def test_a_recipe_may_be_an_axis() -> None:
         ({"recipe": {"base": "fast", "lr": -1}}, r"recipe 'fast': lr: .*greater than 0 \(got -1\)"),
         (
             {"recipe": {"base": "fast", "schedule": {"name": "cosin"}}},
-            "recipe 'fast': schedule: unknown 'cosin'; did you mean 'cosine'? known: cosine, multi_step, one_cycle",
+            r"recipe 'fast': schedule: unknown 'cosin'; did you mean .cosine.\? known: cosine, multi_step, one_cycle",
         ),
         (
             {"recipe": {"base": "fast", "accumulate": 3}},

@@ -81,7 +81,8 @@ def test_the_rest_takes_torchs_sgd_steps() -> None:
 @pytest.mark.parametrize(
     ("optimiser", "message"),
     [
-        ("muon", r"optimiser.name: Input should be 'sgd' or 'adamw' \(got 'muon'\)"),
+        ("moun", r"optimiser: unknown 'moun'; did you mean 'muon'\? known: adamw, muon, sgd \(got 'moun'\)"),
+        ("muon", r"optimiser.muon.lr_factor: required, but missing"),
         (MUON | {"steps": 0}, r"optimiser.muon.steps: .*greater than 0 \(got 0\)"),
         (MUON | {"speed": 1}, r"unknown key 'optimiser.muon.speed'"),
         ({"name": "muon", "lr_factor": 0.1}, r"optimiser.muon.momentum: required, but missing"),
