@@ -35,15 +35,22 @@ def note(message: str) -> None:
     print(f"note: {escape.plain(message)}", file=sys.stderr)
 
 
+def near(value: str, choices: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the choice that is most like a value (difflib's ratio, without case), None where none reaches a cutoff."""
+    folded = {choice.casefold(): choice for choice in sorted(choices, reverse=True)}
+    found = difflib.get_close_matches(value.casefold(), sorted(folded), n=1, cutoff=cutoff)
+    return folded[found[0]] if found else None
+
+
 def nearest(value: str, choices: Iterable[str]) -> str:
-    """Return ``"did you mean 'x'?"`` with the nearest of many choices (difflib's ratio), or nothing without any."""
-    near = difflib.get_close_matches(value, sorted(choices), n=1, cutoff=0.0)
-    return f"did you mean '{near[0]}'?" if near else ""
+    """Return ``"did you mean 'x'?"`` with the nearest of many choices, or nothing without any."""
+    found = near(value, choices, cutoff=0.0)
+    return f"did you mean '{found}'?" if found is not None else ""
 
 
 def suggest(value: str, choices: Iterable[str]) -> str:
-    """Return ``"did you mean 'x'? known: x, y, z"`` for a misspelt name, nearest choice first (difflib's ratio)."""
+    """Return ``"did you mean 'x'? known: x, y, z"`` for a misspelt name, nearest choice first."""
     known = sorted(choices)
-    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    found = near(str(value), known, cutoff=0.5)
+    hint = f"did you mean '{found}'? " if found is not None else ""
     return f"{hint}known: {', '.join(known)}"

@@ -1,13 +1,12 @@
 """What pydantic finds wrong, said in one line."""
 
 import re
-from difflib import get_close_matches
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from headbench.core.errors import suggest
+from headbench.core.errors import near, suggest
 
 USUAL = "Input should be "
 # What pydantic calls a dictionary, by the types of its problems.
@@ -60,17 +59,17 @@ def _alternatives(error: ValidationError) -> list[ErrorDetails]:
     if not any(str(part).startswith("literal[") for own in alike for part in own["loc"][-1:]):
         return [first]
     words = isinstance(first["input"], str)
-    near = [own for own in alike if (own["type"] == "literal_error") == words] or alike
-    far = [own for own in alike if words and own not in near and not _nearest(near[0])]
-    return [{**own, "loc": own["loc"][:-1]} for own in near + far]
+    meant = [own for own in alike if (own["type"] == "literal_error") == words] or alike
+    others = [own for own in alike if words and own not in meant and not _nearest(meant[0])]
+    return [{**own, "loc": own["loc"][:-1]} for own in meant + others]
 
 
 def _nearest(problem: ErrorDetails) -> str:
     """Return the word of a list that a wrong one is nearest to, as a question; nothing where there is none."""
     known = re.findall(r"'([^']*)'", problem.get("ctx", {}).get("expected", ""))
     given = problem["input"]
-    found = get_close_matches(given, known, 1) if problem["type"] == "literal_error" and isinstance(given, str) else []
-    return f"; did you mean '{found[0]}'?" if found else ""
+    found = near(given, known) if problem["type"] == "literal_error" and isinstance(given, str) else None
+    return "" if found is None else f"; did you mean '{found}'?"
 
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -100,6 +100,12 @@ class DNCHead(Head):
     pointer: Tensor
 
     @classmethod
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
+        """Return that no class has an image for each of its centroids; a class of the tail may have fewer."""
+        count, most = options["centroids"], int(info.class_counts.max())
+        return f"{count} centroids a class, and no class has more than {most} images" if count > most else None
+
+    @classmethod
     def search_space(cls, trial: Any, options: Options) -> dict[str, Any]:
         """Return the number of centroids, temperature and momentum."""
         return {

@@ -36,9 +36,10 @@ def test_a_duplicate_name_is_an_error(things: Registry[type[Thing]]) -> None:
         things.register("thing", version=1)(Thing)
 
 
-def test_an_unknown_name_suggests_the_nearest(things: Registry[type[Thing]]) -> None:
-    with pytest.raises(UserError, match="unknown thing 'thign'; did you mean 'thing'"):
-        things.get("thign")
+@pytest.mark.parametrize("name", ["thign", "THING", "Thign"])
+def test_an_unknown_name_suggests_the_nearest(things: Registry[type[Thing]], name: str) -> None:
+    with pytest.raises(UserError, match=f"unknown thing '{name}'; did you mean 'thing'"):
+        things.get(name)
 
 
 def test_options_are_completed_in_json_types(things: Registry[type[Thing]]) -> None:

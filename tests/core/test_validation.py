@@ -20,6 +20,7 @@ class Options(BaseModel):
     ("given", "said"),
     [
         ({"scale": "adacoz"}, "here: scale: Input should be 'adacos' (got 'adacoz'); did you mean 'adacos'?"),
+        ({"scale": "AdaCos"}, "here: scale: Input should be 'adacos' (got 'AdaCos'); did you mean 'adacos'?"),
         ({"scale": "wide"}, "here: scale: Input should be 'adacos', or a valid number (got 'wide')"),
         ({"scale": -1.0}, "here: scale: Input should be greater than 0 (got -1.0)"),
         ({"scale": [1]}, "here: scale: Input should be a valid number (got [1])"),

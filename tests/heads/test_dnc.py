@@ -7,7 +7,16 @@ from torch import Tensor
 from headbench.core.batch import Targets
 from headbench.heads import Head
 from headbench.heads.dnc import clustered, sinkhorn
-from tests.heads.helpers import CONTEXT, batch, make, observe_on_two_devices, slow_cross_entropy, unit64
+from tests.heads.helpers import (
+    CONTEXT,
+    batch,
+    info,
+    make,
+    observe_on_two_devices,
+    slow_cross_entropy,
+    unit64,
+    unsupported,
+)
 
 VECTORS = {"centroids"}
 SAMPLES = {"memory", "memory_labels"}
@@ -49,6 +58,12 @@ def slow_clustered(centroids: Tensor, z: Tensor, labels: Tensor, momentum: float
                 mean = unit64(members[chosen == k].mean(dim=0)[None])[0]
                 found[c, k] = unit64((momentum * own[k] + (1 - momentum) * mean)[None])[0]
     return found
+
+
+def test_more_centroids_than_images_of_any_class_do_not_apply() -> None:
+    facts = info(3, class_counts=[6, 2, 1])
+    assert unsupported("dnc", facts, centroids=6) is None
+    assert unsupported("dnc", facts, centroids=7) == "7 centroids a class, and no class has more than 6 images"
 
 
 def test_sinkhorn_is_that_of_each_class_alone() -> None:
