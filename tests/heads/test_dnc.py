@@ -62,8 +62,8 @@ def slow_clustered(centroids: Tensor, z: Tensor, labels: Tensor, momentum: float
 
 def test_more_centroids_than_images_of_any_class_do_not_apply() -> None:
     facts = info(3, class_counts=[6, 2, 1])
-    assert unsupported("dnc", facts, centroids=6) is None
-    assert unsupported("dnc", facts, centroids=7) == "7 centroids a class, and no class has more than 6 images"
+    assert unsupported("dnc", facts, 8, centroids=6) is None
+    assert unsupported("dnc", facts, 8, centroids=7) == "7 centroids a class, and no class has more than 6 images"
 
 
 def test_sinkhorn_is_that_of_each_class_alone() -> None:
