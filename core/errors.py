@@ -53,4 +53,4 @@ def suggest(value: str, choices: Iterable[str]) -> str:
     known = sorted(choices)
     found = near(str(value), known, cutoff=0.5)
     hint = f"did you mean '{found}'? " if found is not None else ""
-    return f"{hint}known: {', '.join(known)}"
+    return f"{hint}known: {', '.join(known) or 'none'}"

@@ -1,6 +1,7 @@
 """Runs as event files of TensorBoard, with its table of hyperparameters; the same cells give the same bytes."""
 
 import io
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ def write(runs: list[Run], folder: Path, grid: str) -> str:
     """Write a folder per run; return what shows them."""
     for run in runs:
         store.write_bytes(folder / run.name / FILE, _records(_events(run)))
-    return f"tensorboard --logdir {folder}"
+    return f"tensorboard --logdir {shlex.quote(str(folder))}"
 
 
 def _events(run: Run) -> list["Event"]:

@@ -1,6 +1,7 @@
 """Runs for Weights & Biases, in its offline mode: nothing is sent anywhere, and ``wandb sync`` does it later."""
 
 import os
+import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -30,7 +31,7 @@ def write(runs: list[Run], folder: Path, grid: str) -> str:
     for run in runs:
         if not [*folder.glob(f"wandb/offline-run-*-{run.cell_id}")]:
             _write(run, folder, grid, settings)
-    return f"wandb sync {folder}{os.sep}wandb{os.sep}offline-run-*"
+    return f"wandb sync {shlex.quote(str(folder / 'wandb'))}{os.sep}offline-run-*"
 
 
 def _write(run: Run, folder: Path, grid: str, settings: object) -> None:

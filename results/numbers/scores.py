@@ -12,6 +12,9 @@ from headbench.results.numbers.calibration import Ints
 # What a cell knows and bare scores do not: the training images of each class, and the scale inside the scores.
 UNKNOWN = {*metrics.groups(np.zeros(0), np.zeros(0, dtype=np.int64), None), "native_scale"}
 
+# Of a score in size: what single precision holds.
+LARGEST = float(np.finfo(np.float32).max)
+
 
 def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any = None) -> dict[str, float | str]:
     """Return the metrics of a classifier from its scores on test images.
@@ -66,18 +69,27 @@ def checked(
             f"{place}: {scores_name} are finite numbers (images, classes), not {logits.dtype} of shape {logits.shape}"
             + _first_unknown(logits)
         )
+    values: NDArray[np.float64] = logits.astype(np.float64)
+    if np.abs(values).max() > LARGEST:
+        row, column = np.argwhere(np.abs(values) > LARGEST)[0]
+        raise UserError(
+            f"{place}: {scores_name} are at most {LARGEST:.2g} in size; row {row}, class {column} has "
+            f"{values[row, column]:.3g}"
+        )
     if classes.shape != logits.shape[:1] or classes.dtype.kind not in "iu":
         raise UserError(
             f"{place}: {labels_name} are whole numbers, one for each of the {len(logits)} {scores_name}, not "
-            f"{classes.dtype} of shape {classes.shape}"
+            f"{classes.dtype} of shape {classes.shape}" + _first_odd(classes)
         )
-    wrong = classes[(classes < 0) | (classes >= logits.shape[1])]
+    wrong = np.flatnonzero((classes < 0) | (classes >= logits.shape[1]))
     if len(wrong):
+        from_one = classes.min() == 1 and classes.max() == logits.shape[1]
         raise UserError(
             f"{place}: {labels_name} go from 0 to {logits.shape[1] - 1}, as {scores_name} have {logits.shape[1]} "
-            f"classes; {wrong[0]} does not"
+            f"classes; in row {wrong[0]}, {classes[wrong[0]]} does not"
+            + ("; they seem to count from 1" if from_one else "")
         )
-    return logits.astype(np.float64), classes.astype(np.int64)
+    return values, classes.astype(np.int64)
 
 
 def like_probabilities(scores: NDArray[np.floating[Any]]) -> bool:
@@ -91,6 +103,14 @@ def _first_unknown(logits: np.ndarray) -> str:
         return ""
     row, column = np.argwhere(~np.isfinite(logits))[0]
     return f" with {logits[row, column]} in row {row}, class {column}"
+
+
+def _first_odd(labels: np.ndarray) -> str:
+    """Return which label is no whole number, nothing where it is their type or shape alone."""
+    if labels.ndim != 1 or labels.dtype.kind not in "fOUS":
+        return ""
+    odd = np.flatnonzero(labels != np.round(labels)) if labels.dtype.kind == "f" else np.arange(len(labels))
+    return f"; row {odd[0]} has {str(labels[odd[0]])[:40]}" if len(odd) else ""
 
 
 def array(values: Any, place: str, name: str) -> np.ndarray:

@@ -58,7 +58,7 @@ def answer(rows: pd.DataFrame, answers: Answers) -> list[str]:
     """
     found = standings(rows, answers)
     said = [_of_group(list(group)) for _, group in groupby(found, key=lambda standing: standing.pattern)]
-    return [*said, *_left_out(rows)]
+    return [*said, *_not_compared(rows, {standing.dim for standing in found}), *_left_out(rows)]
 
 
 def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
@@ -155,6 +155,18 @@ def _gaps(group: Sequence[Standing], heads: Sequence[str]) -> str:
     found = group[0].behind[heads[0]].difference
     nearest = f" than {heads[0]}" if len(heads) > 1 else ""
     return f"by {100 * found.mean:.2f} points [{100 * found.low:.2f}, {100 * found.high:.2f}]{nearest}"
+
+
+def _not_compared(rows: pd.DataFrame, compared: set[int]) -> list[str]:
+    """Return at which other dimensions there are several heads of which nothing is said, and why."""
+    why = dict[str, list[int]]()
+    last = rows[(rows["selection"] == "last") & (rows["status"] == "done") & ~rows["feature_dim"].isin(compared)]
+    for dim, part in last.groupby("feature_dim"):
+        sound = [head for head, own in part.groupby("head_label") if health.sound(own).all()]
+        if part["head_label"].nunique() > 1:
+            reason = "no two have a seed in common" if len(sound) > 1 else "fewer than two trained soundly"
+            why.setdefault(reason, []).append(int(dim))
+    return [f"At {_dims(dims)} no heads are compared: {reason}." for reason, dims in why.items()]
 
 
 def _left_out(rows: pd.DataFrame) -> list[str]:

@@ -81,7 +81,10 @@ def compare(first: Side, second: Side) -> Versus:
             unpaired.append(f"{names[key]} ({'no seed in common, or a damaged cell' if same else 'other images'})")
             continue
         told = {axis.heading: axis.shown(value) for axis, value in zip(keys, key, strict=True) if axis in shown}
-        accuracies = {"first": 100 * before["top1"].mean(), "second": 100 * after["top1"].mean()}
+        accuracies = {
+            place: 100 * part.loc[part[PAIRED_BY].isin(row["pair"].seeds), "top1"].mean()
+            for place, part in (("first", before), ("second", after))
+        }
         found.append({"name": names[key]} | told | accuracies | row)
     table = _table(found, [axis.heading for axis in shown]) if found else None
     only = tuple([names[key] for key in group if key not in other] for group, other in (groups, groups[::-1]))

@@ -152,7 +152,7 @@ def require_grid(out: Path, grid: str, searched: bool = False) -> None:
         raise UserError(
             f"no results of a grid '{grid}' in {out}; {suggest(grid, known)}"
             if known
-            else f"no results of any grid in {out}"
+            else f"no results of any grid in {out}, so none of '{grid}'"
         )
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from headbench.core import escape
 from headbench.core.errors import UserError
-from headbench.runners.commands.arguments import add_json, add_out, require_grid
+from headbench.runners.commands.arguments import add_json, add_out, path, require_grid
 from headbench.runners.commands.screen import say, say_json, tabled
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from headbench.results.tables import versus
 
     places = [_place(named, arguments.grid, arguments.out) for named in (arguments.first, arguments.second)]
-    if places[0] == places[1]:
+    if places[0][1] == places[1][1] and places[0][0].resolve() == places[1][0].resolve():
         raise UserError(f"compare: both are grid '{places[0][1]}' in {places[0][0]}")
     same_folder = places[0][0] == places[1][0]
     sides = [
@@ -81,11 +81,14 @@ def _place(named: str, grid: str | None, out: Path) -> tuple[Path, str]:
     Raises:
         UserError: if there is no such grid, or there are several.
     """
-    folder = Path(named)
+    folder = path(named)
     if (folder / "grid.yaml").is_file():
         return folder.parent, folder.name
     grids = sorted(path.parent.name for path in folder.glob("*/grid.yaml"))
     if not grids:
+        if folder.name != named or (folder.exists() and not (out / named / "grid.yaml").is_file()):
+            more = f"; 'bench.py merge {named} --into DIR' makes a folder of it" if folder.suffix == ".zip" else ""
+            raise UserError(f"compare: there are no results in {folder}{more}")
         require_grid(out, named)
         return out, named
     if grid is not None:

@@ -153,7 +153,7 @@ def parse(words: list[str]) -> argparse.Namespace:
             likely = f"it is a key of a grid: 'bench.py run --set {key}=...' trains and reports that grid"
         raise UserError(f"unknown argument '{unknown[0]}'; {likely}")
     check_numbers(arguments)
-    for option in ("out", "to"):
+    for option in ("out", "to", "into"):
         _check_folders(option, getattr(arguments, option, None))
     for option, suffix in SUFFIXES.items():
         file = getattr(arguments, option, None)

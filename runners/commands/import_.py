@@ -4,7 +4,7 @@ import argparse
 
 from rich.console import Console
 
-from headbench.runners.commands.arguments import add_data, add_out, add_plugin, path
+from headbench.runners.commands.arguments import add_data, add_out, add_plugin, grid_name, path
 from headbench.runners.commands.screen import say
 
 HELP = "make a finished cell of the scores of a classifier that was trained elsewhere"
@@ -24,7 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--val", type=path, metavar="FILE", help="scores and labels of held-out images, for the temperature"
     )
     parser.add_argument("--kind", choices=("logits", "probabilities"), help="of the scores, where it cannot be told")
-    parser.add_argument("--grid", default="imported", help="the grid that lists it (default: imported)")
+    parser.add_argument(
+        "--grid", default="imported", help="the grid that lists it, a name or a .yaml file (default: imported)"
+    )
     parser.add_argument("--d", type=int, help="dimension of its features (default: as many as classes)")
     for option, text in (
         ("backbone", "its network"),
@@ -58,11 +60,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         imbalance_factor=arguments.imbalance_factor,
         epochs=arguments.epochs or 0,
     )
-    dataset = reference.named(arguments.dataset)
+    grid, dataset = grid_name(arguments.grid), reference.named(arguments.dataset)
     given = score_files.read(arguments.file, arguments.kind, arguments.val)
-    found = imported.write(
-        score_files.told(arguments.file), given, dataset, about, arguments.out, arguments.grid, arguments.data
-    )
+    found = imported.write(score_files.told(arguments.file), given, dataset, about, arguments.out, grid, arguments.data)
     shown = [columns.NAMED[name] for name in ("top1", "nll", "ece_temperature" if given.val else "ece_native")]
     numbers = ", ".join(f"{column.heading} {column.shown(found.measured[column.name])}" for column in shown)
     say(console, f"imported: cell {found.cell_id}, {numbers}")
@@ -77,5 +77,5 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     say(console, f"compared with: {', '.join(found.beside) or alone}")
     if not arguments.no_report:
-        show_report(arguments.out, arguments.grid, console)
+        show_report(arguments.out, grid, console)
     return 0

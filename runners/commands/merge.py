@@ -27,6 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Merge folders, and say what became of their cells; return 1 if some were left out."""
     from headbench.core.errors import UserError
+    from headbench.runners.commands.report import command_of
     from headbench.runners.exchange import merging
     from headbench.runners.exchange.opening import opened
 
@@ -43,5 +44,5 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for line in merged.conflicts:
         say(console, line)
     for grid in merged.grids:
-        say(console, f"pages: bench.py report --out {into} --grid {grid}")
+        say(console, f"pages: {command_of(into, grid)}")
     return 1 if merged.conflicts else 0

@@ -1,6 +1,7 @@
 """``bench.py publish``: the finished cells of a grid in one file, or the check of such a file."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     manifest = bundles.write(arguments.out, grid, arguments.file, arguments.head)
     size = sum(member.bytes for member in manifest.files.values())
     say(console, f"published: {arguments.file}, {len(manifest.cells)} cells of {grid}, {size / 1e6:.1f} MB")
-    say(console, f"check: bench.py publish --check {arguments.file}")
+    say(console, f"check: bench.py publish --check {shlex.quote(str(arguments.file))}")
     return 0
 
 

@@ -57,10 +57,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build a grid's report; return the exit status."""
     grid = grid_name(arguments.grid)
-    out = _one_folder(arguments.out, arguments.to, grid, console)
+    screen = Screen(stderr=True) if arguments.json else console
+    out = _one_folder(arguments.out, arguments.to, grid, screen)
     given = {"width": arguments.figure_width, "font": arguments.font_size}
     size = {name: value for name, value in given.items() if value is not None}
-    screen = Screen(stderr=True) if arguments.json else console
     built = _built(out, grid, arguments.bins, arguments.storage, size)
     if not arguments.quiet:
         _show_tables(built.tables, screen)

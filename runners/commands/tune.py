@@ -1,6 +1,7 @@
 """``bench.py tune``: search better values for every head of a grid, with the same budget for each."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -71,7 +72,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     file: Path = arguments.out / searched.grid / found.FILE
     say(
         screen,
-        f"values: {file}; fresh seeds: bench.py run --tuned {file}, with --grid, --set, --where and --out as here",
+        f"values: {file}; fresh seeds: bench.py run --tuned {shlex.quote(str(file))}, with --grid, --set, --where and "
+        f"--out as here",
     )
     if not arguments.no_report:
         report_at_the_end(arguments.out, searched.grid, screen, storage=arguments.storage)

@@ -43,7 +43,8 @@ def merge(sources: list[Path], into: Path, *, link: bool = False) -> Merged:
         if source.resolve() == into.resolve():
             raise UserError(f"merge: {source} is given twice; it cannot be merged with itself")
         if not store.begun(source) and not [*source.glob("*/grid.yaml")]:
-            raise UserError(f"merge: there are no results in {source}")
+            own = f"; it is a grid's own folder, name {source.parent}" if (source / "grid.yaml").is_file() else ""
+            raise UserError(f"merge: there are no results in {source}{own}")
     merged, watch = Merged(), locks.Watch()
     for source in sources:
         for cell_id in sorted(store.begun(source)):

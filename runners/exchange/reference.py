@@ -70,6 +70,8 @@ def named(text: str) -> Named:
     Raises:
         UserError: for a text that is no such thing, or an unknown option.
     """
+    if not text.strip():
+        raise UserError("--dataset: an empty name is given")
     choice = Choice(name=text)
     if text.startswith("{"):
         found = yaml_files.value(text, "--dataset")

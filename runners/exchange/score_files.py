@@ -107,7 +107,17 @@ def _whole(file: Path, test: Part, val: Part | None, place: Path, training: tupl
         )
     if val is not None and val.class_names != test.class_names:
         raise UserError(f"{place}: the columns of the held-out images are not those of the test images in {file}")
+    if val is not None and _same(test, val):
+        raise UserError(f"{place}: the held-out images are the test images, which may not fit the temperature")
     return Given(test, val, *training)
+
+
+def _same(test: Part, val: Part) -> bool:
+    """Say whether two parts have the same labels and probabilities."""
+    if not np.array_equal(test.labels, val.labels):
+        return False
+    one, other = (part.logits - part.logits.max(axis=1, keepdims=True) for part in (test, val))
+    return np.allclose(one, other, atol=1e-4)
 
 
 def of_arrays(
@@ -185,11 +195,16 @@ def _of_frame(file: Path, reader: Callable[[Path], pd.DataFrame]) -> _Table:
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{file} is no sound {file.suffix} file ({why or type(error).__name__})") from None
     if "label" not in frame:
-        raise UserError(f"{file}: it has no column 'label'; its columns are {', '.join(map(str, frame))[:200]}")
+        raise UserError(f"{file}: it has no column 'label'; {_unlike_label([str(name) for name in frame])}")
+    if frame.empty:
+        raise UserError(f"{file}: it has no rows")
     names = [str(name) for name in frame if name != "label"]
     for name in names:
         if frame[name].dtype.kind not in "fiu":
-            raise UserError(f"{file}: column '{name}' holds other things than numbers; every column but 'label' does")
+            raise UserError(
+                f"{file}: column '{name}' holds other things than numbers{_first_text(frame[name])}; the columns are "
+                f"'label' and one for each class"
+            )
         if name.startswith("Unnamed:") or not name.strip():
             raise UserError(f"{file}: column '{name}' has no name; pandas writes no index with index=False")
     labels = frame["label"].to_numpy()
@@ -199,10 +214,29 @@ def _of_frame(file: Path, reader: Callable[[Path], pd.DataFrame]) -> _Table:
         return _Table("scores", frame[names].to_numpy(dtype=np.float64), labels, tuple(names))
     numbers = [int(match[2]) for match in numbered if match is not None]
     if len(words) > 1 or sorted(numbers) != list(range(len(names))):
-        raise UserError(f"{file}: the columns of classes are logit_0 to logit_{len(names) - 1}, or all have names")
+        word = min(words).replace("probabilitie", "probability")
+        wanted = [f"{word}_{number}" for number in range(len(names))]
+        odd = next((name for name in names if name not in wanted), names[-1])
+        raise UserError(
+            f"{file}: the columns of classes are {wanted[0]} to {wanted[-1]}, or all have names; '{odd}' is neither"
+        )
     ordered = [names[place] for place in np.argsort(numbers)]
     word = {"logit": "logits", "score": "scores"}.get(words.pop(), "probabilities")
     return _Table(word, frame[ordered].to_numpy(dtype=np.float64), labels)
+
+
+def _unlike_label(names: list[str]) -> str:
+    """Return what a table without a column 'label' has in its place."""
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        return f"columns are separated by commas, and its first line is {names[0][:60]!r}"
+    alike = [name for name in names if name.strip().lower() in {"label", "labels"}]
+    return f"rename '{alike[0]}'" if alike else f"its columns are {', '.join(names)[:200]}"
+
+
+def _first_text(column: pd.Series) -> str:
+    """Return the first value of a column that is no number, nothing where all are."""
+    odd = column[pd.to_numeric(column.astype(str), errors="coerce").isna() & column.notna()]
+    return f", '{str(odd.iloc[0])[:40]}' in row {odd.index[0]}" if len(odd) else ""
 
 
 def _part(table: _Table | None, file: Path, kind: Kind | None) -> Part:

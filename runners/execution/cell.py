@@ -242,8 +242,9 @@ def _measured(training: Training, predicted: Tensor, labels: Tensor) -> dict[str
 
 
 def stored(logits: np.ndarray) -> np.ndarray:
-    """Return scores as ``predictions.npz`` holds them."""
-    return logits.astype(np.float16) if logits.size > FLOAT32_VALUES else logits
+    """Return scores as ``predictions.npz`` holds them: many ones in half precision, if that can hold them."""
+    half = logits.size > FLOAT32_VALUES and np.abs(logits).max() <= np.finfo(np.float16).max
+    return logits.astype(np.float16) if half else logits
 
 
 def _now() -> str:

@@ -60,7 +60,7 @@ def test_bfloat16_is_read() -> None:
         ((SCORES[0], LABELS), r"scores are finite numbers \(images, classes\), not float32 of shape \(4,\)"),
         ((SCORES, LABELS[:-1]), r"labels are whole numbers, one for each of the 300 scores, not .* of shape \(299,\)"),
         ((SCORES, LABELS / 2), "labels are whole numbers"),
-        ((SCORES, LABELS + 1), "labels go from 0 to 3, as scores have 4 classes; 4 does not"),
+        ((SCORES, LABELS + 1), "labels go from 0 to 3, as scores have 4 classes; in row 0, 4 does not"),
         ((SCORES * np.nan, LABELS), "scores are finite numbers"),
         ((SCORES[:0], LABELS[:0]), "scores are finite numbers"),
         (([[1.0, 2.0], [3.0]], [0, 1]), "scores are no array of numbers"),

@@ -92,6 +92,16 @@ def test_a_head_that_trained_unsoundly_is_not_compared() -> None:
     assert line.startswith("At d = 5 psc is better than etf, by ")
 
 
+def test_where_no_heads_can_be_compared_that_is_said() -> None:
+    rows, answers = answered({(head, dim): random(0.5, dim) for head in ("psc", "hpn") for dim in (2, 5, 9)})
+    rows.loc[(rows["head_label"] == "hpn") & (rows["feature_dim"] < 9), "health"] = "not learned"
+    apart = rows[(rows["feature_dim"] < 9) | ((rows["head_label"] == "psc") == (rows["seed"] == 0))]
+    assert sentences.answer(apart, answers) == [
+        "At d = 2 and 5 no heads are compared: fewer than two trained soundly.",
+        "At d = 9 no heads are compared: no two have a seed in common.",
+    ]
+
+
 def test_what_does_not_apply_or_failed_is_said() -> None:
     rows, answers = answered({("psc", 5): random(0.9, 0), ("hpn", 5): random(0.7, 1)})
     none = rows.iloc[:1].assign(head_label="etf", status="not_applicable", selection=None, feature_dim=5)

@@ -37,6 +37,16 @@ def test_what_moved_and_what_did_not() -> None:
     assert back.table.cells["verdict"].tolist() == ["worse", "identical predictions"]
 
 
+def test_accuracies_are_those_of_the_seeds_that_are_compared() -> None:
+    rights = known.random(0.8, 0)
+    first, second = side("old", {("psc", 3): rights}), side("new", {("psc", 3): rights})
+    fewer = versus.Side("new", second.rows[second.rows["seed"] > 0], second.answers)
+    for found in (versus.compare(first, fewer), versus.compare(fewer, first)):
+        assert found.table is not None
+        row = found.table.tidy.iloc[0]
+        assert row["first"] == row["second"] == pytest.approx(100 * rights[1:].mean())
+
+
 def test_two_heads_are_compared_where_each_grid_has_one() -> None:
     first, second = side("mine", {("mine", 3): known.random(0.5, 0)}), side("psc", {("psc", 3): known.random(0.6, 0)})
     found = versus.compare(first, second)
@@ -70,6 +80,7 @@ def test_cells_of_one_identity_in_two_folders_keep_their_own_answers(
 
 def test_grids_are_named_in_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     helpers.toy(tmp_path)
+    (tmp_path / "x").mkdir()
     store.write_plan(tmp_path / "again", store.read_plan(tmp_path / "toy-grid") | {"name": "again"})
     out = ["--out", str(tmp_path)]
     assert main(["compare", "toy-grid", "again", *out]) == 0
@@ -82,6 +93,9 @@ def test_grids_are_named_in_every_way(tmp_path: Path, capsys: pytest.CaptureFixt
     for words, message in (
         (["toy-grid", "agian"], "no results of a grid 'agian'"),
         (["toy-grid", "toy-grid"], "both are grid 'toy-grid'"),
+        (["toy-grid", str(tmp_path / "x" / ".." / "toy-grid")], "both are grid 'toy-grid'"),
+        ([str(tmp_path / "nowhere"), "again"], f"there are no results in {tmp_path / 'nowhere'}"),
+        (["toy-grid", str(tmp_path / "some.zip")], "; 'bench.py merge"),
         ([str(tmp_path), "again"], "has several grids, again, toy-grid; name one with --grid"),
     ):
         capsys.readouterr()

@@ -1,5 +1,6 @@
 """The cells of two folders of runs in one: nothing is lost, overwritten or hidden."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -187,13 +188,17 @@ def test_one_report_of_two_folders_leaves_both_as_they_are(
 
     monkeypatch.setattr(report, "build", build)
     words = ["report", "--grid", "toy-grid", "--out", str(one), str(two)]
-    assert [main(words), main(words)] == [0, 0]
+    assert [main([*words, "--json"]), main(words)] == [0, 0]
     assert shown == [tmp_path / "one+two"] * 2
     rows = grid_rows.load(shown[0], "toy-grid")
     # What was done in the second folder only, and of two that disagree the first's.
     assert (rows["status"] == "done").all()
     assert rows.groupby("head")["top1"].first().to_dict() == {"etf": 31 / 40, "hpn": 32 / 40, "psc": 30 / 40}
-    assert "conflict" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    told, end = json.JSONDecoder().raw_decode(printed.out)
+    assert told["grid"] == "toy-grid"
+    assert "conflict" in printed.err
+    assert "conflict" in printed.out[end:]
     assert [contents(one), contents(two)] == before
     assert main([*words, "--to", str(tmp_path / "one")]) == 2
     assert main([*words[:4], str(one), str(tmp_path / "none")]) == 2
