@@ -161,7 +161,8 @@ def _not_compared(rows: pd.DataFrame, compared: set[int]) -> list[str]:
     """Return at which other dimensions there are several heads of which nothing is said, and why."""
     why = dict[str, list[int]]()
     last = rows[(rows["selection"] == "last") & (rows["status"] == "done") & ~rows["feature_dim"].isin(compared)]
-    for dim, part in last.groupby("feature_dim"):
+    for dim in sorted(set(last["feature_dim"])):
+        part = last[last["feature_dim"] == dim]
         sound = [head for head, own in part.groupby("head_label") if health.sound(own).all()]
         if part["head_label"].nunique() > 1:
             reason = "no two have a seed in common" if len(sound) > 1 else "fewer than two trained soundly"
