@@ -1,5 +1,6 @@
 """Rows of real runs that the docs show, kept as data: one CSV file per grid in ``results/measured/``."""
 
+import math
 import shlex
 from pathlib import Path
 
@@ -91,7 +92,9 @@ def _keep_commands(asked: list[list[str]], file: Path) -> None:
     told = [shlex.join(["python", "bench.py", *_anywhere(words)]) for words in asked]
     if more := [command for command in told if command not in known.get(file.stem, [])]:
         known[file.stem] = [*known.get(file.stem, []), *more]
-        store.write_yaml(file.parent / COMMANDS, dict(sorted(known.items())))
+        # A command on one line, to be copied.
+        text = yaml.safe_dump(dict(sorted(known.items())), sort_keys=False, width=math.inf)
+        store.write_text(file.parent / COMMANDS, text)
 
 
 def _anywhere(words: list[str]) -> list[str]:

@@ -57,24 +57,28 @@ def test_a_column_of_an_earlier_harness_is_kept(tmp_path: Path) -> None:
 def test_two_that_record_at_once_lose_no_command_and_tell_no_folder_of_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = store.write_yaml
+    write = store.write_text
 
-    def slowly(path: Path, content: Any) -> None:
-        time.sleep(0.3)
-        write(path, content)
+    def slowly(path: Path, text: str) -> None:
+        time.sleep(0.2)
+        write(path, text)
 
     def recorded_from(name: str) -> None:
         recorded.record(tmp_path / name, name, tmp_path / "measured")
 
     for name in ("first", "second"):
         plan: dict[str, Any] = {"name": name, "cells": [helpers.write_described(tmp_path / name, "psc", 0, 20, 1)]}
-        plan["commands"] = [["--grid", name, "--data", "/home/me/data", "--precision", "fp32"]]
+        plan["commands"] = [
+            ["--grid", name, "--data", "/home/me/data", "--precision", "fp32", "--set", "x=" + 300 * "y "]
+        ]
         store.write_plan(store.grid_folder(tmp_path / name, name), plan)
-    monkeypatch.setattr(store, "write_yaml", slowly)
+    monkeypatch.setattr(store, "write_text", slowly)
     with ThreadPoolExecutor() as pool:
         list(pool.map(recorded_from, ("first", "second")))
     told = recorded.commands(tmp_path / "measured")
-    assert told == {name: [f"python bench.py --grid {name} --precision fp32"] for name in ("first", "second")}
+    words = f"--precision fp32 --set 'x={300 * 'y '}'"
+    assert told == {name: [f"python bench.py --grid {name} {words}"] for name in ("first", "second")}
+    assert all(words in line for line in (tmp_path / "measured" / recorded.COMMANDS).read_text().splitlines()[1::2])
 
 
 def test_the_command_says_where_the_rows_are(
