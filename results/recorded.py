@@ -2,6 +2,8 @@
 
 import math
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import yaml
 
 from headbench.core import arrays
 from headbench.core.alone import alone
+from headbench.core.errors import DamagedError
 from headbench.results import columns, former, grid_rows, store
 from headbench.results.answers import Answer, Answers
 
@@ -76,13 +79,15 @@ def _keep_answers(out: Path, rows: pd.DataFrame, file: Path) -> None:
 def _bits(file: Path) -> dict[str, np.ndarray]:
     """Return a bit per test image by cell, packed; nothing where a file of rows has no such file beside it."""
     beside = file.with_suffix(ANSWERS)
-    return arrays.read_npz(beside) if beside.is_file() else {}
+    with _named(beside):
+        return arrays.read_npz(beside) if beside.is_file() else {}
 
 
 def answers(file: Path, rows: pd.DataFrame) -> Answers:
     """Return which test images the cells of a file get right, of those of which it was recorded; ``rows`` are its."""
     images = rows.drop_duplicates("cell_id").set_index("cell_id")["n_test"]
-    right = {cell: np.unpackbits(bits, count=int(images[cell])).astype(bool) for cell, bits in _bits(file).items()}
+    told = {cell: bits for cell, bits in _bits(file).items() if cell in images}  # rows may have been taken out
+    right = {cell: np.unpackbits(bits, count=int(images[cell])).astype(bool) for cell, bits in told.items()}
     return Answers.known({cell: {"last": Answer(own, None)} for cell, own in right.items()})
 
 
@@ -106,7 +111,8 @@ def _anywhere(words: list[str]) -> list[str]:
 def commands(folder: Path) -> dict[str, list[str]]:
     """Return the commands that made the rows of each file of a folder, by its name."""
     file = folder / COMMANDS
-    told: dict[str, list[str]] = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    with _named(file):
+        told: dict[str, list[str]] = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return told
 
 
@@ -114,10 +120,25 @@ def load(file: Path) -> pd.DataFrame:
     """Return the rows of one file, with the columns and types of :func:`results.load` and the versions.
 
     A column that the file is too old for is NaN; one that only an earlier harness had comes last.
+
+    Raises:
+        DamagedError: if it holds no such rows.
     """
-    # Texts of hexadecimal digits are not the numbers that pandas would read where they have no letter, or an e.
-    rows = pd.read_csv(file, dtype=dict.fromkeys(set(columns.NAMED).difference(columns.TYPES), str))
-    rows = pd.DataFrame([former.completed(row) for row in rows.to_dict("records")])
-    known = [*columns.names(), *VERSIONS]
-    rows = rows.reindex(columns=[*known, *(column for column in rows if column not in known)])
-    return rows.astype(columns.TYPES)
+    with _named(file):
+        # Texts of hexadecimal digits are not the numbers that pandas would read where they have no letter, or an e.
+        rows = pd.read_csv(file, dtype=dict.fromkeys(set(columns.NAMED).difference(columns.TYPES), str))
+        if rows.empty:
+            raise ValueError("no rows")
+        rows = pd.DataFrame([former.completed(row) for row in rows.to_dict("records")])
+        known = [*columns.names(), *VERSIONS]
+        rows = rows.reindex(columns=[*known, *(column for column in rows if column not in known)])
+        return rows.astype(columns.TYPES)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Name the file in the error of what cannot be read."""
+    try:
+        yield
+    except (*arrays.BROKEN, yaml.YAMLError) as error:
+        raise DamagedError(f"{file} cannot be read ({' '.join(str(error).split())[:200]})") from None

@@ -69,7 +69,7 @@ def _board(grid: str, rows: pd.DataFrame, answers: Answers, commands: list[str])
     days = sorted({str(when)[:10] for when in rows["started_at"]})
     facts = [f"{_title(name)} {_shown(name, first[name])}" for name in MADE if rows[name].nunique() == 1]
     facts += [
-        f"torch {', '.join(sorted(rows['torch_version'].unique()))}",
+        f"torch {', '.join(sorted(rows['torch_version'].dropna().unique()))}",
         " to ".join(dict.fromkeys((days[0], days[-1]))),
     ]
     return Board(

@@ -44,6 +44,23 @@ def test_rows_are_added_and_those_of_the_same_experiment_replaced(tmp_path: Path
     pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
 
 
+@pytest.mark.parametrize("damaged", ["toy-grid.csv", "toy-grid.answers.npz", "commands.yaml"])
+def test_a_damaged_file_is_named_and_left_as_it_is(
+    tmp_path: Path, damaged: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    helpers.write_grid(tmp_path, [helpers.write_described(tmp_path, "psc", 0, 20, 1)])
+    folder = tmp_path / "measured"
+    recorded.record(tmp_path, "toy-grid", folder)
+    monkeypatch.setattr(recorded, "FOLDER", folder)
+    (folder / damaged).write_bytes(b"{no, 'sound\xff")
+    for words in (["leaderboard", "--to", str(tmp_path / "page")], ["record", "--out", str(tmp_path)]):
+        assert main([*words, *(["--grid", "toy-grid"] if words[0] == "record" else [])]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{damaged} cannot be read (" in line
+    assert (folder / damaged).read_bytes() == b"{no, 'sound\xff"
+    assert not (tmp_path / "page").exists()
+
+
 def test_a_column_of_an_earlier_harness_is_kept(tmp_path: Path) -> None:
     helpers.write_grid(tmp_path, [helpers.write_described(tmp_path, "psc", 0, 20, 1)])
     file = recorded.record(tmp_path, "toy-grid", tmp_path / "measured")
