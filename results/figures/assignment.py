@@ -5,6 +5,7 @@ import pandas as pd
 from headbench.results.compared import Comparison
 from headbench.results.figures import histories
 from headbench.results.figures.base import Drawn, canvas, heads_of, legend, names_of, styles
+from headbench.results.figures.curves import MARKED
 
 PLACE = 9
 CHANGES, SIMILARITY = "assignment_changes", "assignment_similarity"
@@ -41,8 +42,9 @@ def assignment(history: pd.DataFrame, names: dict[str, str], description: str) -
     with canvas(0.62, wide=True) as figure:
         left, right = figure.subplots(1, 2)
         for (head, _), own in moved.groupby(["head_label", "seed"], sort=False):
-            (labels[names[head]],) = left.plot(own["epoch"], own[CHANGES], **looks[head].marked)
-            right.plot(own["epoch"], own[SIMILARITY] / own["num_classes"], **looks[head].marked)
+            look = looks[head].marked | {"markevery": max(1, len(own) // MARKED)}
+            (labels[names[head]],) = left.plot(own["epoch"], own[CHANGES], **look)
+            right.plot(own["epoch"], own[SIMILARITY] / own["num_classes"], **look)
         classes = int(moved["num_classes"].iloc[0])
         left.set(xlabel="epoch", ylabel=f"classes re-assigned, of {classes}", ylim=(-0.03 * classes, 1.03 * classes))
         right.set(xlabel="epoch", ylabel="mean similarity of class\nmean and its prototype", ylim=(None, 1.03))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import pandas as pd
 import seaborn as sns
+from fontTools import subset
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
@@ -232,27 +233,55 @@ def picture(drawn: Drawn | str) -> Picture:
     if isinstance(drawn, str):
         return Picture({}, drawn)
     wide = drawn.figure.get_figwidth() > column() + GUTTER
-    return Picture({form: encode(drawn.figure, form) for form in FORMS}, drawn.caption, wide)
+    return Picture(_encoded(drawn.figure, FORMS), drawn.caption, wide)
 
 
 def encode(figure: Figure, form: str) -> bytes:
     """Return a figure as ``png``, ``svg`` or ``pdf``, the same bytes for the same figure; letters without a glyph are
     boxes.
     """
-    buffer = io.BytesIO()
+    return _encoded(figure, [form])[form]
+
+
+def _encoded(figure: Figure, forms: Iterable[str]) -> dict[str, bytes]:
+    """Return a figure in several forms as :func:`encode` does."""
     # Publishers take no fonts of type 3, matplotlib's usual ones.
     settings: dict[Any, Any] = {"svg.hashsalt": "headbench", "svg.fonttype": "none", "pdf.fonttype": 42}
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
-    with mpl.rc_context(settings), warnings.catch_warnings():
+    # The figure is laid out here, once for all forms; with any engine, even "none", each of them is drawn twice.
+    settings |= {"figure.autolayout": False, "figure.constrained_layout.use": False}
+    with mpl.rc_context(settings), warnings.catch_warnings(), _plain_fonts():
         warnings.filterwarnings("ignore", r"Glyph .* missing")
         for text in figure.findobj(Text):
             text.set_text(escape.figure(text.get_text()))
-        if figure.get_layout_engine() is not None:
-            # Laid out once and not again for each form: a third of a report's time, by benchmarks/report_size.py.
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
-        figure.savefig(buffer, format=form, metadata=undated[form])
+        engine = figure.get_layout_engine()
+        if engine is not None:
+            engine.execute(figure)
+            figure.set_layout_engine(None)
+        return {form: _saved(figure, form) for form in forms}
+
+
+def _saved(figure: Figure, form: str) -> bytes:
+    buffer = io.BytesIO()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+    figure.savefig(buffer, format=form, metadata=undated[form])
     return with_titles(buffer.getvalue()) if form == "svg" else buffer.getvalue()
+
+
+@contextmanager
+def _plain_fonts() -> Iterator[None]:
+    """Let the fonts within a PDF do without their tables for laying out text, which is laid out: reading them takes
+    longer than all else of a font.
+    """
+    options = subset.Options
+
+    def plain(**given: Any) -> subset.Options:
+        return options(**given, drop_tables=[*options().drop_tables, "GSUB", "GPOS", "GDEF"])
+
+    subset.Options = plain  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        subset.Options = options  # type: ignore[misc]
 
 
 def without_glyphs(names: Iterable[str]) -> str:
