@@ -277,11 +277,11 @@ def _plain_fonts() -> Iterator[None]:
     def plain(**given: Any) -> subset.Options:
         return options(**given, drop_tables=[*options().drop_tables, "GSUB", "GPOS", "GDEF"])
 
-    subset.Options = plain  # type: ignore[assignment, misc]
+    subset.Options = plain
     try:
         yield
     finally:
-        subset.Options = options  # type: ignore[misc]
+        subset.Options = options
 
 
 def without_glyphs(names: Iterable[str]) -> str:

@@ -19,12 +19,15 @@ def read(rows: pd.DataFrame, out: Path) -> tuple[pd.DataFrame, list[str]]:
         rows: one per cell.
         out: folder of the runs.
     """
-    tables, damaged = [], []
-    for _, row in rows[rows["imported"].isna()].iterrows():
+    trained = rows.loc[rows["imported"].isna(), ["cell_id", *TOLD]].reset_index(drop=True)
+    tables, damaged = dict[int, pd.DataFrame](), list[str]()
+    for place, cell_id in enumerate(trained["cell_id"]):
         try:
-            history = pd.read_csv(store.read_file(store.cell_folder(out, row["cell_id"]), "history.csv"))
+            tables[place] = pd.read_csv(store.read_file(store.cell_folder(out, cell_id), "history.csv"))
         except DamagedError as damage:
             damaged.append(f"{damage} and left out of the figures; remove the cell's result.json to train it again")
-            continue
-        tables.append(history.assign(**{key: row[key] for key in TOLD}))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(), damaged
+    if not tables:
+        return pd.DataFrame(), damaged
+    told = trained.loc[[place for place, table in tables.items() for _ in range(len(table))], list(TOLD)]
+    epochs = pd.concat(tables.values(), ignore_index=True)
+    return epochs.assign(**{name: told[name].to_numpy() for name in TOLD}), damaged

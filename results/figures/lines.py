@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from headbench.results import columns
 from headbench.results.figures.base import Look, canvas, heads_of, legend, names_of, styles
 from headbench.results.figures.hover import name_points
-from headbench.results.tables.base import over_seeds, printed, seeds_of, summarise
+from headbench.results.tables.base import over_seeds, printed, seeds_of, summarised
 
 
 def draw(
@@ -22,14 +22,12 @@ def draw(
     chosen = rows[(rows["selection"] == "last") | (rows["status"] != "done")]
     shown = [metric for metric in metrics if chosen[metric].notna().any()] or list(metrics[:1])
     looks, names, places = styles(heads_of(rows)), names_of(rows), sorted(set(chosen[across]))
+    by_place = {place: summarised(part, shown) for place, part in chosen.groupby(across)}
     with canvas(0.75 if len(shown) < 4 else 1.4, wide=len(shown) > 1) as figure:
         below = 2 if len(shown) == 4 else 1
         panels = figure.subplots(below, -(-len(shown) // below), squeeze=False).flat
         for axis, metric in zip(panels, shown, strict=True):
-            summary = pd.concat(
-                [summarise(part, metric).assign(place=place) for place, part in chosen.groupby(across)],
-                ignore_index=True,
-            )
+            summary = pd.concat([own[metric].assign(place=place) for place, own in by_place.items()], ignore_index=True)
             _panel(axis, summary.assign(says=_said(summary, across)), looks, apart)
             axis.set_xscale("log")
             axis.set_xlim(0.8 * min(places), 1.25 * max(places))

@@ -70,20 +70,18 @@ def pool(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Pooled], list[str]]:
         first = own.iloc[0]
         classes = int(first["num_classes"])
         confused = np.zeros((classes, classes), dtype=np.int64)
-        for _, row in own.iterrows():
+        for cell_id, fitted in zip(own["cell_id"], own["temperature"], strict=True):
             try:
-                stored = store.read_predictions(
-                    store.cell_folder(out, row["cell_id"]), "last_test_logits", "test_labels"
-                )
+                stored = store.read_predictions(store.cell_folder(out, cell_id), "last_test_logits", "test_labels")
             except DamagedError as damage:
                 damaged.append(
                     f"{damage} and left out of the figures of {head}; remove the cell's result.json to train it again"
                 )
                 continue
-            temperature = 1.0 if np.isnan(row["temperature"]) else row["temperature"]
-            shares = calibration.probabilities(stored["last_test_logits"].astype(np.float64), temperature)
-            predicted, labels = shares.argmax(axis=1), stored["test_labels"]
-            confidences.append(shares.max(axis=1))
+            temperature = 1.0 if np.isnan(fitted) else fitted
+            logits, labels = stored["last_test_logits"], stored["test_labels"]
+            predicted = logits.argmax(axis=1)
+            confidences.append(calibration.largest_probability(logits.astype(np.float64), temperature))
             correct.append(predicted == labels)
             confused += np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
         if sum(map(len, correct)):

@@ -127,6 +127,14 @@ def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
     return shares
 
 
+def largest_probability(logits: Floats, temperature: float = 1.0) -> Floats:
+    """Return the largest of :func:`probabilities` of each sample, (N,), in less than half the time."""
+    scaled = logits / temperature
+    scaled -= scaled.max(axis=1, keepdims=True)
+    largest: Floats = 1 / np.exp(scaled, out=scaled).sum(axis=1)
+    return largest
+
+
 def fit_temperature(logits: Floats, labels: Ints) -> float:
     """Return the temperature in [0.01, 100] of least NLL on held-out logits (Guo et al., ICML 2017), NaN without
     samples.

@@ -16,6 +16,7 @@ from headbench.results.numbers.calibration import (
     brier,
     classwise_ece,
     fit_temperature,
+    largest_probability,
     nll,
     probabilities,
     reliability,
@@ -170,6 +171,7 @@ def test_temperature_does_not_change_predictions_and_undoes_a_scale() -> None:
     assert seven == pytest.approx(7 * one, rel=1e-5)
     assert one == pytest.approx(1, abs=0.1)
     assert np.array_equal(probabilities(truth, seven).argmax(axis=1), truth.argmax(axis=1))
+    assert np.array_equal(probabilities(truth, seven).max(axis=1), largest_probability(truth, seven))
 
 
 @pytest.mark.parametrize(("samples", "classes", "margin"), [(4, 4, 5.0), (144, 10, 6.1), (5000, 100, 0.3)])
