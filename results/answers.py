@@ -5,6 +5,7 @@ their scores.
 import base64
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,17 @@ class Answers:
         made._cells = cells
         return made
 
+    def learn(self, result: dict[str, Any]) -> None:
+        """Take a cell's answers from its ``result.json``, which was read for other reasons, where that has them."""
+        if _told(result):
+            self._cells[result["cell_id"]] = _of_result(result)
+
+    def among(self, cell_ids: Iterable[str]) -> "Answers":
+        """Return the answers of some cells alone; those that are not known yet are read when they are asked for."""
+        made = type(self)(self.out)
+        made._cells = {cell_id: self._cells[cell_id] for cell_id in cell_ids if cell_id in self._cells}
+        return made
+
     def of(self, cell_id: str, selection: str) -> Answer | None:
         """Return a cell's answer, None where it cannot be had."""
         if cell_id not in self._cells:
@@ -93,14 +105,22 @@ def _read(folder: Path) -> dict[str, Answer]:
         result = store.read_result(folder)
         if result is None:
             return {}
-        selections, n_test = result["selections"], int(result["facts"]["n_test"])
-        if all(measured.get("correct") for measured in selections.values()):
-            return {name: unpack(measured, n_test) for name, measured in selections.items()}
+        if _told(result):
+            return _of_result(result)
         stored = store.read_predictions(folder)
         return {
             name: of(stored[f"{name}_test_logits"], stored["test_labels"])
-            for name in selections
-            if len(stored["test_labels"]) == n_test
+            for name in result["selections"]
+            if len(stored["test_labels"]) == int(result["facts"]["n_test"])
         }
     except (DamagedError, NewerError, LookupError, ValueError):
         return {}  # the last two for stored scores that are not those of the result
+
+
+def _told(result: dict[str, Any]) -> bool:
+    return all(measured.get("correct") for measured in result["selections"].values())
+
+
+def _of_result(result: dict[str, Any]) -> dict[str, Answer]:
+    n_test = int(result["facts"]["n_test"])
+    return {name: unpack(measured, n_test) for name, measured in result["selections"].items()}

@@ -1,7 +1,6 @@
 """What only finished cells have: the tables and figures of one comparison."""
 
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 
@@ -16,14 +15,20 @@ from headbench.results.tables.base import Table
 Part = tuple[list[Table], dict[str, Picture], list[str]]
 
 
-def show(part: pd.DataFrame, out: Path, description: str, name: str) -> Part:
+def show(part: pd.DataFrame, answers: Answers, description: str, name: str) -> Part:
     """Return tables and figures of one comparison, and a line for each file that is damaged or part that cannot be
     made.
+
+    Args:
+        part: rows of the comparison.
+        answers: of its cells, with the folder of the runs.
+        description: of the comparison.
+        name: of it, for files.
     """
     if not (part["selection"] == "last").any():
         return [], {}, []
     drawn, lines = dict[str, Picture](), list[str]()
-    comparison = Comparison(part, Answers(out), out, description, name, lines)
+    comparison = Comparison(part, answers, answers.out, description, name, lines)
     tabled = [
         tried(f"{name}, {title}", partial(make, comparison), lines) for title, make in compared.makers(tables).items()
     ]

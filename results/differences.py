@@ -53,7 +53,7 @@ def between(
         metric: a column.
         others: of the second's cells, where they are in another folder of runs.
     """
-    one, other = _of_common_seeds(_narrow(first, metric), _narrow(second, metric))
+    one, other = _of_common_seeds(first, second, metric)
     if one.empty or one["data_fingerprint"].tolist() != other["data_fingerprint"].tolist():
         return None
     numbers, marks = tuple(map(int, one["seed"])), "; ".join(filter(None, map(unhealthy, (one, other))))
@@ -79,11 +79,12 @@ def _narrow(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     return columns.narrow(rows, dict.fromkeys((*NEEDED, metric, f"{metric}_low", f"{metric}_high")))
 
 
-def _of_common_seeds(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of the seeds that both have, in their order."""
+def _of_common_seeds(first: pd.DataFrame, second: pd.DataFrame, metric: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the seeds that both have, in their order, with what a difference in a metric needs."""
     own, theirs = first["seed"].tolist(), second["seed"].tolist()
     if own == theirs == sorted(own):
         return first, second
+    first, second = _narrow(first, metric), _narrow(second, metric)
     return (
         first[first["seed"].isin(theirs)].sort_values("seed"),
         second[second["seed"].isin(own)].sort_values("seed"),
@@ -107,10 +108,10 @@ def unhealthy(rows: pd.DataFrame) -> str:
 
     Nothing where all are sound.
     """
-    sound = health.sound(rows)
-    if sound.all():
+    # Most often so, and asked of each pair of heads.
+    if {words for words in rows["health"] if isinstance(words, str)} <= {health.OK}:
         return ""
-    marked = rows[~sound]
+    marked = rows[~health.sound(rows)]
     return "; ".join(
         f"{head}, seed {seed}: {words}"
         for head, seed, words in marked[["head_label", "seed", "health"]].itertuples(index=False)

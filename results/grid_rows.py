@@ -12,6 +12,7 @@ import pandas as pd
 from headbench.core import escape
 from headbench.core.errors import DamagedError, NewerError
 from headbench.results import columns, store
+from headbench.results.answers import Answers
 from headbench.results.derived import with_texts
 from headbench.results.numbers import health
 from headbench.results.ood.frame import means
@@ -40,17 +41,23 @@ def load(out: Path, grid: str) -> pd.DataFrame:
     return of_plan(out, store.read_plan(store.grid_folder(out, grid)))
 
 
-def of_plan(out: Path, plan: dict[str, Any]) -> pd.DataFrame:
-    """Return the rows of the cells of a plan, see :func:`load`."""
+def of_plan(out: Path, plan: dict[str, Any], answers: Answers | None = None) -> pd.DataFrame:
+    """Return the rows of the cells of a plan, see :func:`load`.
+
+    Args:
+        out: folder of the runs.
+        plan: what ``grid.yaml`` holds.
+        answers: that learn those of the cells.
+    """
     heads = list(dict.fromkeys(cell["head_label"] for cell in plan["cells"]))
     cells = sorted(plan["cells"], key=lambda cell: heads.index(cell["head_label"]))
-    rows = [row for cell in cells for row in _rows(out, plan, cell)]
+    rows = [row for cell in cells for row in _rows(out, plan, cell, answers)]
     frame = pd.DataFrame(rows, columns=columns.names())
     # A copy, since it lays columns of one type together: rows are then taken from all of them at once.
     return frame.astype(columns.TYPES).copy()
 
 
-def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any], answers: Answers | None) -> list[dict[str, Any]]:
     folder = store.cell_folder(out, cell["cell_id"])
     common = _known(cell) | {"grid": plan["name"]}
     if cell["not_applicable"]:
@@ -71,6 +78,8 @@ def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any]) -> list[dict[st
                 f"grid again"
             )
             return [common | {"status": "failed", "error": wrong}]
+        if answers is not None:
+            answers.learn(result)
         run = {name: result.get(name) for name in columns.names("run")}
         # What an earlier harness did not tell is NaN, as in a file of recorded rows.
         run |= {name: result["provenance"].get(name, math.nan) for name in columns.names("provenance")}

@@ -1,5 +1,6 @@
 """Everything derived from a grid's finished cells: ``results.csv``, tables, figures and the page that shows them."""
 
+import gc
 import math
 import multiprocessing
 import os
@@ -80,14 +81,17 @@ def build(
     sized = partial(set_size, **(size or {}))
     sized()
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
-    loaded = grid_rows.of_plan(out, plan)
+    answers = Answers(out)
+    loaded = grid_rows.of_plan(out, plan, answers)
     loaded, damaged = (loaded, list[str]()) if bins is None else recalibrate.recalibrate(loaded, out, bins)
     # Texts as objects lie together, so that rows are chosen twice as fast.
     rows = loaded.astype(dict.fromkeys(loaded.select_dtypes("str"), object)).copy()
     before = derived.written(folder)
     names = Names(before.names)
-    answers, comparisons = Answers(out), named_comparisons(rows, names)
-    jobs = [(part, out, description, name) for name, (description, part) in comparisons.items()]
+    comparisons = named_comparisons(rows, names)
+    jobs = [
+        (part, answers.among(part["cell_id"]), description, name) for name, (description, part) in comparisons.items()
+    ]
     with _begun(jobs, sized) as pending:
         made = tried("tables", lambda: main_tables(comparisons, answers), damaged) or []
         whole = _whole(rows, answers, names)
@@ -213,7 +217,7 @@ def _plan(out: Path, grid: str) -> dict[str, Any]:
 
 @contextmanager
 def _begun(
-    jobs: list[tuple[pd.DataFrame, Path, str, str]], sized: Callable[[], None]
+    jobs: list[tuple[pd.DataFrame, Answers, str, str]], sized: Callable[[], None]
 ) -> Iterator[list[Callable[[], Part]]]:
     """Begin :func:`headbench.results.comparison.show` of each job, and yield what waits for its end: on all cores where
     there are many, beside whatever the block does meanwhile.
@@ -224,8 +228,16 @@ def _begun(
         yield [partial(comparison.show, *job) for job in jobs]
         return
     workers, spawn = min(os.cpu_count() or 1, len(jobs)), multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, sized) as pool:
+    with ProcessPoolExecutor(workers, spawn, _start, (sized,)) as pool:
         yield [pool.submit(comparison.show, *job).result for job in jobs]
+
+
+def _start(sized: Callable[[], None]) -> None:
+    """Begin a process that draws."""
+    sized()
+    # A figure is a hundred thousand objects that live as long as it does: not to look through them each time that 700
+    # are made saves a tenth of the time.
+    gc.set_threshold(50_000)
 
 
 def _against_imbalance(rows: pd.DataFrame, names: Names) -> dict[str, Drawn]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from headbench.core import escape
+from headbench.core.alone import alone
 from headbench.runners.commands.arguments import add_grid, add_json, add_quiet, grid_name, path, require_grid
 from headbench.runners.commands.screen import Screen, say, say_json
 
@@ -132,10 +133,13 @@ def show_report(
 
 
 def _built(out: Path, grid: str, bins: int | None, storage: str | None, size: dict[str, float] | None) -> "Report":
-    from headbench.results import report
+    from headbench.results import report, store
 
     require_grid(out, grid, searched=True)
-    return report.build(out, grid, bins, storage, size)
+    lock = store.grid_folder(out, grid) / ".report.lock"
+    # Two at once would mix their files, and list and remove those of each other.
+    with alone(lock, f"another process builds the report of {grid}; waiting for its end"):
+        return report.build(out, grid, bins, storage, size)
 
 
 def _show_tables(tables: "list[Table]", console: Console) -> None:

@@ -1,6 +1,7 @@
 """What a script or a log gets of the commands: one JSON object, or what has come out and no progress."""
 
 import json
+import threading
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from headbench.core.alone import alone
 from headbench.results import report, store
 from headbench.runners.commands.main import main
 from headbench.runners.commands.report import report_at_the_end, show_report
@@ -68,6 +70,25 @@ def test_a_report_that_cannot_be_built_after_a_training_is_one_line(
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("no report (KeyError: 'no such block'); the cells are safe, and this builds it: ")
     assert line.endswith(f"bench.py report --grid toy-grid --out {out}")
+
+
+def test_a_second_report_waits_for_the_first_and_says_so(
+    out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    began = threading.Event()
+
+    def build(*_: Any) -> None:
+        began.set()
+        raise ValueError("as far as this test goes")
+
+    monkeypatch.setattr(report, "build", build)
+    second = threading.Thread(target=report_at_the_end, args=(out, "toy-grid", Screen()))
+    with alone(store.grid_folder(out, "toy-grid") / ".report.lock"):
+        second.start()
+        assert not began.wait(0.3)
+        assert "another process builds the report of toy-grid" in capsys.readouterr().err
+    assert began.wait(10)
+    second.join()
 
 
 def test_a_finished_grid_without_a_report_says_so(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
