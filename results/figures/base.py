@@ -272,16 +272,19 @@ def _plain_fonts() -> Iterator[None]:
     """Let the fonts within a PDF do without their tables for laying out text, which is laid out: reading them takes
     longer than all else of a font.
     """
-    options = subset.Options
+    load = subset.load_font
 
-    def plain(**given: Any) -> subset.Options:
-        return options(**given, drop_tables=[*options().drop_tables, "GSUB", "GPOS", "GDEF"])
+    def plain(*given: Any, **more: Any) -> Any:
+        font = load(*given, **more)
+        for table in {"GSUB", "GPOS", "GDEF"} & set(font.keys()):
+            del font[table]
+        return font
 
-    subset.Options = plain
+    subset.load_font = plain
     try:
         yield
     finally:
-        subset.Options = options
+        subset.load_font = load
 
 
 def without_glyphs(names: Iterable[str]) -> str:
