@@ -75,7 +75,7 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
         by_head = {str(head): own for head, own in part.groupby("head_label", sort=False)}
         missing = [head for head in heads if head not in by_head]
         shared = set[int]() if missing else set.intersection(*(set(own["seed"]) for own in by_head.values()))
-        marks = unhealthy(part[part["seed"].isin(shared)])
+        marks = unhealthy(_of_seeds(part, shared))
         if not shared or marks:
             reason = f"{', '.join(missing)} not trained" if missing else marks or "no seed that all heads have"
             where = "".join(
@@ -85,9 +85,14 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
             )
             left_out.append(f"{key[0]}{where} d = {key[-1]} ({reason})")
             continue
-        own = {head: by_head[head][by_head[head]["seed"].isin(shared)] for head in heads}
+        own = {head: _of_seeds(by_head[head], shared) for head in heads}
         found.append(Condition(str(key[0]), own))
     return found, left_out
+
+
+def _of_seeds(rows: pd.DataFrame, seeds: set[int]) -> pd.DataFrame:
+    """Return the rows of some seeds: most often all of them, which need no copy."""
+    return rows if seeds.issuperset(rows["seed"]) else rows[rows["seed"].isin(seeds)]
 
 
 def scores(counted: list[Condition]) -> tuple[Floats, bool]:
