@@ -1,6 +1,7 @@
 """Rows of real runs that the docs show, kept as data: one CSV file per grid in ``results/measured/``."""
 
 import math
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,8 @@ def _record(out: Path, grid: str, file: Path) -> Path:
         fresh = [row not in known for row in kept[EXPERIMENT].astype(str).itertuples(index=False, name=None)]
         rows = pd.concat([kept[fresh], rows], ignore_index=True) if any(fresh) else rows
     _keep_answers(out, rows, file)
-    _keep_commands(store.read_plan(store.grid_folder(out, grid)).get("commands", []), file)
+    asked = store.read_plan(store.grid_folder(out, grid)).get("commands", [])
+    _keep_commands([_anywhere(words, out) for words in asked], file)
     store.write_text(file, rows.sort_values(EXPERIMENT, kind="stable").to_csv(index=False))
     return file
 
@@ -92,9 +94,9 @@ def answers(file: Path, rows: pd.DataFrame) -> Answers:
 
 
 def _keep_commands(asked: list[list[str]], file: Path) -> None:
-    """Add the commands of a plan, each as words, to those that made a file's rows, without this machine's folders."""
+    """Add the commands of a plan, each as words, to those that made a file's rows."""
     known = commands(file.parent)
-    told = [shlex.join(["python", "bench.py", *_anywhere(words)]) for words in asked]
+    told = [shlex.join(["python", "bench.py", *words]) for words in asked]
     if more := [command for command in told if command not in known.get(file.stem, [])]:
         known[file.stem] = [*known.get(file.stem, []), *more]
         # A command on one line, to be copied.
@@ -102,10 +104,13 @@ def _keep_commands(asked: list[list[str]], file: Path) -> None:
         store.write_text(file.parent / COMMANDS, text)
 
 
-def _anywhere(words: list[str]) -> list[str]:
-    """Leave out where the data sets of one machine are."""
+def _anywhere(words: list[str], out: Path) -> list[str]:
+    """Return a command without this machine's folders: no place of the data sets, and the usual one of the runs."""
     at = words.index("--data") if "--data" in words else len(words)
-    return words[:at] + words[at + 2 :]
+    runs = f"{out.resolve()}{os.sep}"
+    return [
+        f"runs/{word.removeprefix(runs)}" if word.startswith(runs) else word for word in words[:at] + words[at + 2 :]
+    ]
 
 
 def commands(folder: Path) -> dict[str, list[str]]:

@@ -85,15 +85,14 @@ def test_two_that_record_at_once_lose_no_command_and_tell_no_folder_of_data(
 
     for name in ("first", "second"):
         plan: dict[str, Any] = {"name": name, "cells": [helpers.write_described(tmp_path / name, "psc", 0, 20, 1)]}
-        plan["commands"] = [
-            ["--grid", name, "--data", "/home/me/data", "--precision", "fp32", "--set", "x=" + 300 * "y "]
-        ]
+        found = str(tmp_path / name / "a" / "tuned.yaml")
+        plan["commands"] = [["--grid", name, "--tuned", found, "--data", "/home/me/data", "--set", "x=" + 300 * "y "]]
         store.write_plan(store.grid_folder(tmp_path / name, name), plan)
     monkeypatch.setattr(store, "write_text", slowly)
     with ThreadPoolExecutor() as pool:
         list(pool.map(recorded_from, ("first", "second")))
     told = recorded.commands(tmp_path / "measured")
-    words = f"--precision fp32 --set 'x={300 * 'y '}'"
+    words = f"--tuned runs/a/tuned.yaml --set 'x={300 * 'y '}'"
     assert told == {name: [f"python bench.py --grid {name} {words}"] for name in ("first", "second")}
     assert all(words in line for line in (tmp_path / "measured" / recorded.COMMANDS).read_text().splitlines()[1::2])
 
