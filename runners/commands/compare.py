@@ -42,6 +42,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     sides = [
         versus.Side(grid if same_folder else str(out), grid_rows.load(out, grid), Answers(out)) for out, grid in places
     ]
+    for (out, grid), side in zip(places, sides, strict=True):
+        if side.done.empty:
+            raise UserError(f"compare: no cell of grid '{grid}' in {out} is done")
     found = versus.compare(sides[0], sides[1])
     if arguments.json:
         say_json(console, _told(sides, found))

@@ -11,7 +11,7 @@ import numpy as np
 from headbench.core.alone import alone
 from headbench.core.errors import UserError
 from headbench.core.version import git_commit
-from headbench.results import answers, columns, store
+from headbench.results import answers, columns, schema, store
 from headbench.results.numbers import metrics
 from headbench.runners.exchange import reference
 from headbench.runners.exchange.reference import Named, Reference
@@ -88,6 +88,9 @@ def write(told: str, given: Given, dataset: Named, about: About, out: Path, grid
         DamagedError: if the grid's own file is damaged.
     """
     _check(about, grid)
+    unknown = Reference("", "-", given.test.labels, ())
+    if wrong := schema.problem(schema.Facts, _facts(given, dataset, about, unknown)):
+        raise UserError(f"import: {wrong}")
     known = reference.find(dataset, given.test.labels, out, data, about.imbalance_factor)
     names = reference.check_classes(known, given.test.logits.shape[1], given.test.class_names)
     facts = _facts(given, dataset, about, known)
@@ -121,7 +124,7 @@ def _check(about: About, grid: str) -> None:
 def _facts(given: Given, dataset: Named, about: About, known: Reference) -> dict[str, Any]:
     """Return the columns of ``results.csv`` that a plan tells."""
     images, classes = given.test.logits.shape
-    counts = given.class_counts
+    counts, factor = given.class_counts, about.imbalance_factor
     facts = {name: columns.USUAL.get(name, "") for name in columns.names("comparison", "axis", "fact")} | vars(about)
     return facts | {
         "dataset": dataset.label,
@@ -132,8 +135,8 @@ def _facts(given: Given, dataset: Named, about: About, known: Reference) -> dict
         "backbone_options": "{}",
         "head": about.head_label,
         "head_options": "{}",
-        "feature_dim": about.feature_dim or classes,
-        "imbalance_factor": float(about.imbalance_factor),
+        "feature_dim": classes if about.feature_dim is None else about.feature_dim,
+        "imbalance_factor": float(factor) if isinstance(factor, int) else factor,
         "num_classes": classes,
         "n_train": known.n_train if counts is None else int(counts.sum()),
         "n_val": 0 if given.val is None else len(given.val.labels),

@@ -3,6 +3,8 @@
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from headbench import results
 from headbench.core.errors import UserError, suggest
 from headbench.core.folders import expanded
@@ -36,10 +38,20 @@ def import_scores(
         raise UserError(f"import_scores: unknown argument '{unknown[0]}'; {suggest(unknown[0], ABOUT)}")
     if kind not in (None, *score_files.KINDS):
         raise UserError(f"import_scores: kind: unknown '{kind}'; {suggest(str(kind), score_files.KINDS)}")
+    if not isinstance(place["dataset"], str):
+        raise UserError(
+            "import_scores: dataset: a name, or '{name: folder, path: flowers, size: 32}' as a text, not a "
+            f"{type(place['dataset']).__name__}"
+        )
     given, told = score_files.of_arrays(test, val, **training)
     out, data = expanded(str(place["out"])), place["data"]
     root = None if data is None else expanded(str(data))
     dataset = reference.named(place["dataset"])
-    found = imported.write(told, given, dataset, imported.About(**about), out, place["grid"], root)
+    found = imported.write(told, given, dataset, imported.About(**_plain(about)), out, place["grid"], root)
     rows = results.load(out, place["grid"])
     return rows[rows["cell_id"] == found.cell_id].reset_index(drop=True)
+
+
+def _plain(about: dict[str, Any]) -> dict[str, Any]:
+    """Return numpy's numbers, as loops over seeds have them, as Python's."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in about.items()}

@@ -90,7 +90,9 @@ def test_grids_are_named_in_every_way(tmp_path: Path, capsys: pytest.CaptureFixt
     shown = {row["name"]: (row["mean"], row["verdict"]) for row in told["rows"]}
     assert shown["head psc, d = 2"] == (0.0, "identical predictions")
     assert (told["first"]["cells"], told["second"]["only"], told["moved"]) == (8, [], [])
+    store.write_plan(tmp_path / "x" / "begun", {"name": "begun", "cells": []})
     for words, message in (
+        (["toy-grid", str(tmp_path / "x")], f"no cell of grid 'begun' in {tmp_path / 'x'} is done"),
         (["toy-grid", "agian"], "no results of a grid 'agian'"),
         (["toy-grid", "toy-grid"], "both are grid 'toy-grid'"),
         (["toy-grid", str(tmp_path / "x" / ".." / "toy-grid")], "both are grid 'toy-grid'"),

@@ -210,4 +210,24 @@ def test_scores_in_memory_give_what_a_file_of_them_gives(tmp_path: Path) -> None
     with pytest.raises(UserError, match="kind: unknown 'logit'"):
         headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path, kind="logit")
     with pytest.raises(UserError, match="there already"):
-        headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path / "a")
+        seed: Any = np.int64(0)
+        headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path / "a", seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"seed": -1}, "import: seed: Input should be greater than or equal to 0"),
+        ({"seed": 0.5}, "import: seed: Input should be a valid integer"),
+        ({"feature_dim": 0}, "import: feature_dim: Input should be greater"),
+        ({"imbalance_factor": float("nan")}, "import: imbalance_factor: Input should be a finite number"),
+        ({"head": None}, "import: head: Input should be a valid string"),
+        ({"dataset": {"name": "toy"}}, "import_scores: dataset: a name, or .* not a dict"),
+        ({"dataset": " "}, "--dataset: an empty name"),
+    ],
+)
+def test_what_cannot_be_said_of_a_training_is_refused(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
+    told: dict[str, Any] = {"head": "mine", "dataset": "toy", "out": tmp_path} | wrong
+    with pytest.raises(UserError, match=message):
+        headbench.import_scores(LOGITS, LABELS, **told)
+    assert not [*tmp_path.iterdir()]
