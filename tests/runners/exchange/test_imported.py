@@ -209,8 +209,8 @@ def test_scores_in_memory_give_what_a_file_of_them_gives(tmp_path: Path) -> None
         headbench.import_scores(LOGITS, LABELS[:5], head="mine", dataset="toy", out=tmp_path)
     with pytest.raises(UserError, match="kind: unknown 'logit'"):
         headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path, kind="logit")
+    seed: Any = np.int64(0)
     with pytest.raises(UserError, match="there already"):
-        seed: Any = np.int64(0)
         headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path / "a", seed=seed)
 
 
