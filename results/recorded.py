@@ -1,7 +1,6 @@
 """Rows of real runs that the docs show, kept as data: one CSV file per grid in ``results/measured/``."""
 
 import math
-import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,7 +60,7 @@ def _record(out: Path, grid: str, file: Path) -> Path:
         rows = pd.concat([kept[fresh], rows], ignore_index=True) if any(fresh) else rows
     _keep_answers(out, rows, file)
     asked = store.read_plan(store.grid_folder(out, grid)).get("commands", [])
-    _keep_commands([_anywhere(words, out) for words in asked], file)
+    _keep_commands([_anywhere(words, file) for words in asked], file)
     store.write_text(file, rows.sort_values(EXPERIMENT, kind="stable").to_csv(index=False))
     return file
 
@@ -104,13 +103,19 @@ def _keep_commands(asked: list[list[str]], file: Path) -> None:
         store.write_text(file.parent / COMMANDS, text)
 
 
-def _anywhere(words: list[str], out: Path) -> list[str]:
-    """Return a command without this machine's folders: no place of the data sets, and the usual one of the runs."""
-    at = words.index("--data") if "--data" in words else len(words)
-    runs = f"{out.resolve()}{os.sep}"
-    return [
-        f"runs/{word.removeprefix(runs)}" if word.startswith(runs) else word for word in words[:at] + words[at + 2 :]
-    ]
+def _anywhere(words: list[str], file: Path) -> list[str]:
+    """Return a command without this machine's folders: the place of its data sets is left out, and the values of a
+    search that it was given are kept beside the file of rows.
+    """
+    kept = list(words)
+    if "--data" in kept:
+        at = kept.index("--data")
+        del kept[at : at + 2]
+    if "--tuned" in kept and (found := Path(kept[kept.index("--tuned") + 1])).is_file():
+        beside = file.with_suffix(".yaml")
+        store.write_text(beside, found.read_text(encoding="utf-8"))
+        kept[kept.index("--tuned") + 1] = "/".join(beside.parts[-3:])
+    return kept
 
 
 def commands(folder: Path) -> dict[str, list[str]]:

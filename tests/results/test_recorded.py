@@ -85,16 +85,21 @@ def test_two_that_record_at_once_lose_no_command_and_tell_no_folder_of_data(
 
     for name in ("first", "second"):
         plan: dict[str, Any] = {"name": name, "cells": [helpers.write_described(tmp_path / name, "psc", 0, 20, 1)]}
-        found = str(tmp_path / name / "a" / "tuned.yaml")
-        plan["commands"] = [["--grid", name, "--tuned", found, "--data", "/home/me/data", "--set", "x=" + 300 * "y "]]
+        found = tmp_path / name / "tuned.yaml"
+        found.write_text(f"grid: {name}\n")
+        plan["commands"] = [
+            ["--grid", name, "--tuned", str(found), "--data", "/home/me/data", "--set", "x=" + 300 * "y "]
+        ]
         store.write_plan(store.grid_folder(tmp_path / name, name), plan)
     monkeypatch.setattr(store, "write_text", slowly)
     with ThreadPoolExecutor() as pool:
         list(pool.map(recorded_from, ("first", "second")))
     told = recorded.commands(tmp_path / "measured")
-    words = f"--tuned runs/a/tuned.yaml --set 'x={300 * 'y '}'"
-    assert told == {name: [f"python bench.py --grid {name} {words}"] for name in ("first", "second")}
-    assert all(words in line for line in (tmp_path / "measured" / recorded.COMMANDS).read_text().splitlines()[1::2])
+    rest = f"--set 'x={300 * 'y '}'"
+    tuned = {name: f"{tmp_path.name}/measured/{name}.yaml" for name in ("first", "second")}
+    assert told == {name: [f"python bench.py --grid {name} --tuned {own} {rest}"] for name, own in tuned.items()}
+    assert [(tmp_path.parent / own).read_text() for own in tuned.values()] == ["grid: first\n", "grid: second\n"]
+    assert all(rest in line for line in (tmp_path / "measured" / recorded.COMMANDS).read_text().splitlines()[1::2])
 
 
 def test_the_command_says_where_the_rows_are(
