@@ -5,7 +5,6 @@ import pandas as pd
 from headbench.results.compared import Comparison
 from headbench.results.figures import histories
 from headbench.results.figures.base import Drawn, canvas, heads_of, legend, names_of, styles
-from headbench.results.figures.curves import MARKED
 
 PLACE = 9
 CHANGES, SIMILARITY = "assignment_changes", "assignment_similarity"
@@ -42,7 +41,7 @@ def assignment(history: pd.DataFrame, names: dict[str, str], description: str) -
     with canvas(0.62, wide=True) as figure:
         left, right = figure.subplots(1, 2)
         for (head, _), own in moved.groupby(["head_label", "seed"], sort=False):
-            look = looks[head].marked | {"markevery": max(1, len(own) // MARKED)}
+            look = looks[head].sparsely_marked(len(own))
             (labels[names[head]],) = left.plot(own["epoch"], own[CHANGES], **look)
             right.plot(own["epoch"], own[SIMILARITY] / own["num_classes"], **look)
         classes = int(moved["num_classes"].iloc[0])

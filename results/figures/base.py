@@ -41,6 +41,8 @@ LOOKS: dict[Any, Any] = {
 # Seaborn's colour-blind palette; these heads keep their colour in every grid, others take the next free one.
 PALETTE = sns.color_palette("colorblind").as_hex()
 HEADS = {"psc": 0, "word2vec": 1, "hpn": 2, "etf": 4, "dl2pa": 3}
+# Points of a line through many that have a marker.
+MARKED = 8
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "*"]
 # Of the small text, the smallest of a legend.
 SMALLEST = 0.75
@@ -81,6 +83,10 @@ class Look(NamedTuple):
     def marked(self) -> dict[str, Any]:
         """The arguments of a line with markers."""
         return self.line | {"marker": self.marker}
+
+    def sparsely_marked(self, points: int) -> dict[str, Any]:
+        """The arguments of a line through many points, of which a few have a marker."""
+        return self.marked | {"markevery": max(1, points // MARKED)}
 
 
 @dataclass(frozen=True)

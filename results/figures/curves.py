@@ -10,8 +10,6 @@ from headbench.results.tables.base import at_largest_dim
 PLACE = 9
 # Of each panel: the column, the title of its axis, and what a value is multiplied by.
 PANELS = {"train_loss": ("training loss", 1.0), "val_top1": ("top-1 validation accuracy (%)", 100.0)}
-# Points of a line that have a marker.
-MARKED = 8
 
 
 def compared(comparison: Comparison) -> dict[str, Drawn | str]:
@@ -49,9 +47,9 @@ def curves(history: pd.DataFrame, names: dict[str, str], description: str) -> Dr
         for axis, column in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
             title, factor = PANELS[column]
             for head, own in spread(history, column).groupby("head_label", sort=False):
-                look, every = looks[str(head)], max(1, len(own) // MARKED)
+                look = looks[str(head)]
                 values = factor * own[["mean", "min", "max"]]
-                axis.plot(own["epoch"], values["mean"], **look.marked, markevery=every, label=names[str(head)])
+                axis.plot(own["epoch"], values["mean"], **look.sparsely_marked(len(own)), label=names[str(head)])
                 axis.fill_between(
                     own["epoch"], values["min"], values["max"], color=look.colour, alpha=0.15, linewidth=0
                 )

@@ -70,25 +70,28 @@ class Muon(Strict):
     steps: Count
 
 
-PLAIN = Literal["sgd", "adamw"]
+Plain = Literal["sgd", "adamw"]
 
 
-def _by_name(*known: str) -> BeforeValidator:
+def _by_name(*kinds: type[Strict], plain: tuple[str, ...] = ()) -> BeforeValidator:
     """Return what reads a kind by its name, alone or among fields: a word stands for a mapping of nothing but it.
 
-    The kinds of ``PLAIN`` have no fields, and are words again.
+    Args:
+        kinds: with fields.
+        plain: names of kinds that have none, and are words again.
     """
+    known = (*plain, *(name for kind in kinds for name in get_args(kind.model_fields["name"].annotation)))
 
     def read(value: Any) -> Any:
         if not isinstance(value, str | dict):
             return value
         fields = {"name": value} if isinstance(value, str) else value
-        name = fields.get("name")
         if "name" not in fields:
             raise ValueError(f"a name is missing, one of {', '.join(known)}")
+        name = fields["name"]
         if name not in known:
             raise ValueError(f"unknown '{name}'; {suggest(str(name), known)}")
-        if name not in get_args(PLAIN):
+        if name not in plain:
             return fields
         if own := sorted(map(str, fields.keys() - {"name"})):
             raise ValueError(f"{name} has no fields of its own, and so no '{own[0]}'")
@@ -100,11 +103,11 @@ def _by_name(*known: str) -> BeforeValidator:
 Schedule = Annotated[
     OneCycle | MultiStep | Cosine | Trapezoid,
     Field(discriminator="name"),
-    _by_name("one_cycle", "multi_step", "cosine", "trapezoid"),
+    _by_name(OneCycle, MultiStep, Cosine, Trapezoid),
 ]
 # A word, or Muon: a mistake is that of the one that was meant.
 Optimiser = Annotated[
-    Annotated[PLAIN, Tag("name")] | Annotated[Muon, Tag("muon")],
+    Annotated[Plain, Tag("name")] | Annotated[Muon, Tag("muon")],
     Discriminator(lambda value: "name" if isinstance(value, str) else "muon"),
-    _by_name("sgd", "adamw", "muon"),
+    _by_name(Muon, plain=get_args(Plain)),
 ]
