@@ -36,15 +36,12 @@ def tried(what: str, make: Callable[[], T], lines: list[str]) -> T | None:
         return None
 
 
-def write(folder: Path, files: dict[str, bytes]) -> list[str]:
-    """Write files by their names within a folder, atomically.
-
-    Return a line for each reason for which some could not be written.
+def write(folder: Path, files: dict[str, bytes], refused: dict[str, list[str]]) -> None:
+    """Write files by their names within a folder, atomically; those that cannot be are added to others by the reason.
 
     Raises:
         OSError: if the file system is full.
     """
-    refused: dict[str, list[str]] = {}
     for name, content in files.items():
         path = folder / name
         try:
@@ -55,6 +52,10 @@ def write(folder: Path, files: dict[str, bytes]) -> list[str]:
             if error.errno in FULL:
                 raise
             refused.setdefault(error.strerror or str(error), []).append(name)
+
+
+def refusals(folder: Path, refused: dict[str, list[str]]) -> list[str]:
+    """Return a line for each reason for which files could not be written."""
     return [f"{folder / names[0]}{_more(names)} cannot be written: {reason}" for reason, names in refused.items()]
 
 

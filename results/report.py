@@ -1,12 +1,7 @@
 """Everything derived from a grid's finished cells: ``results.csv``, tables, figures and the page that shows them."""
 
-import gc
 import math
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,7 +14,7 @@ from headbench.results import columns, comparison, derived, grid_rows, recalibra
 from headbench.results.answers import Answers
 from headbench.results.comparison import Part
 from headbench.results.derived import tried
-from headbench.results.figures import compute, imbalance, outside, sensitivity
+from headbench.results.figures import compute, drawers, imbalance, outside, sensitivity
 from headbench.results.figures.base import Drawn, Picture, names_of, picture, set_size, without_glyphs
 from headbench.results.figures.ranks import diagram
 from headbench.results.ood import frame
@@ -31,7 +26,7 @@ from headbench.results.tables.names import Names
 from headbench.results.tuning import searches
 from headbench.results.tuning.section import section
 
-# With so many comparisons they are drawn in parallel.
+# With so many comparisons they are drawn in parallel: a comparison takes seconds, a process as long to start.
 MANY = 4
 
 
@@ -81,40 +76,61 @@ def build(
     sized = partial(set_size, **(size or {}))
     sized()
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
-    answers = Answers(out)
-    loaded = grid_rows.of_plan(out, plan, answers)
-    loaded, damaged = (loaded, list[str]()) if bins is None else recalibrate.recalibrate(loaded, out, bins)
-    # Texts as objects lie together, so that rows are chosen twice as fast.
-    rows = loaded.astype(dict.fromkeys(loaded.select_dtypes("str"), object)).copy()
-    before = derived.written(folder)
-    names = Names(before.names)
-    comparisons = named_comparisons(rows, names)
-    jobs = [
-        (part, answers.among(part["cell_id"]), description, name) for name, (description, part) in comparisons.items()
-    ]
-    with _begun(jobs, sized) as pending:
-        made = tried("tables", lambda: main_tables(comparisons, answers), damaged) or []
-        whole = _whole(rows, answers, names)
+    before, files, refused = derived.written(folder), dict[str, bytes](), dict[str, list[str]]()
+    with drawers.started(_finished(out, plan) >= MANY, sized) as begin:
+        answers = Answers(out)
+        loaded = grid_rows.of_plan(out, plan, answers)
+        loaded, damaged = (loaded, list[str]()) if bins is None else recalibrate.recalibrate(loaded, out, bins)
+        # Texts as objects lie together, so that rows are chosen twice as fast.
+        rows = loaded.astype(dict.fromkeys(loaded.select_dtypes("str"), object)).copy()
+        names = Names(before.names)
+        comparisons = named_comparisons(rows, names)
+        pending = {
+            name: begin(comparison.show, part, answers.among(part["cell_id"]), description, name)
+            for name, (description, part) in comparisons.items()
+        }
+
+        def kept(more: dict[str, bytes]) -> None:
+            """Write files, beside the figures that are still drawn."""
+            derived.write(folder, more, refused)
+            files.update(more)
+
+        def printed(part: Part) -> Part:
+            kept(_files(part, names_of(loaded), damaged))
+            return part
+
+        kept(tried("results", lambda: grid_rows.files(loaded), damaged) or {})
+        tables = printed((tried("tables", lambda: main_tables(comparisons, answers), damaged) or [], {}, []))
+        whole = printed(_whole(rows, answers, names))
         of_sets = partial(_outside, comparisons, rows, out, plan.get("ood_sets", ()))
-        other_sets = tried("ood", of_sets, damaged) or (([], {}, []), {})
-        parts = [tried(f"comparison {name}", done, damaged) for name, done in zip(comparisons, pending, strict=True)]
-    pictures = dict[str, Picture]()
-    for more, drawn, lines in [*filter(None, parts), other_sets[0], whole]:
+        other_sets, numbers = tried("ood", of_sets, damaged) or (([], {}, []), {})
+        kept(numbers)
+        said = tried("answer", partial(_said, comparisons, answers), damaged) or []
+        apart = [printed(tried(f"comparison {name}", end, damaged) or ([], {}, [])) for name, end in pending.items()]
+    made, pictures = list[Table](), dict[str, Picture]()
+    for more, drawn, lines in [tables, *apart, printed(other_sets), whole]:
         made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
     missing = without_glyphs([*rows["dataset"], *rows["head_label"]])
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
-    search = tried("search", lambda: section(out, grid, damaged, storage), damaged)
-    tuning, searched, notes = search or ([], {}, [])
-    files = _files(loaded, [*made, *tuning], pictures | searched, damaged) | other_sets[1]
-    damaged += derived.write(folder, files)
+    search = tried("search", lambda: section(out, grid, damaged, storage), damaged) or ([], {}, [])
+    printed(search)
+    damaged += derived.refusals(folder, refused)
     tried(derived.LIST, partial(derived.settle, folder, before, files, names.given), damaged)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
-    said = tried("answer", partial(_said, comparisons, answers), damaged) or []
     commands = made_by.commands(out, grid, plan.get("commands", []), bins)
-    shown = page.Shown(rows, unfinished, said, (made, pictures, damaged), (tuning, searched, notes), commands)
-    text = page.render(grid, shown, comparisons)
-    unwritten = derived.write(folder, {"report.html": text.encode()})
-    return Report(loaded, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
+    text = page.render(
+        grid, page.Shown(rows, unfinished, said, (made, pictures, damaged), search, commands), comparisons
+    )
+    unwritten = dict[str, list[str]]()
+    derived.write(folder, {"report.html": text.encode()}, unwritten)
+    damaged += derived.refusals(folder, unwritten)
+    return Report(loaded, made, folder / "report.html", damaged, not unwritten)
+
+
+def _finished(out: Path, plan: dict[str, Any]) -> int:
+    """Return how many comparisons have a finished cell."""
+    cells = (cell for cell in plan["cells"] if (store.cell_folder(out, cell["cell_id"]) / "result.json").is_file())
+    return len({tuple(map(cell.get, columns.COMPARISON)) for cell in cells})
 
 
 def _said(comparisons: dict[str, tuple[str, pd.DataFrame]], answers: Answers) -> list[page.Answer]:
@@ -186,18 +202,26 @@ def _ranks(rows: pd.DataFrame, answers: Answers) -> Part:
     return [ranks.table(ranked, "last")], pictures, []
 
 
-def _files(rows: pd.DataFrame, made: list[Table], pictures: dict[str, Picture], lines: list[str]) -> dict[str, bytes]:
-    """Return the content of every file but the page by its name; what cannot be printed becomes one more line."""
-    files = tried("results", lambda: grid_rows.files(rows), lines) or {}
+def _files(part: Part, names: dict[str, str], lines: list[str]) -> dict[str, bytes]:
+    """Return the content of the files of tables and figures by their names; what cannot be printed becomes one more
+    line.
+
+    Args:
+        part: with the tables and figures.
+        names: what LaTeX calls the heads, by label.
+        lines: that say what is missing.
+    """
+    made, pictures, _ = part
     printers: dict[str, Callable[[Table], str]] = {
         "md": render.markdown,
-        "tex": partial(latex.latex, names=names_of(rows)),
+        "tex": partial(latex.latex, names=names),
         "csv": render.csv,
     }
+    files = dict[str, bytes]()
     for table in made:
         for suffix, text_of in printers.items():
-            printed = tried(f"table {table.name}.{suffix}", partial(text_of, table), lines)
-            files |= {} if printed is None else {f"tables/{escape.file_name(table.name)}.{suffix}": printed.encode()}
+            text = tried(f"table {table.name}.{suffix}", partial(text_of, table), lines)
+            files |= {} if text is None else {f"tables/{escape.file_name(table.name)}.{suffix}": text.encode()}
     return files | {
         f"figures/{escape.file_name(name)}.{suffix}": content
         for name, shown in pictures.items()
@@ -213,31 +237,6 @@ def _plan(out: Path, grid: str) -> dict[str, Any]:
         if searches.read(out, grid) is None:
             raise
         return {"name": grid, "cells": []}
-
-
-@contextmanager
-def _begun(
-    jobs: list[tuple[pd.DataFrame, Answers, str, str]], sized: Callable[[], None]
-) -> Iterator[list[Callable[[], Part]]]:
-    """Begin :func:`headbench.results.comparison.show` of each job, and yield what waits for its end: on all cores where
-    there are many, beside whatever the block does meanwhile.
-
-    A comparison takes seconds to draw, a process as long to start.
-    """
-    if len(jobs) < MANY:
-        yield [partial(comparison.show, *job) for job in jobs]
-        return
-    workers, spawn = min(os.cpu_count() or 1, len(jobs)), multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _start, (sized,)) as pool:
-        yield [pool.submit(comparison.show, *job).result for job in jobs]
-
-
-def _start(sized: Callable[[], None]) -> None:
-    """Begin a process that draws."""
-    sized()
-    # A figure is a hundred thousand objects that live as long as it does: not to look through them each time that 700
-    # are made saves a tenth of the time.
-    gc.set_threshold(50_000)
 
 
 def _against_imbalance(rows: pd.DataFrame, names: Names) -> dict[str, Drawn]:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
+import pypdfium2 as pdfium
 import seaborn as sns
 from fontTools import subset
+from markupsafe import Markup
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
@@ -20,12 +22,15 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from headbench.core import escape
 from headbench.results.figures.hover import with_titles
+from headbench.results.figures.inline import inline
 
 mpl.use("Agg")
 
 # Of a column of a paper, in inches, between two columns, and of its text, in points.
 COLUMN, GUTTER, FONT = 3.3, 0.25, 8.0
 FORMS = ("svg", "png", "pdf")
+# Of a picture of points, to the inch.
+RASTER = 300
 # Names are no formulas, however many dollar signs they have.
 mpl.rcParams.update({"text.parse_math": False, "figure.dpi": 150})
 LOOKS: dict[Any, Any] = {
@@ -110,11 +115,13 @@ class Picture:
         forms: the content of its files by their suffix; empty where there is no figure.
         caption: what it shows, or why there is none.
         wide: whether it is as wide as a page, and not as a column.
+        element: of a page, as :func:`headbench.results.figures.inline.inline` makes it.
     """
 
     forms: dict[str, bytes]
     caption: str
     wide: bool = False
+    element: Markup = Markup("")  # noqa: RUF009 it cannot be changed
 
 
 def set_size(width: float = COLUMN, font: float = FONT) -> None:
@@ -136,7 +143,7 @@ def canvas(height: float, *, wide: bool = False, grid: bool = True) -> Iterator[
     """
     width = column()
     with sns.axes_style("whitegrid" if grid else "white"), mpl.rc_context(LOOKS):
-        yield Figure((2 * width + GUTTER if wide else width, height * width), dpi=300, layout="constrained")
+        yield Figure((2 * width + GUTTER if wide else width, height * width), dpi=RASTER, layout="constrained")
 
 
 def column() -> float:
@@ -239,7 +246,8 @@ def picture(drawn: Drawn | str) -> Picture:
     if isinstance(drawn, str):
         return Picture({}, drawn)
     wide = drawn.figure.get_figwidth() > column() + GUTTER
-    return Picture(_encoded(drawn.figure, FORMS), drawn.caption, wide)
+    forms = _encoded(drawn.figure, FORMS)
+    return Picture(forms, drawn.caption, wide, inline(forms["svg"]))
 
 
 def encode(figure: Figure, form: str) -> bytes:
@@ -263,14 +271,31 @@ def _encoded(figure: Figure, forms: Iterable[str]) -> dict[str, bytes]:
         if engine is not None:
             engine.execute(figure)
             figure.set_layout_engine(None)
-        return {form: _saved(figure, form) for form in forms}
+        return _saved(figure, set(forms))
 
 
-def _saved(figure: Figure, form: str) -> bytes:
+def _saved(figure: Figure, forms: set[str]) -> dict[str, bytes]:
+    """Return a figure that is laid out in its forms; the PNG is made of the PDF, in half the time of drawing it."""
+    vectors = {form: _drawn(figure, form) for form in {"pdf" if form == "png" else form for form in forms}}
+    made = vectors | ({"png": _raster(vectors["pdf"])} if "png" in forms else {})
+    return {form: content for form, content in made.items() if form in forms}
+
+
+def _drawn(figure: Figure, form: str) -> bytes:
     buffer = io.BytesIO()
-    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
     figure.savefig(buffer, format=form, metadata=undated[form])
     return with_titles(buffer.getvalue()) if form == "svg" else buffer.getvalue()
+
+
+def _raster(pdf: bytes) -> bytes:
+    """Return the first page of a PDF as a PNG."""
+    buffer = io.BytesIO()
+    with pdfium.PdfDocument(pdf) as document:
+        picture = document[0].render(scale=RASTER / 72).to_pil()
+    # A tenth larger than by the usual level, in half the time.
+    picture.save(buffer, "png", dpi=(RASTER, RASTER), compress_level=3)
+    return buffer.getvalue()
 
 
 @contextmanager

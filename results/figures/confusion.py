@@ -17,6 +17,8 @@ MATRIX = 12
 ACROSS, PAIRS, LETTERS = 3, 12, 16
 # Of a matrix, percentages from which on a number is printed.
 PRINTED = 0.5
+# The shade, of 1, beyond which white is easier to read than black.
+DARK = 0.7
 
 
 def compared(comparison: Comparison) -> dict[str, Drawn | str]:
@@ -62,11 +64,12 @@ def matrices(shares: dict[str, Floats], classes: list[str], rows: pd.DataFrame, 
             axis.set_axis_off()
         cell = 72 * 0.75 * figure.get_figwidth() / columns / len(classes)
         for place, (axis, (head, own)) in enumerate(zip(axes.flat, shares.items(), strict=False)):
-            axis.imshow(np.sqrt(errors[head]), cmap="Oranges", vmin=0, vmax=np.sqrt(most))
-            _numbers(axis, own, 0.42 * cell)
+            shades = np.sqrt(errors[head] / most)
+            axis.imshow(shades, cmap="Oranges", vmin=0, vmax=1)
+            _numbers(axis, own, shades, 0.42 * cell)
             axis.set(xticks=range(len(classes)), yticks=range(len(classes)), title=short(names[head]))
             axis.set_xticklabels(ticks, rotation=90)
-            axis.set_yticklabels(ticks)
+            axis.set_yticklabels(ticks if place % columns == 0 else [])
             axis.tick_params(labelsize=min(small(), 0.6 * cell), length=0)
             axis.set(xlabel="predicted class", ylabel="true class" if place % columns == 0 else "")
     caption = (
@@ -76,13 +79,14 @@ def matrices(shares: dict[str, Floats], classes: list[str], rows: pd.DataFrame, 
     return Drawn(figure, caption)
 
 
-def _numbers(axis: Axes, shares: Floats, size: float) -> None:
-    for true, row in enumerate(shares):
-        for predicted, share in enumerate(row):
-            if share >= PRINTED:
-                number = axis.text(predicted, true, f"{share:.0f}", ha="center", va="center", fontsize=size)
-                # It stands within the axes, and measuring it takes longer than drawing it.
-                number.set_in_layout(False)
+def _numbers(axis: Axes, shares: Floats, shades: Floats, size: float) -> None:
+    """Print shares in percent, on dark shades in white."""
+    for true, predicted in np.argwhere(shares >= PRINTED):
+        colour = "white" if shades[true, predicted] > DARK else "0.15"
+        text = f"{shares[true, predicted]:.0f}"
+        number = axis.text(predicted, true, text, ha="center", va="center", fontsize=size, color=colour)
+        # It stands within the axes, and measuring it takes longer than drawing it.
+        number.set_in_layout(False)
 
 
 def most_confused(shares: dict[str, Floats], count: int) -> list[tuple[int, int]]:

@@ -1,7 +1,6 @@
 """The sections of a page, one per question: of each comparison its tables and figures."""
 
 import base64
-import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +10,8 @@ from markupsafe import Markup
 
 from headbench.core import escape
 from headbench.results.figures.base import Picture
+from headbench.results.figures.inline import labelled
 from headbench.results.page import common, facets, kinds
-from headbench.results.page.inline import inline
 from headbench.results.tables import render as printing
 from headbench.results.tables.base import SELECTIONS, Comparisons, Table
 
@@ -65,7 +64,7 @@ class Layout:
         heads = {str(head) for _, part in comparisons.values() for head in part["head_label"]}
         self._heads = sorted(heads, key=len, reverse=True)
         self._datasets = {str(row["dataset"]) for row in self._firsts.values()}
-        self._numbers, self._left = itertools.count(1), BUDGET
+        self._left = BUDGET
         self._prefixes = sorted({*comparisons, *self._datasets}, key=len, reverse=True)
 
     def of(self, name: str) -> dict[str, str]:
@@ -130,7 +129,7 @@ class Layout:
         kind, file = kinds.kind_of(name, self._prefixes), escape.file_name(name)
         shown = escape.plain(", ".join(filter(None, [kinds.SHOWN.get(kind, name), head])))
         size = "full" if picture.wide else "column"
-        drawn = self._drawn(picture.forms, f"{shown}.", size)
+        drawn = self._drawn(picture, f"{shown}.", size)
         apart = Markup('<img class="{}" alt="{}" loading="lazy" src="{}">').format(
             size, f"{shown}.", f"figures/{quote(file)}.svg"
         )
@@ -141,13 +140,13 @@ class Layout:
             "files": {form: f"figures/{file}.{form}" for form in picture.forms},
         }
 
-    def _drawn(self, forms: dict[str, bytes], label: str, size: str) -> Markup:
+    def _drawn(self, picture: Picture, label: str, size: str) -> Markup:
         """Return a figure as an element of HTML, in the smaller of its forms, or nothing where there is no room for it.
 
         The points of an SVG say their values.
         """
-        drawn = inline(forms["svg"], f"f{next(self._numbers)}-", label, size)
-        source = base64.b64encode(forms["png"]).decode()
+        drawn = labelled(picture.element, label, size)
+        source = base64.b64encode(picture.forms["png"]).decode()
         if len(source) < len(drawn):
             drawn = Markup('<img class="{}" alt="{}" src="data:image/png;base64,{}">').format(size, label, source)
         if len(drawn) > self._left:

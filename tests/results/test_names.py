@@ -93,7 +93,7 @@ def test_the_page_shows_every_name_and_has_no_tag_of_any(runs: Path) -> None:
     sources = [dict(attributes)["src"] for tag, attributes in seen.tags if tag == "img"]
     assert all(source and re.match(r"data:image/png;base64,", source) for source in sources)
     inner = [dict(attributes).get("href") or "" for tag, attributes in seen.tags if tag in ("use", "image")]
-    assert all(re.match(r"#f\d+-|data:image/png;base64,", link) for link in inner)
+    assert all(re.match(r"#f[0-9a-f]{8}-|data:image/png;base64,", link) for link in inner)
     links = [dict(attributes)["href"] or "" for tag, attributes in seen.tags if tag == "a"]
     assert all(re.fullmatch(r"#[a-z-]+|(tables|figures)/[^/:]+", link) for link in links)
     for name in (*HEADS, DATASET, *CLASSES, ERROR, f"since {RUNS_SCRIPT}"):

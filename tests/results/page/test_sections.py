@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from headbench.results.figures import base
+from headbench.results.figures.inline import inline
 from headbench.results.page import sections
 from headbench.results.page.sections import Layout
 from tests.results.known import answered, random
@@ -19,7 +20,8 @@ def test_a_page_holds_no_more_figures_than_it_has_room_for(monkeypatch: pytest.M
     figure.subplots().plot([1, 2])
     noise = io.BytesIO()
     Image.effect_noise((400, 400), 100).save(noise, "png")
-    drawing = base.Picture({"svg": base.encode(figure, "svg"), "png": noise.getvalue()}, "A figure.")
+    svg = base.encode(figure, "svg")
+    drawing = base.Picture({"svg": svg, "png": noise.getvalue()}, "A figure.", element=inline(svg))
     name = rows["dataset"].iloc[0]
     pictures = {f"{name}-reliability-psc": drawing, f"{name}-reliability-hpn": drawing, f"{name}-ece": drawing}
 

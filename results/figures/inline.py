@@ -1,5 +1,6 @@
 """A figure's SVG as a part of a page: small, and with no name that another figure of the page has."""
 
+import hashlib
 import re
 from xml.etree import ElementTree
 
@@ -14,19 +15,16 @@ DROPPED = ("metadata", "style")
 LENGTHS = ("d", "x", "y", "width", "height", "transform", "points", "style", "viewBox")
 
 
-def inline(svg: bytes, prefix: str, label: str, size: str) -> Markup:
-    """Return a figure of matplotlib as an element of HTML.
+def inline(svg: bytes) -> Markup:
+    """Return a figure of matplotlib as an element of HTML, which :func:`labelled` completes.
 
     Args:
         svg: the file.
-        prefix: of the names in it, another one for each figure of the page.
-        label: what it shows.
-        size: its class.
 
     Raises:
         xml.etree.ElementTree.ParseError: if the file is no XML.
     """
-    root = ElementTree.fromstring(svg)
+    root, prefix = ElementTree.fromstring(svg), f"f{hashlib.sha256(svg).hexdigest()[:8]}-"
     used = _used(root)
     for parent in list(root.iter()):
         for child in [child for child in parent if _plain(child.tag) in DROPPED]:
@@ -41,8 +39,19 @@ def inline(svg: bytes, prefix: str, label: str, size: str) -> Markup:
         element.attrib.update(_attributes(attributes, used, prefix))
     view = root.get("viewBox", "")
     root.attrib.clear()
-    root.attrib.update({"class": size, "viewBox": view, "role": "img", "aria-label": label})
+    root.attrib.update({"viewBox": view, "role": "img"})
     return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+def labelled(figure: Markup, label: str, size: str) -> Markup:
+    """Return an element of :func:`inline` that says what it shows.
+
+    Args:
+        figure: the element.
+        label: what it shows.
+        size: its class.
+    """
+    return Markup('<svg class="{}" aria-label="{}"').format(size, label) + figure.removeprefix("<svg")
 
 
 def _plain(name: str) -> str:
