@@ -29,6 +29,7 @@ mpl.use("Agg")
 # Of a column of a paper, in inches, between two columns, and of its text, in points.
 COLUMN, GUTTER, FONT = 3.3, 0.25, 8.0
 FORMS = ("svg", "png", "pdf")
+FAMILY = "DejaVu Sans"
 # Of a picture of points, to the inch.
 RASTER = 300
 # Names are no formulas, however many dollar signs they have.
@@ -41,6 +42,8 @@ LOOKS: dict[Any, Any] = {
     **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
     **dict.fromkeys(("xtick.major.pad", "ytick.major.pad", "axes.labelpad"), 2.0),
     **{"lines.linewidth": 1.2, "lines.markersize": 4.0, "axes.titlepad": 4.0},
+    # One that matplotlib brings along, so that a figure is the same on every machine.
+    "font.family": FAMILY,
 }
 
 # Seaborn's colour-blind palette; these heads keep their colour in every grid, others take the next free one.
@@ -320,5 +323,5 @@ def _plain_fonts() -> Iterator[None]:
 
 def without_glyphs(names: Iterable[str]) -> str:
     """Return the letters of names that the font of the figures lacks, each once."""
-    known = get_font(findfont("DejaVu Sans")).get_charmap()
+    known = get_font(findfont(FAMILY)).get_charmap()
     return "".join(dict.fromkeys(letter for name in names for letter in escape.plain(name) if ord(letter) not in known))
