@@ -3,6 +3,7 @@
 import errno
 import gc
 import io
+import os
 import signal
 import sys
 import traceback
@@ -53,7 +54,10 @@ def main(words: list[str]) -> int:
             if full
             else ""
         )
-        print(f"bench.py: {escape.plain(' '.join(str(error).splitlines()))}{more}", file=sys.stderr)
+        what = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            what = f"{os.fsdecode(error.filename)}: {error.strerror}"
+        print(f"bench.py: {escape.plain(' '.join(what.splitlines()))}{more}", file=sys.stderr)
         return 1 if full or isinstance(error, DamagedError | StoppedError) else 2
     except KeyboardInterrupt as stop:
         if stop.args != (signal.SIGPIPE,):

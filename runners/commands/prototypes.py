@@ -27,7 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compare", action="store_true", help="all methods")
     parser.add_argument("--seed", type=int, default=0, help="prototype_seed (default: 0)")
-    parser.add_argument("--png", type=path, help="the picture (default: prototypes-CxD.png, with --compare none)")
+    parser.add_argument(
+        "--png", type=path, help="the picture (default: prototypes-CxD-METHOD-SEED.png, with --compare none)"
+    )
     parser.add_argument(
         "--save", type=path, metavar="FILE.npz", help="keep them: array 'prototypes' (C, d), method, seed, certificate"
     )
@@ -53,8 +55,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UserError(f"--png: prototypes can be drawn in 2 and 3 dimensions, not in {arguments.dim}")
     if arguments.save and arguments.compare:
         raise UserError("--save keeps the prototypes of one method: name it with --method, and leave --compare out")
-    if arguments.save and arguments.save.exists():
-        raise UserError(f"--save: {arguments.save} exists, and is not overwritten; name another file, or remove it")
+    for option in ("save", "png"):
+        file = getattr(arguments, option)
+        if file and file.exists():
+            raise UserError(f"--{option}: {file} exists, and is not overwritten; name another file, or remove it")
     methods = list(certificates.METHODS) if arguments.compare else [arguments.method]
     pictures = dict[str, Any]()
     width, titles = max(map(len, ["method", *methods])), certificates.TITLES
@@ -69,7 +73,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         say(console, f"written: {arguments.save}")
     file = arguments.png
     if file is None and arguments.dim in (2, 3) and not arguments.compare:
-        file = Path(f"prototypes-{arguments.classes}x{arguments.dim}.png")
+        made = escape.file_name(f"{Path(arguments.method).name}-{arguments.seed}")
+        file = Path(f"prototypes-{arguments.classes}x{arguments.dim}-{made}.png")
     if file is not None:
         from headbench.results import store
         from headbench.results.figures import sphere

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from headbench.core import escape
 from headbench.core.alone import alone
-from headbench.core.errors import DamagedError, UserError, nearest, note
+from headbench.core.errors import DamagedError, UserError, near, note
 from headbench.core.folders import DEFAULT, expanded, from_environment
 from headbench.heads import HEADS
 from headbench.heads.geometry import cache
@@ -185,7 +185,7 @@ def _planned(
     """Return the plan of some cells; where identities are wanted that an earlier plan has, of no more than these.
 
     Raises:
-        UserError: for an identity that no cell has, with the nearest.
+        UserError: for an identity that no cell has, with one like it.
     """
     points = {entry.get("point") for entry in before if entry["cell_id"] in wanted}
     few = plan.make([cell for cell in cells if cell.point in points], outlines) if points else []
@@ -195,7 +195,9 @@ def _planned(
     known = {p.cell_id for p in planned}
     for cell_id in wanted:
         if cell_id not in known:
-            raise UserError(f"--cell: no cell '{cell_id}' here; {nearest(cell_id, known)} (--dry-run lists them)")
+            like = near(cell_id, known)
+            meant = f"did you mean '{like}'? " if like else ""
+            raise UserError(f"--cell: no cell '{cell_id}' here; {meant}--dry-run lists them")
     return planned
 
 

@@ -243,3 +243,5 @@ def test_cells_are_named_by_their_identities(tmp_path: Path, monkeypatch: pytest
     typed = f"{wanted[0][:-1]}x"
     with pytest.raises(UserError, match=rf"--cell: no cell '{typed}' here; did you mean '{wanted[0]}'\?"):
         launch.prepare(dataclasses.replace(options, cells=[typed]))
+    with pytest.raises(UserError, match="--cell: no cell 'nope' here; --dry-run lists them$"):
+        launch.prepare(dataclasses.replace(options, cells=["nope"]))
