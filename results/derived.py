@@ -36,27 +36,45 @@ def tried(what: str, make: Callable[[], T], lines: list[str]) -> T | None:
         return None
 
 
-def write(folder: Path, files: dict[str, bytes], refused: dict[str, list[str]]) -> None:
-    """Write files by their names within a folder, atomically; those that cannot be are added to others by the reason.
+class Files:
+    """Files within a folder, written as they are made.
 
-    Raises:
-        OSError: if the file system is full.
+    Args:
+        folder: the grid's.
+
+    Attributes:
+        made: the content of each file by its name within the folder.
     """
-    for name, content in files.items():
-        path = folder / name
-        try:
-            if not path.parent.resolve().is_relative_to(folder.resolve()):
-                raise OSError(f"{path.parent} leads out of {folder}")
-            store.write_bytes(path, content)
-        except OSError as error:
-            if error.errno in FULL:
-                raise
-            refused.setdefault(error.strerror or str(error), []).append(name)
 
+    def __init__(self, folder: Path) -> None:
+        self.made: dict[str, bytes] = {}
+        self._folder = folder
+        self._refused: dict[str, list[str]] = {}
 
-def refusals(folder: Path, refused: dict[str, list[str]]) -> list[str]:
-    """Return a line for each reason for which files could not be written."""
-    return [f"{folder / names[0]}{_more(names)} cannot be written: {reason}" for reason, names in refused.items()]
+    def write(self, more: dict[str, bytes]) -> None:
+        """Write files by their names, atomically, as far as they can be.
+
+        Raises:
+            OSError: if the file system is full.
+        """
+        self.made |= more
+        for name, content in more.items():
+            path = self._folder / name
+            try:
+                if not _within(path, self._folder):
+                    raise OSError(f"{path.parent} leads out of {self._folder}")
+                store.write_bytes(path, content)
+            except OSError as error:
+                if error.errno in FULL:
+                    raise
+                self._refused.setdefault(error.strerror or str(error), []).append(name)
+
+    def refused(self) -> list[str]:
+        """Return a line for each reason for which files could not be written."""
+        return [
+            f"{self._folder / names[0]}{_more(names)} cannot be written: {reason}"
+            for reason, names in self._refused.items()
+        ]
 
 
 def _more(names: list[str]) -> str:
@@ -98,15 +116,15 @@ def settle(folder: Path, before: Written, files: dict[str, bytes], names: dict[s
     """
     for name, digest in before.files.items():
         path = folder / name
-        if name not in files and _inside(path, folder) and _digest(path.read_bytes()) == digest:
+        if name not in files and path.is_file() and _within(path, folder) and _digest(path.read_bytes()) == digest:
             path.unlink()
     listed = {name: _digest(content) for name, content in files.items()}
     if before != Written(listed, names):
         store.write_checked(folder / LIST, {"files": listed, "names": names})
 
 
-def _inside(path: Path, folder: Path) -> bool:
-    return path.is_file() and path.parent.resolve().is_relative_to(folder.resolve())
+def _within(path: Path, folder: Path) -> bool:
+    return path.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _digest(content: bytes) -> str:

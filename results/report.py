@@ -76,7 +76,7 @@ def build(
     sized = partial(set_size, **(size or {}))
     sized()
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
-    before, files, refused = derived.written(folder), dict[str, bytes](), dict[str, list[str]]()
+    before, files = derived.written(folder), derived.Files(folder)
     with drawers.started(_finished(out, plan) >= MANY, sized) as begin:
         answers = Answers(out)
         loaded = grid_rows.of_plan(out, plan, answers)
@@ -90,21 +90,17 @@ def build(
             for name, (description, part) in comparisons.items()
         }
 
-        def kept(more: dict[str, bytes]) -> None:
-            """Write files, beside the figures that are still drawn."""
-            derived.write(folder, more, refused)
-            files.update(more)
-
         def printed(part: Part) -> Part:
-            kept(_files(part, names_of(loaded), damaged))
+            """Write the files of a part, beside the figures that are still drawn."""
+            files.write(_files(part, names_of(loaded), damaged))
             return part
 
-        kept(tried("results", lambda: grid_rows.files(loaded), damaged) or {})
+        files.write(tried("results", lambda: grid_rows.files(loaded), damaged) or {})
         tables = printed((tried("tables", lambda: main_tables(comparisons, answers), damaged) or [], {}, []))
         whole = printed(_whole(rows, answers, names))
         of_sets = partial(_outside, comparisons, rows, out, plan.get("ood_sets", ()))
         other_sets, numbers = tried("ood", of_sets, damaged) or (([], {}, []), {})
-        kept(numbers)
+        files.write(numbers)
         said = tried("answer", partial(_said, comparisons, answers), damaged) or []
         apart = [printed(tried(f"comparison {name}", end, damaged) or ([], {}, [])) for name, end in pending.items()]
     made, pictures = list[Table](), dict[str, Picture]()
@@ -114,17 +110,17 @@ def build(
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
     search = tried("search", lambda: section(out, grid, damaged, storage), damaged) or ([], {}, [])
     printed(search)
-    damaged += derived.refusals(folder, refused)
-    tried(derived.LIST, partial(derived.settle, folder, before, files, names.given), damaged)
+    damaged += files.refused()
+    tried(derived.LIST, partial(derived.settle, folder, before, files.made, names.given), damaged)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
     commands = made_by.commands(out, grid, plan.get("commands", []), bins)
     text = page.render(
         grid, page.Shown(rows, unfinished, said, (made, pictures, damaged), search, commands), comparisons
     )
-    unwritten = dict[str, list[str]]()
-    derived.write(folder, {"report.html": text.encode()}, unwritten)
-    damaged += derived.refusals(folder, unwritten)
-    return Report(loaded, made, folder / "report.html", damaged, not unwritten)
+    shown = derived.Files(folder)
+    shown.write({"report.html": text.encode()})
+    unwritten = shown.refused()
+    return Report(loaded, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
 
 
 def _finished(out: Path, plan: dict[str, Any]) -> int:
