@@ -278,7 +278,7 @@ def _encoded(figure: Figure, forms: Sequence[str]) -> dict[str, bytes]:
 
 
 def _saved(figure: Figure, forms: Sequence[str]) -> dict[str, bytes]:
-    """Return a figure that is laid out in its forms; the PNG is made of the PDF, in a third of the time of drawing it."""
+    """Return a figure that is laid out in its forms; the PNG is made of the PDF, in a third of the time."""
     vectors = {form: _drawn(figure, form) for form in dict.fromkeys("pdf" if form == "png" else form for form in forms)}
     return {form: _raster(vectors["pdf"]) if form == "png" else vectors[form] for form in forms}
 
