@@ -73,11 +73,11 @@ def build(
         FileNotFoundError: if the grid has no folder there.
         DamagedError: if the grid's own file is damaged.
     """
-    sized = partial(set_size, **(size or {}))
-    sized()
+    ready = partial(_get_ready, size or {})
+    ready()
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
     before, files = derived.written(folder), derived.Files(folder)
-    with drawers.started(_finished(out, plan) >= MANY, sized) as begin:
+    with drawers.started(_finished(out, plan) >= MANY, ready) as begin:
         answers = Answers(out)
         loaded = grid_rows.of_plan(out, plan, answers)
         loaded, damaged = (loaded, list[str]()) if bins is None else recalibrate.recalibrate(loaded, out, bins)
@@ -121,6 +121,11 @@ def build(
     shown.write({"report.html": text.encode()})
     unwritten = shown.refused()
     return Report(loaded, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
+
+
+def _get_ready(size: dict[str, float]) -> None:
+    """Set the size of figures; a process that draws has imported this file, and so all that it needs."""
+    set_size(**size)
 
 
 def _finished(out: Path, plan: dict[str, Any]) -> int:

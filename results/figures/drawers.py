@@ -7,11 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import forkserver
 from typing import Any
 
-# What takes a process seconds to import.
-IMPORTED = ["headbench.results.comparison", "relplot"]
 # Begins a call, and returns what gives its result.
 Begin = Callable[..., Callable[[], Any]]
 
@@ -21,8 +18,6 @@ def started(wanted: bool, prepare: Callable[[], None]) -> Iterator[Begin]:
     """Yield what begins a call: on all cores where that is wanted, and else in this process when its result is asked
     for.
 
-    The processes get ready beside whatever the block does first.
-
     Args:
         wanted: whether there is enough to do.
         prepare: what each process does before its first call.
@@ -30,15 +25,11 @@ def started(wanted: bool, prepare: Callable[[], None]) -> Iterator[Begin]:
     if not wanted:
         yield partial
         return
-    method = "spawn"
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        # One process imports, and all others are its copies.
-        method = "forkserver"
-        forkserver.set_forkserver_preload(IMPORTED)
-        forkserver.ensure_running()
-    with ProcessPoolExecutor(
-        os.cpu_count() or 1, multiprocessing.get_context(method), initializer=_start, initargs=(prepare,)
-    ) as pool:
+    workers, spawn = os.cpu_count() or 1, multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, _start, (prepare,)) as pool:
+        # A process is started for a call: they get ready, which takes seconds, beside whatever the block does first.
+        for _ in range(workers):
+            pool.submit(int)
         yield lambda *call: pool.submit(*call).result
 
 
