@@ -7,7 +7,9 @@ files alone and nobody else's are touched.
 import errno
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +25,7 @@ T = TypeVar("T")
 # A file system that is full stops the command, which then says so.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LIST = "files.json"
+AT_ONCE = 8
 
 
 def tried(what: str, make: Callable[[], T], lines: list[str]) -> T | None:
@@ -36,45 +39,36 @@ def tried(what: str, make: Callable[[], T], lines: list[str]) -> T | None:
         return None
 
 
-class Files:
-    """Files within a folder, written as they are made.
+def write(folder: Path, files: dict[str, bytes]) -> list[str]:
+    """Write files by their names within a folder, atomically.
 
-    Args:
-        folder: the grid's.
+    Return a line for each reason for which some could not be written.
 
-    Attributes:
-        made: the content of each file by its name within the folder.
+    Raises:
+        OSError: if the file system is full.
     """
+    # Each waits for the disk.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        reasons = list(pool.map(partial(_write, folder), files, files.values()))
+    refused: dict[str, list[str]] = {}
+    for name, reason in zip(files, reasons, strict=True):
+        if reason:
+            refused.setdefault(reason, []).append(name)
+    return [f"{folder / names[0]}{_more(names)} cannot be written: {reason}" for reason, names in refused.items()]
 
-    def __init__(self, folder: Path) -> None:
-        self.made: dict[str, bytes] = {}
-        self._folder = folder
-        self._refused: dict[str, list[str]] = {}
 
-    def write(self, more: dict[str, bytes]) -> None:
-        """Write files by their names, atomically, as far as they can be.
-
-        Raises:
-            OSError: if the file system is full.
-        """
-        self.made |= more
-        for name, content in more.items():
-            path = self._folder / name
-            try:
-                if not _within(path, self._folder):
-                    raise OSError(f"{path.parent} leads out of {self._folder}")
-                store.write_bytes(path, content)
-            except OSError as error:
-                if error.errno in FULL:
-                    raise
-                self._refused.setdefault(error.strerror or str(error), []).append(name)
-
-    def refused(self) -> list[str]:
-        """Return a line for each reason for which files could not be written."""
-        return [
-            f"{self._folder / names[0]}{_more(names)} cannot be written: {reason}"
-            for reason, names in self._refused.items()
-        ]
+def _write(folder: Path, name: str, content: bytes) -> str:
+    """Write a file; return why it could not be, nothing where it was."""
+    path = folder / name
+    try:
+        if not path.parent.resolve().is_relative_to(folder.resolve()):
+            return f"{path.parent} leads out of {folder}"
+        store.write_bytes(path, content)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        return error.strerror or str(error)
+    return ""
 
 
 def _more(names: list[str]) -> str:
@@ -116,15 +110,15 @@ def settle(folder: Path, before: Written, files: dict[str, bytes], names: dict[s
     """
     for name, digest in before.files.items():
         path = folder / name
-        if name not in files and path.is_file() and _within(path, folder) and _digest(path.read_bytes()) == digest:
+        if name not in files and _inside(path, folder) and _digest(path.read_bytes()) == digest:
             path.unlink()
     listed = {name: _digest(content) for name, content in files.items()}
     if before != Written(listed, names):
         store.write_checked(folder / LIST, {"files": listed, "names": names})
 
 
-def _within(path: Path, folder: Path) -> bool:
-    return path.parent.resolve().is_relative_to(folder.resolve())
+def _inside(path: Path, folder: Path) -> bool:
+    return path.is_file() and path.parent.resolve().is_relative_to(folder.resolve())
 
 
 def _digest(content: bytes) -> str:

@@ -26,9 +26,6 @@ from headbench.results.tables.names import Names
 from headbench.results.tuning import searches
 from headbench.results.tuning.section import section
 
-# With so many comparisons they are drawn in parallel: a comparison takes seconds, a process as long to start.
-MANY = 4
-
 
 @dataclass(frozen=True)
 class Report:
@@ -76,8 +73,8 @@ def build(
     ready = partial(_get_ready, size or {})
     ready()
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
-    before, files = derived.written(folder), derived.Files(folder)
-    with drawers.started(_finished(out, plan) >= MANY, ready) as begin:
+    before = derived.written(folder)
+    with drawers.started(_finished(out, plan), ready) as begin:
         answers = Answers(out)
         loaded = grid_rows.of_plan(out, plan, answers)
         loaded, damaged = (loaded, list[str]()) if bins is None else recalibrate.recalibrate(loaded, out, bins)
@@ -90,17 +87,17 @@ def build(
             for name, (description, part) in comparisons.items()
         }
 
+        files = tried("results", lambda: grid_rows.files(loaded), damaged) or {}
+
         def printed(part: Part) -> Part:
-            """Write the files of a part, beside the figures that are still drawn."""
-            files.write(_files(part, names_of(loaded), damaged))
+            """Print the tables of a part, beside the figures that are still drawn."""
+            files.update(_files(part, names_of(loaded), damaged))
             return part
 
-        files.write(tried("results", lambda: grid_rows.files(loaded), damaged) or {})
         tables = printed((tried("tables", lambda: main_tables(comparisons, answers), damaged) or [], {}, []))
         whole = printed(_whole(rows, answers, names))
         of_sets = partial(_outside, comparisons, rows, out, plan.get("ood_sets", ()))
         other_sets, numbers = tried("ood", of_sets, damaged) or (([], {}, []), {})
-        files.write(numbers)
         said = tried("answer", partial(_said, comparisons, answers), damaged) or []
         apart = [printed(tried(f"comparison {name}", end, damaged) or ([], {}, [])) for name, end in pending.items()]
     made, pictures = list[Table](), dict[str, Picture]()
@@ -110,16 +107,15 @@ def build(
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
     search = tried("search", lambda: section(out, grid, damaged, storage), damaged) or ([], {}, [])
     printed(search)
-    damaged += files.refused()
-    tried(derived.LIST, partial(derived.settle, folder, before, files.made, names.given), damaged)
+    files |= numbers
+    damaged += derived.write(folder, files)
+    tried(derived.LIST, partial(derived.settle, folder, before, files, names.given), damaged)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
     commands = made_by.commands(out, grid, plan.get("commands", []), bins)
     text = page.render(
         grid, page.Shown(rows, unfinished, said, (made, pictures, damaged), search, commands), comparisons
     )
-    shown = derived.Files(folder)
-    shown.write({"report.html": text.encode()})
-    unwritten = shown.refused()
+    unwritten = derived.write(folder, {"report.html": text.encode()})
     return Report(loaded, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
 
 

@@ -30,8 +30,6 @@ mpl.use("Agg")
 COLUMN, GUTTER, FONT = 3.3, 0.25, 8.0
 FORMS = ("svg", "png", "pdf")
 FAMILY = "DejaVu Sans"
-# Of a picture of points, to the inch.
-RASTER = 300
 # Names are no formulas, however many dollar signs they have.
 mpl.rcParams.update({"text.parse_math": False, "figure.dpi": 150})
 LOOKS: dict[Any, Any] = {
@@ -146,7 +144,7 @@ def canvas(height: float, *, wide: bool = False, grid: bool = True) -> Iterator[
     """
     width = column()
     with sns.axes_style("whitegrid" if grid else "white"), mpl.rc_context(LOOKS):
-        yield Figure((2 * width + GUTTER if wide else width, height * width), dpi=RASTER, layout="constrained")
+        yield Figure((2 * width + GUTTER if wide else width, height * width), dpi=300, layout="constrained")
 
 
 def column() -> float:
@@ -280,7 +278,7 @@ def _encoded(figure: Figure, forms: Sequence[str]) -> dict[str, bytes]:
 def _saved(figure: Figure, forms: Sequence[str]) -> dict[str, bytes]:
     """Return a figure that is laid out in its forms; the PNG is made of the PDF, in a third of the time."""
     vectors = {form: _drawn(figure, form) for form in dict.fromkeys("pdf" if form == "png" else form for form in forms)}
-    return {form: _raster(vectors["pdf"]) if form == "png" else vectors[form] for form in forms}
+    return {form: _raster(vectors["pdf"], figure.dpi) if form == "png" else vectors[form] for form in forms}
 
 
 def _drawn(figure: Figure, form: str) -> bytes:
@@ -290,13 +288,13 @@ def _drawn(figure: Figure, form: str) -> bytes:
     return with_titles(buffer.getvalue()) if form == "svg" else buffer.getvalue()
 
 
-def _raster(pdf: bytes) -> bytes:
-    """Return the first page of a PDF as a PNG."""
+def _raster(pdf: bytes, dpi: float) -> bytes:
+    """Return the first page of a PDF as a PNG of so many points to the inch."""
     buffer = io.BytesIO()
     with pdfium.PdfDocument(pdf) as document:
-        picture = document[0].render(scale=RASTER / 72).to_pil()
+        picture = document[0].render(scale=dpi / 72).to_pil()
     # A tenth larger than by the usual level, in half the time.
-    picture.save(buffer, "png", dpi=(RASTER, RASTER), compress_level=3)
+    picture.save(buffer, "png", dpi=(dpi, dpi), compress_level=3)
     return buffer.getvalue()
 
 

@@ -51,7 +51,7 @@ def labelled(figure: Markup, label: str, size: str) -> Markup:
         label: what it shows.
         size: its class.
     """
-    return Markup('<svg class="{}" aria-label="{}"').format(size, label) + figure.removeprefix("<svg")
+    return Markup('<svg class="{}" aria-label="{}"').format(size, label) + Markup(figure.removeprefix("<svg"))
 
 
 def _plain(name: str) -> str:

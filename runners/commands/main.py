@@ -3,7 +3,6 @@
 import errno
 import gc
 import io
-import os
 import signal
 import sys
 import traceback
@@ -55,8 +54,9 @@ def main(words: list[str]) -> int:
             else ""
         )
         what = str(error)
-        if isinstance(error, OSError) and error.filename is not None:
-            what = f"{os.fsdecode(error.filename)}: {error.strerror}"
+        if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+            # Of a file that takes the place of another one, the other one is known to the user.
+            what = f"{error.filename2 or error.filename}: {error.strerror}"
         print(f"bench.py: {escape.plain(' '.join(what.splitlines()))}{more}", file=sys.stderr)
         return 1 if full or isinstance(error, DamagedError | StoppedError) else 2
     except KeyboardInterrupt as stop:

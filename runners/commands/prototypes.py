@@ -27,9 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compare", action="store_true", help="all methods")
     parser.add_argument("--seed", type=int, default=0, help="prototype_seed (default: 0)")
-    parser.add_argument(
-        "--png", type=path, help="the picture (default: prototypes-CxD-METHOD-SEED.png, with --compare none)"
-    )
+    parser.add_argument("--png", type=path, help="the picture (default: prototypes-CxD.png, with --compare none)")
     parser.add_argument(
         "--save", type=path, metavar="FILE.npz", help="keep them: array 'prototypes' (C, d), method, seed, certificate"
     )
@@ -55,10 +53,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         raise UserError(f"--png: prototypes can be drawn in 2 and 3 dimensions, not in {arguments.dim}")
     if arguments.save and arguments.compare:
         raise UserError("--save keeps the prototypes of one method: name it with --method, and leave --compare out")
-    for option in ("save", "png"):
-        file = getattr(arguments, option)
+    picture = arguments.png or _picture(arguments)
+    for option, file in {"--save": arguments.save, "--png": picture}.items():
         if file and file.exists():
-            raise UserError(f"--{option}: {file} exists, and is not overwritten; name another file, or remove it")
+            raise UserError(f"{option}: {file} exists, and is not overwritten; name another file, or remove it")
     methods = list(certificates.METHODS) if arguments.compare else [arguments.method]
     pictures = dict[str, Any]()
     width, titles = max(map(len, ["method", *methods])), certificates.TITLES
@@ -71,18 +69,21 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.print(certificates.bound(arguments.classes, arguments.dim), highlight=False)
     if arguments.save:
         say(console, f"written: {arguments.save}")
-    file = arguments.png
-    if file is None and arguments.dim in (2, 3) and not arguments.compare:
-        made = escape.file_name(f"{Path(arguments.method).name}-{arguments.seed}")
-        file = Path(f"prototypes-{arguments.classes}x{arguments.dim}-{made}.png")
-    if file is not None:
+    if picture is not None:
         from headbench.results import store
         from headbench.results.figures import sphere
         from headbench.results.figures.base import encode
 
-        store.write_bytes(file, encode(sphere.prototypes(pictures), "png"))
-        say(console, f"written: {file}")
+        store.write_bytes(picture, encode(sphere.prototypes(pictures), "png"))
+        say(console, f"written: {picture}")
     return 0
+
+
+def _picture(arguments: argparse.Namespace) -> Path | None:
+    """Return the file of the picture where none is named, None for no picture."""
+    if arguments.dim not in (2, 3) or arguments.compare:
+        return None
+    return Path(f"prototypes-{arguments.classes}x{arguments.dim}.png")
 
 
 def aligned(row: Sequence[str], width: int, titles: Sequence[str]) -> str:

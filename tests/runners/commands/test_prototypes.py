@@ -75,11 +75,12 @@ def test_rows_are_printed_as_they_come_and_prototypes_that_coincide_are_named(
     assert "note: ebv: prototypes coincide (1 and 3), so that" in noted + last.err
     assert list(tmp_path.iterdir()) == []
     assert main(["prototypes", "4", "2", "--method", "random"]) == 0
-    picture = Path("prototypes-4x2-random-0.png")
+    picture = Path("prototypes-4x2.png")
     assert list(Path().iterdir()) == [picture]
     drawn = picture.read_bytes()
-    assert main(["prototypes", "4", "2", "--method", "ebv", "--png", str(picture)]) == 2
-    assert "exists, and is not overwritten; name another file" in capsys.readouterr().err
+    for again in ([], ["--png", str(picture)]):
+        assert main(["prototypes", "4", "2", "--method", "ebv", *again]) == 2
+        assert "exists, and is not overwritten; name another file" in capsys.readouterr().err
     assert picture.read_bytes() == drawn
     assert main(["prototypes", "4", "2", "--method", "random", "--png", str(picture / "new.png")]) == 2
     assert capsys.readouterr().err == f"bench.py: {picture}: File exists\n"
