@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from headbench.core import yaml_files
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, suggest
 from headbench.core.numbers import Seed
 from headbench.core.validation import Strict, one_line
 from headbench.heads import HEADS
@@ -28,8 +28,8 @@ class TunedStudy(Strict):
 
     study: str
     where: dict[str, Any]
-    trials: int
-    trial: int | None = None
+    trials: int = Field(ge=0)
+    trial: int | None = Field(None, ge=0)
     values: dict[str, float] = Field({})
     set: dict[str, Any] = Field({})
 
@@ -106,7 +106,7 @@ def apply(cells: list[Cell], tuned: Tuned, path: Path) -> list[Cell]:
     """Return the cells with the values that a search has found; one without any keeps its own.
 
     Raises:
-        UserError: if a seed is that of the search.
+        UserError: if a seed is that of the search, or a value is none that a search finds.
     """
     trials, applied = max(study.trials for study in tuned.studies), []
     for cell in cells:
@@ -114,8 +114,22 @@ def apply(cells: list[Cell], tuned: Tuned, path: Path) -> list[Cell]:
             raise UserError(f"--tuned {path}: seed {cell.seed} is that of the search, which is not to be reported")
         study = tuned.of(cell)
         counted = {"tuned": study.trials if study else trials}
-        applied.append(changed(cell, study.set if study else {}).model_copy(update=counted))
+        applied.append((_with(cell, study, path) if study else cell).model_copy(update=counted))
     return applied
+
+
+def _with(cell: Cell, study: TunedStudy, path: Path) -> Cell:
+    """Return a cell with the values of its study."""
+    place, searched = f"--tuned {path}, study '{study.study}'", {f"recipe.{name}" for name in cell.recipe.search}
+    for name in study.set:
+        if name.startswith("recipe.") and name not in searched:
+            raise UserError(
+                f"{place}: '{name}' is the same for every head, and not searched; {suggest(name, searched)}"
+            )
+    try:
+        return changed(cell, study.set)
+    except UserError as refused:
+        raise UserError(f"{place}: {refused}") from None
 
 
 def check(cells: list[Cell], path: Path) -> None:

@@ -25,6 +25,8 @@ def run(options: RunOptions, console: Console) -> pd.DataFrame:
     Raises:
         UserError: for anything that is wrong with what is asked for, before anything is trained.
     """
+    if options.tuned is not None:
+        raise UserError("purpose 'tune' and tuned: a search begins with the grid's own values; leave one of them out")
     grid, cells = launch.asked(options)
     chosen = overrides.choose(cells, overrides.assignments(options.where, "--where"))
     machine, job = launch.crew(options, len(chosen))

@@ -153,6 +153,10 @@ def test_what_was_found_is_trained_with_fresh_seeds_and_every_table_says_so(sear
     ("change", "axes", "message"),
     [
         ({"studies": []}, {}, "no trial has ended yet"),
+        ({"set": {"recipe.epochs": 7}}, {}, "study '.*': 'recipe.epochs' is the same for every head, and not searched"),
+        ({"set": {"recipe.lr": -1}}, {}, "--tuned .*, study '.*': recipe .*: lr: Input should be greater than 0"),
+        ({"set": {"lr": 0.1}}, {}, "--tuned .*, study '.*': 'lr' is neither recipe.FIELD nor head.OPTION"),
+        ({"trials": -3}, {}, "trials: .*greater than or equal to 0"),
         ({"grit": 1}, {}, "unknown key 'grit'; did you mean 'grid'"),
         ({}, {"head": ["hpn"]}, "it has no values for hpn, d = 5, on digits; search them with bench.py tune, or leave"),
         ({}, {"feature_dim": [6]}, "it has no values for psc, d = 6"),
@@ -162,7 +166,11 @@ def test_what_was_found_is_trained_with_fresh_seeds_and_every_table_says_so(sear
 def test_values_that_do_not_fit_are_one_clear_line(
     change: dict[str, Any], axes: dict[str, Any], message: str, searched: Path, tmp_path: Path
 ) -> None:
-    content = yaml.safe_load((searched / "tiny" / "tuned.yaml").read_text()) | change
+    content = yaml.safe_load((searched / "tiny" / "tuned.yaml").read_text())
+    content["studies"] = [
+        study | {name: change[name] for name in ("set", "trials") if name in change} for study in content["studies"]
+    ]
+    content |= {name: value for name, value in change.items() if name not in ("set", "trials")}
     file = tmp_path / "tuned.yaml"
     file.write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=message):
