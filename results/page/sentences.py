@@ -12,6 +12,7 @@ from headbench.results import differences
 from headbench.results.answers import Answers
 from headbench.results.differences import Found
 from headbench.results.numbers import health, inference
+from headbench.results.numbers.inference import Difference
 from headbench.results.numbers.statistics import holm
 
 # Heads that a sentence names; more are counted.
@@ -146,15 +147,20 @@ def _parts(group: list[Standing]) -> list[str]:
 
 
 def _gaps(group: Sequence[Standing], heads: Sequence[str]) -> str:
-    """Return how far heads are behind the best one: the nearest of them with its interval, or the range over several
-    dimensions.
+    """Return how far heads are behind the best one, with intervals: the nearest of them, or over several dimensions the
+    nearest and the farthest.
     """
     if len(group) > 1:
-        gaps = [100 * standing.behind[head].difference.mean for standing in group for head in heads]
-        return f"by {min(gaps):.2f} to {max(gaps):.2f} points"
+        gaps = [standing.behind[head].difference for standing in group for head in heads]
+        least, most = (choose(gaps, key=lambda gap: gap.mean) for choose in (min, max))
+        return f"by {100 * least.mean:.2f} points {_interval(least)} to {100 * most.mean:.2f} {_interval(most)}"
     found = group[0].behind[heads[0]].difference
     nearest = f" than {heads[0]}" if len(heads) > 1 else ""
-    return f"by {100 * found.mean:.2f} points [{100 * found.low:.2f}, {100 * found.high:.2f}]{nearest}"
+    return f"by {100 * found.mean:.2f} points {_interval(found)}{nearest}"
+
+
+def _interval(found: Difference) -> str:
+    return f"[{100 * found.low:.2f}, {100 * found.high:.2f}]"
 
 
 def _not_compared(rows: pd.DataFrame, compared: set[int]) -> list[str]:

@@ -40,7 +40,7 @@ addEventListener("load", () => {
     told.anchor = { hash: location.hash, top: document.querySelector(":target").id, heads: seen().heads };
     choose("head_label", "etf");
     told.sorted = [];
-    for (const place of [1, 1, 0]) { table.rows[0].cells[place].click(); told.sorted.push(column(place)); }
+    for (const place of [1, 1, 2, 2, 0]) { table.rows[0].cells[place].click(); told.sorted.push(column(place)); }
     told.order = table.rows[0].cells[0].getAttribute("aria-sort");
     const fold = document.querySelector("details");
     told.fold = [fold.open];
@@ -90,7 +90,8 @@ def test_a_reader_filters_folds_sorts_and_follows_anchors(told: dict[str, Any]) 
     assert told["chosen"]["hash"] == "#head_label=etf"
     assert told["others"] == []
     assert told["anchor"] == {"hash": "#calibration", "top": "calibration", "heads": ["etf"]}
-    # By number upwards, downwards and by name; what is missing stays last.
-    assert told["sorted"] == [["55.00 ± 5.00", "n/a"], ["55.00 ± 5.00", "n/a"], ["etf", "psc"]]
+    # By number upwards and downwards, and by name; what is missing stays last.
+    numbers = ["90.00 ± 0.00", "92.50 ± 3.54 (n=2)"]
+    assert told["sorted"] == [["55.00 ± 5.00", "n/a"]] * 2 + [numbers, numbers[::-1], ["etf", "psc"]]
     assert told["order"] == "ascending"
     assert told["fold"] == [False, True]

@@ -1,5 +1,7 @@
 """The sentences of the first screen, on answers of which it is known what they say."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,8 +82,15 @@ def test_dimensions_at_which_the_heads_stand_alike_share_a_sentence() -> None:
         for place, (head, accuracy) in enumerate((("psc", 0.9), ("hpn", 0.6 if dim < 9 else 0.99)))
     }
     first, second = said(heads)
-    assert first.startswith("At d = 2 and 5 psc is better than hpn, by ")
-    assert " to " in first
+    interval = r"\[(\d+\.\d\d), (\d+\.\d\d)\]"
+    pattern = rf"At d = 2 and 5 psc is better than hpn, by (\d+\.\d\d) points {interval} to (\d+\.\d\d) {interval}\."
+    found = re.fullmatch(pattern, first)
+    assert found is not None, first
+    gap, low, high, *most = map(float, found.groups())
+    gaps = sorted(100 * (heads["psc", dim].mean() - heads["hpn", dim].mean()) for dim in (2, 5))
+    assert [gap, most[0]] == pytest.approx(gaps, abs=0.006)
+    assert low < gap < high
+    assert most[1] < most[0] < most[2]
     assert second.startswith("At d = 9 hpn is better than psc, by ")
 
 
