@@ -20,7 +20,7 @@ Begin = Callable[..., Call]
 
 
 @contextmanager
-def started(calls: int, prepare: Callable[[], None]) -> Iterator[Begin]:
+def started(calls: int, prepare: Callable[[], object]) -> Iterator[Begin]:
     """Yield what begins a call: on all cores where there are many, and else in this process when its result is asked
     for. A call whose process has died is made again in this one.
 
@@ -42,10 +42,10 @@ def started(calls: int, prepare: Callable[[], None]) -> Iterator[Begin]:
         pool.shutdown(cancel_futures=True)
 
 
-def _begun(pool: ProcessPoolExecutor, *call: Any) -> Call:
-    here: Call = partial(*call)
+def _begun(pool: ProcessPoolExecutor, function: Callable[..., Any], *given: Any) -> Call:
+    here = partial(function, *given)
     try:
-        there = pool.submit(*call).result
+        there = pool.submit(function, *given).result
     except BrokenExecutor:
         return here
 
@@ -58,7 +58,7 @@ def _begun(pool: ProcessPoolExecutor, *call: Any) -> Call:
     return result
 
 
-def _start(prepare: Callable[[], None]) -> None:
+def _start(prepare: Callable[[], object]) -> None:
     # Ctrl-C reaches all processes of a terminal: this one ends without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     prepare()
