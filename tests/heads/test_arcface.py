@@ -138,3 +138,20 @@ def test_without_a_margin_it_is_the_cosine_softmax() -> None:
         make("arcface", margin=0.0).loss(features, targets, CONTEXT),
         atol=1e-5,
     )
+
+
+def test_of_two_classes_each_keeps_half_the_margin_from_the_line_between() -> None:
+    """In the plane cos(angle to the own vector + m) is the other cosine where the feature is m / 2 beyond the line."""
+    half, beyond = 0.9, torch.tensor([MARGIN / 2 - 1e-3, MARGIN / 2 + 1e-3], dtype=torch.float64)
+    own, other = (half - beyond).cos(), (half + beyond).cos()
+    assert ((arcface().with_margin(own[:, None])[:, 0] - other) > 0).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", ["normface", "psc-cosine", "cosface", "arcface"])
+def test_no_loss_of_cosines_changes_the_length_of_a_feature(name: str) -> None:
+    features, targets = batch(5, 8)
+    make(name).loss(features, targets, CONTEXT).backward()
+    assert features.grad is not None
+    along = (features.detach() * features.grad).sum(dim=-1)
+    lengths = features.detach().norm(dim=-1) * features.grad.norm(dim=-1)
+    assert (along.abs() < 1e-5 * lengths).all()

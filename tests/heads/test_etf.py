@@ -52,6 +52,17 @@ def test_dot_regression_is_the_codes_formula(labels: list[int]) -> None:
     assert torch.allclose(batch_class_weights(y, 4).double(), slow_weights(y, 4) ** 2)
 
 
+def test_dot_regression_is_zero_on_the_own_vectors_alone_and_a_class_shown_twice_counts_once() -> None:
+    head, labels = make("etf", 4, 6, batch_weights=True), torch.tensor([0, 0, 1, 3, 3, 3])
+    own = head.state_dict()["bank"][labels]
+    assert head.loss(own[None], Targets.plain(labels, labels), CONTEXT).item() == pytest.approx(0, abs=1e-12)
+    features = batch(4, 6, size=6)[0].detach()
+    assert head.loss(own[None] + 0.1 * features, Targets.plain(labels, labels), CONTEXT) > 1e-4
+    twice = torch.tensor([0, 1, 2, 3, 4, 5, 0, 1])
+    once = head.loss(features, Targets.plain(labels, labels), CONTEXT)
+    assert head.loss(features[:, twice], Targets.plain(labels[twice], twice), CONTEXT) == pytest.approx(once.item())
+
+
 def test_weights_come_from_the_unmixed_labels_and_mixing_is_linear() -> None:
     head = make("etf", 4, 6, batch_weights=True)
     features, targets = batch(4, 6, size=8)
