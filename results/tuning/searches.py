@@ -119,9 +119,12 @@ def open_storage(storage: str | None, folder: Path) -> "BaseStorage":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         if storage in (None, JOURNAL):
+            folder.mkdir(parents=True, exist_ok=True)
             return _journal(folder / "journal.log")
         assert storage is not None
         if "://" not in storage and Path(storage).suffix in JOURNALS:
+            if not Path(storage).parent.is_dir():
+                raise ValueError(f"there is no folder {Path(storage).parent}")
             return _journal(Path(storage))
         if "://" not in storage:
             raise ValueError("neither a URL nor the name of a journal file")
@@ -149,7 +152,6 @@ def _journal(path: Path) -> "BaseStorage":
             lock.release()
 
     _refuse_another_file(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not _is_whole(path):
         with lock:
             if not _is_whole(path):

@@ -432,6 +432,7 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"objectives": ("val_top",)}, {}, "--objective: unknown 'val_top'; did you mean 'val_top1'"),
     ({"objectives": ("val_nll", "val_nll")}, {}, "--objective: one is given twice"),
     ({"storage": "search"}, {}, "--storage search: neither a URL nor the name of a journal file; give a database"),
+    ({"storage": "no/such/search.log"}, {}, "--storage .*search.log: there is no folder .*no/such; give a database"),
     ({"storage": "sqlite://search.db"}, {}, "--storage sqlite://search.db: Invalid SQLite URL"),
     ({"storage": "sqlite:////no/such/folder/s.db"}, {}, "--storage sqlite:.*unable to open database file"),
     ({"storage": "nosql://me:secret@host/db"}, {}, r"--storage nosql://me:\*\*\*@host/db: .*nosql"),
