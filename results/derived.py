@@ -25,6 +25,7 @@ T = TypeVar("T")
 # A file system that is full stops the command, which then says so.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 LIST = "files.json"
+# Files that are written at the same time.
 AT_ONCE = 8
 
 
