@@ -210,12 +210,15 @@ def studies(out: Path, grid: str, storage: str | None = None) -> "list[optuna.St
 
 
 def those_there(search: dict[str, Any], storage: "BaseStorage") -> "list[optuna.Study]":
-    """Return the studies that a ``search.yaml`` names and a storage has."""
+    """Return the studies that a ``search.yaml`` names and a storage has; without one that a killed process had just
+    begun, which has no trial.
+    """
     import optuna
 
     there = set(optuna.get_all_study_names(storage))
     names = [facts["study"] for facts in search["studies"] if facts["study"] in there]
-    return [optuna.load_study(study_name=name, storage=storage) for name in names]
+    loaded = [optuna.load_study(study_name=name, storage=storage) for name in names]
+    return [study for study in loaded if "settings" in study.user_attrs]
 
 
 def trials(found: "Iterable[optuna.Study]") -> pd.DataFrame:

@@ -324,6 +324,30 @@ def test_studies_that_the_storage_has_lost_are_told_of(
     assert "the search of grid 'tiny' begins anew: none of its studies is in journal" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("told", [0, 1, 2])
+def test_a_study_whose_beginning_was_cut_off_has_no_trial_yet_and_is_begun_by_the_next_run(
+    told: int, formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formula()
+    asked, tell, left = options(tmp_path, 1), optuna.Study.set_user_attr, told
+    search.run(replace(asked, run=replace(asked.run, where=["head=psc"])), Console(quiet=True))
+
+    def killed(study: optuna.Study, name: str, value: Any) -> None:
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        tell(study, name, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(optuna.Study, "set_user_attr", killed)
+        with pytest.raises(KeyboardInterrupt):
+            search.run(asked, Console(quiet=True))
+    assert trials(tmp_path)["head_label"].tolist() == ["psc"]
+    search.run(asked, Console(quiet=True))
+    assert trials(tmp_path)["trial"].tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("number", [0, 1, studies.RANDOM + 1])
 def test_a_trial_that_was_cut_off_between_two_values_has_the_same_ones(number: int) -> None:
     (base,) = planned(cell("ldam"))
