@@ -14,7 +14,7 @@ from headbench.core.errors import DamagedError, NewerError
 from headbench.results import columns, store
 from headbench.results.answers import Answers
 from headbench.results.derived import with_texts
-from headbench.results.numbers import health
+from headbench.results.numbers import health, unfit_rates
 from headbench.results.ood.frame import means
 
 # A result with others of these is that of another cell, and cannot stand beside those of its comparison.
@@ -54,7 +54,7 @@ def of_plan(out: Path, plan: dict[str, Any], answers: Answers | None = None) -> 
     rows = [row for cell in cells for row in _rows(out, plan, cell, answers)]
     frame = pd.DataFrame(rows, columns=columns.names())
     # A copy, since it lays columns of one type together: rows are then taken from all of them at once.
-    return frame.astype(columns.TYPES).copy()
+    return unfit_rates.mark(frame.astype(columns.TYPES))
 
 
 def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any], answers: Answers | None) -> list[dict[str, Any]]:

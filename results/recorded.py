@@ -15,6 +15,7 @@ from headbench.core.alone import alone
 from headbench.core.errors import DamagedError
 from headbench.results import columns, former, grid_rows, store
 from headbench.results.answers import Answer, Answers
+from headbench.results.numbers import unfit_rates
 
 FOLDER = Path(__file__).parent / "measured"
 # Beside a file of rows: which test images its cells get right. In the folder: the commands that made its rows.
@@ -142,7 +143,7 @@ def load(file: Path) -> pd.DataFrame:
         rows = pd.DataFrame([former.completed(row) for row in rows.to_dict("records")])
         known = [*columns.names(), *VERSIONS]
         rows = rows.reindex(columns=[*known, *(column for column in rows if column not in known)])
-        return rows.astype(columns.TYPES)
+        return unfit_rates.mark(rows.astype(columns.TYPES))
 
 
 @contextmanager

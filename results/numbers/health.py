@@ -22,6 +22,7 @@ LEAST_KEPT = 2 / 3
 # Part of the features that C classes need, min(d, C - 1), that must vary.
 LEAST_ALIVE = 0.5
 
+OK, UNFIT = "ok", "unfit rate"
 # The words of the marks, as they stand in the column ``health``, and what each means.
 MARKS = {
     "not learned": "the loss ended within 2 % of the chance level of its own objective, and the training accuracy near "
@@ -29,8 +30,9 @@ MARKS = {
     "diverged": "over ten successive steps the loss was 25 % above that of an untrained network",
     "fell back": "the last epoch kept less than two thirds of what the best epoch on validation had above chance",
     "dead features": "fewer than half as many features as the classes need, min(d, C - 1), differ between images",
+    # Of a head under a recipe, not of one training: see :mod:`headbench.results.numbers.unfit_rates`.
+    UNFIT: "at half or twice the recipe's learning rate the head is more than two points better on validation",
 }
-OK = "ok"
 
 
 def assess(
@@ -64,7 +66,7 @@ def assess(
         "dead features": alive < LEAST_ALIVE * min(feature_dim, num_classes - 1),
     }
     numbers = measured | {"loss_excess": excess, "gradient_spike": spike, "best_epoch": best, "kept": kept}
-    return numbers | {"marks": [mark for mark in MARKS if found[mark]]}
+    return numbers | {"marks": [mark for mark, applies in found.items() if applies]}
 
 
 def _gained_nothing(measured: dict[str, float]) -> bool:
@@ -117,6 +119,12 @@ def words(health: dict[str, Any] | None) -> str | None:
     None for a cell of a time that recorded no health.
     """
     return None if health is None else "; ".join(health["marks"]) or OK
+
+
+def with_unfit_rate(told: str | None) -> str:
+    """Return the column ``health`` of a cell whose learning rate is known to be unfit for its head."""
+    marks = [] if not isinstance(told, str) or told == OK else told.split("; ")
+    return "; ".join([*marks, *([] if UNFIT in marks else [UNFIT])])
 
 
 def sound(rows: pd.DataFrame) -> pd.Series:
