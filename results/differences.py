@@ -131,12 +131,42 @@ def image_variance(rows: pd.DataFrame, metric: str) -> float:
     return float(np.where(known, squares, 0.0).sum() / known.sum()) if known.any() else 0.0
 
 
+def sharing(heads: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return those of several heads that have a seed in common: the one that most of them have.
+
+    Args:
+        heads: rows of one comparison, dimension and selection, by head.
+    """
+    seeds = pd.concat([own["seed"] for own in heads.values()]) if heads else pd.Series(dtype=int)
+    if seeds.empty:
+        return {}
+    most = seeds.value_counts(sort=False).idxmax()
+    return {head: own for head, own in heads.items() if (own["seed"] == most).any()}
+
+
+def best_of(heads: dict[str, pd.DataFrame], metric: str) -> str:
+    """Return the head that is ahead of the others, two of them by the mean of a metric over the seeds that both have:
+    one with lucky seeds of its own is not ahead by these. The first of equals.
+
+    Args:
+        heads: of :func:`sharing`, at least one.
+        metric: a column.
+    """
+    sign = -1 if metric in ERRORS else 1
+    first, *others = heads
+    for head in others:
+        one, other = (part[metric].mean() for part in _of_common_seeds(heads[head], heads[first], metric))
+        if sign * one > sign * other:
+            first = head
+    return first
+
+
 def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") -> dict[tuple[int, str], bool]:
     """Return which heads are not separated from the best of their dimension: what a table prints in bold.
 
     A head is separated from the best if the difference has a corrected p below 5 % from at least three common seeds;
     Holm's correction is over the heads of all dimensions, the family that a table shows. Nothing is said of a head that
-    has fewer or an unhealthy cell, nor of a dimension where no head is separated.
+    has fewer, an unhealthy cell or no seed in common with most others, nor of a dimension where no head is separated.
 
     Args:
         rows: finished rows of one comparison and selection.
@@ -147,18 +177,19 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         By ``feature_dim`` and ``head_label`` of the heads of which something is said: whether they are not separated,
             as the best is.
     """
-    sign, rows = -1 if metric in ERRORS else 1, _narrow(rows, metric)
+    rows = _narrow(rows, metric)
     best, p_values = dict[int, str](), dict[tuple[int, str], float]()
     for dim in sorted(set(rows["feature_dim"])):
         part = rows[rows["feature_dim"] == dim]
-        heads = {str(head): own for head, own in part.groupby("head_label", sort=False) if health.sound(own).all()}
-        means = pd.Series({head: sign * own[metric].mean() for head, own in heads.items()}, dtype=float)
-        if means.notna().sum() < 2 or below_floor(heads[str(means.idxmax())], metric):
+        judged = health.sound(part) & part[metric].notna()
+        heads = sharing(
+            {str(head): own for head, own in part.groupby("head_label", sort=False) if judged[own.index].all()}
+        )
+        first = best_of(heads, metric) if len(heads) > 1 else None
+        if first is None or below_floor(heads[first], metric):
             continue
-        best[dim] = str(means.idxmax())
-        found = {
-            head: between(heads[best[dim]], own, answers, metric) for head, own in heads.items() if head != best[dim]
-        }
+        best[dim] = first
+        found = {head: between(heads[first], own, answers, metric) for head, own in heads.items() if head != first}
         p_values |= {
             (dim, head): own.difference.p()
             for head, own in found.items()

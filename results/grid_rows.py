@@ -49,12 +49,19 @@ def of_plan(out: Path, plan: dict[str, Any], answers: Answers | None = None) -> 
         plan: what ``grid.yaml`` holds.
         answers: that learn those of the cells.
     """
+    return unfit_rates.mark(stored(out, plan, answers))
+
+
+def stored(out: Path, plan: dict[str, Any], answers: Answers | None = None) -> pd.DataFrame:
+    """Return the rows of :func:`of_plan` as the cells' own files tell them: without the marks of unfit rates, which
+    this harness knows, and another one may not. So they are what is kept and handed on.
+    """
     heads = list(dict.fromkeys(cell["head_label"] for cell in plan["cells"]))
     cells = sorted(plan["cells"], key=lambda cell: heads.index(cell["head_label"]))
     rows = [row for cell in cells for row in _rows(out, plan, cell, answers)]
     frame = pd.DataFrame(rows, columns=columns.names())
     # A copy, since it lays columns of one type together: rows are then taken from all of them at once.
-    return unfit_rates.mark(frame.astype(columns.TYPES))
+    return frame.astype(columns.TYPES).copy()
 
 
 def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any], answers: Answers | None) -> list[dict[str, Any]]:

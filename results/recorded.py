@@ -26,13 +26,13 @@ EXPERIMENT = [*columns.names("comparison", "axis"), "precision", "selection"]
 
 
 def collect(out: Path, grid: str) -> pd.DataFrame:
-    """Return the rows of a grid's finished cells, as :func:`results.load` gives them, with the versions of data set,
-    backbone and head.
+    """Return the rows of a grid's finished cells, as :func:`headbench.results.grid_rows.stored` gives them, with the
+    versions of data set, backbone and head.
 
     Raises:
         DamagedError: if a cell's own description is damaged.
     """
-    rows = grid_rows.load(out, grid)
+    rows = grid_rows.stored(out, store.read_plan(store.grid_folder(out, grid)))
     done = rows[rows["status"] == "done"].reset_index(drop=True)
     cells = {cell_id: store.read_description(store.cell_folder(out, cell_id)) for cell_id in done["cell_id"].unique()}
     return done.assign(**{name: [cells[cell_id][name] for cell_id in done["cell_id"]] for name in VERSIONS})
@@ -55,7 +55,7 @@ def record(out: Path, grid: str, folder: Path) -> Path:
 def _record(out: Path, grid: str, file: Path) -> Path:
     rows = collect(out, grid)
     if file.is_file():
-        kept = load(file)
+        kept = _stored(file)
         known = set(rows[EXPERIMENT].astype(str).itertuples(index=False, name=None))
         fresh = [row not in known for row in kept[EXPERIMENT].astype(str).itertuples(index=False, name=None)]
         rows = pd.concat([kept[fresh], rows], ignore_index=True) if any(fresh) else rows
@@ -135,6 +135,11 @@ def load(file: Path) -> pd.DataFrame:
     Raises:
         DamagedError: if it holds no such rows.
     """
+    return unfit_rates.mark(_stored(file))
+
+
+def _stored(file: Path) -> pd.DataFrame:
+    """Return the rows of one file as they stand there."""
     with _named(file):
         # Texts of hexadecimal digits are not the numbers that pandas would read where they have no letter, or an e.
         rows = pd.read_csv(file, dtype=dict.fromkeys(set(columns.NAMED).difference(columns.TYPES), str))
@@ -143,7 +148,7 @@ def load(file: Path) -> pd.DataFrame:
         rows = pd.DataFrame([former.completed(row) for row in rows.to_dict("records")])
         known = [*columns.names(), *VERSIONS]
         rows = rows.reindex(columns=[*known, *(column for column in rows if column not in known)])
-        return unfit_rates.mark(rows.astype(columns.TYPES))
+        return rows.astype(columns.TYPES)
 
 
 @contextmanager

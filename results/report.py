@@ -187,7 +187,7 @@ def _ranks(rows: pd.DataFrame, answers: Answers) -> Part:
         return (
             [],
             {},
-            [f"no average ranks, since no condition has every head soundly trained: {'; '.join(left_out)}"]
+            [f"no average ranks, since there is no condition in which every head may be judged: {'; '.join(left_out)}"]
             if left_out
             else [],
         )

@@ -14,7 +14,7 @@ from headbench.results import columns, grid_rows, store
 # What a history has beside its numbers.
 WORDS = ("epoch", "stage")
 # What a run tells as its parameters beside the axes of its grid.
-PARAMETERS = "head head_options epochs augmentation n_train device precision git_commit".split()
+PARAMETERS = "head head_options epochs augmentation n_train device precision git_commit health".split()
 Value = str | float
 
 

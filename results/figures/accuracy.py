@@ -11,6 +11,7 @@ from headbench.results.compared import Comparison
 from headbench.results.differences import not_separated
 from headbench.results.figures.base import Drawn
 from headbench.results.figures.lines import caption, draw
+from headbench.results.tables.base import note_in_figure
 
 PLACE = 1
 # How many times as many errors the worst head has as the best, in an axis that is logarithmic in the errors.
@@ -36,6 +37,7 @@ def accuracy(rows: pd.DataFrame, description: str, marks: dict[tuple[int, str], 
     apart = {key for key, mark in marks.items() if not mark}
     figure, summary = draw(rows, ("top1",), "feature_dim", apart)
     notes = ["Open markers: separated from the best of their dimension."] if apart else []
+    notes += [note_in_figure(summary, "their markers are filled")] if apart else []
     notes += [_zoomed(figure.axes[0], summary, rows)]
     return Drawn(figure, caption("Top-1 test accuracy by feature dimension", summary, notes, description))
 

@@ -9,7 +9,7 @@ from headbench.results import columns
 from headbench.results.compared import Comparison
 from headbench.results.figures.base import Drawn, canvas, heads_of, legend, names_of, plain_log, styles
 from headbench.results.figures.hover import name_points
-from headbench.results.tables.base import over_seeds, printed, seeds_of
+from headbench.results.tables.base import note_in_figure, over_seeds, printed, seeds_of
 from headbench.results.tables.by_compute import front, measured
 
 PLACE = 10
@@ -30,8 +30,8 @@ def compared(comparison: Comparison) -> dict[str, Drawn]:
 def compute(rows: pd.DataFrame, description: str) -> Drawn:
     """Draw top-1 accuracy of the last epoch against the floating-point operations of training and against its seconds,
     mean over seeds: a point per head and recipe, a line from the shorter to the longer trainings of a head, and a
-    dashed line through the points that no cheaper one reaches, the Pareto front; a head that trained unsoundly is not
-    on it.
+    dashed line through the points that no cheaper one reaches, the Pareto front; a head with a marked cell is not on
+    it.
 
     Seconds are left out where not all cells were trained alike: on one kind of device, with as many threads.
 
@@ -76,6 +76,7 @@ def _caption(shown: dict[str, pd.DataFrame], machines: pd.DataFrame) -> str:
     what = " and against ".join(columns.NAMED[cost].long for cost in shown)
     told = [f"Top-1 test accuracy against {what}, last epoch, {over_seeds(next(iter(shown.values())))}."]
     told.append("The Pareto front joins what no cheaper training reaches.")
+    told += filter(None, [note_in_figure(pd.concat(shown.values()), "they are not on the front")])
     if COSTS[1] in shown:
         first = machines.iloc[0]
         threads = "" if pd.isna(first["threads"]) else f", threads: {first['threads']}"

@@ -127,6 +127,11 @@ def with_unfit_rate(told: str | None) -> str:
     return "; ".join([*marks, *([] if UNFIT in marks else [UNFIT])])
 
 
+def without_unfit_rate(told: str | None) -> str | None:
+    """Return the column ``health`` of a cell by its own training alone."""
+    return ("; ".join(mark for mark in told.split("; ") if mark != UNFIT) or OK) if isinstance(told, str) else told
+
+
 def sound(rows: pd.DataFrame) -> pd.Series:
     """Return which rows of ``results.csv`` (n,) may speak for their head: all but those of marked cells.
 

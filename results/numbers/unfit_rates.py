@@ -14,20 +14,25 @@ FILE = Path(__file__).parents[1] / "unfit_rates.yaml"
 
 
 class Unfit(Strict):
-    """The heads that a recipe has the wrong rate for, on a data set and with a backbone; each named as in
-    ``results.csv``.
+    """The heads that a recipe has the wrong rate for; where it was measured, in the columns of ``results.csv``.
 
     Attributes:
-        dataset: label of the data set.
-        backbone: label of the backbone.
-        recipe: label of the recipe.
         heads: feature dimensions by the head's label.
     """
 
     dataset: str
     backbone: str
     recipe: str
+    imbalance_factor: float = 1
+    protocol: str = "holdout-0.1"
+    projection: str = "linear"
+    freeze: str = "none"
     heads: dict[str, list[int]]
+
+    @property
+    def where(self) -> dict[str, str | float]:
+        """The columns and their values."""
+        return self.model_dump(exclude={"heads"})
 
 
 @cache
@@ -38,17 +43,21 @@ def load() -> tuple[Unfit, ...]:
 
 def mark(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows of ``results.csv`` (n,) whose ``health`` says of each finished cell in ``unfit_rates.yaml`` that its
-    rate is unfit; cells with tuned values have other rates.
+    rate is unfit. Cells with tuned values have other rates, and imported ones are of other code.
     """
     rows = rows.copy()
-    trained = (rows["status"] == "done") & ~(rows["tuned"] > 0)
+    trained = (rows["status"] == "done") & ~(rows["tuned"] > 0) & rows["imported"].isna()
     for entry in load():
-        of_entry = trained & (
-            rows[["dataset", "backbone", "recipe"]] == [entry.dataset, entry.backbone, entry.recipe]
-        ).all(axis=1)
-        if not of_entry.any():
+        there = trained & (rows["recipe"] == entry.recipe)
+        if not there.any():
             continue
+        there &= (rows[[*entry.where]] == [*entry.where.values()]).all(axis=1)
         for head, dims in entry.heads.items():
-            unfit = of_entry & (rows["head_label"] == head) & rows["feature_dim"].isin(dims)
+            unfit = there & (rows["head_label"] == head) & rows["feature_dim"].isin(dims)
             rows.loc[unfit, "health"] = rows.loc[unfit, "health"].map(health.with_unfit_rate)
     return rows
+
+
+def unmarked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows (n,) without that mark, for what compares a head with itself: no other head is put behind it."""
+    return rows.assign(health=rows["health"].map(health.without_unfit_rate))

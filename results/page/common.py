@@ -25,9 +25,14 @@ def facts(comparisons: Comparisons) -> tuple[str, dict[str, str]]:
     return said, {name: describe(others, row[others].tolist()) or name for name, row in firsts.items()}
 
 
-def over(rows: pd.DataFrame) -> str:
-    """Return what captions say of the seeds of most cells."""
-    seeds = rows["seed"].nunique()
+def seeds_of(rows: pd.DataFrame) -> int:
+    """Return how many seeds the fullest number of finished cells has, 0 where there is none."""
+    keys = [axis.name for axis in columns.AXES if axis.name != "seed"]
+    return int(rows.groupby(keys, dropna=False)["seed"].nunique().max()) if len(rows) else 0
+
+
+def over(seeds: int) -> str:
+    """Return what captions say of so many seeds."""
     return f", mean ± std over n = {seeds} seeds" if seeds > 1 else f", n = {seeds} seed"
 
 

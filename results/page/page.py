@@ -80,7 +80,8 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
     cells, listed, alike = _cells(rows)
     made, pictures, lines = shown.final
     signs = common.legend(table.caption for table in made)
-    layout = Layout(comparisons, [*signs, common.USUAL, common.over(rows[rows["status"] == "done"])])
+    seeds = common.seeds_of(rows[rows["status"] == "done"])
+    layout = Layout(comparisons, [*signs, common.USUAL, common.over(seeds)])
     above = {name: pictures[name] for answer in shown.answers[:MOST] if (name := f"{answer.name}-accuracy") in pictures}
     template = templates.environment().get_template("page.html.j2")
     page: str = template.render(
@@ -90,6 +91,7 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
         many=MANY,
         shared=escape.plain(common.facts(comparisons)[0]),
         signs=signs,
+        seeds=seeds,
         trust=[escape.plain(line) for line in trust.lines(shown.rows)],
         facets=facets.facets(shown.rows),
         rows=rows,

@@ -25,17 +25,20 @@ class Standing:
 
     Attributes:
         dim: d.
-        best: the head of the highest mean accuracy among those that trained soundly.
+        best: the head that is ahead of the others, of those that are compared.
         accuracy: its mean.
+        alone: whether no other head was trained at that dimension than those that are compared.
         seeds: the most common seeds of the best head and another one.
         behind: the difference of the best head to each other one, by its label, the nearest first.
         said: ``better`` where the best head is better than that one, ``tied``, ``unresolved`` or ``identical``, or
-            nothing where there are too few seeds.
+            nothing where there are too few seeds; ``worse`` where no head is ahead of all others, which takes several
+            that share no more than some of their seeds.
     """
 
     dim: int
     best: str
     accuracy: float
+    alone: bool
     seeds: int
     behind: dict[str, Found]
     said: dict[str, str]
@@ -47,7 +50,7 @@ class Standing:
     @property
     def pattern(self) -> tuple[object, ...]:
         """What two dimensions must have in common to stand in one sentence."""
-        return self.best, tuple(sorted(self.said.items())), self.seeds
+        return self.best, tuple(sorted(self.said.items())), self.alone, self.seeds
 
 
 def answer(rows: pd.DataFrame, answers: Answers) -> list[str]:
@@ -59,39 +62,47 @@ def answer(rows: pd.DataFrame, answers: Answers) -> list[str]:
     """
     found = standings(rows, answers)
     said = [_of_group(list(group)) for _, group in groupby(found, key=lambda standing: standing.pattern)]
-    return [*said, *_not_compared(rows, {standing.dim for standing in found}), *_left_out(rows)]
+    return [*said, *_not_compared(rows, found), *_left_out(rows)]
 
 
 def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
-    """Return how the heads stand at each dimension where two or more of them trained soundly, last epoch.
+    """Return how the heads stand at each dimension where two or more of them may be judged, last epoch: those without a
+    marked cell that have a seed in common.
 
     The best head is compared with every other one; Holm's correction is over the heads of all dimensions, as
     :func:`headbench.results.differences.not_separated` has it.
     """
-    last = rows[(rows["selection"] == "last") & (rows["status"] == "done")]
-    found = list[tuple[int, str, float, dict[str, Found]]]()
-    for dim in sorted(set(last["feature_dim"])):
-        part = last[last["feature_dim"] == dim]
-        heads = {str(head): own for head, own in part.groupby("head_label", sort=False) if health.sound(own).all()}
-        means = pd.Series({head: own["top1"].mean() for head, own in heads.items()}, dtype=float)
-        if len(means) < 2:
+    found = list[tuple[int, str, float, bool, dict[str, Found]]]()
+    for dim, every in _trained(rows).items():
+        heads = differences.sharing({head: own for head, own in every.items() if health.sound(own).all()})
+        if len(heads) < 2:
             continue
-        best = str(means.idxmax())
+        best = differences.best_of(heads, "top1")
+        means = pd.Series({head: own["top1"].mean() for head, own in heads.items()}, dtype=float)
         pairs = {
             head: pair
             for head in means.drop(best).sort_values(ascending=False, kind="stable").index
             if (pair := differences.between(heads[best], heads[head], answers)) is not None
         }
         if pairs:
-            found.append((int(dim), best, float(means[best]), pairs))
+            found.append((dim, best, float(means[best]), len(pairs) + 1 == len(every), pairs))
     p_values = np.array([_p(pair) for *_, pairs in found for pair in pairs.values()])
     corrected = iter(holm(p_values))
     standing = []
-    for dim, best, accuracy, pairs in found:
+    for dim, best, accuracy, alone, pairs in found:
         said = {head: _said(pair, next(corrected)) for head, pair in pairs.items()}
         seeds = max(len(pair.seeds) for pair in pairs.values())
-        standing.append(Standing(dim, best, accuracy, seeds, pairs, said))
+        standing.append(Standing(dim, best, accuracy, alone, seeds, pairs, said))
     return standing
+
+
+def _trained(rows: pd.DataFrame) -> dict[int, dict[str, pd.DataFrame]]:
+    """Return the rows of finished cells after the last epoch, by dimension and head."""
+    last = rows[(rows["selection"] == "last") & (rows["status"] == "done")]
+    return {
+        int(str(dim)): {str(head): own for head, own in part.groupby("head_label", sort=False)}
+        for dim, part in last.groupby("feature_dim")
+    }
 
 
 def _p(pair: Found) -> float:
@@ -107,9 +118,10 @@ def _of_group(group: list[Standing]) -> str:
     first, where = group[0], f"At {_dims([standing.dim for standing in group])}"
     if first.seeds < inference.SEEDS:
         many = "One seed gives" if first.seeds == 1 else f"{first.seeds} seeds give"
+        highest = "has the highest accuracy" if first.alone else "has the highest accuracy of those compared"
         if len(group) > 1:
-            return f"{many} no verdict. {where} {first.best} has the highest accuracy."
-        parts = [f"{first.best} has the highest accuracy, {100 * first.accuracy:.2f} %", *_next(first)]
+            return f"{many} no verdict. {where} {first.best} {highest}."
+        parts = [f"{first.best} {highest}, {100 * first.accuracy:.2f} %", *_next(first)]
         return f"{many} no verdict. {where} {'; '.join(parts)}."
     return f"{where} {'; '.join(_parts(group))}."
 
@@ -139,8 +151,10 @@ def _parts(group: list[Standing]) -> list[str]:
     if first.heads("identical"):
         parts.append(_alike(first))
     if apart:
-        others = "all others" if 1 < len(apart) == len(first.said) else _names(apart)
+        others = "all others" if first.alone and 1 < len(apart) == len(first.said) else _names(apart)
         parts.append(f"{first.best} is better than {others}, {_gaps(group, apart)}")
+    if ahead := first.heads("worse"):
+        parts.append(f"{first.best} is worse than {_names(ahead)} on the seeds that these two share")
     if few := first.heads(""):
         parts.append(f"of {_names(few)} there are too few seeds")
     return parts
@@ -163,17 +177,37 @@ def _interval(found: Difference) -> str:
     return f"[{100 * found.low:.2f}, {100 * found.high:.2f}]"
 
 
-def _not_compared(rows: pd.DataFrame, compared: set[int]) -> list[str]:
-    """Return at which other dimensions there are several heads of which nothing is said, and why."""
-    why = dict[str, list[int]]()
-    last = rows[(rows["selection"] == "last") & (rows["status"] == "done") & ~rows["feature_dim"].isin(compared)]
-    for dim in sorted(set(last["feature_dim"])):
-        part = last[last["feature_dim"] == dim]
-        sound = [head for head, own in part.groupby("head_label") if health.sound(own).all()]
-        if part["head_label"].nunique() > 1:
-            reason = "no two have a seed in common" if len(sound) > 1 else "fewer than two trained soundly"
-            why.setdefault(reason, []).append(int(dim))
-    return [f"At {_dims(dims)} no heads are compared: {reason}." for reason, dims in why.items()]
+def _not_compared(rows: pd.DataFrame, found: Sequence[Standing]) -> list[str]:
+    """Return at which dimensions nothing is said of several heads, and of which heads elsewhere; and why."""
+    compared = {standing.dim: {standing.best, *standing.said} for standing in found}
+    several = {dim: heads for dim, heads in _trained(rows).items() if len(heads) > 1}
+    why, without = dict[str, list[int]](), dict[str, dict[str, list[int]]]()
+    for dim, heads in several.items():
+        marks = {head: _marks(own) for head, own in heads.items() if head not in compared.get(dim, ())}
+        if dim not in compared:
+            sound = [head for head, marked in marks.items() if not marked]
+            reason = "no two have a seed in common" if len(sound) > 1 else "fewer than two may be judged"
+            why.setdefault(reason, []).append(dim)
+        for head, marked in marks.items():
+            if marked or dim in compared:
+                own = without.setdefault(marked or "no seed in common with the others", {})
+                own.setdefault(head, []).append(dim)
+    said = [f"At {_dims(dims)} no heads are compared: {reason}." for reason, dims in why.items()]
+    for reason, by_head in without.items():
+        by_dims = dict[str, list[str]]()
+        for head, dims in by_head.items():
+            by_dims.setdefault(_dims(dims), []).append(head)
+        said += [
+            f"{_names(heads)} {'has' if len(heads) == 1 else 'have'} no verdict at {at}: {reason}."
+            for at, heads in by_dims.items()
+        ]
+    return said
+
+
+def _marks(own: pd.DataFrame) -> str:
+    """Return the marks of a head's cells, nothing where all are sound."""
+    told = own.loc[~health.sound(own), "health"].tolist()
+    return ", ".join(mark for mark in health.MARKS if any(mark in words for words in told))
 
 
 def _left_out(rows: pd.DataFrame) -> list[str]:

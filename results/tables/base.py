@@ -23,7 +23,10 @@ ENOUGH = 1000
 # Behind the number of a group with a marked cell.
 SIGN = "†"
 # Sentences of captions that explain the sign and bold numbers, a space before each.
-MARKED = f" {SIGN}: with a cell that trained unsoundly, named at the top of the report; no verdict rests on it."
+MARKED = (
+    f" {SIGN}: with a cell that did not learn properly, or whose learning rate is known to be unfit for its head, "
+    "named at the top of the report; no verdict rests on it."
+)
 BOLD = " Bold: not separated from the best of its dimension (p at least 0.05, Holm over all heads and dimensions)."
 # Printed in place of a number by the state of what has none.
 MISSING = {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned", "absent": "absent"}
@@ -151,6 +154,16 @@ def printed(row: Mapping[Hashable, Any], usual: int, both: bool = False) -> str:
         + ("" if row["n"] == usual else f" (n={row['n']})")
         + (f" {SIGN}" if row["marked"] else "")
     )
+
+
+def note_in_figure(summary: pd.DataFrame, where: str) -> str:
+    """Return what a caption of a figure says of heads with a marked cell; nothing where there are none.
+
+    Args:
+        summary: with the column ``marked``.
+        where: what the figure does with them.
+    """
+    return f"Of heads with {SIGN} in the tables there is no verdict: {where}." if summary["marked"].any() else ""
 
 
 def note_on_marks(summary: pd.DataFrame) -> str:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from headbench.results import columns
 from headbench.results.answers import Answers
+from headbench.results.numbers import unfit_rates
 from headbench.results.tables import paired
 from headbench.results.tables.base import Table, unmarked
 
@@ -43,6 +44,7 @@ class Versus:
         differing: what sets the two apart as a whole, as sentences say it: of the first, of the second.
         table: of the rows in common, or None where there are none.
         moved: the rows that became better or worse, in words.
+        open: the rows with a marked cell, of which no verdict is given, in words.
         only: what only the first has, and what only the second, in words.
         unpaired: rows in common that cannot be compared, in words.
     """
@@ -50,6 +52,7 @@ class Versus:
     differing: tuple[list[str], list[str]]
     table: Table | None
     moved: list[str]
+    open: list[str]
     only: tuple[list[str], list[str]]
     unpaired: list[str]
 
@@ -61,6 +64,8 @@ def compare(first: Side, second: Side) -> Versus:
     others are in common, and paired by their seeds.
     """
     one, two = first.done, second.done
+    if set(one["head_label"]) & set(two["head_label"]):  # else one head is compared with another
+        one, two = unfit_rates.unmarked(one), unfit_rates.unmarked(two)
     axes = [axis for axis in columns.AXES if axis.name != PAIRED_BY]
     values = {axis: [side[axis.name].unique() for side in (one, two)] for axis in axes}
     apart = [axis for axis, (ones, twos) in values.items() if len(ones) == 1 and len(twos) == 1 and ones[0] != twos[0]]
@@ -89,7 +94,8 @@ def compare(first: Side, second: Side) -> Versus:
     table = _table(found, [axis.heading for axis in shown]) if found else None
     only = tuple([names[key] for key in group if key not in other] for group, other in (groups, groups[::-1]))
     said = tuple([axis.said(values[axis][number][0]) for axis in apart] for number in (0, 1))
-    return Versus((said[0], said[1]), table, [] if table is None else _moved(table), (only[0], only[1]), unpaired)
+    moved, without = ([], []) if table is None else (_moved(table), _open(table))
+    return Versus((said[0], said[1]), table, moved, without, (only[0], only[1]), unpaired)
 
 
 def _groups(rows: pd.DataFrame, keys: list[columns.Column]) -> dict[tuple[Hashable, ...], pd.DataFrame]:
@@ -109,6 +115,12 @@ def _table(found: list[dict[str, Any]], index: list[str]) -> Table:
         cells.insert(place, side, tidy[side].map("{:.2f}".format).to_numpy())
     whose = "that of the first in points, last epoch"
     return Table("versus", paired.caption(tidy, whose), cells, unmarked(cells), tidy)
+
+
+def _open(table: Table) -> list[str]:
+    """Return the rows with a marked cell, of which no verdict is given, in words."""
+    without = table.tidy[table.tidy["verdict"].str.startswith("no verdict on the heads")]
+    return [f"{row['name']}: {row['mean']:+.2f} points, {row['verdict']}" for _, row in without.iterrows()]
 
 
 def _moved(table: Table) -> list[str]:

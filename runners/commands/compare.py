@@ -63,6 +63,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     console.print(escape.terminal(found.table.caption))
     rows = found.table.cells.reset_index().to_dict("records")
     console.print(tabled([{str(title): str(text) for title, text in row.items()} for row in rows]))
+    for line in found.open:
+        say(console, f"not judged: {line}")
     say(console, f"moved: {'; '.join(found.moved) or 'nothing that is more than chance'}")
     return 0
 
@@ -75,7 +77,7 @@ def _told(sides: "list[Side]", found: "Versus") -> dict[str, Any]:
     }
     # As JSON, in which what is not known is null.
     rows = [] if found.table is None else json.loads(found.table.tidy.to_json(orient="records"))
-    return {**told, "rows": rows, "moved": found.moved, "not_compared": found.unpaired}
+    return {**told, "rows": rows, "moved": found.moved, "not_judged": found.open, "not_compared": found.unpaired}
 
 
 def _place(named: str, grid: str | None, out: Path) -> tuple[Path, str]:

@@ -74,7 +74,7 @@ def write(out: Path, grid: str, file: Path, heads: Iterable[str] = ()) -> Manife
     done = _finished(out, _of_heads(plan["cells"], list(heads)))
     if not done:
         raise UserError(f"publish: no cell of grid '{grid}' in {out} is done")
-    rows = grid_rows.of_plan(out, plan | {"cells": done})
+    rows = grid_rows.stored(out, plan | {"cells": done})
     members = _members(out, grid, plan | {"cells": done}, rows)
     manifest = Manifest(
         format="headbench bundle 1",

@@ -51,7 +51,7 @@ def check(file: Path, data: Path | None) -> Checked:
         found = Checked(manifest)
         try:
             plan = store.read_plan(store.grid_folder(out, manifest.grid))
-            rows = grid_rows.of_plan(out, plan)
+            rows = grid_rows.stored(out, plan)
         except (DamagedError, NewerError) as error:
             found.wrong.append(str(error))
         else:

@@ -166,12 +166,12 @@ def test_the_page_names_marked_cells_and_the_tables_sign_them(tmp_path: Path) ->
     )
     (classes,) = [table for table in built.tables if table.name == "toy-classes"]
     assert classes.cells.columns.tolist() == ["psc, d = 2 †", "hpn, d = 2"]
-    assert "trained unsoundly" in classes.caption
+    assert "did not learn properly" in classes.caption
     for name in ("toy-accuracy-last", "toy-calibration-last", "toy-collapse"):
         (table,) = [table for table in built.tables if table.name == name]
         signed = table.cells.map(lambda text: "†" in text).any(axis=1)
         assert signed.groupby(level="head").any().to_dict() == {"psc": True, "hpn": False}
-        assert "trained unsoundly" in table.caption
+        assert "did not learn properly" in table.caption
 
 
 @pytest.mark.usefixtures("no_pictures")

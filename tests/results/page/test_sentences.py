@@ -6,8 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from headbench.results import differences
 from headbench.results.page import sentences
 from tests.results.known import answered, random
+
+# How many images heads get right.
+PARTS = {"psc": 0.7, "hpn": 0.9, "etf": 0.5, "ebv": 0.4}
 
 
 def said(heads: dict[tuple[str, int], np.ndarray]) -> list[str]:
@@ -94,11 +98,23 @@ def test_dimensions_at_which_the_heads_stand_alike_share_a_sentence() -> None:
     assert second.startswith("At d = 9 hpn is better than psc, by ")
 
 
-def test_a_head_that_trained_unsoundly_is_not_compared() -> None:
-    rows, answers = answered({("psc", 5): random(0.5, 0), ("hpn", 5): random(0.9, 1), ("etf", 5): random(0.4, 2)})
+def test_a_head_with_a_mark_is_not_compared_and_named() -> None:
+    rows, answers = answered({(head, 5): random(part, place) for place, (head, part) in enumerate(PARTS.items())})
     rows.loc[rows["head_label"] == "hpn", "health"] = "diverged"
+    line, why = sentences.answer(rows, answers)
+    assert line.startswith("At d = 5 psc is better than etf and ebv, by ")
+    assert why == "hpn has no verdict at d = 5: diverged."
+    rows.loc[rows["head_label"] == "hpn", "health"] = "ok"
     (line,) = sentences.answer(rows, answers)
-    assert line.startswith("At d = 5 psc is better than etf, by ")
+    assert line.startswith("At d = 5 hpn is better than all others, by ")
+
+
+def test_the_highest_accuracy_of_one_seed_is_that_of_the_heads_that_are_compared() -> None:
+    rows, answers = answered({(head, 5): random(part, place)[:1] for place, (head, part) in enumerate(PARTS.items())})
+    rows.loc[rows["head_label"] == "hpn", "health"] = "unfit rate"
+    line, why = sentences.answer(rows, answers)
+    assert "psc has the highest accuracy of those compared, " in line
+    assert why == "hpn has no verdict at d = 5: unfit rate."
 
 
 def test_where_no_heads_can_be_compared_that_is_said() -> None:
@@ -106,9 +122,29 @@ def test_where_no_heads_can_be_compared_that_is_said() -> None:
     rows.loc[(rows["head_label"] == "hpn") & (rows["feature_dim"] < 9), "health"] = "not learned"
     apart = rows[(rows["feature_dim"] < 9) | ((rows["head_label"] == "psc") == (rows["seed"] == 0))]
     assert sentences.answer(apart, answers) == [
-        "At d = 2 and 5 no heads are compared: fewer than two trained soundly.",
+        "At d = 2 and 5 no heads are compared: fewer than two may be judged.",
         "At d = 9 no heads are compared: no two have a seed in common.",
+        "hpn has no verdict at d = 2 and 5: not learned.",
     ]
+
+
+def test_a_head_with_other_seeds_than_most_is_named_and_the_others_are_compared() -> None:
+    rows, answers = answered({(head, 5): random(part, place) for place, (head, part) in enumerate(PARTS.items())})
+    rows = rows[(rows["head_label"] == "hpn") == (rows["seed"] == 0)]
+    line, why = sentences.answer(rows, answers)
+    assert line.startswith("2 seeds give no verdict. At d = 5 psc has the highest accuracy of those compared, ")
+    assert why == "hpn has no verdict at d = 5: no seed in common with the others."
+
+
+def test_the_best_head_is_so_on_the_seeds_that_it_shares_with_the_others() -> None:
+    """Of psc, which is worse with each of etf's seeds, the mean over all of its own is the higher one."""
+    lucky = np.concatenate([random(0.7, 0), random(0.99, 1)])
+    rows, answers = answered({("psc", 5): lucky, ("etf", 5): np.concatenate([random(0.85, 2), random(0.85, 3)])})
+    rows = rows[(rows["head_label"] == "psc") | (rows["seed"] < 3)]
+    (line,) = sentences.answer(rows, answers)
+    assert line.startswith("At d = 5 etf is better than psc, by ")
+    last = rows[rows["selection"] == "last"]
+    assert differences.not_separated(last, answers) == {(5, "etf"): True, (5, "psc"): False}
 
 
 def test_what_does_not_apply_or_failed_is_said() -> None:
