@@ -318,10 +318,10 @@ def _first_line(text: str) -> str:
     return lines[0][:LONGEST_ERROR] if lines else "unknown error"
 
 
-def set_aside(path: Path) -> Path:
-    """Rename a damaged file, so that it is neither used nor lost; return its new name."""
+def set_aside(path: Path, why: str = "damaged") -> Path:
+    """Rename a file that is damaged, or what ``why`` says, so that it is neither used nor lost; return its new name."""
     number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+    while (aside := path.with_name(f"{path.name}.{why}-{number}")).exists():
         number += 1
     return path.rename(aside)
 

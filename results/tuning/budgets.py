@@ -39,7 +39,8 @@ def table(searches: list[Search], description: str, name: str) -> Table | None:
     caption = (
         f"Expected best {known[0].heading()} of k trials, over all choices of k of the trials that were made, and in "
         f"brackets what 95 % of these choices find; with all trials there is only one choice. {description}. Pruned "
-        "trials count with the value of their last epoch, or as the worst of their search where they have none. The "
+        "trials count with the value of their last epoch, but not above the best that was trained to its end, or as "
+        "the worst of their search where they have none. The "
         "sampler learns from trial to trial, so that a search of only k trials finds rather less."
         f"{_order(known)}"
     )

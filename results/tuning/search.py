@@ -69,16 +69,25 @@ class Search:
         return [trial for trial in self.trials if trial.state.name == "PRUNED"]
 
     def values(self) -> Floats:
-        """Return (N,) values of the finished and pruned trials in the first objective, of which more is better; one
-        without a value has that of the worst. None at all where none has a value.
+        """Return (N,) values of the finished and pruned trials in the first objective, of which more is better. None at
+        all where no trial is finished, since only such a one can be chosen: a pruned trial, whose last value may be of
+        an epoch better than its end would have been, counts at most as the best of them, and one without a value as
+        the worst.
         """
-        ended = [*self.done, *self.pruned]
-        known = [self.signs[0] * trial.values[0] for trial in ended if _has_values(trial)]
-        return np.array(known + [min(known)] * (len(ended) - len(known)) if known else [])
+        finished = [self.signs[0] * trial.values[0] for trial in self.done]
+        if not finished:
+            return np.array([])
+        pruned = [self.signs[0] * trial.values[0] for trial in self.pruned if _has_values(trial)]
+        known = [*finished, *(min(value, max(finished)) for value in pruned)]
+        return np.array(known + [min(known)] * (len(self.pruned) - len(pruned)))
 
     def best(self) -> "FrozenTrial | None":
-        """Return the finished trial that is best in the first objective, the earliest of several; None without one."""
-        return max(self.done, key=lambda trial: self.signs[0] * trial.values[0], default=None)
+        """Return the finished trial that is best in the first objective, of equals in the next one, the earliest of
+        several; None without one.
+        """
+        return max(
+            self.done, key=lambda trial: [s * v for s, v in zip(self.signs, trial.values, strict=True)], default=None
+        )
 
     @cached_property
     def front(self) -> list["FrozenTrial"]:

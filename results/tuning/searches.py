@@ -128,6 +128,8 @@ def open_storage(storage: str | None, folder: Path) -> "BaseStorage":
             return _journal(Path(storage))
         if "://" not in storage:
             raise ValueError("neither a URL nor the name of a journal file")
+        if storage.startswith("sqlite") and storage.partition("://")[2] in ("", "/", "/:memory:"):
+            raise ValueError("a database in memory is lost with this process")
         return optuna.storages.get_storage(storage)
     except Exception as error:
         why = " ".join(str(error).split())[:300]

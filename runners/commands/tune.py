@@ -36,11 +36,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--objective",
         default="val_top1",
         metavar="NAME[,NAME]",
-        help="val_top1 (default), val_nll or val_ece; several of them are searched without pruning",
+        help="val_top1 (default), val_nll or val_ece; val_ece, and several of them, are searched without pruning",
     )
     parser.add_argument(
         "--storage", help="a database's URL, or a journal file (default: a journal in the grid's folder)"
     )
+    parser.add_argument("--retry-failed", action="store_true", help="train trials again that failed")
     parser.add_argument("--timeout", type=float, metavar="S", help="train nothing more after S seconds")
     parser.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
     add_training(parser)
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from headbench.runners.search import found, search
 
     options = search.TuneOptions(
-        run=run_options(arguments),
+        run=run_options(arguments, retry_failed=arguments.retry_failed),
         trials=arguments.trials,
         objectives=tuple(arguments.objective.split(",")),
         storage=arguments.storage,

@@ -107,9 +107,7 @@ def prepare(options: RunOptions) -> Launch:
     todo = [p for p in wanted if p.not_applicable is None and p.cell_id not in ended]
     again = [p for p in todo if p.cell_id in endings]
     if todo:
-        _refuse_mixture(grid.name, finished, machine)
-        for line in _moved_sources(finished):
-            note(line)
+        check_others(grid.name, finished, machine)
     job = replace(manned(job, machine, len(todo), todo, outlines), ood=ood)
     return Launch(grid, cells, planned, entries, wanted, finished, todo, again, machine, job, words(options))
 
@@ -207,6 +205,17 @@ def _plan_before(out: Path, grid: str) -> dict[str, Any]:
         return store.read_plan(store.grid_folder(out, grid))
     except (FileNotFoundError, DamagedError):
         return {"cells": []}
+
+
+def check_others(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:
+    """Compare finished cells with those that are trained next to them, and say whose head's source has changed.
+
+    Raises:
+        UserError: if they were trained in another precision.
+    """
+    _refuse_mixture(grid, finished, machine)
+    for line in _moved_sources(finished):
+        note(line)
 
 
 def _refuse_mixture(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:

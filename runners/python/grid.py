@@ -71,9 +71,7 @@ def tune(
     from headbench.results.tuning import searches
     from headbench.runners.search import search
 
-    own = {
-        key: value for key, value in OPTIONS.items() if key not in ("devices", "keep_weights", "retry_failed", "tuned")
-    }
+    own = {key: value for key, value in OPTIONS.items() if key not in ("devices", "keep_weights", "tuned")}
     options = _options("tune", own, grid, out, data, where, settings)
     with _borrowed_torch():
         searched = search.run(search.TuneOptions(run=options, **asked), Console())

@@ -47,6 +47,7 @@ class Driver:
         workers: processes that train cells.
         display: shows what happens.
         deadline: by the monotonic clock, after which nothing more is trained.
+        retry_failed: train cells again that failed before.
     """
 
     search: found.GridSearch
@@ -55,7 +56,9 @@ class Driver:
     workers: int
     display: Display
     deadline: float = math.inf
+    retry_failed: bool = False
     _trials: dict[str, list[tuple[Study, Trial]]] = field(default_factory=dict)
+    _tried: set[str] = field(default_factory=set)
 
     def run(self, executor: Executor) -> bool:
         """Train until every study has its trials; return False where the time was up before.
@@ -83,7 +86,7 @@ class Driver:
         and taken over from a process that dies.
         """
         self._trials, cells, others = {}, list[Planned](), list[Planned]()
-        each = max(self.workers // max(sum(study.wants > 0 for study in self.studies), 1), 1)
+        each = max(-(-self.workers // max(sum(study.wants > 0 for study in self.studies), 1)), 1)
         with self._told(), self.search.alone():
             watch = locks.Watch()
             for study in self.studies:
@@ -100,7 +103,7 @@ class Driver:
                         cells.append(planned)
                         own += 1
         chosen = {planned.cell_id: planned for planned in cells or others}
-        self._forget_pruned(chosen)
+        self._forget_endings(chosen)
         return list(chosen.values())
 
     def _plan(self, study: Study, trial: Trial) -> Planned | None:
@@ -120,14 +123,18 @@ class Driver:
         self._trials.setdefault(planned.cell_id, []).append((study, trial))
         return planned
 
-    def _forget_pruned(self, cells: dict[str, Planned]) -> None:
-        """Let cells go on that a search with another objective has pruned."""
+    def _forget_endings(self, cells: dict[str, Planned]) -> None:
+        """Let cells go on that a search with another objective has pruned, and where it is asked for those that had
+        failed before.
+        """
         asked = self.search.asked
-        for cell_id in cells:
+        for cell_id in cells.keys() - self._tried:
             folder = store.cell_folder(self.search.out, cell_id)
             ending, why = store.read_ending(folder) or ("", "")
-            if ending == "pruned" and not (asked.prunes and why.startswith(f"{asked.objectives[0]} ")):
+            elsewhere = ending == "pruned" and not (asked.prunes and why.startswith(f"{asked.objectives[0]} "))
+            if elsewhere or (ending == "failed" and self.retry_failed):
                 store.clear_endings(folder)
+        self._tried |= cells.keys()
 
     def started(self, planned: Planned) -> None:
         """Show that a trial begins, where there is time for it."""
@@ -135,8 +142,9 @@ class Driver:
         self.display.started(planned)
 
     def glimpse(self, planned: Planned, seen: Glimpse) -> None:
-        """Show how an epoch of a trial goes on."""
+        """Show how an epoch of a trial goes on, as long as there is time."""
         self.display.glimpse(planned, seen)
+        self._check_time()
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
         """Tell the studies of an epoch.

@@ -11,6 +11,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from headbench.core.alone import alone
+from headbench.core.errors import UserError, note
 from headbench.results import columns, store
 from headbench.results.tuning import searches
 from headbench.runners.execution.plan import Planned
@@ -44,6 +45,19 @@ class GridSearch:
         """Keep out the other drivers."""
         with alone(searches.folder_of(self.out, self.grid) / ".lock"):
             yield
+
+    def keep_former(self, *, lost: bool) -> None:
+        """Set a file of values aside that is of other studies, and say so: of an earlier state of the grid, or of a
+        storage that is ``lost``.
+        """
+        file = store.grid_folder(self.out, self.grid) / FILE
+        own = {studies.name_of(self.grid, base) for base in self.bases}
+        try:
+            former = [study.study for study in tuned.read(file).studies if study.trials]
+        except UserError:  # there is none, or none with values
+            return
+        if lost or not own.issuperset(former):
+            note(f"the values of an earlier search of grid '{self.grid}' are kept in {store.set_aside(file, 'former')}")
 
     def write(self) -> None:
         """Write the best values of each study that is in the storage, whichever driver began it.

@@ -11,7 +11,7 @@ from headbench.core import escape
 from headbench.core.errors import UserError, note, suggest
 from headbench.results.tuning import searches
 from headbench.results.tuning.searches import OBJECTIVES
-from headbench.runners.execution import launch, plan
+from headbench.runners.execution import launch, plan, queue
 from headbench.runners.execution.options import RunOptions
 from headbench.runners.execution.plan import Outlines, Planned
 from headbench.runners.execution.progress import Display
@@ -88,6 +88,8 @@ def run(options: TuneOptions, console: Console) -> Searched:
     if all(base.not_applicable for base in own):
         raise UserError(f"grid '{grid.name}': no head applies: {own[0].not_applicable}")
     driven, searched = _started(grid.name, bases, wanted, replace(options, storage=storage), asked, outlines)
+    trained = [cell_id for study in driven for cell_id in study.cells]
+    launch.check_others(grid.name, queue.finished(trained, options.run.out), machine)
     left = sum(max(asked.trials - study.ended, 0) for study in driven)
     job = launch.manned(job, machine, left, [base for base in own if not base.not_applicable], outlines)
     for base in own:
@@ -97,7 +99,9 @@ def run(options: TuneOptions, console: Console) -> Searched:
     console.print(f"{grid.name}: {len(driven)} studies, {left} of {asked.trials * len(driven)} trials to go")
     deadline = begun + (options.timeout if options.timeout is not None else float("inf"))
     with Display(console, left, 0) as display:
-        driver = Driver(searched, driven, outlines, job.share.workers, display, deadline)
+        driver = Driver(
+            searched, driven, outlines, job.share.workers, display, deadline, retry_failed=options.run.retry_failed
+        )
         in_time = driver.run(launch.executor(job, machine))
     searched.write()
     return Searched(grid.name, driven, in_time)
@@ -160,7 +164,11 @@ def _started(
     with searched.alone():
         with studies.told():
             lost = before is not None and not searches.those_there(before, opened)
-            begun = [studies.start(opened, grid, *pair, asked) for pair in zip(own, spaces, strict=True)]
+            retry = options.run.retry_failed
+            begun = [
+                studies.start(opened, grid, *pair, asked, retry_failed=retry) for pair in zip(own, spaces, strict=True)
+            ]
+        searched.keep_former(lost=lost)
         found.write_index(grid, asked, options.storage, [(studies.name_of(grid, base), base) for base in bases], out)
     if before is not None and lost:
         note(f"the search of grid '{grid}' begins anew: none of its studies is in {searches.named(options.storage)}")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -28,6 +28,8 @@ LONGEST_LABEL = 100
 # Failed trials for each that is wanted, before a study is given up that has any other.
 MOST_FAILED = 3
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+# Objectives that a trial's history has.
+EVERY_EPOCH = ("val_top1", "val_nll")
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Asked:
 
     @property
     def prunes(self) -> bool:
-        """Whether trials are pruned: where there is one objective."""
-        return len(self.objectives) == 1
+        """Whether trials are pruned: where there is one objective, and it is measured after every epoch."""
+        return len(self.objectives) == 1 and self.objectives[0] in EVERY_EPOCH
 
 
 @dataclass(frozen=True)
@@ -78,12 +80,14 @@ class Study:
         space: what is changed of it.
         kept: in the storage.
         asked: what is asked for.
+        forgiven: trials that had failed before, and are not held against it.
     """
 
     base: Planned
     space: Space
     kept: optuna.Study
     asked: Asked
+    forgiven: int = 0
 
     @property
     def name(self) -> str:
@@ -93,6 +97,12 @@ class Study:
     def of_state(self, *states: TrialState) -> list[FrozenTrial]:
         """Return the trials of some states, in the order in which they were asked for."""
         return self.kept.get_trials(deepcopy=False, states=states)
+
+    @property
+    def cells(self) -> list[str]:
+        """The identities of the cells of its trials."""
+        told = (trial.user_attrs.get("cell_id") for trial in self.kept.get_trials(deepcopy=False))
+        return [cell_id for cell_id in told if cell_id is not None]
 
     @property
     def ended(self) -> int:
@@ -107,7 +117,7 @@ class Study:
     @property
     def given_up(self) -> bool:
         """Whether it has not all trials, and so many have failed that no more are asked for."""
-        ended, failed = self.ended, len(self.of_state(TrialState.FAIL))
+        ended, failed = self.ended, len(self.of_state(TrialState.FAIL)) - self.forgiven
         return ended < self.asked.trials and failed >= self.asked.trials * (MOST_FAILED if ended else 1)
 
     def ask(self) -> Trial:
@@ -193,9 +203,15 @@ class Study:
         return self.kept._storage.get_trial(trial._trial_id)
 
     def best(self) -> FrozenTrial | None:
-        """Return the best completed trial by the first objective, the first of equals; None where there is none."""
-        sign = 1 if OBJECTIVES[self.asked.objectives[0]] == "minimize" else -1
-        return min(self.of_state(TrialState.COMPLETE), key=lambda trial: sign * trial.values[0], default=None)
+        """Return the best completed trial by the first objective, of equals by the next one, the first of several; None
+        where there is none.
+        """
+        signs = [1 if OBJECTIVES[objective] == "minimize" else -1 for objective in self.asked.objectives]
+        return min(
+            self.of_state(TrialState.COMPLETE),
+            key=lambda trial: [sign * value for sign, value in zip(signs, trial.values, strict=True)],
+            default=None,
+        )
 
 
 @contextmanager
@@ -233,8 +249,13 @@ def there(storage: BaseStorage, grid: str, bases: Sequence[Planned], asked: Aske
     ]
 
 
-def start(storage: BaseStorage, grid: str, base: Planned, space: Space, asked: Asked) -> Study:
+def start(
+    storage: BaseStorage, grid: str, base: Planned, space: Space, asked: Asked, *, retry_failed: bool = False
+) -> Study:
     """Return a study as it is in a storage, or begin it; its first trial has the cell's own values.
+
+    With ``retry_failed`` what failed before is not held against it, and the cell's own values are tried again where
+    they failed.
 
     Raises:
         UserError: if it was started with another space, other objectives or another seed.
@@ -255,7 +276,15 @@ def start(storage: BaseStorage, grid: str, base: Planned, space: Space, asked: A
         kept.set_user_attr("settings", settings)
     elif before != settings:
         raise UserError(f"study '{name}': {_difference(before, settings)}; undo that, or give --name or --storage")
-    return Study(base, space, kept, asked)
+    study = Study(base, space, kept, asked)
+    failed = study.of_state(TrialState.FAIL)
+    if not (retry_failed and failed):
+        return study
+    others = study.of_state(*ENDED, TrialState.RUNNING, TrialState.WAITING)
+    # As Optuna keeps the values of a trial that is not asked for yet.
+    if not any(trial.system_attrs.get("fixed_params", trial.params) == space.start for trial in others):
+        kept.enqueue_trial(space.start)
+    return replace(study, forgiven=len(failed))
 
 
 def _settings(space: Space, asked: Asked) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def run(options: RunOptions, console: Console) -> pd.DataFrame:
     planned = plan.make([cell.model_copy(update={"purpose": "tune"}) for cell in chosen], job.root)
     check_validation(planned, grid.name)
     todo = queue.pending(planned, job.out, retry_failed=options.retry_failed)
+    if todo:
+        launch.check_others(grid.name, queue.finished([one.cell_id for one in planned], job.out), machine)
     queue.clear_endings(todo, job.out)
     job = replace(job, share=replace(job.share, workers=min(job.share.workers, max(len(todo), 1))))
     with Display(console, len(todo), len(planned) - len(todo)) as display:

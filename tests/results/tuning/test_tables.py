@@ -72,6 +72,27 @@ def test_pruned_trials_count_and_failed_ones_do_not() -> None:
     assert budgets.table([known.search("psc", trials[2:])], "", "toy") is None
 
 
+def test_a_pruned_trial_is_worth_no_more_than_the_best_that_was_trained_to_its_end() -> None:
+    """Its last value, of an epoch before the loss rises again, is none that a search returns."""
+    trials = [
+        known.trial(1.5, 0.1),
+        known.trial(1.6, 0.1),
+        known.trial(1.3, 0.1, "PRUNED"),
+        known.trial(2.0, 0.1, "PRUNED"),
+    ]
+    made = budgets.table([known.search("psc", trials, ["val_nll"])], "", "toy")
+    assert made is not None
+    assert made.tidy["mean"].tolist() == pytest.approx([(1.5 + 1.6 + 1.5 + 2.0) / 4, (5 * 1.5 + 1.6) / 6, 1.5])
+    assert budgets.table([known.search("psc", trials[2:], ["val_nll"])], "", "toy") is None
+
+
+def test_of_equals_in_the_first_objective_the_next_one_chooses() -> None:
+    trials = [known.trial((0.9, error), error) for error in (0.3, 0.1, 0.2)]
+    best = known.search("psc", trials, ["val_top1", "val_ece"]).best()
+    assert best is not None
+    assert best.values == [0.9, 0.1]
+
+
 def test_every_trial_is_listed_with_what_went_wrong() -> None:
     trials = [
         known.trial(0.8, 0.1, cell_id="abc", health=["diverged"]),

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from headbench.core.errors import StoppedError, UserError
+from headbench.results import store
 from headbench.results.tuning import searches
-from headbench.runners.execution import launch
+from headbench.runners.execution import launch, queue
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
 from headbench.runners.grid import tuned
@@ -150,6 +151,79 @@ def test_a_head_that_always_fails_ends(formula: Any, tmp_path: Path) -> None:
     assert one.cell.tuned == 4
     with pytest.raises(UserError, match="it has no values for ldam.*; search them with bench.py tune, or leave"):
         launch.prepare(asked)
+
+
+def test_what_has_failed_is_tried_again_where_that_is_asked(formula: Any, tmp_path: Path) -> None:
+    def fail(one: Planned, epoch: int) -> None:
+        if one.cell.head == "ldam":
+            store.write_ending(store.cell_folder(tmp_path, one.cell_id), "failed", "no luck")
+            raise ValueError("no luck")
+
+    formula(before=fail)
+    assert not run(tmp_path, 3).complete
+    made, asked = formula(), options(tmp_path, 3)
+    assert not search.run(asked, Console(quiet=True)).complete
+    assert not made.trained
+    again = replace(asked, run=replace(asked.run, retry_failed=True))
+    searched = search.run(again, Console(quiet=True))
+    assert searched.complete
+    found = trials(tmp_path)
+    own = found[(found["head_label"] == "ldam(drw=True)") & (found["state"] == "complete")]
+    assert len(own) == 3
+    failed = found[found["state"] == "fail"].iloc[0]
+    assert own.iloc[0]["recipe.lr"] == failed["recipe.lr"]  # the grid's own values
+    assert not list(store.cell_folder(tmp_path, own.iloc[0]["cell_id"]).glob("error.txt"))
+    assert search.run(again, Console(quiet=True)).complete
+    assert len(trials(tmp_path)) == len(found)
+
+
+def test_a_search_goes_on_in_its_own_precision_alone(
+    formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = formula()
+    run(tmp_path, 1)
+    before, (trained, *_) = len(made.trained), trials(tmp_path)["cell_id"]
+
+    def elsewhere(ids: list[str], out: Path) -> dict[str, queue.Finished]:
+        return {cell_id: queue.Finished("psc", False, "bf16", 1.0) for cell_id in ids if cell_id == trained}
+
+    monkeypatch.setattr(queue, "finished", elsewhere)
+    with pytest.raises(UserError, match=f"cell {trained} was trained in bf16, and --precision auto is fp32"):
+        run(tmp_path, 2)
+    assert len(made.trained) == before
+
+
+def test_the_values_of_another_state_of_a_grid_are_kept(
+    formula: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formula()
+    run(tmp_path, 2, grid(recipe=QUICK | {"epochs": EPOCHS}))
+    file = tmp_path / "tiny" / "tuned.yaml"
+    before = file.read_text()
+    run(tmp_path, 1, grid(recipe=QUICK | {"epochs": EPOCHS + 1}))
+    assert (tmp_path / "tiny" / "tuned.yaml.former-1").read_text() == before
+    assert "the values of an earlier search of grid 'tiny' are kept in" in capsys.readouterr().err
+    assert [study.trials for study in tuned.read(file).studies] == [1]
+    run(tmp_path, 2, grid(recipe=QUICK | {"epochs": EPOCHS + 1}))
+    assert not (tmp_path / "tiny" / "tuned.yaml.former-2").exists()
+
+
+def test_what_is_measured_at_the_end_alone_prunes_nothing(formula: Any, tmp_path: Path) -> None:
+    formula()
+    run(tmp_path, 12, objectives=("val_ece",))
+    assert set(trials(tmp_path)["state"]) == {"complete"}
+
+
+def test_of_equals_in_the_first_objective_the_next_one_chooses() -> None:
+    (base,) = planned(cell(recipe=QUICK | {"epochs": EPOCHS}))
+    asked = studies.Asked(trials=9, objectives=("val_top1", "val_ece"), seed=0, cell_seed=1)
+    own = space.of(base.cell, digits().info(0))
+    study = studies.start(optuna.storages.InMemoryStorage(), "tiny", base, own, asked)
+    for accuracy, error in ((0.9, 0.3), (0.8, 0.1), (0.9, 0.2), (0.9, 0.2)):
+        study.tell(study.ask(), studies.Ending({"val_top1": accuracy, "val_ece": error}))
+    best = study.best()
+    assert best is not None
+    assert best.number == 2
 
 
 def test_a_trial_that_is_behind_is_pruned_but_not_at_its_last_epoch() -> None:
@@ -457,6 +531,8 @@ WRONG: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"objectives": ("val_nll", "val_nll")}, {}, "--objective: one is given twice"),
     ({"storage": "search"}, {}, "--storage search: neither a URL nor the name of a journal file; give a database"),
     ({"storage": "no/such/search.log"}, {}, "--storage .*search.log: there is no folder .*no/such; give a database"),
+    ({"storage": "sqlite://"}, {}, "--storage sqlite://: a database in memory is lost with this process; give"),
+    ({"storage": "sqlite:///:memory:"}, {}, "--storage sqlite:///.*memory.*: a database in memory is lost"),
     ({"storage": "sqlite://search.db"}, {}, "--storage sqlite://search.db: Invalid SQLite URL"),
     ({"storage": "sqlite:////no/such/folder/s.db"}, {}, "--storage sqlite:.*unable to open database file"),
     ({"storage": "nosql://me:secret@host/db"}, {}, r"--storage nosql://me:\*\*\*@host/db: .*nosql"),
