@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import Trial, TrialState
 
 from headbench.core.errors import PrunedError, StoppedError, UserError
 from headbench.results import store
-from headbench.runners.execution import locks, plan
+from headbench.runners.execution import locks, plan, queue
 from headbench.runners.execution.executors import Executor
 from headbench.runners.execution.plan import Outlines, Planned
 from headbench.runners.execution.progress import Display
@@ -59,6 +60,7 @@ class Driver:
     retry_failed: bool = False
     _trials: dict[str, list[tuple[Study, Trial]]] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)
+    _watch: locks.Watch = field(default_factory=locks.Watch)
 
     def run(self, executor: Executor) -> bool:
         """Train until every study has its trials; return False where the time was up before.
@@ -69,31 +71,31 @@ class Driver:
         try:
             while True:
                 self._check_time()
-                cells = self._round()
-                if not cells:
+                cells, others = self._round()
+                if cells:
+                    executor.run(cells, self)
+                elif others:
+                    self._wait(others)
+                else:
                     break
-                executor.run(cells, self)
         except _Halt as halt:
             if halt.args[0] is not None:
                 raise StoppedError(halt.args[0]) from None
             return False
         return True
 
-    def _round(self) -> list[Planned]:
-        """Return the cells to train next: a trial of each study, or more where there are more workers than studies.
-
-        Trials whose processes have died come first. Where nothing is left but what others train, that is waited for,
-        and taken over from a process that dies.
+    def _round(self) -> tuple[list[Planned], list[Planned]]:
+        """Return the cells to train next, a trial of each study, or more where there are more workers than studies; and
+        those that other processes train. Trials whose processes have died come first.
         """
         self._trials, cells, others = {}, list[Planned](), list[Planned]()
         each = max(-(-self.workers // max(sum(study.wants > 0 for study in self.studies), 1)), 1)
         with self._told(), self.search.alone():
-            watch = locks.Watch()
             for study in self.studies:
                 own, left = 0, max(study.asked.trials - study.ended, 0)
                 for trial in study.of_state(TrialState.RUNNING)[:left]:
                     planned = self._plan(study, study.again(trial))
-                    held = planned is not None and watch.is_held(store.cell_folder(self.search.out, planned.cell_id))
+                    held = planned is not None and self._watch.is_held(self._folder(planned))
                     if planned is not None:
                         (others if held else cells).append(planned)
                         own += not held
@@ -102,9 +104,20 @@ class Driver:
                     if planned is not None:
                         cells.append(planned)
                         own += 1
-        chosen = {planned.cell_id: planned for planned in cells or others}
+        chosen = {planned.cell_id: planned for planned in cells}
         self._forget_endings(chosen)
-        return list(chosen.values())
+        return list(chosen.values()), others
+
+    def _wait(self, others: list[Planned]) -> None:
+        """Wait, as long as there is time, until another process has ended a trial, or has died over it."""
+        pause = queue.PAUSE
+        while all(self._watch.is_held(self._folder(planned)) for planned in others):
+            self._check_time()
+            time.sleep(min(pause, max(self.deadline - time.monotonic(), 0)))
+            pause = min(pause * queue.BACK_OFF, queue.LONGEST_PAUSE)
+
+    def _folder(self, planned: Planned) -> Path:
+        return store.cell_folder(self.search.out, planned.cell_id)
 
     def _plan(self, study: Study, trial: Trial) -> Planned | None:
         """Return the cell of a trial, or None where it has none that can be trained: then the trial has failed."""
@@ -129,7 +142,7 @@ class Driver:
         """
         asked = self.search.asked
         for cell_id in cells.keys() - self._tried:
-            folder = store.cell_folder(self.search.out, cell_id)
+            folder = self._folder(cells[cell_id])
             ending, why = store.read_ending(folder) or ("", "")
             elsewhere = ending == "pruned" and not (asked.prunes and why.startswith(f"{asked.objectives[0]} "))
             if elsewhere or (ending == "failed" and self.retry_failed):
@@ -194,7 +207,7 @@ class Driver:
 
     def _history(self, planned: Planned) -> list[dict[str, float]]:
         """Return the numbers of each finished epoch of a cell, those that a killed driver has not told among them."""
-        path = store.cell_folder(self.search.out, planned.cell_id) / history.NAME
+        path = self._folder(planned) / history.NAME
         if not path.is_file():
             return []
         with path.open(newline="") as file:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from rich.console import Console
 from headbench.core.errors import StoppedError, UserError
 from headbench.results import store
 from headbench.results.tuning import searches
-from headbench.runners.execution import launch, queue
+from headbench.runners.execution import launch, locks, queue
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
 from headbench.runners.grid import tuned
@@ -305,6 +306,22 @@ def test_time_that_is_up_leaves_the_rest_for_later(
     formula(tmp_path / "whole")
     run(tmp_path / "whole", 4)
     same(trials(tmp_path), trials(tmp_path / "whole"))
+
+
+def test_what_another_process_trains_is_waited_for_as_long_as_there_is_time(formula: Any, tmp_path: Path) -> None:
+    def stop(one: Planned, epoch: int) -> None:
+        raise KeyboardInterrupt
+
+    formula(before=stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, 1)
+    made, cells = formula(), [store.cell_folder(tmp_path, cell_id) for cell_id in trials(tmp_path)["cell_id"]]
+    with ExitStack() as held:
+        for folder in cells:
+            held.enter_context(locks.locked(folder, locks.Watch()))
+        assert not run(tmp_path, 1, timeout=1.0).in_time
+        assert not made.trained
+    assert run(tmp_path, 1).complete
 
 
 def test_a_storage_that_is_lost_blames_no_cell(formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
