@@ -16,6 +16,7 @@ from headbench.results import columns, store
 from headbench.results.tuning import searches
 from headbench.runners.execution.plan import Planned
 from headbench.runners.grid import tuned
+from headbench.runners.grid.tuned import TunedStudy
 from headbench.runners.search import space, studies
 from headbench.runners.search.studies import Asked, Study
 
@@ -32,6 +33,7 @@ class GridSearch:
         bases: the applicable cells of the grid but for their seeds.
         storage: of the studies.
         out: folder of the runs.
+        elsewhere: labels of data sets of the grid of which this driver searches nothing; what is known of them stays.
     """
 
     grid: str
@@ -39,6 +41,7 @@ class GridSearch:
     bases: Sequence[Planned]
     storage: BaseStorage
     out: Path
+    elsewhere: frozenset[str] = frozenset()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -50,13 +53,9 @@ class GridSearch:
         """Set a file of values aside that is of other studies, and say so: of an earlier state of the grid, or of a
         storage that is ``lost``.
         """
-        file = store.grid_folder(self.out, self.grid) / FILE
-        own = {studies.name_of(self.grid, base) for base in self.bases}
-        try:
-            former = [study.study for study in tuned.read(file).studies if study.trials]
-        except UserError:  # there is none, or none with values
-            return
-        if lost or not own.issuperset(former):
+        file, own = self._file, {studies.name_of(self.grid, base) for base in self.bases}
+        former = [study for study in self._written() if study.trials and study.where["dataset"] not in self.elsewhere]
+        if former and (lost or not own.issuperset(study.study for study in former)):
             note(f"the values of an earlier search of grid '{self.grid}' are kept in {store.set_aside(file, 'former')}")
 
     def write(self) -> None:
@@ -69,13 +68,25 @@ class GridSearch:
             with studies.told():
                 there = studies.there(self.storage, self.grid, self.bases, self.asked)
                 found = [_found(study) for study in there]
+            others = [study for study in self._written() if study.where["dataset"] in self.elsewhere]
             content = {
                 "grid": self.grid,
                 "objectives": list(self.asked.objectives),
                 "cell_seed": self.asked.cell_seed,
-                "studies": found,
+                "studies": [*found, *(study.model_dump(exclude_unset=True) for study in others)],
             }
-            store.write_yaml(store.grid_folder(self.out, self.grid) / FILE, content)
+            store.write_yaml(self._file, content)
+
+    @property
+    def _file(self) -> Path:
+        return store.grid_folder(self.out, self.grid) / FILE
+
+    def _written(self) -> list[TunedStudy]:
+        """Return what the file of values says, nothing where there is none, or none with values."""
+        try:
+            return [*tuned.read(self._file).studies]
+        except UserError:
+            return []
 
 
 def _found(study: Study) -> dict[str, Any]:
@@ -103,7 +114,14 @@ def line(study: Study) -> str:
     return f"{study.name}: {told}; best is trial {best.number}, {values}: {chosen}"
 
 
-def write_index(grid: str, asked: Asked, storage: str | None, bases: Sequence[tuple[str, Planned]], out: Path) -> None:
+def write_index(
+    grid: str,
+    asked: Asked,
+    storage: str | None,
+    bases: Sequence[tuple[str, Planned]],
+    out: Path,
+    elsewhere: frozenset[str] = frozenset(),
+) -> None:
     """Write what names the studies of a grid; those of earlier searches stay, but for one of the same place on the
     page, which was of an earlier state of the grid.
 
@@ -113,6 +131,7 @@ def write_index(grid: str, asked: Asked, storage: str | None, bases: Sequence[tu
         storage: of the studies.
         bases: of all cells of the grid but for their seeds, with the names of their studies.
         out: folder of the runs.
+        elsewhere: as of :class:`GridSearch`.
 
     Raises:
         DamagedError: if there is such a file that cannot be read.
@@ -134,7 +153,8 @@ def write_index(grid: str, asked: Asked, storage: str | None, bases: Sequence[tu
             {"cell_id": base.cell_id, "not_applicable": base.not_applicable} | base.facts
             for _, base in bases
             if base.not_applicable
-        ],
+        ]
+        + [cell for cell in (before["not_applicable"] if before else []) if cell["dataset"] in elsewhere],
     }
     store.write_yaml(searches.folder_of(out, grid) / "search.yaml", content)
 

@@ -82,12 +82,16 @@ def run(options: TuneOptions, console: Console) -> Searched:
     wanted = {cell.point for cell in _trial_cells(chosen, asked.cell_seed)}
     machine, job = launch.crew(options.run, len(wanted))
     outlines = Outlines(job.root)
-    bases = plan.make(_trial_cells(cells, asked.cell_seed), outlines)
+    # Data sets of which nothing is searched need not be at hand.
+    sets = {cell.dataset_label for cell in chosen}
+    elsewhere = frozenset(cell.dataset_label for cell in cells) - sets
+    bases = plan.make(_trial_cells([cell for cell in cells if cell.dataset_label in sets], asked.cell_seed), outlines)
     check_validation(bases, grid.name)
     own = [base for base in bases if base.cell.point in wanted]
     if all(base.not_applicable for base in own):
         raise UserError(f"grid '{grid.name}': no head applies: {own[0].not_applicable}")
-    driven, searched = _started(grid.name, bases, wanted, replace(options, storage=storage), asked, outlines)
+    asked_for = replace(options, storage=storage)
+    driven, searched = _started(grid.name, bases, wanted, asked_for, asked, outlines, elsewhere)
     trained = [cell_id for study in driven for cell_id in study.cells]
     launch.check_others(grid.name, queue.finished(trained, options.run.out), machine)
     left = sum(max(asked.trials - study.ended, 0) for study in driven)
@@ -144,7 +148,13 @@ def _trial_cells(cells: Sequence[Cell], seed: int) -> list[Cell]:
 
 
 def _started(
-    grid: str, bases: Sequence[Planned], wanted: set[str], options: TuneOptions, asked: Asked, outlines: Outlines
+    grid: str,
+    bases: Sequence[Planned],
+    wanted: set[str],
+    options: TuneOptions,
+    asked: Asked,
+    outlines: Outlines,
+    elsewhere: frozenset[str],
 ) -> tuple[list[Study], found.GridSearch]:
     """Return the studies of the wanted cells, begun where they were not, and the search that they are of.
 
@@ -159,7 +169,7 @@ def _started(
     own = [base for base in applicable if base.cell.point in wanted]
     spaces = [space.of(base.cell, outlines.of(base.cell).info(base.cell.seed)) for base in own]
     opened = searches.open_storage(options.storage, folder)
-    searched = found.GridSearch(grid, asked, applicable, opened, out)
+    searched = found.GridSearch(grid, asked, applicable, opened, out, elsewhere)
     folder.mkdir(parents=True, exist_ok=True)
     with searched.alone():
         with studies.told():
@@ -169,7 +179,8 @@ def _started(
                 studies.start(opened, grid, *pair, asked, retry_failed=retry) for pair in zip(own, spaces, strict=True)
             ]
         searched.keep_former(lost=lost)
-        found.write_index(grid, asked, options.storage, [(studies.name_of(grid, base), base) for base in bases], out)
+        own_names = [(studies.name_of(grid, base), base) for base in bases]
+        found.write_index(grid, asked, options.storage, own_names, out, elsewhere)
     if before is not None and lost:
         note(f"the search of grid '{grid}' begins anew: none of its studies is in {searches.named(options.storage)}")
     return begun, searched

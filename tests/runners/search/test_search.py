@@ -209,6 +209,30 @@ def test_the_values_of_another_state_of_a_grid_are_kept(
     assert not (tmp_path / "tiny" / "tuned.yaml.former-2").exists()
 
 
+def test_data_sets_of_which_nothing_is_searched_need_not_be_at_hand(formula: Any, tmp_path: Path) -> None:
+    formula()
+    asked = options(tmp_path, 2, grid(axes={"dataset": ["cifar10", "digits"]}))
+    assert search.run(replace(asked, run=replace(asked.run, where=["dataset=digits"])), Console(quiet=True)).complete
+    assert trials(tmp_path)["dataset"].tolist() == ["digits", "digits"]
+
+
+def test_what_is_known_of_the_other_data_sets_stays(formula: Any, tmp_path: Path) -> None:
+    formula()
+    contents = grid(axes={"dataset": ["digits-3-5-8", "digits"], "head": ["psc", "etf"]})
+    run(tmp_path, 2, contents)
+    before = searches.read(tmp_path, "tiny")
+    asked = options(tmp_path, 3, contents)
+    search.run(replace(asked, run=replace(asked.run, where=["dataset=digits"])), Console(quiet=True))
+    found = tuned.read(tmp_path / "tiny" / "tuned.yaml").studies
+    assert {study.where["dataset"]: study.trials for study in found} == {"digits": 3, "digits-3-5-8": 2}
+    after = searches.read(tmp_path, "tiny")
+    assert before is not None
+    assert after is not None
+    for key in ("studies", "not_applicable"):
+        assert sorted(cell["cell_id"] for cell in after[key]) == sorted(cell["cell_id"] for cell in before[key])
+    assert not list((tmp_path / "tiny").glob("tuned.yaml.*"))
+
+
 def test_what_is_measured_at_the_end_alone_prunes_nothing(formula: Any, tmp_path: Path) -> None:
     formula()
     run(tmp_path, 12, objectives=("val_ece",))
