@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from headbench.core.errors import UserError
+from headbench.runners.commands import tune
 from headbench.runners.commands.arguments import (
     Parser,
     add_cells,
@@ -70,6 +71,7 @@ def _add_shared(parser: argparse.ArgumentParser, whose: str, gpus: str) -> None:
     add_plugin(parser)
     parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
     parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed or were pruned")
+    tune.add_search(parser, required=False)
 
 
 def _add_slurm(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +108,7 @@ def _add_ray(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gpus-per-cell", type=float, default=0.0, metavar="N", help="of each, 0.25 for four on one (default: none)"
     )
-    parser.set_defaults(cell=[], devices=1, no_report=False)
+    parser.set_defaults(cell=[], devices=1, no_report=False, json=False, timeout=None)
     add_quiet(parser)
 
 
@@ -121,16 +123,40 @@ def _ray(arguments: argparse.Namespace, console: Console) -> int:
     _check_resources(cpus, gpus)
     arguments.device, arguments.threads = "cuda" if gpus else "cpu", max(int(cpus), 1)
     arguments.precision = arguments.precision or ("bf16" if gpus else "fp32")
+    data = arguments.data or from_environment("HEADBENCH_DATA")
+    if arguments.trials is not None:
+        from headbench.runners.search.search import Team
+
+        own = _for_a_search(arguments)
+        ray_cluster.connect(arguments.address)
+        actors = arguments.workers or ray_cluster.room(cpus, gpus)
+        members = Team(actors, lambda job: ray.Cluster(job, data, actors, cpus, gpus))
+        return tune.by(arguments, dataclasses.replace(own, device="cpu", workers=1), console, members)
     prepared, _ = _prepared(arguments)
     left, team = len(prepared.todo), None
     if left:
         ray_cluster.connect(arguments.address)
         actors = min(arguments.workers or ray_cluster.room(cpus, gpus), left)
         job = dataclasses.replace(prepared.job, keep_weights=arguments.keep_weights)
-        team = ray.Cluster(job, arguments.data or from_environment("HEADBENCH_DATA"), actors, cpus, gpus)
+        team = ray.Cluster(job, data, actors, cpus, gpus)
         say(console, f"{prepared.grid.name}: {left} cells for up to {actors} at once on the Ray cluster")
     launch.execute(prepared, Screen(quiet=True) if arguments.quiet else console, team)
     return ended(prepared, arguments, console)
+
+
+def _for_a_search(arguments: argparse.Namespace) -> "RunOptions":
+    """Return how the cells of a search are trained, and refuse what a search does not have.
+
+    Raises:
+        UserError: for an option that goes with no search.
+    """
+    for name in ("tuned", "keep_weights"):
+        if getattr(arguments, name):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"{option} goes with no search (--trials): it begins with the grid's own values and keeps none"
+            )
+    return run_options(arguments, retry_failed=arguments.retry_failed, devices=arguments.devices)
 
 
 def _check_resources(cpus: float, gpus: float) -> None:
@@ -159,13 +185,19 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
         arguments.sbatch_option,
     )
     slurm.check(array, dry_run=arguments.dry_run)
+    if arguments.trials is not None:
+        _for_a_search(arguments)
     prepared, options = _prepared(arguments)
-    grid, left = prepared.grid.name, len(prepared.todo)
+    grid, left, what = prepared.grid.name, len(prepared.todo), "cells" if arguments.trials is None else "trials"
+    if arguments.trials is not None:
+        left = arguments.trials * len(
+            {planned.cell.model_copy(update={"seed": 0}).point for planned in prepared.wanted}
+        )
     if not left:
         say(console, f"{grid}: no cell is left to train; this builds its report: {command_of(arguments.out, grid)}")
         return 0
     array = _no_more_than_cells(array, arguments, left, console)
-    folder = store.grid_folder(arguments.out, grid) / "slurm"
+    folder = store.grid_folder(arguments.out, grid) / ("slurm" if arguments.trials is None else "slurm-search")
     drain = _drain(arguments, options)
     report = ["report", "--grid", grid, "--out", str(arguments.out)]
     scripts = slurm.scripts(array, grid, drain, report, folder)
@@ -173,15 +205,16 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
         for name, script in scripts.items():
             for line in (f"{folder / name}:", "", *script.splitlines(), ""):
                 say(console, line)
-        say(console, f"{left} cells to train; nothing was submitted")
+        say(console, f"{left} {what} to train; nothing was submitted")
         return 0
-    launch.write_plan(prepared)
-    queue.clear_endings(prepared.again, arguments.out)
+    if arguments.trials is None:
+        launch.write_plan(prepared)
+        queue.clear_endings(prepared.again, arguments.out)
     for name, script in scripts.items():
         store.write_text(folder / name, script)
     drainers, reporter = slurm.submit(folder)
     where = shlex.join(["--grid", grid, "--out", str(arguments.out)])
-    say(console, f"{grid}: {left} cells for array {drainers} of {array.tasks} tasks, then report {reporter}")
+    say(console, f"{grid}: {left} {what} for array {drainers} of {array.tasks} tasks, then report {reporter}")
     say(console, f"scripts and what they print: {folder}")
     say(console, f"watch: squeue --array --jobs {drainers},{reporter}; python bench.py status {where}")
     say(console, f"stop: scancel {drainers} {reporter}; finished cells and checkpoints are kept")
@@ -234,5 +267,10 @@ def _drain(arguments: argparse.Namespace, options: "RunOptions") -> list[str]:
     shared += [] if arguments.readers is None else ["--readers", str(arguments.readers)]
     minutes = arguments.checkpoint_minutes
     shared += [] if minutes is None else ["--checkpoint-minutes", f"{minutes:g}"]
+    if arguments.trials is not None:
+        search = ["--trials", str(arguments.trials), "--objective", arguments.objective, "--seed", str(arguments.seed)]
+        search += ["--storage", arguments.storage] if arguments.storage else []
+        search += ["--retry-failed"] if arguments.retry_failed else []
+        return ["tune", *words(dataclasses.replace(options, devices=1)), *search, *shared, "--no-report"]
     shared += ["--keep-weights"] if arguments.keep_weights else []
     return ["run", *words(options), *shared, "--no-wait", "--no-report"]

@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -20,6 +21,10 @@ from headbench.runners.commands.arguments import (
 from headbench.runners.commands.report import report_at_the_end
 from headbench.runners.commands.screen import Screen, say, say_json
 
+if TYPE_CHECKING:
+    from headbench.runners.execution.options import RunOptions
+    from headbench.runners.search.search import Team
+
 HELP = "search better values for every head of a grid, on validation alone and with the same budget"
 
 
@@ -29,8 +34,24 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_out(parser)
     add_data(parser)
     add_cells(parser, "search only for")
+    add_search(parser)
+    parser.add_argument("--retry-failed", action="store_true", help="train trials again that failed")
+    parser.add_argument("--timeout", type=float, metavar="S", help="train nothing more after S seconds")
+    add_training(parser)
+    add_plugin(parser)
+    add_quiet(parser)
+    add_json(parser)
+    parser.add_argument("--no-report", action="store_true", help="write no page; 'bench.py report' does it later")
+
+
+def add_search(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """Add what a search is asked for, wherever its cells are trained; ``--trials`` may be what makes it a search."""
+    search = "" if required else "search, as bench.py tune does: "
     parser.add_argument(
-        "--trials", type=int, required=True, help="of each study in the end, completed or pruned; more go on with it"
+        "--trials",
+        type=int,
+        required=required,
+        help=f"{search}of each study in the end, completed or pruned; more go on with it",
     )
     parser.add_argument(
         "--objective",
@@ -41,23 +62,28 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--storage", help="a database's URL, or a journal file (default: a journal in the grid's folder)"
     )
-    parser.add_argument("--retry-failed", action="store_true", help="train trials again that failed")
-    parser.add_argument("--timeout", type=float, metavar="S", help="train nothing more after S seconds")
     parser.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
-    add_training(parser)
-    add_plugin(parser)
-    add_quiet(parser)
-    add_json(parser)
-    parser.add_argument("--no-report", action="store_true", help="write no page; 'bench.py report' does it later")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Search, and say what was found; return 1 if a study has not got its trials though there was time."""
+    return by(arguments, run_options(arguments, retry_failed=arguments.retry_failed), console)
+
+
+def by(arguments: argparse.Namespace, own: "RunOptions", console: Console, team: "Team | None" = None) -> int:
+    """Search as :func:`run` does.
+
+    Args:
+        arguments: of the command.
+        own: how its cells are trained.
+        console: for what is said.
+        team: trains them, by default this machine.
+    """
     from headbench.core import yaml_files
     from headbench.runners.search import found, search
 
     options = search.TuneOptions(
-        run=run_options(arguments, retry_failed=arguments.retry_failed),
+        run=own,
         trials=arguments.trials,
         objectives=tuple(arguments.objective.split(",")),
         storage=arguments.storage,
@@ -65,7 +91,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         seed=arguments.seed,
     )
     screen = Screen(stderr=True) if arguments.json else console
-    searched = search.run(options, Screen(quiet=True) if arguments.quiet else screen)
+    searched = search.run(options, Screen(quiet=True) if arguments.quiet else screen, team)
     for study in searched.studies:
         say(screen, found.line(study))
     if not searched.in_time:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from headbench.core import version
-from headbench.core.errors import StoppedError, UserError
+from headbench.core.errors import PrunedError, StoppedError, UserError
 from headbench.results import store
 from headbench.runners.engines.ray_worker import PROGRESS, RESULT, Worker
 from headbench.runners.execution import attempts, locks, queue
@@ -189,7 +189,10 @@ class _Driver:
         elif kind in {"finished", "failed", "pruned"}:
             member.ending = (kind, *content)
         else:
-            getattr(self.events, kind)(self.known[content[0]], *content[1:])
+            try:
+                getattr(self.events, kind)(self.known[content[0]], *content[1:])
+            except PrunedError as pruned:
+                member.actor.prune.remote(content[0], str(pruned))
 
     def _assign(self, member: _Member) -> None:
         """Give an actor the first cell that can be had."""

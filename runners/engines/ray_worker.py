@@ -36,11 +36,13 @@ class Outbox:
     """What a worker has to tell, in its order; the sending end of a ``Sender``.
 
     Attributes:
+        answers: what its training is told: a cell that is pruned, and why.
         halted: the worker is to stop: whatever its training tells next ends that.
     """
 
     def __init__(self) -> None:
         self._messages: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
+        self.answers: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self.halted = False
 
     def put(self, *message: Any) -> None:
@@ -58,11 +60,12 @@ class Outbox:
         self._messages.put(message)
 
     def poll(self) -> bool:
-        """Say that nothing is told to a training."""
-        return False
+        """Say whether something is told to the training."""
+        return not self.answers.empty()
 
     def recv(self) -> Any:
-        """Return nothing, as there is nothing."""
+        """Return what is told to the training."""
+        return self.answers.get()
 
     def take(self) -> list[tuple[Any, ...]]:
         """Return all messages, after a little while none."""
@@ -130,6 +133,10 @@ class Worker:
         ``files``, and at the end of each cell ``ended``, ``halted`` or ``broken``.
         """
         return self._outbox.take()
+
+    def prune(self, cell_id: str, why: str) -> None:
+        """Have a cell end at its next epoch, where it is still trained then."""
+        self._outbox.answers.put((cell_id, why))
 
     def halt(self) -> None:
         """Write the newest checkpoint of the running cell, and stop."""

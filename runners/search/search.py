@@ -1,8 +1,9 @@
 """A search of better values for every head of a grid, from what is asked for to ``tuned.yaml``."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -12,9 +13,11 @@ from headbench.core.errors import UserError, note, suggest
 from headbench.results.tuning import searches
 from headbench.results.tuning.searches import OBJECTIVES
 from headbench.runners.execution import launch, plan, queue
+from headbench.runners.execution.executors import Executor
 from headbench.runners.execution.options import RunOptions
 from headbench.runners.execution.plan import Outlines, Planned
 from headbench.runners.execution.progress import Display
+from headbench.runners.execution.workers import Job
 from headbench.runners.grid import overrides
 from headbench.runners.grid.cells import Cell
 from headbench.runners.search import found, space, studies
@@ -49,6 +52,19 @@ class TuneOptions:
 
 
 @dataclass(frozen=True)
+class Team:
+    """What trains the cells of a search in place of this machine's processes.
+
+    Attributes:
+        size: cells at once.
+        of: what trains them, by how they are trained.
+    """
+
+    size: int
+    of: Callable[[Job], Executor]
+
+
+@dataclass(frozen=True)
 class Searched:
     """What has come of a search.
 
@@ -68,8 +84,13 @@ class Searched:
         return all(study.ended >= study.asked.trials for study in self.studies)
 
 
-def run(options: TuneOptions, console: Console) -> Searched:
+def run(options: TuneOptions, console: Console, team: Team | None = None) -> Searched:
     """Search until each study of the chosen cells has its trials; go on where an earlier search was stopped.
+
+    Args:
+        options: what is asked for.
+        console: for what is said.
+        team: trains the cells, by default this machine.
 
     Raises:
         UserError: for anything that is wrong with what is asked for, before anything is trained.
@@ -103,10 +124,9 @@ def run(options: TuneOptions, console: Console) -> Searched:
     console.print(f"{grid.name}: {len(driven)} studies, {left} of {asked.trials * len(driven)} trials to go")
     deadline = begun + (options.timeout if options.timeout is not None else float("inf"))
     with Display(console, left, 0) as display:
-        driver = Driver(
-            searched, driven, outlines, job.share.workers, display, deadline, retry_failed=options.run.retry_failed
-        )
-        in_time = driver.run(launch.executor(job, machine))
+        team = team or Team(job.share.workers, partial(launch.executor, machine=machine))
+        driver = Driver(searched, driven, outlines, team.size, display, deadline, retry_failed=options.run.retry_failed)
+        in_time = driver.run(team.of(job))
     searched.write()
     return Searched(grid.name, driven, in_time)
 

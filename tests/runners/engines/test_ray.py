@@ -14,6 +14,7 @@ import yaml
 
 from headbench.core.errors import UserError
 from headbench.results import store
+from headbench.results.tuning import searches
 from headbench.runners.commands import grammar, submit
 from headbench.runners.commands import main as command_line
 from headbench.runners.commands.screen import Screen
@@ -160,6 +161,23 @@ def test_the_command_trains_a_grid_and_builds_its_report(
     assert "1 cells for up to 1 at once" in capsys.readouterr().out
     assert (tmp_path / "runs/tiny+fp32/report.html").is_file()
     assert command_line.main(words) == 0, "nothing is left, and no cluster is needed"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_pictures")
+def test_a_search_on_the_cluster_has_all_its_trials_and_prunes(cluster: Any, tmp_path: Path) -> None:
+    prepared(tmp_path)
+    words = ["submit", "ray", "--grid", f"{tmp_path}/tiny.yaml", "--out", f"{tmp_path}/runs", "--data", str(tmp_path)]
+    words += ["--address", cluster.address, "--trials", "8", "--plugin", f"{tmp_path}/slowly.py"]
+    assert command_line.main(words) == 0
+    found = searches.trials(searches.studies(tmp_path / "runs", "tiny+fp32"))
+    counted = found[found["state"].isin(["complete", "pruned"])]
+    assert counted.groupby("head_label").size().to_dict() == {"dl2pa": 8, "psc": 8}
+    assert "pruned" in set(counted["state"])
+    for trial in counted.itertuples():
+        folder = store.cell_folder(tmp_path / "runs", str(trial.cell_id))
+        assert (folder / ("result.json" if trial.state == "complete" else "pruned.txt")).is_file()
+    assert (tmp_path / "runs/tiny+fp32/tuned.yaml").is_file()
 
 
 @pytest.mark.slow

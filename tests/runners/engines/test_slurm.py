@@ -10,8 +10,9 @@ import yaml
 
 from headbench.core.errors import UserError
 from headbench.results import store
-from headbench.runners.commands import arguments, grammar
+from headbench.runners.commands import arguments, grammar, submit
 from headbench.runners.commands.main import main
+from headbench.runners.commands.screen import Screen
 from headbench.runners.engines import slurm
 from headbench.runners.execution import options
 from tests.runners.helpers import grid
@@ -221,3 +222,33 @@ def test_a_partition_may_be_a_list() -> None:
     slurm.check(usual, dry_run=True)
     with pytest.raises(UserError, match="is no name"):
         slurm.check(slurm.Array(1, None, 1, 0, None, "", ()), dry_run=True)
+
+
+def test_a_search_is_an_array_of_drivers(tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    more = "--trials 4 --objective val_nll --seed 3 --tasks 9 --cpus 2 --retry-failed"
+    assert main(words(tmp_path, *more.split())) == 0
+    folder = tmp_path / "my runs" / "tiny+fp32" / "slurm-search"
+    assert "4 trials for array 7 of 4 tasks, then report 8" in capsys.readouterr().out
+    command = started((folder / "drain.sh").read_text())
+    assert command[0] == "tune"
+    given = grammar.parse(command)
+    assert (given.trials, given.objective, given.seed, given.retry_failed, given.no_report) == (
+        4,
+        "val_nll",
+        3,
+        True,
+        True,
+    )
+    assert (given.workers, given.threads, given.precision) == (1, 2, "fp32")
+    assert started((folder / "report.sh").read_text())[:3] == ["report", "--grid", "tiny+fp32"]
+    assert not (tmp_path / "my runs" / "tiny+fp32" / "grid.yaml").exists()
+    assert calls.read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize("more", ["--tuned tuned.yaml", "--keep-weights"])
+@pytest.mark.parametrize("engine", ["slurm", "ray"])
+def test_what_goes_with_no_search_is_refused(engine: str, more: str, tmp_path: Path, calls: Path) -> None:
+    asked = grammar.parse(["submit", engine, *words(tmp_path)[2:], "--trials", "2", *more.split()])
+    with pytest.raises(UserError, match=f"{more.split()[0]} goes with no search"):
+        submit.run(asked, Screen(quiet=True))
+    assert not calls.exists()
