@@ -113,9 +113,10 @@ def run(options: TuneOptions, console: Console, team: Team | None = None) -> Sea
         raise UserError(f"grid '{grid.name}': no head applies: {own[0].not_applicable}")
     asked_for = replace(options, storage=storage)
     driven, searched = _started(grid.name, bases, wanted, asked_for, asked, outlines, elsewhere)
-    trained = [cell_id for study in driven for cell_id in study.cells]
-    launch.check_others(grid.name, queue.finished(trained, options.run.out), machine)
     left = sum(max(asked.trials - study.ended, 0) for study in driven)
+    if left:
+        trained = [cell_id for study in driven for cell_id in study.cells]
+        launch.check_others(grid.name, queue.finished(trained, options.run.out), machine)
     job = launch.manned(job, machine, left, [base for base in own if not base.not_applicable], outlines)
     for base in own:
         if base.not_applicable:
