@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from headbench.results import columns
 from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, short, styles
 from headbench.results.tables import ranks
 
@@ -22,14 +21,16 @@ def moves(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
     it had, so that no other one moves by its absence alone.
 
     Args:
-        rows: of a grid.
+        rows: of a grid; those of conditions that do not count with everything are left out throughout.
         selection: whose rows are ranked.
 
     Returns:
         Columns ``head_label``, ``kind`` and ``left_out`` (empty with everything) and ``place``; no rows where nothing
         can be ranked.
     """
-    rows = columns.narrow(rows, ranks.NEEDED)
+    counted, _ = ranks.conditions(rows, selection)
+    # Of the conditions that count with everything: else a head that is left out would bring in those that it kept out.
+    rows = pd.concat([own for condition in counted for own in condition.heads.values()]) if counted else rows[:0]
     whole = _places(rows, selection)
     if whole is None:
         return pd.DataFrame(columns=["head_label", "kind", "left_out", "place"])

@@ -107,6 +107,17 @@ def test_places_move_by_what_is_left_out_and_not_by_an_absence(toy: Comparison) 
     assert "a from 2 to 1 without seed 0" in sensitivity.sensitivity(found, rows).caption
 
 
+def test_a_head_that_is_left_out_brings_no_condition_in_that_it_kept_out(toy: Comparison) -> None:
+    """At d = 9, where b is ahead of a, c is marked: that does not count, also without c."""
+    top1 = {("a", 5): 0.9, ("b", 5): 0.8, ("c", 5): 0.1, ("a", 9): 0.5, ("b", 9): 0.9, ("c", 9): 0.1}
+    model = toy.last.iloc[[0] * len(top1)].reset_index(drop=True)
+    rows = model.assign(head_label=[head for head, _ in top1], feature_dim=[dim for _, dim in top1])
+    rows = rows.assign(top1=list(top1.values()), health=["ok"] * 5 + ["diverged"])
+    found = sensitivity.moves(rows, "last")
+    without = found[(found["kind"] == "head_label") & (found["left_out"] == "c")]
+    assert dict(zip(without["head_label"], without["place"], strict=True)) == {"a": 1, "b": 2}
+
+
 def test_what_does_not_apply_is_a_sentence(toy: Comparison) -> None:
     alone = Comparison(toy.rows[toy.rows["head_label"] == "psc"], toy.answers, toy.out, "by hand", "toy")
     assert images.compared(alone) == {"images": "No figure of head against head: no dimension has two heads."}
