@@ -8,6 +8,8 @@ from hypothesis import settings
 
 # One thread for each of the suite's two processes; set before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nobody is asked: a name that is no folder is refused at once. Read when the hub's library is imported, by timm too.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 # The same examples every time, so that a red suite is red for everybody.
 settings.register_profile("repeatable", derandomize=True)

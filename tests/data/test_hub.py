@@ -12,8 +12,6 @@ from headbench.core.errors import UserError
 from headbench.data import DATASETS, Dataset, cache
 from tests.data.helpers import png, random_images, save
 
-# Nobody is asked: a name that is no folder is refused at once.
-os.environ["HF_HUB_OFFLINE"] = "1"
 NAMES = ["ant", "bee", "cat"]
 
 
