@@ -13,7 +13,7 @@ from headbench.core.errors import UserError
 from headbench.core.version import git_commit
 from headbench.results import answers, columns, schema, store
 from headbench.results.numbers import metrics
-from headbench.runners.exchange import reference
+from headbench.runners.exchange import clashes, reference
 from headbench.runners.exchange.reference import Named, Reference
 from headbench.runners.exchange.score_files import Given
 from headbench.runners.execution.cell import stored
@@ -84,7 +84,8 @@ def write(told: str, given: Given, dataset: Named, about: About, out: Path, grid
         data: the data folder, or None for the usual one.
 
     Raises:
-        UserError: for labels or classes that are not those of the data set, or a cell that is there already.
+        UserError: for labels or classes that are not those of the data set, a cell that is there already, or one that
+            the grid's tables would take for a seed of another head.
         DamagedError: if the grid's own file is damaged.
     """
     _check(about, grid)
@@ -101,11 +102,12 @@ def write(told: str, given: Given, dataset: Named, about: About, out: Path, grid
         plan = _plan(grid_folder, grid)
         listed = any(entry["cell_id"] == cell_id for entry in plan["cells"])
         _refuse_other(folder, given, listed, grid)
+        entry = {"cell_id": cell_id, "not_applicable": None, "imported": told} | facts
+        _refuse_clash(plan["cells"], entry, grid)
         measured = _measured(given, known)
         if store.read_result(folder) is None:
             _write_cell(folder, facts, given, names, measured, told)
         beside = _beside(plan["cells"], facts)
-        entry = {"cell_id": cell_id, "not_applicable": None, "imported": told} | facts
         store.write_plan(grid_folder, plan | {"cells": [*plan["cells"], entry]})
     return Imported(cell_id, measured, known.source, beside)
 
@@ -175,6 +177,22 @@ def _refuse_other(folder: Path, given: Given, listed: bool, grid: str) -> None:
             f"overwritten; "
             + (f"grid '{grid}' lists it" if same else "give another --seed, --head, --d, --backbone or --recipe")
         )
+
+
+def _refuse_clash(cells: list[dict[str, Any]], entry: dict[str, Any], grid: str) -> None:
+    """Raise UserError for a cell that the tables of a grid would average with a head that was trained in it, or count
+    twice.
+    """
+    other = clashes.clash(cells, entry)
+    if other is None:
+        return
+    label = entry["head_label"]
+    if "imported" not in other:
+        raise UserError(f"import: grid '{grid}' has a trained head '{label}'; give another --head")
+    raise UserError(
+        f"import: grid '{grid}' lists cell {other['cell_id']} of head '{label}' with d = {other['feature_dim']} and "
+        f"seed {other['seed']}; give another --head, --seed or --d"
+    )
 
 
 def _measured(given: Given, known: Reference) -> dict[str, Any]:

@@ -154,6 +154,28 @@ def test_it_is_compared_with_trained_cells_that_are_described_alike(tmp_path: Pa
     assert "\n2 threads, precision fp32;" in page
 
 
+def test_what_tables_would_count_as_a_seed_of_another_head_is_refused(tmp_path: Path) -> None:
+    """Also with a seed that the trained head has not; described otherwise it is a comparison of its own."""
+    helpers.toy(tmp_path)
+    alike: dict[str, Any] = {name: helpers.FACTS[name] for name in "backbone recipe protocol projection".split()} | {
+        "head_label": "psc",
+        "feature_dim": 5,
+    }
+    before, cells = (tmp_path / "toy-grid" / "grid.yaml").read_bytes(), store.begun(tmp_path)
+    for seed in (0, 7):
+        with pytest.raises(UserError, match=r"^import: grid 'toy-grid' has a trained head 'psc'; give another --head$"):
+            bring(npz(tmp_path), tmp_path, grid="toy-grid", seed=seed, **alike)
+    assert (tmp_path / "toy-grid" / "grid.yaml").read_bytes() == before
+    assert store.begun(tmp_path) == cells
+    assert bring(npz(tmp_path), tmp_path, grid="toy-grid", **alike | {"recipe": "longer"}).beside == []
+    # A harness with other axes gave the same cell another name.
+    bring(npz(tmp_path), tmp_path)
+    plan = store.read_plan(tmp_path / "imported")
+    store.write_plan(tmp_path / "imported", plan | {"cells": [plan["cells"][0] | {"cell_id": "former"}]})
+    with pytest.raises(UserError, match="lists cell former of head 'mine' with d = 4 and seed 0; give another --head"):
+        bring(npz(tmp_path), tmp_path)
+
+
 def test_a_run_of_the_grid_keeps_what_was_imported(trained: tuple[Path, Planned], tmp_path: Path) -> None:
     out, one = trained
     labels = digits().test.labels.numpy()
