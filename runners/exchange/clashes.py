@@ -20,8 +20,7 @@ def clash(listed: Iterable[dict[str, Any]], cell: Mapping[str, Any]) -> dict[str
     of its dimension and seed, or one that was imported where the other was trained.
     """
     for other in listed:
-        if other["cell_id"] != cell["cell_id"] and head_of(other) == head_of(cell):
-            again = all(other[name] == cell[name] for name in TRAINING)
-            if again or ("imported" in other) != ("imported" in cell):
-                return other
+        again = other["cell_id"] != cell["cell_id"] and all(other[name] == cell[name] for name in TRAINING)
+        if (again or ("imported" in other) != ("imported" in cell)) and head_of(other) == head_of(cell):
+            return other
     return None

@@ -10,6 +10,7 @@ from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.results import columns, store
 from headbench.results.ood import cell_files
+from headbench.runners.exchange import clashes
 from headbench.runners.execution import locks, options
 from headbench.runners.grid import config
 
@@ -134,16 +135,19 @@ def _numbers(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _conflict(there: dict[str, Any], result: dict[str, Any], source: Path, target: Path) -> str:
-    facts = result["facts"]
-    told = f"{facts['head_label']}, d = {facts['feature_dim']}, seed {facts['seed']} on {facts['dataset']}"
     values = [
         next((f", {name} {value:.4f}" for name in ("top1", "val_top1") if (value := last.get(name)) is not None), "")
         for last in (next(iter(content["selections"].values())) for content in (there, result))
     ]
     return (
-        f"conflict: cell {result['cell_id']} ({told}) has other numbers in {source}{values[1]} than in "
-        f"{target}{values[0]}, which is kept"
+        f"conflict: cell {result['cell_id']} ({_told(result['facts'])}) has other numbers in {source}{values[1]} than "
+        f"in {target}{values[0]}, which is kept"
     )
+
+
+def _told(facts: dict[str, Any]) -> str:
+    """Return which cell it is, in words."""
+    return f"{facts['head_label']}, d = {facts['feature_dim']}, seed {facts['seed']} on {facts['dataset']}"
 
 
 def _plan(source: Path, target: Path, merged: Merged) -> None:
@@ -160,12 +164,55 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
             if differing:
                 merged.conflicts.append(_other_grid(differing, source, target))
                 return
-            listed = {cell["cell_id"] for cell in ours["cells"]}
-            cells = [*ours["cells"], *(cell for cell in theirs["cells"] if cell["cell_id"] not in listed)]
+            cells = _listed(ours["cells"], theirs["cells"], source, target, merged)
             commands = options.commands(ours, theirs.get("commands", []))
             store.write_plan(target, defined[0] | commands | {"cells": _in_order(defined[0], cells)})
     except DamagedError as error:
         merged.conflicts.append(f"left out: {error}")
+
+
+def _listed(
+    ours: list[dict[str, Any]], theirs: list[dict[str, Any]], source: Path, target: Path, merged: Merged
+) -> list[dict[str, Any]]:
+    """Return the cells of two plans; of several trainings of one experiment the first, as tables would count them as so
+    many seeds.
+    """
+    listed = {cell["cell_id"] for cell in ours}
+    kept, heads = list[dict[str, Any]](), dict[tuple[Any, ...], list[dict[str, Any]]]()
+    # Ours too: before there was this check, both may have been listed.
+    for cell in [*ours, *(cell for cell in theirs if cell["cell_id"] not in listed)]:
+        beside = heads.setdefault(clashes.head_of(cell), [])
+        other = clashes.clash(beside, cell)
+        if other is None:
+            beside.append(cell)
+            kept.append(cell)
+        else:
+            place = target if cell["cell_id"] in listed else source
+            merged.conflicts.append(_other_training(other, cell, place, target))
+    return kept
+
+
+def _other_training(there: dict[str, Any], cell: dict[str, Any], place: Path, target: Path) -> str:
+    """Return the line on a cell of a grid in one place that is left out for one that is listed in the target."""
+    if ("imported" in cell) != ("imported" in there):
+        why = "one was imported, the other trained"
+    else:
+        described = [_described(store.cell_folder(target.parent, one["cell_id"])) for one in (there, cell)]
+        differing = _differing(*described) if all(described) else {}
+        why = "; ".join(f"{key} {_short(new)}, and {_short(old)} there" for key, (old, new) in differing.items())
+    return (
+        f"conflict: cell {cell['cell_id']} ({_told(cell)}) of {place} would count as a seed beside cell "
+        f"{there['cell_id']} of {target}, and is another training{f' ({why})' if why else ''}; its files are kept, "
+        f"and it is not listed there; name its folder first to list it instead"
+    )
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    """Return the description of a finished cell, an empty one where it cannot be read."""
+    try:
+        return store.read_description(folder)
+    except (DamagedError, NewerError):
+        return {}
 
 
 def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -205,6 +205,46 @@ def test_one_report_of_two_folders_leaves_both_as_they_are(
     assert main([*words, "--to", __file__]) == 2
 
 
+def test_another_training_of_a_listed_cell_is_kept_and_not_listed(tmp_path: Path, no_pictures: None) -> None:
+    """Tables would count both as seeds: a head of two versions, or one that was imported beside one that was trained.
+
+    What is listed depends on which folder comes first alone, also in the folder of a report of several.
+    """
+    for version, name in enumerate(("one", "two"), start=1):
+        cell = helpers.facts("psc", 5, 0)
+        entry = helpers.write_cell(tmp_path / name, cell, 28 + version, cell_id=f"version-{version}")
+        helpers.describe(store.cell_folder(tmp_path / name, f"version-{version}"), version)
+        helpers.write_grid(tmp_path / name, [entry])
+    given = helpers.write_cell(tmp_path / "three", helpers.facts("psc", 5, 7), 33)
+    helpers.write_grid(tmp_path / "three", [given | {"imported": "mine.npz"}])
+    one, two, three, new = (tmp_path / name for name in ("one", "two", "three", "new"))
+    merged = merging.merge([one, two, three], new)
+    assert merged.counts == {"copied": 3}
+    for line, told in zip(
+        merged.conflicts,
+        [
+            f"conflict: cell version-2 (psc, d = 5, seed 0 on toy) of {two / 'toy-grid'} would count as a seed beside "
+            f"cell version-1 of {new / 'toy-grid'}, and is another training (head_version 2, and 1 there);",
+            f"conflict: cell psc-5-7-toy (psc, d = 5, seed 7 on toy) of {three / 'toy-grid'} would count as a seed "
+            f"beside cell version-1 of {new / 'toy-grid'}, and is another training (one was imported, the other tr",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(told)
+        assert line.endswith(
+            "; its files are kept, and it is not listed there; name its folder first to list it instead"
+        )
+    assert grid_rows.load(new, "toy-grid")["cell_id"].unique().tolist() == ["version-1"]
+    assert contents(store.cell_folder(new, "version-2")) == contents(store.cell_folder(two, "version-2"))
+    # A folder that lists both since it was made before.
+    listed = [store.read_plan(store.grid_folder(folder, "toy-grid"))["cells"][0] for folder in (two, one)]
+    helpers.write_grid(tmp_path / "two+one", listed)
+    words = ["report", "--grid", "toy-grid", "--out", str(two), str(one)]
+    for _ in range(2):
+        assert main(words) == 0
+        assert grid_rows.load(tmp_path / "two+one", "toy-grid")["cell_id"].unique().tolist() == ["version-2"]
+
+
 def test_a_grid_of_the_same_name_with_other_seeds_is_said_to_be_one(tmp_path: Path) -> None:
     for name, seeds, head in (("one", [0, 1], "psc"), ("two", [1, 2], "etf")):
         machine(tmp_path / name, {head: 30})
