@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,18 @@ from headbench.data.longtail import Draw, draw
 def bundled(entry: Entry[Any]) -> bool:
     """Say whether a data set comes with the harness or a library that it needs: nothing is looked for or downloaded."""
     return "download" in entry.about and not entry.about.get("places")
+
+
+def located(entry: Entry[Any], root: Path) -> Path | None:
+    """Return the first of the places of a data set, below a data folder or absolute, where something is, or None."""
+    places = map(Path, entry.about.get("places", "").split())
+    return next((path for place in places for path in _matching(root, place)), None)
+
+
+def _matching(root: Path, place: Path) -> Iterator[Path]:
+    if place.is_absolute():
+        return iter([place] if place.exists() else [])
+    return root.glob(str(place))
 
 
 @dataclass(frozen=True)

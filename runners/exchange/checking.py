@@ -16,6 +16,7 @@ from headbench.runners.exchange import reference, rescoring
 from headbench.runners.exchange.bundles import ROWS, Manifest
 from headbench.runners.exchange.opening import opened
 from headbench.runners.exchange.reference import Named, Reference
+from headbench.runners.execution.launch import data_folder
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
 
@@ -45,8 +46,9 @@ def check(file: Path, data: Path | None) -> Checked:
         data: folder of the data sets, or None for the usual one; those that are not there cannot be compared with.
 
     Raises:
-        UserError: for a file that is no bundle.
+        UserError: for a file that is no bundle, or a folder of data sets that is not there.
     """
+    data_folder(data)  # named once, and not by every cell
     with opened(file) as (manifest, out):
         found = Checked(manifest)
         try:
@@ -114,6 +116,7 @@ def _truth(
         if key not in seen:
             dataset = Named(cell.dataset, cell.dataset_options, facts["dataset"])
             root = None if "path" in cell.dataset_options else reference.at_hand(dataset, data)
-            seen[key] = None if root is None else reference.of_data(dataset, root, parts.protocol(cell))
+            loaded = None if root is None else reference.lying_in(dataset, root)
+            seen[key] = None if loaded is None else reference.of_data(dataset, loaded, parts.protocol(cell))
         return seen[key]
     return None

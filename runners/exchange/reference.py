@@ -11,8 +11,8 @@ import torch
 
 from headbench.core import yaml_files
 from headbench.core.errors import DamagedError, NewerError, UserError, note, suggest
-from headbench.data import DATASETS, cache
-from headbench.data.registry import bundled
+from headbench.data import DATASETS, Dataset, cache
+from headbench.data.registry import bundled, located
 from headbench.data.splits import Protocol, partition
 from headbench.results import store
 from headbench.results.numbers.calibration import Ints
@@ -99,7 +99,8 @@ def find(dataset: Named, labels: Ints, out: Path, data: Path | None, imbalance_f
     """
     root = at_hand(dataset, data)
     if root is not None:
-        found = of_data(dataset, root, Protocol(imbalance_factor=imbalance_factor))
+        loaded = parts.load(dataset.name, dataset.options, root)
+        found = of_data(dataset, loaded, Protocol(imbalance_factor=imbalance_factor))
         check(found, labels)
         return found
     cells = _of_cells(dataset.label, out)
@@ -158,13 +159,31 @@ def at_hand(dataset: Named, data: Path | None) -> Path | None:
         return data_folder(data)
     root = data_folder(None)
     entry = DATASETS.get(dataset.name)
-    cached = cache.read_meta(cache.folder_of(entry, dataset.options, root)) is not None
-    return root if cached or bundled(entry) else None
+    return root if _cached(dataset, root) or bundled(entry) else None
 
 
-def of_data(dataset: Named, root: Path, protocol: Protocol) -> Reference:
-    """Return what a data set in a data folder says, divided by a protocol."""
-    loaded = parts.load(dataset.name, dataset.options, root)
+def lying_in(dataset: Named, root: Path) -> Dataset | None:
+    """Return a registered data set that is bundled or lies in a data folder, else None: what is not there is not
+    downloaded, and a note says what is wrong with one that cannot be read.
+    """
+    entry = DATASETS.get(dataset.name)
+    if entry.about.get("places") and not _cached(dataset, root) and located(entry, root) is None:
+        return None
+    try:
+        return parts.load(dataset.name, dataset.options, root)
+    except UserError as error:
+        note(str(error))
+        return None
+
+
+def _cached(dataset: Named, root: Path) -> bool:
+    entry = DATASETS.get(dataset.name)
+    meta = cache.read_meta(cache.folder_of(entry, dataset.options, root))
+    return meta is not None and meta["version"] == entry.version
+
+
+def of_data(dataset: Named, loaded: Dataset, protocol: Protocol) -> Reference:
+    """Return what a data set that was loaded says, divided by a protocol."""
     divided = partition(loaded, protocol)
     return Reference(
         f"the data set '{dataset.label}'",

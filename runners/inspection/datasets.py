@@ -1,7 +1,6 @@
 """What ``bench.py data`` does: list the data sets, verify their caches, show what the network sees."""
 
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from headbench.data import DATASETS, cache
 from headbench.data.loading.contact_sheet import contact_sheet
 from headbench.data.loading.epoch import Epoch, batches
 from headbench.data.loading.views import FILE_VIEWS, VIEWS
-from headbench.data.registry import bundled
+from headbench.data.registry import bundled, located
 from headbench.data.splits import Protocol, partition
 from headbench.runners.grid import recipes
 from headbench.runners.training import parts
@@ -47,18 +46,12 @@ def _uncached(entry: Entry[Any], root: Path) -> tuple[str, str]:
     file registers.
     """
     places, download = entry.about.get("places", "").split(), entry.about.get("download")
-    found = next((path for place in places for path in _matching(root, place)), None)
+    found = located(entry, root)
     if found is not None:
         return "found, not yet read", str(found.relative_to(root) if found.is_relative_to(root) else found)
     if not places:
         return ("bundled", "") if bundled(entry) else ("named by its options", "")
     return (f"would be downloaded ({download})" if download else "not found"), places[0]
-
-
-def _matching(root: Path, place: str) -> Iterator[Path]:
-    """Yield the files or folders of a pattern below the data folder, or of an absolute path."""
-    absolute = Path(place)
-    return iter([absolute] if absolute.exists() else []) if absolute.is_absolute() else root.glob(place)
 
 
 def verify(root: Path, name: str | None, options: dict[str, Any]) -> list[str]:

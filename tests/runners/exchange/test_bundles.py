@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pandas as pd
 import pytest
 
 from headbench.core.errors import DamagedError, UserError
+from headbench.data import DATASETS, Dataset
 from headbench.results import grid_rows, store
 from headbench.runners.commands.main import main
 from headbench.runners.exchange import bundles, checking, opening
+from headbench.runners.execution import cell as cells
 from tests.results import helpers
+from tests.runners.helpers import CPU, cell, digits, planned
 
 Members = dict[str, bytes]
 
@@ -24,13 +28,13 @@ Members = dict[str, bytes]
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of runs with three finished cells, one that failed and one that does not apply."""
     folder = tmp_path_factory.mktemp("runs")
-    cells = [
+    listed = [
         helpers.write_described(folder, head, seed, 30 + seed) for head, seed in (("psc", 0), ("psc", 1), ("etf", 0))
     ]
-    cells.append({"cell_id": "failed", "not_applicable": None} | helpers.facts("hpn", 5, 0))
-    cells.append({"cell_id": "no", "not_applicable": "no"} | helpers.facts("etf", 2, 0))
+    listed.append({"cell_id": "failed", "not_applicable": None} | helpers.facts("hpn", 5, 0))
+    listed.append({"cell_id": "no", "not_applicable": "no"} | helpers.facts("etf", 2, 0))
     store.write_text(store.cell_folder(folder, "failed") / "error.txt", "no luck\n")
-    helpers.write_grid(folder, cells)
+    helpers.write_grid(folder, listed)
     return folder
 
 
@@ -118,6 +122,39 @@ def test_numbers_that_the_predictions_do_not_give_are_named(out: Path, tmp_path:
     assert any(line.startswith("cell psc-5-1-toy, last top1") for line in wrong)
     assert any("1 images are told to be right" in line for line in wrong)
     assert not any("etf" in line for line in wrong)
+
+
+def test_a_bundle_is_sound_where_its_data_set_is_not_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is scored again all the same, and nothing is downloaded; a data set that cannot be read is named."""
+    out, file, data = tmp_path / "runs", tmp_path / "digits.zip", tmp_path / "data"
+    (one,) = planned(cell("dl2pa"))
+    cells.run(one, digits(), store.cell_folder(out, one.cell_id), CPU, lambda _: None, keep_weights=False)
+    helpers.write_grid(out, [{"cell_id": one.cell_id, "not_applicable": None} | one.facts])
+    bundles.write(out, "toy-grid", file)
+    data.mkdir()
+    whole = checking.check(file, data)
+    assert whole.labels == {"digits": "the data set 'digits'"}
+    asked: list[Path] = []
+
+    def read(root: Path) -> Dataset:
+        asked.append(root)
+        raise UserError("it is not whole, and could not be downloaded")
+
+    about = {"places": "digits/*.gz", "download": "1 MB"}
+    monkeypatch.setitem(DATASETS._entries, "digits", replace(DATASETS["digits"], target=read, about=about))
+    found = checking.check(file, data)
+    assert (found.wrong, found.labels, asked) == ([], {"digits": None}, [])
+    assert found.compared > 50
+    (data / "digits").mkdir()
+    (data / "digits" / "part.gz").touch()
+    assert (checking.check(file, data).wrong, asked) == ([], [data])
+    assert "note: data set 'digits': it is not whole" in capsys.readouterr().err
+    assert main(["publish", "--check", str(file), "--data", str(tmp_path / "dta")]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert f"the data folder {tmp_path / 'dta'} does not exist" in said.err
 
 
 def rows_changed(found: Members) -> None:
