@@ -38,14 +38,15 @@ def merge(sources: list[Path], into: Path, *, link: bool = False) -> Merged:
     half cell, and the same merge again completes it. With ``link`` cells become links to their folders instead.
 
     Raises:
-        UserError: for a source without results, or one that is the target itself.
+        UserError: for a source without results, one that is the target itself, or a target that is a grid's own folder.
     """
     for source in sources:
         if source.resolve() == into.resolve():
             raise UserError(f"merge: {source} is given twice; it cannot be merged with itself")
         if not store.begun(source) and not [*source.glob("*/grid.yaml")]:
-            own = f"; it is a grid's own folder, name {source.parent}" if (source / "grid.yaml").is_file() else ""
-            raise UserError(f"merge: there are no results in {source}{own}")
+            raise UserError(f"merge: there are no results in {source}{_own(source)}")
+    if own := _own(into):
+        raise UserError(f"merge: no cells go into {into}{own}")
     merged, watch = Merged(), locks.Watch()
     for source in sources:
         for cell_id in sorted(store.begun(source)):
@@ -57,6 +58,11 @@ def merge(sources: list[Path], into: Path, *, link: bool = False) -> Merged:
             _plan(path.parent, store.grid_folder(into, path.parent.name), merged)
     merged.grids = sorted(path.parent.name for path in into.glob("*/grid.yaml"))
     return merged
+
+
+def _own(folder: Path) -> str:
+    """Say of a grid's own folder, which is none of results, which one to name; nothing of any other."""
+    return f"; it is a grid's own folder, name {folder.parent}" if (folder / "grid.yaml").is_file() else ""
 
 
 def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> None:

@@ -167,6 +167,14 @@ def test_what_cannot_be_merged_is_one_line(tmp_path: Path, capsys: pytest.Captur
         merging.merge([tmp_path / "empty"], tmp_path / "one")
     with pytest.raises(UserError, match="given twice"):
         merging.merge([tmp_path / "one"], tmp_path / "one")
+    machine(tmp_path / "two", {"etf": 31})
+    before = contents(tmp_path / "one")
+    grid = str(tmp_path / "one" / "toy-grid")
+    report_to = ["report", "--grid", "toy-grid", "--out", str(tmp_path / "one"), str(tmp_path / "two"), "--to", grid]
+    for words in (["merge", grid, str(tmp_path / "two")], ["merge", str(tmp_path / "two"), "--into", grid], report_to):
+        assert main(words) == 2
+        assert f"no cells go into {grid}; it is a grid's own folder, name {tmp_path / 'one'}" in capsys.readouterr().err
+    assert contents(tmp_path / "one") == before
     assert main(["merge", str(tmp_path / "one")]) == 2
     assert "give two folders of results at least" in capsys.readouterr().err
 
