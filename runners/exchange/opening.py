@@ -28,14 +28,14 @@ def opened(file: Path) -> Iterator[tuple[Manifest, Path]]:
         UserError: for a file that is no bundle, or another one than was written.
     """
     if not file.is_file():
-        raise UserError(f"publish: there is no file {file}")
+        raise UserError(f"there is no file {file}")
     with tempfile.TemporaryDirectory() as folder:
         try:
             with zipfile.ZipFile(file) as archive:
                 manifest = _unpacked(archive, file.stat().st_size, Path(folder))
         except (UserError, *arrays.BROKEN) as error:
             why = " ".join(str(error).split())[:300] or type(error).__name__
-            raise UserError(f"publish: {file} is no sound bundle ({why})") from None
+            raise UserError(f"{file} is no sound bundle ({why})") from None
         yield manifest, Path(folder)
 
 

@@ -83,6 +83,24 @@ def test_a_bundle_has_the_same_bytes_again_and_its_cells_are_those_of_the_grid(
     pd.testing.assert_frame_equal(rows, wanted[wanted["status"] == "done"].reset_index(drop=True), check_dtype=False)
 
 
+def test_a_bundle_takes_no_cells_and_one_that_is_none_is_named(
+    out: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, (none, torn) = bundle.read_bytes(), (tmp_path / "none.zip", tmp_path / "torn.zip")
+    torn.write_bytes(before[:-100])
+    takes = "a bundle takes no cells; name a folder for them with --into"
+    for words, said in (
+        ([bundle, out], f"merge: {bundle}: {takes}"),
+        ([out, "--into", none], f"merge: {none}: {takes}"),
+        ([none, "--into", tmp_path / "new"], f"there is no file {none}"),
+        ([torn, "--into", tmp_path / "new"], f"{torn} is no sound bundle ("),
+    ):
+        assert main(["merge", *map(str, words)]) == 2
+        assert capsys.readouterr().err.startswith(f"bench.py: {said}")
+    assert bundle.read_bytes() == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_damaged_cell_is_named_and_nothing_written(out: Path, tmp_path: Path) -> None:
     copy, file = tmp_path / "copied", tmp_path / "toy.zip"
     shutil.copytree(out, copy)
