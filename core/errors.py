@@ -26,8 +26,8 @@ class DamagedError(Exception):
     """A file of the store is not what was written; the message names it."""
 
 
-class NewerError(Exception):
-    """A file of the store was written by a newer harness."""
+class NewerError(UserError):
+    """A file of the store was written by a newer harness; the message says what can be done."""
 
 
 def note(message: str) -> None:

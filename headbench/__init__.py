@@ -223,7 +223,8 @@ def classifier(cell: str | Path, out: str | Path = "runs") -> "Network":
         out: folder of the results, where ``cell`` is a ``cell_id``.
 
     Raises:
-        UserError: if there is no such finished cell, its weights were not kept, or its head is now another version.
+        UserError: if there is no such finished cell, a newer harness wrote it, its weights were not kept, or its head
+            is now another version.
     """
     from headbench.runners.python import network
 

@@ -8,7 +8,7 @@ import sys
 import traceback
 
 from headbench.core import escape, version
-from headbench.core.errors import DamagedError, StoppedError, UserError
+from headbench.core.errors import DamagedError, NewerError, StoppedError, UserError
 from headbench.runners.commands import grammar
 from headbench.runners.commands.screen import Screen
 from headbench.runners.execution import stops
@@ -58,7 +58,7 @@ def main(words: list[str]) -> int:
             # Of a file that takes the place of another one, the other one is known to the user.
             what = f"{error.filename2 or error.filename}: {error.strerror}"
         print(f"bench.py: {escape.plain(' '.join(what.splitlines()))}{more}", file=sys.stderr)
-        return 1 if full or isinstance(error, DamagedError | StoppedError) else 2
+        return 1 if full or isinstance(error, DamagedError | NewerError | StoppedError) else 2
     except KeyboardInterrupt as stop:
         if stop.args != (signal.SIGPIPE,):
             print(f"bench.py: stopped{KEPT if trains(words) else ''}", file=sys.stderr)

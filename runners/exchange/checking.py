@@ -96,7 +96,7 @@ def _cell(folder: Path, data: Path | None, seen: dict[str, Reference | None], fo
                 raise DamagedError(f"{folder}: its data are other ones than those of {known.source}")
             reference.check(known, store.read_predictions(folder, "test_labels")["test_labels"])
         lines, count = rescoring.differing(folder, result, known)
-    except (DamagedError, NewerError, UserError) as error:
+    except (DamagedError, UserError) as error:
         found.wrong.append(str(error))
         return
     found.wrong += [f"cell {folder.name}, {line}" for line in lines]

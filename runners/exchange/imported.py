@@ -87,6 +87,7 @@ def write(told: str, given: Given, dataset: Named, about: About, out: Path, grid
         UserError: for labels or classes that are not those of the data set, a cell that is there already, or one that
             the grid's tables would take for a seed of another head.
         DamagedError: if the grid's own file is damaged.
+        NewerError: if a newer harness wrote the cell that is there.
     """
     _check(about, grid)
     unknown = Reference("", "-", given.test.labels, ())

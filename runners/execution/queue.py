@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
-from headbench.core.errors import DamagedError, NewerError, PrunedError, StoppedError, UserError, note
+from headbench.core.errors import DamagedError, PrunedError, StoppedError, note
 from headbench.results import store
 from headbench.runners.devices.group import Group
 from headbench.runners.devices.helpers import DeviceLostError
@@ -92,21 +92,19 @@ def result_of(cell_id: str, out: Path) -> dict[str, Any] | None:
     """Return a cell's result, or None where it has none that can be read.
 
     Raises:
-        UserError: if a newer harness wrote it.
+        NewerError: if a newer harness wrote it.
     """
     try:
         return store.read_result(store.cell_folder(out, cell_id))
     except DamagedError:
         return None
-    except NewerError as error:
-        raise UserError(str(error)) from None
 
 
 def finished(cell_ids: Iterable[str], out: Path) -> dict[str, Finished]:
     """Return the finished ones of some cells; their results are read.
 
     Raises:
-        UserError: if a newer harness wrote one.
+        NewerError: if a newer harness wrote one.
     """
     found, there = dict[str, Finished](), store.begun(out)
     for cell_id in cell_ids:

@@ -1,5 +1,6 @@
 """A classifier from elsewhere as a cell of a grid: its numbers, what its labels are checked against, its page."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,27 @@ def test_the_command_says_what_it_did(tmp_path: Path, no_pictures: None, capsys:
     assert "--grid: the name 'cells' is reserved" in capsys.readouterr().err
     assert main([*words, "--head", " "]) == 2
     assert "--head: an empty name" in capsys.readouterr().err
+
+
+def test_a_cell_of_a_newer_harness_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the terminal, with the status of what is wrong in a folder, and in Python, as a UserError."""
+    file = npz(tmp_path)
+    folder = store.cell_folder(tmp_path, bring(file, tmp_path).cell_id)
+    path = folder / "result.json"
+    store.write_checked(path, store.read_checked(path) | {"schema": 99})
+    before, said = path.read_bytes(), f"{path} has schema 99, written by a newer headbench; this one knows"
+    words = ["--head", "mine", "--dataset", "toy", "--out", str(tmp_path)]
+    assert main(["import", str(file), *words]) == 1
+    assert f"bench.py: {said}" in capsys.readouterr().err
+    for asked in (
+        lambda: headbench.classifier(folder),
+        lambda: headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path),
+    ):
+        with pytest.raises(headbench.UserError, match=re.escape(said)):
+            asked()
+    assert main(["merge", str(tmp_path), "--into", str(tmp_path / "new")]) == 1
+    assert f"left out: {said}" in " ".join(capsys.readouterr().out.split())
+    assert path.read_bytes() == before
 
 
 def test_scores_in_memory_give_what_a_file_of_them_gives(tmp_path: Path) -> None:
