@@ -72,7 +72,11 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _one_folder(outs: list[Path], to: Path | None, grid: str, console: Console) -> Path:
-    """Return the only folder of results, or one with links to the cells of all."""
+    """Return the only folder of results, or one with links to the cells of all; one that is given twice counts once."""
+    named = dict[Path, Path]()
+    for out in outs:
+        named.setdefault(out.resolve(), out)
+    outs = list(named.values())
     if to is None and len(outs) == 1:
         return outs[0]
     from headbench.runners.exchange import merging

@@ -213,6 +213,27 @@ def test_one_report_of_two_folders_leaves_both_as_they_are(
     assert main([*words, "--to", __file__]) == 2
 
 
+def test_a_folder_that_is_given_twice_counts_once_in_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, link = tmp_path / "one", tmp_path / "two", tmp_path / "link"
+    machine(one, {"psc": 30})
+    machine(two, {"etf": 31})
+    link.symlink_to(one)
+    shown: list[Path] = []
+
+    def build(out: Path, grid: str, *_: object) -> report.Report:
+        shown.append(out)
+        return report.Report(grid_rows.load(out, grid), [], out, [], written=False)
+
+    monkeypatch.setattr(report, "build", build)
+    words = ["report", "--grid", "toy-grid", "--out", str(one), f"{one}/", str(tmp_path / "two" / ".." / "one")]
+    assert main(words) == 0
+    assert main([*words, str(two), str(link)]) == 0
+    assert shown == [one, tmp_path / "one+two"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "one", "one+two", "two"]
+
+
 def test_another_training_of_a_listed_cell_is_kept_and_not_listed(tmp_path: Path, no_pictures: None) -> None:
     """Tables would count both as seeds: a head of two versions, or one that was imported beside one that was trained.
 
