@@ -24,8 +24,8 @@ def measured() -> pd.DataFrame:
     """Return the mean test accuracy in % of the last epoch by ``feature_dim``, ``head`` and ``epochs``."""
     rows = pd.concat([recorded.load(recorded.FOLDER / f"{name}.csv") for name in RECORDED])
     rows = rows[(rows["selection"] == "last") & rows["head_label"].isin(HEADS) & rows["feature_dim"].isin(DIMS)]
-    means: pd.DataFrame = rows.groupby(["feature_dim", "head", "epochs"], as_index=False)["top1"].mean()
-    return means.assign(top1=100 * means["top1"])
+    means = rows.groupby(["feature_dim", "head", "epochs"])["top1"].mean()
+    return (100 * means).reset_index()
 
 
 def published() -> pd.DataFrame:
