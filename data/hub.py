@@ -75,6 +75,12 @@ def _load(root: Path, path: str, config: str | None, revision: str | None) -> "d
     except ImportError:
         raise UserError("needs the library datasets: python -m pip install 'datasets>=3' (the extra hub)") from None
     local = root / path
+    if not local.is_dir() and Path(path).exists():
+        # The library would take what lies where the harness is run, so that one grid would mean other data elsewhere.
+        raise UserError(
+            f"'{path}' is a folder or file of the one this is run in, and is looked for below {root}; name the folder "
+            f"that holds it with --data"
+        )
     try:
         return datasets.load_dataset(str(local) if local.is_dir() else path, config, revision=revision)
     except Exception as error:  # whatever the library, its files or the network lead to

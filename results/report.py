@@ -111,7 +111,9 @@ def build(
     damaged += derived.write(folder, files)
     tried(derived.LIST, partial(derived.settle, folder, before, files, names.given), damaged)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
-    commands = made_by.commands(out, grid, plan.get("commands", []), bins)
+    sizes = size or {}
+    chosen = {"--bins": bins, "--figure-width": sizes.get("width"), "--font-size": sizes.get("font")}
+    commands = made_by.commands(out, grid, plan.get("commands", []), chosen)
     text = page.render(
         grid, page.Shown(rows, unfinished, said, (made, pictures, damaged), search, commands), comparisons
     )

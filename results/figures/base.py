@@ -21,6 +21,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from headbench.core import escape
+from headbench.core.errors import UserError
 from headbench.results.figures.hover import with_titles
 from headbench.results.figures.inline import inline
 
@@ -28,6 +29,8 @@ mpl.use("Agg")
 
 # Of a column of a paper, in inches, between two columns, and of its text, in points.
 COLUMN, GUTTER, FONT = 3.3, 0.25, 8.0
+# Sizes of a letter that a column has at least: in a narrower one axes have no room beside their numbers.
+NARROWEST = 12
 FORMS = ("svg", "png", "pdf")
 FAMILY = "DejaVu Sans"
 # Names are no formulas, however many dollar signs they have.
@@ -126,7 +129,16 @@ class Picture:
 
 
 def set_size(width: float = COLUMN, font: float = FONT) -> None:
-    """Set the width of a column, in inches, and the size of text, in points, of all figures of this process."""
+    """Set the width of a column, in inches, and the size of text, in points, of all figures of this process.
+
+    Raises:
+        UserError: if there is no room for letters of this size.
+    """
+    if 72 * width < NARROWEST * font:
+        raise UserError(
+            f"figures of {width:g} inches have no room for letters of {font:g} points (--figure-width, --font-size); "
+            f"there is for {72 * width / NARROWEST:.3g} points"
+        )
     mpl.rcParams.update({"figure.figsize": (width, 0.75 * width), "font.size": font})
 
 

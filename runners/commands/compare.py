@@ -88,6 +88,8 @@ def _place(named: str, grid: str | None, out: Path) -> tuple[Path, str]:
     """
     folder = path(named)
     if (folder / "grid.yaml").is_file():
+        # "." and ".." have no name of their own.
+        folder = folder.resolve() if folder.name in {"", ".."} else folder
         return folder.parent, folder.name
     grids = sorted(path.parent.name for path in folder.glob("*/grid.yaml"))
     if not grids:

@@ -109,7 +109,7 @@ def command_of(out: Path, grid: str) -> str:
     """Return the command that builds a grid's report."""
     from headbench.results.page import made_by
 
-    return made_by.commands(out, grid, [], None)[-1]
+    return made_by.commands(out, grid, [], {})[-1]
 
 
 def show_report(

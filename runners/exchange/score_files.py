@@ -157,7 +157,7 @@ def _table(file: Path, prefixes: tuple[str, ...], required: bool = True) -> _Tab
     """Return the scores of a file under one of the prefixes, None where there are none and none are required."""
     readers: dict[str, Callable[[], _Table | None]] = {
         ".npz": lambda: _of_npz(file, prefixes, required),
-        ".csv": lambda: _of_frame(file, pd.read_csv),
+        ".csv": lambda: _of_frame(file, lambda path: pd.read_csv(path, skipinitialspace=True)),
         ".parquet": lambda: _of_frame(file, pd.read_parquet),
     }
     if file.is_dir():
@@ -208,6 +208,9 @@ def _of_frame(file: Path, reader: Callable[[Path], pd.DataFrame]) -> _Table:
         if name.startswith("Unnamed:") or not name.strip():
             raise UserError(f"{file}: column '{name}' has no name; pandas writes no index with index=False")
     labels = frame["label"].to_numpy()
+    # A column of whole numbers that once had a gap is one of floating-point numbers.
+    if labels.dtype.kind == "f" and (labels == labels.round()).all() and np.abs(labels).max(initial=0) < 2**53:
+        labels = labels.astype(np.int64)
     numbered = [NUMBERED.fullmatch(name) for name in names]
     words = {match[1] for match in numbered if match is not None}
     if not words:

@@ -102,6 +102,13 @@ def test_a_mistake_is_one_line(options: dict[str, Any], message: str, root: Path
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_of_the_current_one_is_not_meant(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    with pytest.raises(UserError, match="'user/name' is a folder .* looked for below .*; name the folder .* --data"):
+        load("hub", tmp_path, path="user/name")
+    assert load("hub", root, path="user/name").class_names == tuple(NAMES)
+
+
 def test_without_the_library_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UserError, match=r"needs the library datasets: python -m pip install 'datasets>=3'"):

@@ -8,6 +8,7 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 
 from headbench import results
+from headbench.core.errors import UserError
 from headbench.results import store
 from headbench.results.answers import Answers
 from headbench.results.compared import Comparison
@@ -135,6 +136,8 @@ def test_a_figure_is_as_wide_as_asked_and_the_same_bytes_twice() -> None:
         first, second, other = drawn(), drawn(), drawn(width=5.0, font=10)
     finally:
         base.set_size()
+    with pytest.raises(UserError, match=r"figures of 1 inches have no room for letters of 8 points"):
+        base.set_size(width=1)
     assert first == second
     boxes = [re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", made) for made in (first, other)]
     assert [float(box[1]) / 72 for box in boxes if box] == pytest.approx([3.3, 5.0])

@@ -42,6 +42,9 @@ addEventListener("load", () => {
     told.sorted = [];
     for (const place of [1, 1, 2, 2, 0]) { table.rows[0].cells[place].click(); told.sorted.push(column(place)); }
     told.order = table.rows[0].cells[0].getAttribute("aria-sort");
+    table.rows[1].cells[2].textContent = "identical predictions";
+    table.rows[0].cells[2].click();
+    told.identical = column(2);
     const fold = document.querySelector("details");
     told.fold = [fold.open];
     fold.querySelector("summary").click();
@@ -94,4 +97,5 @@ def test_a_reader_filters_folds_sorts_and_follows_anchors(told: dict[str, Any]) 
     numbers = ["90.00 ± 0.00", "92.50 ± 3.54 (n=2)"]
     assert told["sorted"] == [["55.00 ± 5.00", "n/a"]] * 2 + [numbers, numbers[::-1], ["etf", "psc"]]
     assert told["order"] == "ascending"
+    assert told["identical"] == ["identical predictions", numbers[0]], "a difference of 0"
     assert told["fold"] == [False, True]

@@ -78,7 +78,9 @@ def test_cells_of_one_identity_in_two_folders_keep_their_own_answers(
     assert "psc 2 52.50 90.83 +38.33" in re.sub(r"[^\w.+]+", " ", said)
 
 
-def test_grids_are_named_in_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_grids_are_named_in_every_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     helpers.toy(tmp_path)
     (tmp_path / "x").mkdir()
     store.write_plan(tmp_path / "again", store.read_plan(tmp_path / "toy-grid") | {"name": "again"})
@@ -90,6 +92,9 @@ def test_grids_are_named_in_every_way(tmp_path: Path, capsys: pytest.CaptureFixt
     shown = {row["name"]: (row["mean"], row["verdict"]) for row in told["rows"]}
     assert shown["head psc, d = 2"] == (0.0, "identical predictions")
     assert (told["first"]["cells"], told["second"]["only"], told["moved"]) == (8, [], [])
+    monkeypatch.chdir(tmp_path / "toy-grid")
+    assert main(["compare", ".", "again", *out]) == 0
+    assert "moved: nothing that is more than chance" in capsys.readouterr().out
     store.write_plan(tmp_path / "x" / "begun", {"name": "begun", "cells": []})
     for words, message in (
         (["toy-grid", str(tmp_path / "x")], f"no cell of grid 'begun' in {tmp_path / 'x'} is done"),

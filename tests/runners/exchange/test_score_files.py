@@ -39,6 +39,18 @@ def test_one_classifier_is_the_same_in_every_format(tmp_path: Path) -> None:
         assert found.class_names == (tuple(NAMES) if "named" in file.name else None)
 
 
+def test_a_csv_may_have_spaces_and_labels_with_a_point(tmp_path: Path) -> None:
+    table = frame(LOGITS, [f"logit_{c}" for c in range(4)])
+    plain, spaced = tmp_path / "plain.csv", tmp_path / "spaced.csv"
+    table.to_csv(plain, index=False)
+    table.assign(label=LABELS.astype(float)).to_csv(spaced, index=False)
+    spaced.write_text(spaced.read_text().replace(",", ", "))
+    one, other = (score_files.read(file).test for file in (plain, spaced))
+    np.testing.assert_array_equal(one.logits, other.logits)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    assert other.class_names is None
+
+
 def test_held_out_images_come_in_the_same_file_or_in_another(tmp_path: Path) -> None:
     whole = npz(tmp_path, "w.npz", logits=LOGITS, labels=LABELS, val_logits=VAL_LOGITS, val_labels=VAL_LABELS)
     other = npz(tmp_path, "v.npz", logits=VAL_LOGITS, labels=VAL_LABELS)

@@ -34,11 +34,13 @@ def test_the_words_ask_for_the_same_cells() -> None:
 
 def test_the_page_says_them_as_a_shell_takes_them() -> None:
     asked = shlex.split(ASKED)
-    run, again = made_by.commands(Path("my runs"), "a b", [asked], 30)
+    run, again = made_by.commands(
+        Path("my runs"), "a b", [asked], {"--bins": 30, "--figure-width": 3.5, "--font-size": None}
+    )
     assert shlex.split(run)[-2 - len(asked) :] == [*asked, "--out", "my runs"]
-    assert again.endswith(" report --grid 'a b' --out 'my runs' --bins 30")
-    assert made_by.commands(Path("runs"), "g", [], None)[0].endswith(" report --grid g")
-    (hidden, _) = made_by.commands(Path("runs"), "g", [["--grid", "a\n\x1b; rm -rf ~"]], None)
+    assert again.endswith(" report --grid 'a b' --out 'my runs' --bins 30 --figure-width 3.5")
+    assert made_by.commands(Path("runs"), "g", [], {})[0].endswith(" report --grid g")
+    (hidden, _) = made_by.commands(Path("runs"), "g", [["--grid", "a\n\x1b; rm -rf ~"]], {})
     assert hidden.endswith(" --grid 'a\\n\\x1b; rm -rf ~'")
 
 
