@@ -10,7 +10,7 @@ from headbench.results.compared import Comparison
 from headbench.results.figures.base import Drawn, canvas, heads_of, legend, names_of, plain_log, styles
 from headbench.results.figures.hover import name_points
 from headbench.results.tables.base import note_in_figure, over_seeds, printed, seeds_of
-from headbench.results.tables.by_compute import front, measured
+from headbench.results.tables.by_compute import front, measured, without_cost
 
 PLACE = 10
 COSTS = ("train_flops", "train_seconds")
@@ -63,7 +63,7 @@ def compute(rows: pd.DataFrame, description: str) -> Drawn:
         axes[0].set_ylabel(f"{columns.NAMED['top1'].long} (%)")
         legend(figure, *axes[0].get_legend_handles_labels())
     what = f"d = {rows['feature_dim'].iloc[0]}. {description}."
-    return Drawn(figure, f"{_caption(shown, machines)} {what}")
+    return Drawn(figure, f"{_caption(shown, machines)}{without_cost(rows, 'last', next(iter(shown)))} {what}")
 
 
 def _says(row: dict[Hashable, Any], cost: str, usual: int) -> str:

@@ -53,10 +53,9 @@ def assess(
         ``measured``; ``loss_excess``, see :data:`MOST_EXCESS`; ``gradient_spike``, the largest gradient by the median
         of its epoch; ``best_epoch`` on validation and ``kept``, see :data:`LEAST_KEPT`; ``marks``.
     """
-    best, kept = _kept(
-        [(row["epoch"], row["val_top1"]) for row in history if not math.isnan(row.get("val_top1", math.nan))],
-        1 / num_classes,
-    )
+    # An epoch of smaller images is validated on smaller ones, so its accuracy is another one.
+    whole = [row for row in history if row.get("side") is None and not math.isnan(row.get("val_top1", math.nan))]
+    best, kept = _kept([(row["epoch"], row["val_top1"]) for row in whole], 1 / num_classes)
     excess, spike = _excess(history), max((row.get("gradient_spike", math.nan) for row in history), default=math.nan)
     alive = (1 - measured["dead_features"]) * feature_dim
     found = {

@@ -1,6 +1,5 @@
 """The accuracy of heads against what their training cost, where a grid varies the recipe."""
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -72,8 +71,9 @@ def _table(rows: pd.DataFrame, selection: str, description: str, name: str) -> T
         bold.loc[front(own).index, titles["top1"]] = True
     caption = (
         f"Top-1 test accuracy in % against the compute of training, {SELECTIONS[selection]}, {over_seeds(points)}. "
-        f"Bold: no training of that dimension that costs as little is as accurate (the Pareto front of the means, no "
-        f"test). {description}.{note_on_marks(points)}"
+        f"Bold: no training of that dimension that costs as little is more accurate, and none that costs less is as "
+        f"accurate (the Pareto front of the means, no test).{without_cost(rows, selection)} "
+        f"{description}.{note_on_marks(points)}"
     )
     tidy = pd.concat(known.values(), ignore_index=True)
     return Table(f"{name}-{selection}", caption, cells, bold, tidy)
@@ -83,16 +83,30 @@ def measured(rows: pd.DataFrame, selection: str, cost: str = "train_flops") -> p
     """Return a row per head, dimension and recipe whose accuracy and cost are known, the cheaper first: ``mean``
     accuracy over seeds, and ``cost`` in the unit of its column.
     """
-    chosen = of_selection(rows, selection)
-    summaries = _by_recipe(chosen, ("top1", cost))
-    points = summaries["top1"].assign(cost=summaries[cost]["mean"] / columns.NAMED[cost].unit)
-    return points.dropna(subset=["mean", "cost"]).sort_values("cost", kind="stable")
+    return _points(rows, selection, cost).dropna(subset="cost").sort_values("cost", kind="stable")
+
+
+def without_cost(rows: pd.DataFrame, selection: str, cost: str = "train_flops") -> str:
+    """Return the sentence, with a space before it, that names the heads of which a cost is not known, nothing where all
+    are.
+    """
+    points = _points(rows, selection, cost)
+    heads = dict.fromkeys(points.loc[points["cost"].isna(), "head_label"])
+    return f" Not shown where the cost is not known: {', '.join(heads)}." if heads else ""
+
+
+def _points(rows: pd.DataFrame, selection: str, cost: str) -> pd.DataFrame:
+    summaries = _by_recipe(of_selection(rows, selection), ("top1", cost))
+    # The mean of equal numbers may differ from them in its last digits.
+    costs = (summaries[cost]["mean"] / columns.NAMED[cost].unit).map(lambda mean: float(f"{mean:.9g}"))
+    return summaries["top1"].assign(cost=costs).dropna(subset="mean")
 
 
 def front(points: pd.DataFrame) -> pd.DataFrame:
-    """Return the points that are more accurate than all that cost no more, the cheapest first."""
+    """Return the points that no other is as good as in cost and accuracy and better in one, the cheapest first."""
     ordered = points.sort_values(["cost", "mean"], ascending=[True, False], kind="stable")
-    return ordered[ordered["mean"] > ordered["mean"].astype(float).cummax().shift(fill_value=-math.inf)]
+    cheapest = ordered["cost"] == ordered.groupby("mean")["cost"].transform("min")
+    return ordered[(ordered["mean"] == ordered["mean"].astype(float).cummax()) & cheapest]
 
 
 def _by_recipe(chosen: pd.DataFrame, metrics: Sequence[str]) -> dict[str, pd.DataFrame]:

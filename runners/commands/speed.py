@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -38,10 +40,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Measure each head in each precision, print the table, and keep it where asked."""
     from headbench.results import store
     from headbench.runners.inspection.speed import case, rows
+    from headbench.runners.training.hardware import out_of_memory
 
     file = arguments.json
     if file and file.exists() and (file.is_dir() or file.stat().st_size):
         raise UserError(f"--json: {file} exists, and is not overwritten; name another file, or remove it")
+    if file:
+        _check_place(file)
     request = case.Request(
         backbone=arguments.backbone,
         heads=arguments.head,
@@ -52,13 +57,28 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         threads=arguments.threads,
         repetitions=arguments.repetitions,
     )
-    cases, measured = case.cases(request), list[dict[str, Any]]()
-    for line in rows.heading(cases):
-        console.out(escape.plain(line), highlight=False)
-    for one in cases:
-        measured.append(rows.measure(one, request.repetitions))
-        console.out(escape.plain(rows.line(cases, measured[-1])), highlight=False)
+    try:
+        cases, measured = case.cases(request), list[dict[str, Any]]()
+        for line in rows.heading(cases):
+            console.out(escape.plain(line), highlight=False)
+        for one in cases:
+            measured.append(rows.measure(one, request.repetitions))
+            console.out(escape.plain(rows.line(cases, measured[-1])), highlight=False)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(f"--batch-size: {request.batch_size} images and the network do not fit the memory") from None
     if file:
         store.write_text(file, json.dumps(rows.document(cases, measured, request.repetitions), indent=2) + "\n")
         say(console, f"written: {file}")
     return 0
+
+
+def _check_place(file: Path) -> None:
+    """Raise UserError for a file that cannot be written, before minutes are spent on what is to be in it."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"--json: {file} cannot be written ({error.strerror or error})") from None

@@ -28,7 +28,7 @@ from headbench.runners.ood import sets
 from headbench.runners.ood.sets import OodSet
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.data import Data
-from headbench.runners.training.hardware import Hardware
+from headbench.runners.training.hardware import Hardware, out_of_memory
 from headbench.runners.training.history import Glimpse
 
 # Between two looks at cells that other processes have: the first pause, the longest, and the factor between two in
@@ -284,7 +284,7 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
             if planned.cell.purpose == "tune":  # a search prunes many, and goes on with none of them
                 checkpoints.remove()
             return prune(planned, folder, str(error), way.events)
-        if isinstance(error, torch.cuda.OutOfMemoryError) and first and way.hardware.cells_per_device > 1:
+        if out_of_memory(error) and first and way.hardware.cells_per_device > 1:
             # Its attempt stays counted, so that the next one that ends so fails it.
             way.events.stopped(planned, "out of memory beside other cells on its device; tried once more")
             return Outcome.REQUEUED
@@ -313,10 +313,10 @@ def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints)
 
 
 def _message(planned: Planned, error: Exception) -> str:
-    if isinstance(error, torch.cuda.OutOfMemoryError):
+    if out_of_memory(error):
         batch, parts = planned.cell.recipe.batch_size, 2 * planned.cell.recipe.accumulate
         accumulated = f"accumulate={parts}" if batch % parts == 0 else f"batch_size={max(batch // 2, 1)}"
-        return f"CUDA out of memory; try --set recipe.{accumulated}"
+        return f"out of memory; try --set recipe.{accumulated}"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 

@@ -242,7 +242,9 @@ def _refuse_doubles(cells: list[Cell], place: str) -> None:
                 cell.names(axis)[-1] if axis in CHOICES else f"{axis} {getattr(cell, axis)}"
                 for axis in Axes.model_fields
             )
-            raise UserError(f"{place}: the same cell occurs twice ({facts}); an axis lists a value twice")
+            raise UserError(
+                f"{place}: the same cell occurs twice ({facts}); an axis lists a value twice, or two that mean the same"
+            )
         seen.add(point)
 
 

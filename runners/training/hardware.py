@@ -38,6 +38,13 @@ class Hardware:
         return "bf16" if self.bf16 else "fp32"
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that there was no room on the device, or in the memory of the machine."""
+    no_room = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
+    # torch has no name for it on a CPU.
+    return no_room or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+
+
 @dataclass(frozen=True)
 class Share:
     """What one worker is to use of a machine.

@@ -26,6 +26,8 @@ STEPS = {"cpu": 3, "cuda": 50}
 NAMED = re.compile(r"([^\s()]+)(?:\((.*)\))?")
 # Before an option, not within a list.
 COMMA = re.compile(r",\s*(?=\w+=)")
+# A list of numbers as a label has it.
+DASHED = re.compile(r"(?<==)\d+(?:-\d+)+$")
 
 
 @dataclass(frozen=True)
@@ -133,4 +135,5 @@ def named(text: str, option: str) -> dict[str, Any]:
     if not found:
         raise UserError(f"{option}: '{text}' is not of the form NAME or NAME(key=value, ...)")
     words = COMMA.split(found[2]) if found[2] else []
-    return {"name": found[1]} | overrides.assignments((word.strip() for word in words), option)
+    lists = (DASHED.sub(lambda numbers: f"[{numbers[0].replace('-', ', ')}]", word.strip()) for word in words)
+    return {"name": found[1]} | overrides.assignments(lists, option)

@@ -3,9 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
-
-from headbench.core.errors import UserError
 from headbench.runners.execution import provenance
 from headbench.runners.inspection.speed import loops, timing
 from headbench.runners.inspection.speed.case import CLASSES, Case
@@ -34,19 +31,7 @@ def measure(case: Case, repetitions: int) -> dict[str, Any]:
         ``bare_images_per_second``, ``runner_images_per_second`` and ``textbook_images_per_second``; ``shares`` of the
         parts of the runner's step, which sum to 1; ``peak_memory_mb`` of the runner; ``flops_per_second`` of the runner
         and ``matmul_flops_per_second`` of a large product, None where torch cannot count; and what was measured.
-
-    Raises:
-        UserError: if the device has too little memory.
     """
-    try:
-        return _measured(case, repetitions)
-    except torch.cuda.OutOfMemoryError:
-        raise UserError(
-            f"--batch-size: {case.cell.recipe.batch_size} images and the network do not fit the device's memory"
-        ) from None
-
-
-def _measured(case: Case, repetitions: int) -> dict[str, Any]:
     provenance.reset_peak_memory(case.hardware)
     training = Training(case.cell, case.parts, case.hardware)
     training.evaluated = {}  # which is outside of the seconds, and would only take time

@@ -95,6 +95,11 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, float], list[str]]] = {
         [],
     ),
     "fell back": ([row(1, 2.4, 2.2, 1.0, 2.3, 0.9), row(2, 1.0, 2.2, 1.9, 2.3, 0.4)], {}, ["fell back"]),
+    "better on smaller images": (
+        [row(1, 2.4, 2.2, 1.0, 2.3, 0.9) | {"side": 20}, row(2, 1.0, 2.2, 1.9, 2.3, 0.4)],
+        {},
+        [],
+    ),
     "fitted too long": ([row(1, 2.4, 2.2, 1.0, 2.3, 0.6), row(2, 0.5, 0.5, 0.1, 2.3, 0.55)], {}, []),
     "dead": ([row(1, 2.4, 2.2, 1.0, 2.3)], {"dead_features": 0.8}, ["dead features"]),
     "another loss in each stage": (

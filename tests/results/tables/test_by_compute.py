@@ -1,12 +1,14 @@
 """Accuracy against compute as a table: every row is a training, and bold is what nothing as cheap reaches."""
 
 import math
+from typing import Any
 
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headbench.results.figures import compute
 from headbench.results.tables import by_compute
 from tests.results import known
 
@@ -85,3 +87,21 @@ def test_the_front_is_what_nothing_as_cheap_reaches(pairs: list[tuple[int, int]]
         beaten = any(c <= cost and m >= mean and (c, m) != (cost, mean) for c, m in pairs)
         assert ((cost, mean) in kept) == (not beaten)
     assert found["cost"].is_monotonic_increasing
+    assert len(found) == sum(pair in kept for pair in pairs), "equals are on it together"
+
+
+def test_heads_of_unknown_cost_are_named() -> None:
+    frame = rows(HEADS | {("etf", LONG): (0.7, math.nan)})
+    (table,) = by_compute.tables(frame, "last")
+    assert "Not shown where the cost is not known: etf." in table.caption
+    assert "not known" not in by_compute.tables(rows(HEADS), "last")[0].caption
+    machine: dict[str, Any] = {"device": "cpu", "processor": "x", "threads": 1, "cells_per_device": 1}
+    assert "Not shown where the cost is not known: etf." in compute.compute(frame.assign(**machine), "by hand").caption
+
+
+@given(st.floats(1e12, 1e16))
+def test_the_mean_of_equal_costs_is_their_cost(cost: float) -> None:
+    frame = rows({("psc", LONG): (0.6, 1), ("psc", SHORT): (0.5, 1)}).assign(train_flops=cost)
+    last = frame["seed"] != frame["seed"].max()
+    fewer = frame[(frame["recipe"] == LONG) | last]
+    assert by_compute.tables(fewer, "last") == []

@@ -1,6 +1,7 @@
 """A cell's files, the schedule, and what is skipped."""
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
@@ -252,14 +253,17 @@ def test_a_cell_that_diverged_is_marked_and_one_that_learned_is_not(tmp_path: Pa
     assert "(not learned; diverged)" in printed
 
 
-def test_running_out_of_device_memory_names_a_batch_size_to_try(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("too_much", [lambda: torch.empty(2**50), lambda: np.empty(2**50), None])
+def test_running_out_of_memory_names_a_batch_size_to_try(
+    too_much: Callable[[], Any] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def exhausted(*_: Any) -> Any:
-        raise torch.cuda.OutOfMemoryError("tried to allocate")
+        if too_much is None:
+            raise torch.cuda.OutOfMemoryError("tried to allocate")
+        too_much()
 
     monkeypatch.setattr(Training, "run", exhausted)
-    assert "failed: CUDA out of memory; try --set recipe.accumulate=2" in run(planned(cell("psc")), tmp_path)
+    assert "failed: out of memory; try --set recipe.accumulate=2" in run(planned(cell("psc")), tmp_path)
 
 
 def test_a_result_of_a_newer_schema_is_refused_and_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

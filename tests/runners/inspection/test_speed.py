@@ -194,6 +194,7 @@ def test_flops_are_those_of_the_step() -> None:
         (["--head", "dl2pa("], "--head: 'dl2pa(' is not of the form NAME or NAME(key=value, ...)"),
         (["--head", "etf", "--feature-dim", "5"], "speed: head 'etf' on 10 classes: a simplex ETF of 10 classes needs"),
         (["--backbone", "resnet23"], "speed: unknown backbone 'resnet23'; did you mean 'resnet32'"),
+        (["--json", "/proc/speed/x.json"], "--json: /proc/speed/x.json cannot be written (No such file or directory)"),
         (["--batch-size", "0"], "--batch-size: 0 is not at least 1"),
         (["--repetitions", "0"], "--repetitions: 0 is not at least 1"),
     ],
@@ -206,6 +207,12 @@ def test_what_cannot_be_measured_is_said(
     printed = capsys.readouterr()
     assert (printed.out, printed.err.count("\n")) == ("", 1)
     assert message in printed.err
+
+
+def test_too_little_memory_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "measure", lambda *_: torch.empty(2**50))
+    assert main(["speed", "--device", "cpu", "--backbone", TINY, "--batch-size", "4"]) == 2
+    assert capsys.readouterr().err == "bench.py: --batch-size: 4 images and the network do not fit the memory\n"
 
 
 def test_a_stop_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,6 +229,7 @@ def test_a_stop_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     [
         ("psc", {"name": "psc"}),
         ("hpn(loss_scale=4)", {"name": "hpn", "loss_scale": 4}),
+        ("fast_convnet(widths=4-6-8, x=a-1)", {"name": "fast_convnet", "widths": [4, 6, 8], "x": "a-1"}),
         ("fast_convnet(widths=[4, 6, 8], x=a)", {"name": "fast_convnet", "widths": [4, 6, 8], "x": "a"}),
     ],
 )
