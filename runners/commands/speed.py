@@ -40,7 +40,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Measure each head in each precision, print the table, and keep it where asked."""
     from headbench.results import store
     from headbench.runners.inspection.speed import case, rows
-    from headbench.runners.training.hardware import out_of_memory
 
     file = arguments.json
     if file and file.exists() and (file.is_dir() or file.stat().st_size):
@@ -57,17 +56,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         threads=arguments.threads,
         repetitions=arguments.repetitions,
     )
-    try:
+    with case.enough_memory(request):
         cases, measured = case.cases(request), list[dict[str, Any]]()
         for line in rows.heading(cases):
             console.out(escape.plain(line), highlight=False)
         for one in cases:
             measured.append(rows.measure(one, request.repetitions))
             console.out(escape.plain(rows.line(cases, measured[-1])), highlight=False)
-    except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
-        raise UserError(f"--batch-size: {request.batch_size} images and the network do not fit the memory") from None
     if file:
         store.write_text(file, json.dumps(rows.document(cases, measured, request.repetitions), indent=2) + "\n")
         say(console, f"written: {file}")

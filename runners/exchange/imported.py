@@ -13,10 +13,11 @@ from headbench.core.errors import UserError
 from headbench.core.version import git_commit
 from headbench.results import answers, columns, schema, store
 from headbench.results.numbers import metrics
-from headbench.runners.exchange import clashes, reference
+from headbench.runners.exchange import reference
 from headbench.runners.exchange.reference import Named, Reference
 from headbench.runners.exchange.score_files import Given
 from headbench.runners.execution.cell import stored
+from headbench.runners.execution.plan import clash
 from headbench.runners.grid.cells import digest
 from headbench.runners.grid.config import folder_name
 
@@ -184,7 +185,7 @@ def _refuse_clash(cells: list[dict[str, Any]], entry: dict[str, Any], grid: str)
     """Raise UserError for a cell that the tables of a grid would average with a head that was trained in it, or count
     twice.
     """
-    other = clashes.clash(cells, entry)
+    other = clash(cells, entry)
     if other is None:
         return
     label = entry["head_label"]

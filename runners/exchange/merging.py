@@ -10,8 +10,8 @@ from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.results import columns, store
 from headbench.results.ood import cell_files
-from headbench.runners.exchange import clashes
 from headbench.runners.execution import locks, options
+from headbench.runners.execution.plan import clash, head_of
 from headbench.runners.grid import config
 
 
@@ -187,8 +187,8 @@ def _listed(
     kept, heads = list[dict[str, Any]](), dict[tuple[Any, ...], list[dict[str, Any]]]()
     # Ours too: before there was this check, both may have been listed.
     for cell in [*ours, *(cell for cell in theirs if cell["cell_id"] not in listed)]:
-        beside = heads.setdefault(clashes.head_of(cell), [])
-        other = clashes.clash(beside, cell)
+        beside = heads.setdefault(head_of(cell), [])
+        other = clash(beside, cell)
         if other is None:
             beside.append(cell)
             kept.append(cell)

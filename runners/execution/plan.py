@@ -1,6 +1,6 @@
 """The plan of a grid: the identity, the names and sizes of its cells, checked on the CPU before anything is trained."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from headbench.runners.training.stages import stage_plan
 
 # The val_fraction of the protocol that is simply called lt-val.
 LT_VAL = 0.1
+# Cells that agree in these are rows of one head, and in all of them one training of it.
+HEAD = (*columns.COMPARISON, "data_fingerprint", "head_label")
+TRAINING = ("feature_dim", "seed")
 
 
 @dataclass(frozen=True)
@@ -198,6 +201,23 @@ def _display(cell: Cell) -> str:
     """Return the label of a cell's head as papers write it: ``HPN (loss_scale=4.0)``."""
     options = cell.head_label.removeprefix(cell.head)
     return f"{HEADS.get(cell.head).about.get('display') or cell.head} {options}".strip()
+
+
+def head_of(cell: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what listed cells have in common that tables take for one head."""
+    return tuple(cell[name] for name in HEAD)
+
+
+def clash(listed: Iterable[dict[str, Any]], cell: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the first listed cell that another one cannot stand beside in a grid, since tables would count both as
+    seeds of one head: another training of the same head, dimension and seed, or one that was imported where the other
+    is trained. None where there is none.
+    """
+    for other in listed:
+        again = other["cell_id"] != cell["cell_id"] and all(other[name] == cell[name] for name in TRAINING)
+        if (again or ("imported" in other) != ("imported" in cell)) and head_of(other) == head_of(cell):
+            return other
+    return None
 
 
 def resolved(grid: Grid, entries: list[dict[str, Any]], ood: Iterable[OodSet] = ()) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +92,17 @@ def cases(request: Request) -> list[Case]:
         if reason:
             raise UserError(f"{PLACE}: head '{cell.head_label}' on {CLASSES} classes: {reason}")
     return [Case(cell, images, laid, machine) for cell in cells for machine in machines]
+
+
+@contextmanager
+def enough_memory(request: Request) -> Iterator[None]:
+    """Raise UserError in place of an error which says that there is no room for what is timed."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not hardware.out_of_memory(error):
+            raise
+        raise UserError(f"--batch-size: {request.batch_size} images and the network do not fit the memory") from None
 
 
 def noise(count: int) -> ImageSet:

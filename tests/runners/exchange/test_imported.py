@@ -1,5 +1,6 @@
 """A classifier from elsewhere as a cell of a grid: its numbers, what its labels are checked against, its page."""
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,12 @@ def test_a_run_of_the_grid_keeps_what_was_imported(trained: tuple[Path, Planned]
     launch.execute(prepared, Console(quiet=True))
     listed = [row["cell_id"] for row in store.read_plan(out / "tiny+fp32")["cells"]]
     assert listed == [one.cell_id, found.cell_id]
+    alike: dict[str, Any] = {name: one.facts[name] for name in "backbone recipe protocol projection".split()}
+    bring(
+        file, out, "digits", grid="tiny+fp32", head_label="psc", feature_dim=one.facts["feature_dim"], seed=9, **alike
+    )
+    with pytest.raises(UserError, match=r"grid 'tiny\+fp32': head 'psc' was imported into it .*; train it under anoth"):
+        launch.prepare(dataclasses.replace(options, grid=grid(axes={"head": ["dl2pa", "psc"]})))
 
 
 def test_the_command_says_what_it_did(tmp_path: Path, no_pictures: None, capsys: pytest.CaptureFixture[str]) -> None:
