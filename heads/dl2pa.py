@@ -63,6 +63,7 @@ class DL2PAHead(FixedPrototypeHead):
 
     class_means: Tensor
     assignment: Tensor
+    changes: Tensor
 
     @classmethod
     def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
@@ -97,8 +98,11 @@ class DL2PAHead(FixedPrototypeHead):
             "class_means", torch.zeros(shape) if queue == "mean" else torch.randn(shape, generator=info.generator)
         )
         self.register_buffer("assignment", torch.arange(info.num_classes))
-        # Of the epoch under way: whether every step assigns, and how many classes moved so far.
-        self.every_step, self.changes = False, 0.0
+        # Of the step under way: whether it assigns.
+        self.every_step = False
+        if assignment_period == "step":
+            # How many classes moved so far in the epoch under way; kept, so that it can go on where it was stopped.
+            self.register_buffer("changes", torch.zeros((), dtype=torch.float64))
 
     def prototypes(self) -> Tensor:
         """Return each class's assigned prototype (C, d)."""
@@ -107,6 +111,7 @@ class DL2PAHead(FixedPrototypeHead):
     def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
         """Move the running mean direction of every class in the batch."""
         super().observe(features, targets, context)
+        self.every_step = self.assignment_period == "step" and not self._frozen(context)
         labels = context.gather(targets.labels.repeat(features.shape[0]))
         z = context.gather(self.directions(features).flatten(0, 1))
         # One-hot labels also find each class's last sample; class_sums would round otherwise than this product, by
@@ -127,11 +132,12 @@ class DL2PAHead(FixedPrototypeHead):
 
         Log how many classes moved and the total similarity.
         """
-        frozen = self.freeze_epoch is not None and context.epoch >= self.freeze_epoch
-        self.every_step, self.changes = self.assignment_period == "step" and not frozen, 0.0
-        if not self.assignment_period or self.assignment_period == "step":
+        if self.assignment_period == "step":
+            self.changes.zero_()
             return {}
-        return self._match(context.epoch % self.assignment_period == 0 and not frozen)
+        if not self.assignment_period:
+            return {}
+        return self._match(context.epoch % self.assignment_period == 0 and not self._frozen(context))
 
     def after_step(self) -> None:
         """Re-assign where every step does so; the host waits for the class means, and solves the matching."""
@@ -142,7 +148,11 @@ class DL2PAHead(FixedPrototypeHead):
         """Log, where every step assigns, the moves of all steps and the total similarity."""
         if self.assignment_period != "step":
             return {}
-        return self._match(due=False) | {"assignment_changes": self.changes}
+        return self._match(due=False) | {"assignment_changes": self.changes.item()}
+
+    def _frozen(self, context: Context) -> bool:
+        """Return whether classes keep the prototypes that they have."""
+        return self.freeze_epoch is not None and context.epoch >= self.freeze_epoch
 
     def _match(self, due: bool) -> dict[str, float]:
         """Assign anew where it is due; return how many classes moved and the total similarity."""

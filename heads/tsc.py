@@ -106,23 +106,19 @@ class TSCHead(TwoBranchHead):
         self.register_buffer("uniform", targets.float())
         self.register_buffer("centroids", torch.zeros(info.num_classes, projection_dim))
         self.register_buffer("assignment", torch.arange(info.num_classes))
-        # Of the epoch under way.
+        # Of the step under way.
         self.targeted = True
 
     def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
         """Move the centroid of every class in the batch by the direction of its mean projection."""
         super().observe(features, targets, context)
-        if context.stage == SUPERVISED:
+        self.targeted = context.stage != SUPERVISED
+        if not self.targeted:
             return
         z, labels = (context.gather(x) for x in self.contrasted(features, targets))
         sums, _ = class_sums(z, labels, len(self.uniform))
         # A class that is absent has a sum of zero, and its centroid keeps its direction.
         self.centroids.copy_(unit(MOMENTUM * self.centroids + (1 - MOMENTUM) * unit(sums)))
-
-    def on_epoch_start(self, context: Context) -> dict[str, float]:
-        """Note whether there are targets in this epoch."""
-        self.targeted = context.stage != SUPERVISED
-        return {}
 
     def after_step(self) -> None:
         """Match classes with targets so that their total similarity is largest, where there are targets."""
@@ -131,7 +127,7 @@ class TSCHead(TwoBranchHead):
 
     def on_epoch_end(self, context: Context) -> dict[str, float]:
         """Log the total similarity of centroids and targets, at most C, where there are targets."""
-        if not self.targeted:
+        if context.stage == SUPERVISED:
             return {}
         return {"assignment_similarity": (self.centroids * self.uniform[self.assignment]).sum().item()}
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from headbench.results.page import made_by, page, sentences
 from headbench.results.tables import by_compute, by_recipe, latex, ood, paper_claims, published, ranks, render
 from headbench.results.tables.base import SELECTIONS, Comparisons, Table, describe, named_comparisons
 from headbench.results.tables.main import main_tables
-from headbench.results.tables.names import Names
+from headbench.results.tables.names import Key, Names
 from headbench.results.tuning import searches
 from headbench.results.tuning.section import section
 
@@ -153,7 +153,7 @@ def _whole(rows: pd.DataFrame, answers: Answers, names: Names) -> Part:
     made += tried("compute", lambda: by_compute.tables(rows, "last", names), lines) or []
     for selection in (name for name in SELECTIONS if (rows["selection"] == name).any()):
         made += tried(f"published {selection}", partial(published.tables, rows, selection, names), lines) or []
-    for more, drawn, why in filter(None, [tried("ranks", lambda: _ranks(rows, answers), lines)]):
+    for more, drawn, why in filter(None, [tried("ranks", lambda: _ranks(rows, answers, names), lines)]):
         made, pictures, lines = [*made, *more], pictures | drawn, [*lines, *why]
     made += tried("claims", lambda: paper_claims.as_tables(paper_claims.check(rows, answers, "last")), lines) or []
     return made, pictures, lines
@@ -182,23 +182,41 @@ def _drawn(
     return {name: picture(drawn) for name, drawn in figures_of(rows, names).items()}
 
 
-def _ranks(rows: pd.DataFrame, answers: Answers) -> Part:
-    """Return table and figure of the average ranks, and a line that says why there are none."""
+def _ranks(rows: pd.DataFrame, answers: Answers, names: Names) -> Part:
+    """Return tables and figures of the average ranks, of each recipe apart where there are several: an average over
+    budgets would hide an order that turns around between them. A line says why there are none.
+    """
+    parts: dict[Key, pd.DataFrame] = {("ranks", recipe): part for recipe, part in rows.groupby("recipe", sort=False)}
+    made, pictures, lines = list[Table](), dict[str, Picture](), list[str]()
+    for key, name in names.of(parts).items():
+        more, drawn, why = _ranks_of(parts[key], answers, name, str(key[1]) if len(parts) > 1 else "")
+        made, pictures, lines = [*made, *more], pictures | drawn, [*lines, *why]
+    return made, pictures, lines
+
+
+def _ranks_of(rows: pd.DataFrame, answers: Answers, name: str, recipe: str) -> Part:
+    """Return table and figures of the average ranks of one recipe, which is named if it is one of several: then none of
+    a single condition, whose ranks are the order of its accuracies.
+    """
     ranked, left_out = ranks.rank(rows, answers, "last")
     if ranked is None:
-        return (
-            [],
-            {},
-            [f"no average ranks, since there is no condition in which every head may be judged: {'; '.join(left_out)}"]
-            if left_out
-            else [],
-        )
-    tested = ranked.several and not math.isnan(ranked.found.p)
-    pictures = {"ranks": picture(diagram(ranked.heads, ranked.found))} if tested else {}
+        of, why = f" of recipe {recipe}" if recipe else "", "there is no condition in which every head may be judged"
+        return [], {}, [f"no average ranks{of}, since {why}: {'; '.join(left_out)}"] if left_out else []
+    if recipe and ranked.found.n < 2:
+        return [], {}, []
+    told = f" Recipe {recipe}." if recipe else ""
+    drawn = {}
+    if ranked.several and not math.isnan(ranked.found.p):
+        drawn[name] = diagram(ranked.heads, ranked.found)
     moved = sensitivity.moves(rows, "last")
     if (moved["kind"] != "").any():
-        pictures["sensitivity"] = picture(sensitivity.sensitivity(moved, rows))
-    return [ranks.table(ranked, "last")], pictures, []
+        drawn[name.replace("ranks", "sensitivity")] = sensitivity.sensitivity(moved, rows)
+    table = ranks.table(ranked, "last")
+    return (
+        [replace(table, name=f"{name}-last", caption=f"{table.caption}{told}")],
+        {key: picture(replace(one, caption=f"{one.caption}{told}")) for key, one in drawn.items()},
+        [],
+    )
 
 
 def _files(part: Part, names: dict[str, str], lines: list[str]) -> dict[str, bytes]:

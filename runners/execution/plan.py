@@ -119,9 +119,11 @@ def _checked(cell: Cell, outline: Outline) -> tuple[dict[str, Any], str | None]:
 
 def protocol_name(cell: Cell, outline: Outline) -> str:
     """Return the protocol's name: what makes the choices, and for a long tail whether it is the published subset."""
+    drawn = cell.val_fraction and not outline.official_val
+    split = f" split-seed-{cell.split_seed}" if drawn and cell.split_seed else ""
     if cell.imbalance_factor == 1:
         held_out = f"holdout-{cell.val_fraction:g}" if not outline.official_val else "official-val"
-        return held_out if cell.val_fraction else "full-train"
+        return held_out + split if cell.val_fraction else "full-train"
     if not cell.val_fraction:
         name = "published"
     elif outline.official_val:
@@ -130,7 +132,7 @@ def protocol_name(cell: Cell, outline: Outline) -> str:
         name = "lt-val" if cell.val_fraction == LT_VAL else f"lt-val-{cell.val_fraction:g}"
     profile = "" if cell.imbalance_profile == "exp" else f" {cell.imbalance_profile}"
     seed = f" imbalance-seed-{cell.imbalance_seed}" if cell.imbalance_seed else ""
-    return name + profile + seed
+    return name + profile + seed + split
 
 
 def check_views(stage: Stage, recipe: Recipe, outline: Outline, cell: Cell) -> None:

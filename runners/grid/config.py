@@ -111,8 +111,14 @@ class Grid(Strict):
     ood: Annotated[tuple[Named, ...], BeforeValidator(_listed)] = ()
 
 
+def contents(path: Path) -> str:
+    """Return the SHA-256 of what is in a file, read again where the file has changed."""
+    about = path.stat()
+    return _contents(path, about.st_mtime_ns, about.st_size, about.st_ino)
+
+
 @cache
-def _contents(path: Path) -> str:
+def _contents(path: Path, *_: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -123,7 +129,7 @@ def _hashed(entry: Entry[Any], options: dict[str, Any], place: str) -> dict[str,
         UserError: if one cannot be had.
     """
     try:
-        return {option: _contents(path) for option, path in entry.target.files(options).items()}
+        return {option: contents(path) for option, path in entry.target.files(options).items()}
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
 

@@ -66,7 +66,7 @@ def classifier(cell: str | Path, out: str | Path) -> Network:
     described = _described(folder)
     # What it began with is not needed any more.
     bare = described.backbone_options | dict.fromkeys(described.backbone_files)
-    described = described.model_copy(update={"backbone_options": bare})
+    described = described.model_copy(update={"backbone_options": bare, "head_files": {}})
     network = build(described, _info(result, described.seed), bf16=False)
     load_weights(network, folder)
     return Network(network, result["inputs"]).eval()

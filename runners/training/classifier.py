@@ -1,7 +1,7 @@
 """The classifier: backbone, projection and head in one module."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from headbench.heads import HEADS, Context, Head
 from headbench.results import store
 from headbench.runners.devices.group import Group
 from headbench.runners.grid.cells import Cell
+from headbench.runners.grid.config import contents
 from headbench.runners.grid.recipes import Small
 
 PARTS = ("backbone", "projection", "head")
@@ -127,19 +128,35 @@ def pooled(backbone: nn.Module, images: Tensor, *, bf16: bool) -> Tensor:
 def build_backbone(cell: Cell, image_shape: tuple[int, int, int]) -> Backbone:
     """Return a cell's backbone on the CPU, initialised from its own stream of the cell's seed; a frozen one is without
     gradient.
+
+    Raises:
+        UserError: if a file of its weights is not what it was when the cell was planned.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(cell.seed, "backbone"))
-        backbone = BACKBONES.get(cell.backbone).target(image_shape, **cell.backbone_options)
+        kind = BACKBONES.get(cell.backbone).target
+        backbone = kind(image_shape, **cell.backbone_options)
+    # Behind the reading, so that a file that changes in between is noticed too.
+    _check_files(kind.files(cell.backbone_options), cell.backbone_files)
     if cell.freeze == "backbone":
         backbone.requires_grad_(False)
     return backbone.to(memory_format=torch.channels_last)
+
+
+def _check_files(files: Mapping[str, Path], planned: Mapping[str, str]) -> None:
+    """Raise UserError where a file is not what a cell is known by; both by option."""
+    for option, path in files.items():
+        if option in planned and contents(path) != planned[option]:
+            raise UserError(f"{path} has changed since the run began; start it again")
 
 
 def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
     """Return a cell's classifier on the CPU, each part initialised from its own stream of the cell's seed.
 
     So for one seed every head gets the same backbone, and for one seed and d the same projection.
+
+    Raises:
+        UserError: if a file that backbone or head read is not what it was when the cell was planned.
     """
     backbone = build_backbone(cell, info.image_shape)
     with torch.random.fork_rng(devices=[]):
@@ -148,7 +165,9 @@ def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
             nn.Linear(backbone.num_features, cell.feature_dim) if cell.projection == "linear" else nn.Identity()
         )
         torch.manual_seed(derive(cell.seed, "head"))
-        head = HEADS.get(cell.head).target(info, cell.feature_dim, **cell.head_options)
+        kind = HEADS.get(cell.head).target
+        head = kind(info, cell.feature_dim, **cell.head_options)
+    _check_files(kind.files(cell.head_options), cell.head_files)
     return Classifier(backbone, projection, head, bf16=bf16).to(memory_format=torch.channels_last)
 
 

@@ -131,8 +131,11 @@ def test_every_step_can_assign() -> None:
 def test_an_assignment_in_every_step_can_freeze() -> None:
     head = make("dl2pa", num_classes=6, dim=3, assignment_period="step", freeze_epoch=1)
     order = torch.tensor([3, 0, 5, 1, 2, 4])
+    features, targets = batch(6, 3)
     for epoch, expected in ((0, order), (1, order), (2, order)):
         head.on_epoch_start(Context("train", epoch, 3, 0))
+        with torch.no_grad():
+            head.observe(features, targets, Context("train", epoch, 3, 0))
         means = head.state_dict()["bank"][order if epoch == 0 else order.flip(0)]
         head.load_state_dict(head.state_dict() | {"class_means": means})
         head.after_step()

@@ -166,7 +166,8 @@ def test_the_first_half_is_the_supervised_contrast_and_moves_no_centroid() -> No
     contrast = supervised_contrastive(z.double(), targets.labels.repeat(2), 0.07)
     expected = reference(head, features[0].detach(), targets.labels)[1].item() + 0.5 * contrast.item()
     assert head.loss(features, targets, context).item() == pytest.approx(expected, rel=1e-5)
-    head.on_epoch_start(Context("targeted", 0, 2))
+    with torch.no_grad():
+        head.observe(features, targets, Context("targeted", 0, 2))
     head.after_step()
     assert not torch.equal(head.state_dict()["assignment"], before["assignment"])
 

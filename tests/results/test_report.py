@@ -1,5 +1,6 @@
 """The report: every file, one page that needs no other, figures with the heads' colours."""
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,23 @@ def test_many_comparisons_are_drawn_in_parallel_to_the_same_bytes(
     second = report.build(drawn.out, "toy-grid")
     assert second.page.read_bytes() == drawn.page
     assert [table.name for table in second.tables] == [table.name for table in drawn.built.tables]
+
+
+def test_ranks_are_of_one_recipe_each(tmp_path: Path, no_pictures: None) -> None:
+    """Averaged, an order that turns around between two budgets would look like a tie."""
+    cells = []
+    for recipe, rights in {"fast/4": (30, 20), "fast": (20, 30)}.items():
+        for dim, (head, right) in itertools.product((2, 5), zip(("psc", "hpn"), rights, strict=True)):
+            own = helpers.facts(head, dim, 0, recipe=recipe)
+            cells.append(helpers.write_cell(tmp_path, own, right, cell_id=f"{head}-{dim}-{len(cells)}"))
+    helpers.write_grid(tmp_path, cells)
+    built = report.build(tmp_path, "toy-grid")
+    first, second = (table for table in built.tables if table.name.startswith("ranks"))
+    assert [first.name, second.name] == ["ranks-last", "ranks-2-last"]
+    assert first.caption.endswith(" Recipe fast/4.")
+    assert second.caption.endswith(" Recipe fast.")
+    assert first.cells["average rank"].to_dict() == {"psc": "1.00", "hpn": "2.00"}
+    assert second.cells["average rank"].to_dict() == {"hpn": "1.00", "psc": "2.00"}
 
 
 def comparison(rows: pd.DataFrame, out: Path) -> Comparison:

@@ -121,6 +121,20 @@ def test_a_plan_tells_the_augmentation() -> None:
     assert made.facts["augmentation"] == "autoaugment-cutout-mixup"
 
 
+def test_another_draw_of_the_validation_part_is_another_protocol() -> None:
+    outline = outlined(Resident)
+    official = dataclasses.replace(outline, official_val=True)
+    tailed = {"imbalance_factor": [10.0]}
+    for changes, known, name in (
+        ({"split_seed": 5}, outline, "holdout-0.1 split-seed-5"),
+        ({"split_seed": 5, "axes": tailed, "imbalance_seed": 2}, outline, "lt-val imbalance-seed-2 split-seed-5"),
+        ({}, outline, "holdout-0.1"),
+        ({"split_seed": 5, "val_fraction": 0.0}, outline, "full-train"),
+        ({"split_seed": 5}, official, "official-val"),
+    ):
+        assert plan.protocol_name(cell("psc", **changes), known) == name
+
+
 def test_timms_policies_are_for_streamed_images() -> None:
     for policy in ("rand-m9-mstd0.5-inc1", "augmix-m3", "original", "3a"):
         shown = cell("psc", recipe=QUICK | {"pad": 0, "policy": policy})

@@ -73,7 +73,14 @@ def long_tailed() -> Parts:
 def started(head: str) -> Cell:
     """A cell of four epochs, of which the first of two stages has three."""
     mixup = 0.5 if head == "dl2pa" else 0.0
+    if head == STEPWISE:
+        axes = {"head": [{"name": "dl2pa", "assignment_period": "step"}], "feature_dim": [4]}
+        return cell("dl2pa", axes=axes, recipe=QUICK | {"epochs": 4, "batch_size": 64})
     return cell(head, recipe=QUICK | {"epochs": 4, "batch_size": 64, "mixup": mixup})
+
+
+# A head that assigns classes anew in every step.
+STEPWISE = "dl2pa, every step"
 
 
 @cache
@@ -121,7 +128,7 @@ AVERAGED = {"accumulate": 2, "ema": 0.9}
 # Eight steps an epoch; crt begins its second stage with the 25th, and the last epoch ends with the 32nd.
 @pytest.mark.parametrize(
     ("head", "steps", "more"),
-    [("dl2pa", 3, {}), ("dl2pa", 32, {}), ("crt", 26, AVERAGED)],
+    [("dl2pa", 3, {}), ("dl2pa", 32, {}), (STEPWISE, 3, {}), ("tsc", 3, {}), ("tsc", 21, {}), ("crt", 26, AVERAGED)],
 )
 def test_going_on_within_an_epoch_ends_with_the_same_bits(
     head: str, steps: int, more: dict[str, Any], tmp_path: Path

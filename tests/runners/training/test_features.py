@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from headbench.core.errors import UserError
 from headbench.data.loading.features import Features
 from headbench.data.loading.resident import Resident
 from headbench.runners.grid.cells import Cell
@@ -116,6 +117,24 @@ def test_features_are_computed_once_by_all_that_they_depend_on(tmp_path: Path, m
     assert all(torch.equal(first[part], again[part]) for part in ("train", "test"))
     # With weights of its own a backbone is the same for every seed.
     features.of(source(probe(axes={"backbone": [trained], "seed": [3]})), Path())
+
+
+def test_weights_that_change_behind_the_plan_are_refused(tmp_path: Path) -> None:
+    """The file is read long after the cell got its identity; its features are for all later cells."""
+    file = tmp_path / "trained.pt"
+
+    def write(seed: int) -> None:
+        torch.save(build(probe(axes={"seed": [seed]}), digits().info(seed), bf16=False).state_dict(), file)
+
+    write(7)
+    one = probe(axes={"backbone": [{"name": "fast_convnet", "widths": [4, 6, 8], "weights": str(file)}]})
+    write(8)
+    for use in (lambda: features.of(source(one), Path()), lambda: build(one, digits().info(0), bf16=False)):
+        with pytest.raises(UserError, match=r"trained.pt has changed since the run began; start it again"):
+            use()
+    assert not list(tmp_path.glob("features/*/meta.json"))
+    write(7)
+    features.of(source(one), Path())
 
 
 def test_a_computation_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
