@@ -4,7 +4,7 @@ What is here is the Python API; ``docs/python.md`` shows it. What a name needs i
 """
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +89,7 @@ def run(
     """
     from headbench.runners.python import grid as grids
 
-    return grids.run(grid, out, data, where or {}, settings)
+    return grids.run(grid, out, data, {} if where is None else where, settings)
 
 
 def tune(
@@ -129,10 +129,11 @@ def tune(
     """
     from headbench.runners.python import grid as grids
 
-    objectives = (objective,) if isinstance(objective, str) else tuple(objective)
+    several = isinstance(objective, Iterable) and not isinstance(objective, str)
+    objectives = tuple(objective) if several else (objective,)
     named = None if storage is None else str(storage)
     asked = {"trials": trials, "objectives": objectives, "storage": named, "timeout": timeout, "seed": seed}
-    return grids.tune(grid, out, data, where or {}, asked, settings)
+    return grids.tune(grid, out, data, {} if where is None else where, asked, settings)
 
 
 def load(out: str | Path, grid: str) -> "pd.DataFrame":
@@ -141,10 +142,17 @@ def load(out: str | Path, grid: str) -> "pd.DataFrame":
     Args:
         out: folder of the results.
         grid: the grid's name.
+
+    Raises:
+        UserError: if the grid was not started there.
     """
     from headbench import results
+    from headbench.runners.commands.arguments import require_grid
+    from headbench.runners.python import given
 
-    return results.load(out, grid)
+    folder, name = given.folder("load: out", out), str(grid)
+    require_grid(folder, name)
+    return results.load(folder, name)
 
 
 def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any = None) -> dict[str, float | str]:

@@ -114,11 +114,18 @@ def _first_odd(labels: np.ndarray) -> str:
 
 
 def array(values: Any, place: str, name: str) -> np.ndarray:
-    """Return an array of numbers, from numpy, torch (without importing it) or lists."""
+    """Return an array of numbers, from numpy, torch (without importing it) or lists.
+
+    Raises:
+        UserError: if they are none, or some of them are masked, which numpy would take for numbers.
+    """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         # numpy has no bfloat16.
         values = values.double() if values.is_floating_point() else values
+    if np.ma.is_masked(values):
+        first = ", ".join(map(str, np.argwhere(np.ma.getmaskarray(values))[0]))
+        raise UserError(f"{place}: {name} have masked values, the first at [{first}]; leave out the images of these")
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:

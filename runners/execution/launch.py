@@ -1,5 +1,6 @@
 """A grid from its arguments to its trained cells."""
 
+import errno
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -270,11 +271,25 @@ def write_plan(launch: Launch) -> None:
     """
     out, name = launch.job.out, launch.grid.name
     folder = store.grid_folder(out, name)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     before = _plan_before(out, name)
     if _plan_after(launch, before) != before:
         with alone(folder / ".lock"):
             store.write_plan(folder, _plan_after(launch, _plan_before(out, name)))
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder of results, unless it is there.
+
+    Raises:
+        UserError: if there can be none; that the disk is full stays the system's error.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(f"--out: cannot make the folder {folder}: {error.strerror}; name another one") from None
 
 
 def _plan_after(launch: Launch, before: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,8 @@ def matching(cells: Sequence[Cell], where: dict[str, Any], place: str, *, needed
             raise UserError(f"{place}: unknown key '{key}'; {suggest(key, _keys(cells))}")
         listed = wanted if isinstance(wanted, list) else [wanted]
         known = {_text(value): value for values in present for value in values}
+        if needed and not listed:
+            raise UserError(f"{place}: no value for {key}; {suggest('', known)}")
         for one in listed:
             if needed and not any(_same(value, one) for value in known.values()):
                 raise UserError(f"{place}: no cell has {key} '{_text(one)}'; {suggest(_text(one), known)}")

@@ -1,6 +1,6 @@
 """A grid from Python: :func:`headbench.run` and :func:`headbench.tune`."""
 
-import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ from headbench.core.errors import UserError, suggest
 from headbench.runners.execution import launch
 from headbench.runners.execution.options import MINUTES, RunOptions
 from headbench.runners.grid.overrides import SETTABLE
+from headbench.runners.python import given
 from headbench.runners.search import trials
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ OPTIONS: dict[str, Any] = {
 }
 PURPOSES = ("final", "tune")
 LEAST = {"workers": 1, "threads": 1, "readers": 0, "devices": 1, "checkpoint_minutes": 0}
+# Numbers that None leaves to the harness.
+OPEN = {"workers", "threads", "readers"}
 CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
 
 
@@ -56,7 +59,7 @@ def run(
             return trials.run(options, Console())
         prepared = launch.prepare(options)
         launch.execute(prepared, Console())
-    return results.load(out, prepared.grid.name)
+    return results.load(options.out, prepared.grid.name)
 
 
 def tune(
@@ -87,18 +90,27 @@ def _options(
     where: Mapping[str, Any],
     settings: Mapping[str, Any],
 ) -> RunOptions:
-    """Return the options of a run; all settings that are none of the known ones change the grid."""
+    """Return the options of a run; all settings that are none of the known ones change the grid.
+
+    Raises:
+        UserError: for an argument that is unknown, of another type, or out of its bounds.
+    """
+    if not isinstance(grid, str | os.PathLike | Mapping):
+        raise UserError(f"{caller}: grid: {given.said(grid)} is no grid; give a name, a .yaml file or a dict")
+    if not isinstance(where, Mapping):
+        raise UserError(f"{caller}: where: {given.said(where)} is no mapping; give values by key, as {{'seed': 0}}")
+    settings = {key: given.plain(value) if key in {*CHOICES, *LEAST} else value for key, value in settings.items()}
     _check(caller, known, settings)
     changes = {key: value for key, value in settings.items() if key not in known}
     own: dict[str, Any] = dict(known) | {key: value for key, value in settings.items() if key in known}
     if own.get("tuned") is not None:
-        own["tuned"] = Path(own["tuned"])
+        own["tuned"] = given.path(f"{caller}: tuned", own["tuned"])
     return RunOptions(
-        grid=_plain(grid) if isinstance(grid, Mapping) else str(grid),
-        changes=_words(changes),
-        where=_words(where),
-        data=None if data is None else Path(data),
-        out=Path(out),
+        grid=given.plain(grid) if isinstance(grid, Mapping) else str(grid),
+        changes=given.words(changes),
+        where=given.words(where),
+        data=None if data is None else given.path(f"{caller}: data", data),
+        out=given.folder(f"{caller}: out", out),
         **own,
     )
 
@@ -113,18 +125,8 @@ def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -
         if settings.get(key, "auto") not in choices:
             raise UserError(f"{caller}: {key}: unknown '{settings[key]}'; {suggest(settings[key], choices)}")
     for key, least in LEAST.items():
-        if settings.get(key) is not None and settings[key] < least:
-            raise UserError(f"{caller}: {key}: {settings[key]} is not at least {least}")
-
-
-def _plain(value: Any) -> Any:
-    """Return a value in JSON's types; of numpy's numbers and arrays their values, of anything else its text."""
-    return json.loads(json.dumps(value, default=lambda other: getattr(other, "tolist", other.__str__)()))
-
-
-def _words(changes: Mapping[str, Any]) -> list[str]:
-    """Return changes as the command line has them: ``key=value``, the value as JSON, which is YAML too."""
-    return [f"{key}={json.dumps(_plain(value))}" for key, value in changes.items()]
+        if key in settings and not (key in OPEN and settings[key] is None):
+            given.check_number(f"{caller}: {key}", settings[key], least, whole=key != "checkpoint_minutes")
 
 
 @contextmanager

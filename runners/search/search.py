@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from numbers import Real
 from typing import Any
 
 from rich.console import Console
@@ -145,6 +146,8 @@ def _asked(options: TuneOptions) -> Asked:
             raise UserError(f"--{name}: {number} is not at least {least}")
     if options.seed >= SEEDS:
         raise UserError(f"--seed: {options.seed} is not below {SEEDS}")
+    if options.timeout is not None and (isinstance(options.timeout, bool) or not isinstance(options.timeout, Real)):
+        raise UserError(f"--timeout: {options.timeout!r} is not a number of seconds")
     if options.timeout is not None and not options.timeout > 0:
         raise UserError(f"--timeout: {options.timeout:g} is not above 0 seconds")
     for objective in options.objectives:
@@ -189,9 +192,11 @@ def _started(
     applicable = [base for base in bases if base.not_applicable is None]
     own = [base for base in applicable if base.cell.point in wanted]
     spaces = [space.of(base.cell, outlines.of(base.cell).info(base.cell.seed)) for base in own]
+    if options.storage in (None, searches.JOURNAL):
+        launch.make_folder(folder)  # else made behind the storage, which may not be there
     opened = searches.open_storage(options.storage, folder)
     searched = found.GridSearch(grid, asked, applicable, opened, out, elsewhere)
-    folder.mkdir(parents=True, exist_ok=True)
+    launch.make_folder(folder)
     with searched.alone():
         with studies.told():
             lost = before is not None and not searches.those_there(before, opened)

@@ -35,6 +35,7 @@ def run(options: RunOptions, console: Console) -> pd.DataFrame:
     todo = queue.pending(planned, job.out, retry_failed=options.retry_failed)
     if todo:
         launch.check_others(grid.name, queue.finished([one.cell_id for one in planned], job.out), machine)
+    launch.make_folder(job.out)
     queue.clear_endings(todo, job.out)
     job = replace(job, share=replace(job.share, workers=min(job.share.workers, max(len(todo), 1))))
     with Display(console, len(todo), len(planned) - len(todo)) as display:

@@ -62,6 +62,8 @@ def test_bfloat16_is_read() -> None:
         ((SCORES, LABELS / 2), "labels are whole numbers"),
         ((SCORES, LABELS + 1), "labels go from 0 to 3, as scores have 4 classes; in row 0, 4 does not"),
         ((SCORES * np.nan, LABELS), "scores are finite numbers"),
+        ((np.ma.masked_equal(SCORES, SCORES[2, 1]), LABELS), r"scores have masked values, the first at \[2, 1\]"),
+        ((SCORES, np.ma.array(LABELS, mask=np.arange(300) == 7)), r"labels have masked values, the first at \[7\]"),
         ((SCORES[:0], LABELS[:0]), "scores are finite numbers"),
         (([[1.0, 2.0], [3.0]], [0, 1]), "scores are no array of numbers"),
         ((SCORES, LABELS, SCORES), "val_scores and val_labels are given together"),

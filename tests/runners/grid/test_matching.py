@@ -56,6 +56,7 @@ def test_a_filter_and_an_override_mean_the_same_cells(where: dict[str, Any], cou
         ({"recipe.epocs": 2}, "unknown key 'recipe.epocs'; did you mean 'recipe.epochs'"),
         ({"seed.x": 0}, "unknown key 'seed.x'"),
         ({"seed": 7}, "no cell has seed '7'; known: 0, 1"),
+        ({"seed": []}, "no value for seed; known: 0, 1"),
         ({"seed": True}, "no cell has seed 'True'; known: 0, 1"),
         ({"seed": "1"}, "no cell has seed '1'"),
         ({"seed": None}, "no cell has seed 'None'"),

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 import headbench
 from headbench.core.errors import UserError
+from headbench.runners.python import given
 from tests.runners.helpers import grid
 
 SETTINGS: dict[str, Any] = {"threads": 1, "device": "cpu", "precision": "auto"}
@@ -42,9 +44,76 @@ def test_a_grid_is_trained_once_and_comes_back_as_a_frame_and_torch_is_left_as_i
         ({"device": "gpu"}, "run: device: unknown 'gpu'; .*known: auto, cpu, cuda"),
         ({"workers": 0}, "run: workers: 0 is not at least 1"),
         ({"axes.head": ["etff"]}, "unknown head 'etff'; did you mean 'etf'"),
+        ({"device": torch.device("cuda:0")}, "run: device: unknown 'cuda:0'; did you mean 'cuda'"),
+        ({"workers": "two"}, "run: workers: 'two' is not a whole number"),
+        ({"workers": 1.5}, "run: workers: 1.5 is not a whole number"),
+        ({"devices": None}, "run: devices: None is not a whole number"),
+        ({"readers": "a"}, "run: readers: 'a' is not a whole number"),
+        ({"checkpoint_minutes": "x"}, "run: checkpoint_minutes: 'x' is not a number"),
+        ({"checkpoint_minutes": float("nan")}, "run: checkpoint_minutes: nan is not at least 0"),
+        ({"where": "seed=0"}, "run: where: 'seed=0' is no mapping; give values by key"),
+        ({"where": ["seed=0"]}, "run: where: a list is no mapping"),
+        ({"where": []}, "run: where: a list is no mapping"),
+        ({"where": {"seed": []}}, "--where: no value for seed; known: 0"),
+        ({"tuned": {}}, "run: tuned: a dict is no path; give a text or a Path"),
+        ({"data": 3}, "run: data: 3 is no path"),
+        ({"out": None}, "run: out: None is no path"),
+        ({"out": __file__}, "run: out: .*test_grid.py is a file; name a folder, which need not exist yet"),
+        ({"out": f"{__file__}/x"}, "run: out: .*test_grid.py is a file"),
+        ({"out": "/proc/x"}, "--out: cannot make the folder /proc/x/tiny: No such file or directory"),
+        ({"out": "/proc/x", "purpose": "tune"}, "--out: cannot make the folder /proc/x: No such file or directory"),
+        ({"grid": None}, "run: grid: None is no grid; give a name, a .yaml file or a dict"),
+        ({"grid": [grid()]}, "run: grid: a list is no grid"),
+        ({"grid": pd.DataFrame([grid()])}, "run: grid: a DataFrame is no grid"),
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(asked: dict[str, Any], message: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=message):
-        headbench.run(grid(), out=tmp_path, data=tmp_path, **asked)
+    usual: dict[str, Any] = {"grid": grid(), "out": tmp_path, "data": tmp_path}
+    with pytest.raises(UserError, match=message) as raised:
+        headbench.run(**usual | asked)
+    assert "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"timeout": "x"}, "--timeout: 'x' is not a number of seconds"),
+        ({"objective": None}, "--objective: unknown 'None'; known: val_ece, val_nll, val_top1"),
+        ({"where": "seed=0"}, "tune: where: 'seed=0' is no mapping"),
+        ({"threads": 1.5}, "tune: threads: 1.5 is not a whole number"),
+        ({"out": "/proc/x"}, "--out: cannot make the folder /proc/x/tiny/search: No such file or directory"),
+    ],
+)
+def test_a_wrong_argument_of_a_search_is_one_clear_line(asked: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        headbench.tune(grid(), trials=1, **({"out": tmp_path, "data": tmp_path} | asked))
+
+
+def test_values_are_taken_in_the_types_that_python_has_for_them() -> None:
+    asked = {"axes.seed": range(2), "axes.head": {"psc", "etf"}, "axes.feature_dim": {np.int64(5): None}.keys()}
+    assert given.words(asked) == ["axes.seed=[0, 1]", 'axes.head=["etf", "psc"]', "axes.feature_dim=[5]"]
+    assert given.plain({"val_fraction": np.float64(0.5), "grid": Path("a"), "seeds": {10, 2}, "none": b""}) == {
+        "val_fraction": 0.5,
+        "grid": "a",
+        "seeds": [2, 10],
+        "none": "b''",
+    }
+
+
+def test_a_device_of_torch_is_as_good_as_its_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="data folder .*nowhere does not exist"):
+        headbench.run(grid(), out=tmp_path, data=tmp_path / "nowhere", device=torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", ["again", None, "../there/first", ["first"]])
+def test_a_grid_that_is_not_there_is_one_line_with_those_that_are(name: Any, tmp_path: Path) -> None:
+    there = tmp_path / "there" / "first"
+    there.mkdir(parents=True)
+    (there / "grid.yaml").touch()
+    with pytest.raises(UserError, match=r"no results of a grid '.*' in .*there; .*known: first$"):
+        headbench.load(there.parent, name)
+    with pytest.raises(UserError, match="no results of any grid in .*elsewhere, so none of"):
+        headbench.load(tmp_path / "elsewhere", name)
+    with pytest.raises(UserError, match="load: out: None is no path"):
+        headbench.load(None, name)  # type: ignore[arg-type]
