@@ -4,6 +4,7 @@ import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,7 @@ def test_many_comparisons_are_drawn_in_parallel_to_the_same_bytes(
 
 def test_ranks_are_of_one_recipe_each(tmp_path: Path, no_pictures: None) -> None:
     """Averaged, an order that turns around between two budgets would look like a tie."""
-    cells = []
+    cells = list[dict[str, Any]]()
     for recipe, rights in {"fast/4": (30, 20), "fast": (20, 30)}.items():
         for dim, (head, right) in itertools.product((2, 5), zip(("psc", "hpn"), rights, strict=True)):
             own = helpers.facts(head, dim, 0, recipe=recipe)
