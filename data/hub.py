@@ -79,7 +79,7 @@ def _load(root: Path, path: str, config: str | None, revision: str | None) -> "d
         # The library would take what lies where the harness is run, so that one grid would mean other data elsewhere.
         raise UserError(
             f"'{path}' is a folder or file of the one this is run in, and is looked for below {root}; name the folder "
-            f"that holds it with --data"
+            f"that holds it with --data, or for the hub's run elsewhere"
         )
     try:
         return datasets.load_dataset(str(local) if local.is_dir() else path, config, revision=revision)

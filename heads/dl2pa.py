@@ -1,6 +1,6 @@
 """DL2PA: fixed uniform prototypes whose classes are re-assigned to them every epoch by bipartite matching."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -149,6 +149,12 @@ class DL2PAHead(FixedPrototypeHead):
         if self.assignment_period != "step":
             return {}
         return self._match(due=False) | {"assignment_changes": self.changes.item()}
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *more: Any) -> None:
+        # Weights that were kept before it was counted have none.
+        if self.assignment_period == "step":
+            state_dict.setdefault(f"{prefix}changes", torch.zeros_like(self.changes))
+        super()._load_from_state_dict(state_dict, prefix, *more)
 
     def _frozen(self, context: Context) -> bool:
         """Return whether classes keep the prototypes that they have."""

@@ -188,23 +188,28 @@ def _ranks(rows: pd.DataFrame, answers: Answers, names: Names) -> Part:
     """
     parts: dict[Key, pd.DataFrame] = {("ranks", recipe): part for recipe, part in rows.groupby("recipe", sort=False)}
     made, pictures, lines = list[Table](), dict[str, Picture](), list[str]()
+    heads = rows.loc[rows["status"] == "done", "head_label"].unique()
     for key, name in names.of(parts).items():
-        more, drawn, why = _ranks_of(parts[key], answers, name, str(key[1]) if len(parts) > 1 else "")
+        own = set(parts[key].loc[parts[key]["status"] == "done", "head_label"])
+        absent = ", ".join(head for head in heads if head not in own)
+        told = [f"Recipe {key[1]}.", *([f"Not trained by it: {absent}."] if absent else [])] if len(parts) > 1 else []
+        more, drawn, why = _ranks_of(parts[key], answers, name, " ".join(told))
         made, pictures, lines = [*made, *more], pictures | drawn, [*lines, *why]
+    if len(parts) > 1 and len(heads) > 1 and not (made or lines):
+        lines.append("no average ranks: each recipe is ranked apart, and none has two conditions with the same heads")
     return made, pictures, lines
 
 
-def _ranks_of(rows: pd.DataFrame, answers: Answers, name: str, recipe: str) -> Part:
-    """Return table and figures of the average ranks of one recipe, which is named if it is one of several: then none of
-    a single condition, whose ranks are the order of its accuracies.
+def _ranks_of(rows: pd.DataFrame, answers: Answers, name: str, told: str) -> Part:
+    """Return table and figures of the average ranks of one recipe. If it is one of several, ``told`` says which, and
+    there are none of a single condition, whose ranks are the order of its accuracies.
     """
     ranked, left_out = ranks.rank(rows, answers, "last")
     if ranked is None:
-        of, why = f" of recipe {recipe}" if recipe else "", "there is no condition in which every head may be judged"
-        return [], {}, [f"no average ranks{of}, since {why}: {'; '.join(left_out)}"] if left_out else []
-    if recipe and ranked.found.n < 2:
+        why = f"no average ranks, since there is no condition in which every head may be judged: {'; '.join(left_out)}"
+        return [], {}, [f"{why}. {told}".strip(". ")] if left_out else []
+    if told and ranked.found.n < 2:
         return [], {}, []
-    told = f" Recipe {recipe}." if recipe else ""
     drawn = {}
     if ranked.several and not math.isnan(ranked.found.p):
         drawn[name] = diagram(ranked.heads, ranked.found)
@@ -213,8 +218,8 @@ def _ranks_of(rows: pd.DataFrame, answers: Answers, name: str, recipe: str) -> P
         drawn[name.replace("ranks", "sensitivity")] = sensitivity.sensitivity(moved, rows)
     table = ranks.table(ranked, "last")
     return (
-        [replace(table, name=f"{name}-last", caption=f"{table.caption}{told}")],
-        {key: picture(replace(one, caption=f"{one.caption}{told}")) for key, one in drawn.items()},
+        [replace(table, name=f"{name}-last", caption=f"{table.caption} {told}".strip())],
+        {key: picture(replace(one, caption=f"{one.caption} {told}".strip())) for key, one in drawn.items()},
         [],
     )
 

@@ -90,7 +90,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["data", "show", "digits", "--png", "sheet"], "--png: 'sheet' does not end in .png"),
         (["--workers", "0"], "--workers: 0 is not at least 1"),
         (["status", "--out", "/nowhere"], "no results of any grid in /nowhere"),
-        (["clean", "--out", "/nowhere"], "clean: there are no results in /nowhere"),
+        (["clean", "--out", "/nowhere"], "clean: there is no folder /nowhere"),
         (["--set", "recipe.momentum=0"], "nesterov needs a momentum above 0"),
         (
             ["--set", "recipe.policy=rand-m9"],

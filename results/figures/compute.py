@@ -63,7 +63,7 @@ def compute(rows: pd.DataFrame, description: str) -> Drawn:
         axes[0].set_ylabel(f"{columns.NAMED['top1'].long} (%)")
         legend(figure, *axes[0].get_legend_handles_labels())
     what = f"d = {rows['feature_dim'].iloc[0]}. {description}."
-    return Drawn(figure, f"{_caption(shown, machines)}{without_cost(rows, 'last', next(iter(shown)))} {what}")
+    return Drawn(figure, f"{_caption(shown, machines)}{without_cost(rows, 'last', list(shown))} {what}")
 
 
 def _says(row: dict[Hashable, Any], cost: str, usual: int) -> str:

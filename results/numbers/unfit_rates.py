@@ -51,7 +51,9 @@ def mark(rows: pd.DataFrame) -> pd.DataFrame:
         there = trained & (rows["recipe"] == entry.recipe)
         if not there.any():
             continue
-        there &= (rows[[*entry.where]] == [*entry.where.values()]).all(axis=1)
+        # Which images are held out, which the protocol names last, does not matter to a rate.
+        plain = rows[[*entry.where]].assign(protocol=rows["protocol"].str.partition(" ")[0])
+        there &= (plain == [*entry.where.values()]).all(axis=1)
         for head, dims in entry.heads.items():
             unfit = there & (rows["head_label"] == head) & rows["feature_dim"].isin(dims)
             rows.loc[unfit, "health"] = rows.loc[unfit, "health"].map(health.with_unfit_rate)

@@ -86,11 +86,11 @@ def measured(rows: pd.DataFrame, selection: str, cost: str = "train_flops") -> p
     return _points(rows, selection, cost).dropna(subset="cost").sort_values("cost", kind="stable")
 
 
-def without_cost(rows: pd.DataFrame, selection: str, cost: str = "train_flops") -> str:
-    """Return the sentence, with a space before it, that names the heads of which a cost is not known, nothing where all
-    are.
+def without_cost(rows: pd.DataFrame, selection: str, costs: Sequence[str] = ("train_flops",)) -> str:
+    """Return the sentence, with a space before it, that names the heads of which one of the costs is not known, nothing
+    where all are.
     """
-    points = _points(rows, selection, cost)
+    points = pd.concat([_points(rows, selection, cost) for cost in costs])
     heads = dict.fromkeys(points.loc[points["cost"].isna(), "head_label"])
     return f" Not shown where the cost is not known: {', '.join(heads)}." if heads else ""
 

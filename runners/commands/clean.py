@@ -18,11 +18,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Remove what no process needs any more, and say what."""
     from headbench.core.errors import UserError
-    from headbench.results import store
     from headbench.runners.inspection import status
 
-    if not store.begun(arguments.out) and not [*arguments.out.glob("*/grid.yaml")]:
-        raise UserError(f"clean: there are no results in {arguments.out}")
+    if not arguments.out.is_dir():
+        raise UserError(f"clean: there is no folder {arguments.out}")
     for path in status.clean(arguments.out):
         say(console, f"removed {path}")
     return 0

@@ -44,8 +44,6 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     file = arguments.json
     if file and file.exists() and (file.is_dir() or file.stat().st_size):
         raise UserError(f"--json: {file} exists, and is not overwritten; name another file, or remove it")
-    if file:
-        _check_place(file)
     request = case.Request(
         backbone=arguments.backbone,
         heads=arguments.head,
@@ -58,6 +56,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     )
     with case.enough_memory(request):
         cases, measured = case.cases(request), list[dict[str, Any]]()
+        if file:
+            _check_place(file)
         for line in rows.heading(cases):
             console.out(escape.plain(line), highlight=False)
         for one in cases:

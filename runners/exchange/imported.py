@@ -17,7 +17,7 @@ from headbench.runners.exchange import reference
 from headbench.runners.exchange.reference import Named, Reference
 from headbench.runners.exchange.score_files import Given
 from headbench.runners.execution.cell import stored
-from headbench.runners.execution.plan import clash
+from headbench.runners.execution.plan import by_experiment, clash
 from headbench.runners.grid.cells import digest
 from headbench.runners.grid.config import folder_name
 
@@ -185,7 +185,7 @@ def _refuse_clash(cells: list[dict[str, Any]], entry: dict[str, Any], grid: str)
     """Raise UserError for a cell that the tables of a grid would average with a head that was trained in it, or count
     twice.
     """
-    other = clash(cells, entry)
+    other = clash(by_experiment(cell for cell in cells if cell["not_applicable"] is None), entry)
     if other is None:
         return
     label = entry["head_label"]

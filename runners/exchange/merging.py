@@ -11,7 +11,7 @@ from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.results import columns, store
 from headbench.results.ood import cell_files
 from headbench.runners.execution import locks, options
-from headbench.runners.execution.plan import clash, head_of
+from headbench.runners.execution.plan import Experiment, clash, experiments
 from headbench.runners.grid import config
 
 
@@ -136,8 +136,11 @@ def _outside(folder: Path, merged: Merged) -> dict[str, bytes]:
 
 
 def _numbers(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what two trainings of one cell agree in, if they are the same to the bit."""
-    return {name: result[name] for name in ("facts", "class_names", "selections")}
+    """Return what two trainings of one cell agree in, if they are the same to the bit; how a harness calls the protocol
+    that the identity tells does not count.
+    """
+    kept = {name: result[name] for name in ("class_names", "selections")}
+    return kept | {"facts": {name: value for name, value in result["facts"].items() if name != "protocol"}}
 
 
 def _conflict(there: dict[str, Any], result: dict[str, Any], source: Path, target: Path) -> str:
@@ -180,22 +183,32 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
 def _listed(
     ours: list[dict[str, Any]], theirs: list[dict[str, Any]], source: Path, target: Path, merged: Merged
 ) -> list[dict[str, Any]]:
-    """Return the cells of two plans; of several trainings of one experiment the first, as tables would count them as so
-    many seeds.
+    """Return the cells of two plans; of several that are done and are trainings of one experiment the first, as tables
+    would count them as so many seeds, and none that is not done where another training of it is.
     """
     listed = {cell["cell_id"] for cell in ours}
-    kept, heads = list[dict[str, Any]](), dict[tuple[Any, ...], list[dict[str, Any]]]()
     # Ours too: before there was this check, both may have been listed.
-    for cell in [*ours, *(cell for cell in theirs if cell["cell_id"] not in listed)]:
-        beside = heads.setdefault(head_of(cell), [])
-        other = clash(beside, cell)
+    cells = [*ours, *(cell for cell in theirs if cell["cell_id"] not in listed)]
+    known, counted = dict[Experiment, dict[str, Any]](), set[str]()
+    for cell in (cell for cell in cells if _is_done(cell, target)):
+        other = clash(known, cell)
         if other is None:
-            beside.append(cell)
-            kept.append(cell)
+            for experiment in experiments(cell):
+                known.setdefault(experiment, cell)
+            counted.add(cell["cell_id"])
         else:
             place = target if cell["cell_id"] in listed else source
             merged.conflicts.append(_other_training(other, cell, place, target))
-    return kept
+    return [
+        cell
+        for cell in cells
+        if cell["cell_id"] in counted or (not _is_done(cell, target) and clash(known, cell) is None)
+    ]
+
+
+def _is_done(cell: dict[str, Any], grid: Path) -> bool:
+    """Say whether a listed cell has numbers in the folder of runs of a grid's folder."""
+    return (store.cell_folder(grid.parent, cell["cell_id"]) / "result.json").is_file()
 
 
 def _other_training(there: dict[str, Any], cell: dict[str, Any], place: Path, target: Path) -> str:
@@ -206,10 +219,11 @@ def _other_training(there: dict[str, Any], cell: dict[str, Any], place: Path, ta
         described = [_described(store.cell_folder(target.parent, one["cell_id"])) for one in (there, cell)]
         differing = _differing(*described) if all(described) else {}
         why = "; ".join(f"{key} {_short(new)}, and {_short(old)} there" for key, (old, new) in differing.items())
+    instead = "" if place == target else "; to list it instead, merge into a new folder, with its folder first"
     return (
         f"conflict: cell {cell['cell_id']} ({_told(cell)}) of {place} would count as a seed beside cell "
         f"{there['cell_id']} of {target}, and is another training{f' ({why})' if why else ''}; its files are kept, "
-        f"and it is not listed there; name its folder first to list it instead"
+        f"and it is not listed there{instead}"
     )
 
 

@@ -159,7 +159,7 @@ def at_hand(dataset: Named, data: Path | None) -> Path | None:
         return data_folder(data)
     root = data_folder(None)
     entry = DATASETS.get(dataset.name)
-    return root if _cached(dataset, root) or bundled(entry) else None
+    return root if _cached(dataset, root) or bundled(entry) or located(entry, root) is not None else None
 
 
 def lying_in(dataset: Named, root: Path) -> Dataset | None:

@@ -93,8 +93,7 @@ def prepare(options: RunOptions) -> Launch:
     chosen = overrides.choose(cells, overrides.assignments(options.where, "--where"))
     machine, job = crew(options, len(cells))
     partial = options.cells or len(chosen) < len(cells)
-    earlier = _plan_before(options.out, grid.name)["cells"]
-    before = earlier if partial else []
+    before = _plan_before(options.out, grid.name)["cells"] if partial else []
     outlines = plan.Outlines(job.root)
     planned = _planned(chosen, options.cells, outlines, before)
     ood = sets.loaded(named, [p.cell for p in planned], outlines.data)
@@ -110,7 +109,7 @@ def prepare(options: RunOptions) -> Launch:
     again = [p for p in todo if p.cell_id in endings]
     if todo:
         check_others(grid.name, finished, machine)
-        _refuse_imported(grid.name, todo, earlier)
+        _refuse_imported(grid.name, todo, before or _plan_before(options.out, grid.name)["cells"])
     job = replace(manned(job, machine, len(todo), todo, outlines), ood=ood)
     return Launch(grid, cells, planned, entries, wanted, finished, todo, again, machine, job, words(options))
 
@@ -237,7 +236,7 @@ def _refuse_mixture(grid: str, finished: dict[str, Finished], machine: Hardware)
 
 def _refuse_imported(grid: str, todo: list[Planned], earlier: list[dict[str, Any]]) -> None:
     """Raise UserError for a cell that the grid's tables would average with an imported one of the same head."""
-    imported = [entry for entry in earlier if entry.get("imported")]
+    imported = plan.by_experiment(entry for entry in earlier if entry.get("imported"))
     for planned in todo:
         other = plan.clash(imported, {"cell_id": planned.cell_id} | planned.facts)
         if other is not None:

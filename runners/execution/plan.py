@@ -28,6 +28,7 @@ LT_VAL = 0.1
 # Cells that agree in these are rows of one head, and in all of them one training of it.
 HEAD = (*columns.COMPARISON, "data_fingerprint", "head_label")
 TRAINING = ("feature_dim", "seed")
+Experiment = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -205,21 +206,35 @@ def _display(cell: Cell) -> str:
     return f"{HEADS.get(cell.head).about.get('display') or cell.head} {options}".strip()
 
 
-def head_of(cell: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what listed cells have in common that tables take for one head."""
-    return tuple(cell[name] for name in HEAD)
+def clash(known: Mapping[Experiment, dict[str, Any]], cell: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return a listed cell that another one cannot stand beside in a grid, since tables would count both as seeds of
+    one head: another training of the same head, dimension and seed, or one that was imported where the other is
+    trained. None where there is none.
 
-
-def clash(listed: Iterable[dict[str, Any]], cell: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the first listed cell that another one cannot stand beside in a grid, since tables would count both as
-    seeds of one head: another training of the same head, dimension and seed, or one that was imported where the other
-    is trained. None where there is none.
+    Args:
+        known: of :func:`by_experiment`.
+        cell: as ``grid.yaml`` lists it.
     """
-    for other in listed:
-        again = other["cell_id"] != cell["cell_id"] and all(other[name] == cell[name] for name in TRAINING)
-        if (again or ("imported" in other) != ("imported" in cell)) and head_of(other) == head_of(cell):
-            return other
-    return None
+    head, training = experiments(cell)
+    again, first = known.get(training), known.get(head)
+    if again is not None and again["cell_id"] != cell["cell_id"]:
+        return again
+    return first if first is not None and ("imported" in first) != ("imported" in cell) else None
+
+
+def by_experiment(cells: Iterable[dict[str, Any]]) -> dict[Experiment, dict[str, Any]]:
+    """Return the first of some listed cells of each head, and of each training of one."""
+    found = dict[Experiment, dict[str, Any]]()
+    for cell in cells:
+        for experiment in experiments(cell):
+            found.setdefault(experiment, cell)
+    return found
+
+
+def experiments(cell: Mapping[str, Any]) -> tuple[Experiment, Experiment]:
+    """Return what tells the head of a listed cell, and what tells its training, from those of others."""
+    head = tuple(cell[name] for name in HEAD)
+    return head, (*head, *(cell[name] for name in TRAINING))
 
 
 def resolved(grid: Grid, entries: list[dict[str, Any]], ood: Iterable[OodSet] = ()) -> dict[str, Any]:

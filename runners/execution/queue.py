@@ -313,11 +313,12 @@ def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints)
 
 
 def _message(planned: Planned, error: Exception) -> str:
+    told = " ".join(str(error).split())
     if out_of_memory(error):
         batch, parts = planned.cell.recipe.batch_size, 2 * planned.cell.recipe.accumulate
         accumulated = f"accumulate={parts}" if batch % parts == 0 else f"batch_size={max(batch // 2, 1)}"
-        return f"out of memory; try --set recipe.{accumulated}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"out of memory ({told[:120]}); try --set recipe.{accumulated}"
+    return f"{type(error).__name__}: {told}"
 
 
 def fail(planned: Planned, folder: Path, message: str, events: Events, trace: str = "") -> Outcome:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from rich.console import Console
@@ -140,7 +140,7 @@ def _asked(options: TuneOptions) -> Asked:
         UserError: if it makes no sense.
     """
     for name, number, least in (("trials", options.trials, 1), ("seed", options.seed, 0)):
-        if not isinstance(number, int) or isinstance(number, bool):
+        if not isinstance(number, Integral) or isinstance(number, bool):
             raise UserError(f"--{name}: {number!r} is not a whole number")
         if number < least:
             raise UserError(f"--{name}: {number} is not at least {least}")

@@ -143,6 +143,13 @@ def test_an_assignment_in_every_step_can_freeze() -> None:
         assert head.on_epoch_end(Context("train", epoch, 3, 0))["assignment_changes"] == (6 if epoch == 0 else 0)
 
 
+def test_weights_from_before_moves_were_counted_fit() -> None:
+    head = make("dl2pa", num_classes=6, dim=3, assignment_period="step")
+    former = {name: value for name, value in head.state_dict().items() if name != "changes"}
+    head.load_state_dict(former)
+    assert "changes" not in make("dl2pa", num_classes=6, dim=3).state_dict()
+
+
 @pytest.mark.parametrize("loss", ["squared-cosine", "dot-regression", "cross-entropy"])
 def test_a_static_head_is_the_head_of_the_same_prototypes_and_loss(loss: str) -> None:
     """Without assignment: HPN's with the squared cosine, half of it with dot regression, softmax of scaled cosines with

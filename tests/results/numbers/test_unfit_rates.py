@@ -102,6 +102,7 @@ def test_the_list_names_cells_of_the_grids_as_their_rows_do() -> None:
         ({"imported": "from elsewhere"}, "ok"),
         ({"imbalance_factor": 20.0}, "ok"),
         ({"protocol": "paper"}, "ok"),
+        ({"protocol": "holdout-0.1 split-seed-5"}, "unfit rate"),
         ({"projection": "none"}, "ok"),
         ({"freeze": "backbone"}, "ok"),
         ({"status": "failed", "health": None}, None),

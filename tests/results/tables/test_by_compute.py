@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headbench.results.figures import compute
@@ -99,6 +99,7 @@ def test_heads_of_unknown_cost_are_named() -> None:
     assert "Not shown where the cost is not known: etf." in compute.compute(frame.assign(**machine), "by hand").caption
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.floats(1e12, 1e16))
 def test_the_mean_of_equal_costs_is_their_cost(cost: float) -> None:
     frame = rows({("psc", LONG): (0.6, 1), ("psc", SHORT): (0.5, 1)}).assign(train_flops=cost)

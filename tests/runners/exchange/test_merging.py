@@ -261,7 +261,8 @@ def test_another_training_of_a_listed_cell_is_kept_and_not_listed(tmp_path: Path
     ):
         assert line.startswith(told)
         assert line.endswith(
-            "; its files are kept, and it is not listed there; name its folder first to list it instead"
+            "; its files are kept, and it is not listed there; to list it instead, merge into a new folder, with its "
+            "folder first"
         )
     assert grid_rows.load(new, "toy-grid")["cell_id"].unique().tolist() == ["version-1"]
     assert contents(store.cell_folder(new, "version-2")) == contents(store.cell_folder(two, "version-2"))
@@ -272,6 +273,31 @@ def test_another_training_of_a_listed_cell_is_kept_and_not_listed(tmp_path: Path
     for _ in range(2):
         assert main(words) == 0
         assert grid_rows.load(tmp_path / "two+one", "toy-grid")["cell_id"].unique().tolist() == ["version-2"]
+
+
+def test_what_is_done_is_listed_before_what_is_only_planned(tmp_path: Path) -> None:
+    """One folder has planned a head of an older version, or it did not apply there; the other has trained it."""
+    planned = {"cell_id": "v1", "not_applicable": None} | helpers.facts("psc", 5, 0)
+    absent = {"cell_id": "h1", "not_applicable": "too few dimensions"} | helpers.facts("hpn", 5, 0)
+    ahead = {"cell_id": "ahead", "not_applicable": None} | helpers.facts("psc", 5, 1)
+    helpers.write_grid(tmp_path / "one", [planned, absent, ahead])
+    trained = [
+        helpers.write_cell(tmp_path / "two", helpers.facts(head, 5, 0), 30, cell_id=cell_id)
+        for head, cell_id in (("psc", "v2"), ("hpn", "h2"))
+    ]
+    helpers.write_grid(tmp_path / "two", trained)
+    merged = merging.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "new")
+    assert merged.conflicts == []
+    listed = {cell["cell_id"] for cell in store.read_plan(tmp_path / "new" / "toy-grid")["cells"]}
+    assert listed == {"ahead", "v2", "h2"}
+
+
+def test_a_cell_whose_protocol_had_another_name_is_the_same_cell(tmp_path: Path) -> None:
+    for name, protocol in (("one", "holdout-0.1"), ("two", "holdout-0.1 split-seed-5")):
+        cell = helpers.facts("psc", 5, 0, protocol=protocol)
+        helpers.write_grid(tmp_path / name, [helpers.write_cell(tmp_path / name, cell, 30, cell_id="same")])
+    merged = merging.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "new")
+    assert merged.conflicts == []
 
 
 def test_a_grid_of_the_same_name_with_other_seeds_is_said_to_be_one(tmp_path: Path) -> None:
