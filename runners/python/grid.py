@@ -121,6 +121,9 @@ def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -
     for key in settings:
         if "." not in key and key not in named:
             raise UserError(f"{caller}: unknown argument '{key}'; {suggest(key, ['out', 'data', 'where', *named])}")
+    for key in (key for key, usual in known.items() if isinstance(usual, bool) and key in settings):
+        if not isinstance(settings[key], bool):
+            raise UserError(f"{caller}: {key}: {given.said(settings[key])} is neither True nor False")
     for key, choices in CHOICES.items():
         if settings.get(key, "auto") not in choices:
             raise UserError(f"{caller}: {key}: unknown '{settings[key]}'; {suggest(settings[key], choices)}")

@@ -78,6 +78,7 @@ def test_a_wrong_argument_is_one_clear_line(asked: dict[str, Any], message: str,
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        ({"retry_failed": "no"}, "tune: retry_failed: 'no' is neither True nor False"),
         ({"timeout": "x"}, "--timeout: 'x' is not a number of seconds"),
         ({"objective": None}, "--objective: unknown 'None'; known: val_ece, val_nll, val_top1"),
         ({"where": "seed=0"}, "tune: where: 'seed=0' is no mapping"),
