@@ -111,9 +111,7 @@ def build(
     damaged += derived.write(folder, files)
     tried(derived.LIST, partial(derived.settle, folder, before, files, names.given), damaged)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
-    sizes = size or {}
-    chosen = {"--bins": bins, "--figure-width": sizes.get("width"), "--font-size": sizes.get("font")}
-    commands = made_by.commands(out, grid, plan.get("commands", []), chosen)
+    commands = made_by.commands(out, grid, plan.get("commands", []), _chosen(bins, size or {}))
     text = page.render(
         grid, page.Shown(rows, unfinished, said, (made, pictures, damaged), search, commands), comparisons
     )
@@ -124,6 +122,11 @@ def build(
 def _get_ready(size: dict[str, float]) -> None:
     """Set the size of figures; a process that draws has imported this file, and so all that it needs."""
     set_size(**size)
+
+
+def _chosen(bins: int | None, size: dict[str, float]) -> dict[str, Any]:
+    """Return the options of the command that makes the page again, None for one that was not given."""
+    return {"--bins": bins, "--figure-width": size.get("width"), "--font-size": size.get("font")}
 
 
 def _finished(out: Path, plan: dict[str, Any]) -> int:

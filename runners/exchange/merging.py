@@ -189,26 +189,19 @@ def _listed(
     listed = {cell["cell_id"] for cell in ours}
     # Ours too: before there was this check, both may have been listed.
     cells = [*ours, *(cell for cell in theirs if cell["cell_id"] not in listed)]
-    known, counted = dict[Experiment, dict[str, Any]](), set[str]()
-    for cell in (cell for cell in cells if _is_done(cell, target)):
+    done = [cell for cell in cells if (store.cell_folder(target.parent, cell["cell_id"]) / "result.json").is_file()]
+    known, left_out = dict[Experiment, dict[str, Any]](), set[str]()
+    for cell in done:
         other = clash(known, cell)
         if other is None:
             for experiment in experiments(cell):
                 known.setdefault(experiment, cell)
-            counted.add(cell["cell_id"])
         else:
+            left_out.add(cell["cell_id"])
             place = target if cell["cell_id"] in listed else source
             merged.conflicts.append(_other_training(other, cell, place, target))
-    return [
-        cell
-        for cell in cells
-        if cell["cell_id"] in counted or (not _is_done(cell, target) and clash(known, cell) is None)
-    ]
-
-
-def _is_done(cell: dict[str, Any], grid: Path) -> bool:
-    """Say whether a listed cell has numbers in the folder of runs of a grid's folder."""
-    return (store.cell_folder(grid.parent, cell["cell_id"]) / "result.json").is_file()
+    # One that is done and listed is itself what is known of its experiment, or clashes with nothing.
+    return [cell for cell in cells if cell["cell_id"] not in left_out and clash(known, cell) is None]
 
 
 def _other_training(there: dict[str, Any], cell: dict[str, Any], place: Path, target: Path) -> str:
