@@ -1,6 +1,7 @@
 """A grid from its arguments to its trained cells."""
 
 import errno
+import importlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -149,7 +150,18 @@ def manned(job: Job, machine: Hardware, most: int, cells: Sequence[Planned], out
 
 
 def executor(job: Job, machine: Hardware) -> Executor:
-    """Return what trains cells: this process, or workers where there are several, or several devices for each."""
+    """Return what trains cells: this process, or workers where there are several, or several devices for each.
+
+    Raises:
+        UserError: if a package is missing that a cell needs only after its training.
+    """
+    try:
+        importlib.import_module("relplot")
+    except ImportError as error:
+        raise UserError(
+            f"nothing is trained, since what evaluates a trained network is not whole: {error}; install headbench "
+            f"again with all that it requires"
+        ) from None
     return Processes(job) if max(job.share.workers, job.share.devices) > 1 else InProcess(job, machine)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -92,3 +93,13 @@ def test_parts_of_a_grid_that_are_launched_at_the_same_time_are_all_listed(tmp_p
     assert [(cell["seed"], cell["cell_id"]) for cell in listed] == [
         (number, each.todo[0].cell_id) for number, each in enumerate((first, second))
     ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_is_needed_after_a_training_is_asked_for_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setitem(sys.modules, "relplot", None)
+    with pytest.raises(UserError, match=r"nothing is trained.*relplot"):
+        launch.execute(prepare(tmp_path, workers=workers), Console(file=StringIO()))
+    assert not list((tmp_path / "runs").glob("cells/*"))
