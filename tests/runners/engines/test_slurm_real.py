@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from headbench.results import store
+from headbench.results.tuning import searches
 from headbench.runners.commands.main import main
 from headbench.runners.execution import locks
 from headbench.runners.execution.locks import Watch, locked
@@ -229,3 +230,24 @@ def test_a_cancelled_array_stays_cancelled(tmp_path: Path, capsys: pytest.Captur
     until(lambda: not left(array, report))
     assert not held(tmp_path)
     assert len(list(tmp_path.glob("my runs/cells/*/checkpoint.pt"))) == 2
+
+
+def test_a_search_has_all_its_trials_though_a_task_is_killed_and_one_is_queued_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = words(tmp_path, seeds=1, epochs=8)
+    array, report = submit(tmp_path, [*asked, "--trials", "8"], 2, capsys)
+    first, second = (f"{array}_{task}" for task in range(2))
+    running = until(lambda: found if {first, second} <= (found := held(tmp_path)).keys() else None)
+    os.kill(running[first][0].pid, signal.SIGKILL)
+    called("scontrol", "requeue", second)
+    until(lambda: not left(array, report))
+    found = searches.trials(searches.studies(tmp_path / "my runs", "tiny+fp32"))
+    counted = found[found["state"].isin(["complete", "pruned"])]
+    assert len(counted) == len(found) == 8
+    assert counted["cell_id"].is_unique
+    for trial in counted.itertuples():
+        folder = store.cell_folder(tmp_path / "my runs", str(trial.cell_id))
+        assert (folder / ("result.json" if trial.state == "complete" else "pruned.txt")).is_file()
+    assert (tmp_path / "my runs" / "tiny+fp32" / "tuned.yaml").is_file()
+    assert (tmp_path / "my runs" / "tiny+fp32" / "report.html").is_file()
