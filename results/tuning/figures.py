@@ -3,14 +3,16 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from headbench.results.figures.base import GUTTER, LOOKS, Drawn, canvas, legend, plain_log, styles
+from headbench.results.figures.base import GUTTER, LOOKS, Drawn, canvas, legend, plain_log, small, styles
 from headbench.results.numbers.best_of import best_of
 from headbench.results.tuning.search import Search
 
@@ -18,6 +20,8 @@ from headbench.results.tuning.search import Search
 ENOUGH = 50
 # Of a line.
 MOST_POINTS = 30
+# Where axes may have one.
+TITLES: tuple[Literal["left", "center", "right"], ...] = ("left", "center", "right")
 
 
 def history(searches: list[Search], description: str) -> Drawn:
@@ -133,17 +137,31 @@ def _heads(searches: list[Search]) -> dict[str, str]:
 
 
 def _optunas(draw: Callable[[], Axes]) -> Figure:
-    """Return a figure that Optuna draws, which changes matplotlib's settings and keeps what it drew open."""
+    """Return a figure that Optuna draws, in the looks of the others.
+
+    Optuna changes matplotlib's settings, with letters and a layout of its own, and keeps what it drew open.
+    """
     # Needed here alone, and slow to import.
     from matplotlib import pyplot as plt
 
     with mpl.rc_context({**LOOKS, "figure.constrained_layout.use": True}), _silence():
+        size = mpl.rcParams["font.size"]
         axes = draw()
         figure = axes.figure
         assert isinstance(figure, Figure)
         plt.close(figure)
-        axes.set_title("")
-        figure.set_dpi(300)
+    for place in TITLES:
+        axes.set_title("", loc=place)
+    for one in figure.axes:
+        one.tick_params(labelsize=small())
+        one.xaxis.label.set_fontsize(size)
+        one.yaxis.label.set_fontsize(size)
+        for text in one.texts:
+            text.set_fontsize(small())
+    # One that has a colour bar was made so, and is not made anew.
+    if not isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
+        figure.set_layout_engine("constrained")
+    figure.set_dpi(300)
     return figure
 
 

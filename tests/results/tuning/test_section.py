@@ -222,3 +222,19 @@ def test_both_pages_show_tuned_cells_beside_the_others(tmp_path: Path, monkeypat
         assert made.tidy["head"].tolist() == ["psc", "etf"]
         assert made.tidy["verdict"].tolist() == ["better", "identical predictions"]
         assert made.tidy["mean"].tolist() == pytest.approx([100 * 25 / 40, 0])
+
+
+def test_optunas_figures_have_no_title_and_their_parts_do_not_lie_on_each_other() -> None:
+    heads = [known.search(head, MANY) for head in ("psc", "dl2pa", "etf", "hpn", "word2vec", "mine")]
+    for drawn in (figures.history(heads, ""), figures.importance(heads[0], ""), figures.parallel(heads[0], "")):
+        figure = drawn.figure
+        figure.draw_without_rendering()
+        assert {axes.get_title(loc=place) for axes in figure.axes for place in figures.TITLES} == {""}
+        parts = [box for axes in figure.axes[:1] if (box := axes.get_tightbbox()) is not None]
+        parts += [shown.get_window_extent() for shown in figure.legends]
+        for part in parts:
+            assert part.x0 >= -1
+            assert part.y0 >= -1
+            assert part.x1 <= figure.bbox.x1 + 1
+            assert part.y1 <= figure.bbox.y1 + 1
+        assert not any(part.overlaps(other) for at, part in enumerate(parts) for other in parts[:at])
