@@ -172,9 +172,16 @@ def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path,
     assert_same(tmp_path, undisturbed)
 
 
+# The parent takes its time to see that a worker has died: the others must not try the cell meanwhile.
 DEADLY = """
-import os, signal
+import os, signal, time
+from headbench.runners.execution import workers
 from headbench.runners.training.checkpoint import Checkpoints
+bury = workers._bury
+def late(*arguments):
+    time.sleep(1)
+    return bury(*arguments)
+workers._bury = late
 offer = Checkpoints.offer
 def die(self, state):
     if self.cell_id == os.environ.get("DOOMED"):

@@ -72,9 +72,14 @@ class Watch:
 
     A heartbeat is judged by its date and, where no clock explains that, by whether it moves while it is watched: a
     clock that is wrong or was set costs two minutes, and no lock holds a cell for ever.
+
+    Args:
+        team: of workers that the process belongs to. The lock of one that died is not free for the others before their
+            parent has judged its cell and released it; should the parent not do that, it becomes stale.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, team: str = "") -> None:
+        self.team = team
         self._seen: dict[Path, _Sighting] = {}
         self._owners: dict[Path, Owner | None] = {}
         self._odd: set[Path] = set()
@@ -84,7 +89,7 @@ class Watch:
         """Say whether somebody holds the lock of a cell."""
         path, owner = folder / NAME, owner_of(folder)
         self._owners[folder] = owner
-        alive = None if owner is None else owner.lives()
+        alive = None if owner is None else self._lives(owner)
         patience = UNREADABLE if owner is None and os.access(path, os.R_OK) else STALE
         held = self._beats(path, patience) if alive is None else alive
         return held or self._beats(folder / OLD_NAME, STALE)
@@ -96,13 +101,17 @@ class Watch:
         is free, and is wrong for no longer than a heart may pause.
         """
         owner = self._owners.get(folder)
-        return owner is not None and owner.lives() is not False and self._beats(folder / NAME, STALE)
+        return owner is not None and self._lives(owner) is not False and self._beats(folder / NAME, STALE)
 
     def is_deciding(self) -> bool:
         """Say whether there is a lock with an odd date that was not yet watched for long enough to know whether it is
         held.
         """
         return any(time.monotonic() - self._seen[path].first <= STALE for path in self._odd)
+
+    def _lives(self, owner: Owner) -> bool | None:
+        alive = owner.lives()
+        return None if alive is False and self.team and owner.team == self.team else alive
 
     def _beats(self, path: Path, patience: float) -> bool:
         """Say whether a file is there and was touched not longer than ``patience`` seconds ago."""
@@ -150,27 +159,32 @@ def _probe(folder: Path) -> float:
 
 
 @contextmanager
-def locked(folder: Path, watch: Watch) -> Iterator[Owner | None]:
+def locked(folder: Path, watch: Watch, fatal: tuple[type[Exception], ...] = ()) -> Iterator[Owner | None]:
     """Lock a cell for the length of a block, with a heartbeat.
 
     The block is told its lock, or None if another process has the cell.
 
-    A stale lock is taken over under a lock, so that of two processes that see it one gets it.
+    A stale lock is taken over under a lock, so that of two processes that see it one gets it. An exception that is
+    ``fatal`` to this process leaves the lock where it is, as a death would.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    mine = this_process()
+    mine = this_process(watch.team)
     if watch.is_held(folder) or not (_create(folder, mine) or _take_over(folder, mine, watch)):
         yield None
         return
     ended = threading.Event()
     heart = threading.Thread(target=_beat, args=(folder, mine, ended), daemon=True)
     heart.start()
+    dying = False
     try:
         yield mine
+    except fatal:
+        dying = True
+        raise
     finally:
         ended.set()
         heart.join()
-        if owner_of(folder) == mine:
+        if not dying and owner_of(folder) == mine:
             (folder / NAME).unlink(missing_ok=True)
 
 

@@ -38,6 +38,7 @@ class Owner(BaseModel):
             is no ``/proc``.
         token: of this lock alone.
         job: of Slurm that the process belongs to, empty for none.
+        team: of workers that the process belongs to, empty for none.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -47,6 +48,7 @@ class Owner(BaseModel):
     ticks: Annotated[int, Field(ge=0)]
     token: Name
     job: Name = ""
+    team: Name = ""
 
     def words(self) -> str:
         """Say who that is: ``process 312 on node7, Slurm job 41_3``."""
@@ -77,11 +79,11 @@ def here() -> Place:
     return Place(host=socket.gethostname(), boot=boot, namespace=namespace)
 
 
-def this_process() -> Owner:
-    """Return the owner of a new lock of this process."""
+def this_process(team: str = "") -> Owner:
+    """Return the owner of a new lock of this process, a worker of a team if that has a name."""
     place = here()
     ticks = _state("self")[1] if place.boot else 0
-    return Owner(place=place, pid=os.getpid(), ticks=ticks, token=uuid.uuid4().hex, job=slurm_job())
+    return Owner(place=place, pid=os.getpid(), ticks=ticks, token=uuid.uuid4().hex, job=slurm_job(), team=team)
 
 
 def slurm_job() -> str:

@@ -149,7 +149,8 @@ def clear_endings(cells: list[Planned], out: Path) -> None:
 
 # That a kernel has failed: from then on this process can compute nothing on its device.
 # Older versions of torch have no name for it.
-FATAL: type[Exception] | tuple[()] = getattr(torch, "AcceleratorError", ())
+_FAILED = getattr(torch, "AcceleratorError", None)
+FATAL: tuple[type[Exception], ...] = () if _FAILED is None else (_FAILED,)
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,7 @@ class Way:
         apart: trains a cell in a process of its own, for one that may have killed those that had it; None where another
             process watches this one.
         together: gives a block the other processes of a cell that is trained on several devices, else none.
+        team: of workers that this process belongs to, whose parent judges the cells of those that die.
     """
 
     out: Path
@@ -180,6 +182,7 @@ class Way:
     checkpoint_minutes: float = MINUTES
     apart: Callable[[Planned], None] | None = None
     together: Callable[[Planned], AbstractContextManager[Group | None]] = lambda _: nullcontext()
+    team: str = ""
 
 
 def run(cells: list[Planned], way: Way) -> None:
@@ -189,7 +192,7 @@ def run(cells: list[Planned], way: Way) -> None:
 
     An exception ends its cell with ``error.txt``, not the grid; a full disk ends the grid.
     """
-    waiting, watch, pause = list(cells), locks.Watch(), PAUSE
+    waiting, watch, pause = list(cells), locks.Watch(way.team), PAUSE
     while waiting:
         left = [planned for planned in waiting if _attempt(planned, way, watch) is Outcome.REQUEUED]
         if len(left) < len(waiting):
@@ -225,7 +228,7 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
     ended = _ended(planned, way)
     if ended is not None:
         return ended
-    with locks.locked(folder, watch) as mine:
+    with locks.locked(folder, watch, fatal=(DeviceLostError, *FATAL)) as mine:
         if mine is None:
             return Outcome.REQUEUED
         ended = _ended(planned, way)

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -61,6 +62,7 @@ class Job:
         ood: other data sets that each cell is measured on.
         checkpoint_minutes: between two checkpoints in the middle of an epoch.
         environment: variables of the process that asks.
+        team: name of those that get this job.
     """
 
     plugins: tuple[Path, ...]
@@ -72,6 +74,7 @@ class Job:
     ood: tuple[OodSet, ...] = ()
     checkpoint_minutes: float = MINUTES
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+    team: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 class Line(Protocol):
@@ -167,7 +170,9 @@ def _drain(job: Job, cells: list[Planned], number: int, sender: Sender) -> tuple
         machine = hardware.set_up(job.share, number)
         sender.send("ready")
         data = Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers)
-        way = queue.Way(job.out, machine, data, sender, job.keep_weights, job.wait, job.ood, job.checkpoint_minutes)
+        way = queue.Way(
+            job.out, machine, data, sender, job.keep_weights, job.wait, job.ood, job.checkpoint_minutes, team=job.team
+        )
         queue.run(cells, way if job.share.devices == 1 else replace(way, together=partial(_together, job, number)))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename

@@ -36,9 +36,10 @@ def test_a_lock_is_held_once_and_given_back(tmp_path: Path) -> None:
         assert again
 
 
-def dead_owner() -> Owner:
+def dead_owner(team: str = "") -> Owner:
     """The owner of a lock whose process has ended."""
-    code = "from headbench.runners.execution.owner import this_process; print(this_process().model_dump_json())"
+    shown = f"print(this_process({team!r}).model_dump_json())"
+    code = f"from headbench.runners.execution.owner import this_process; {shown}"
     return Owner.model_validate_json(
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT).stdout
     )
@@ -66,6 +67,21 @@ def taken(folder: Path, watch: Watch | None = None) -> bool:
 def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     leave(tmp_path / "cell", dead_owner())
     assert taken(tmp_path / "cell")
+
+
+def test_the_lock_of_a_dead_worker_is_its_parents_before_it_is_another_workers(tmp_path: Path) -> None:
+    folder = tmp_path / "cell"
+    leave(folder, dead_owner("blue"))
+    sibling = Watch("blue")
+    assert sibling.is_held(folder)
+    assert sibling.is_still_held(folder)
+    assert not taken(folder, sibling)
+    assert taken(folder)  # as the parent, who leaves none
+    assert taken(folder, sibling)
+    leave(folder, dead_owner("blue"))
+    assert taken(folder, Watch("red"))
+    leave(folder, dead_owner("blue"), locks.STALE + 5)
+    assert taken(folder, Watch("blue"))
 
 
 def test_a_process_number_that_is_used_again_is_another_process(tmp_path: Path) -> None:

@@ -131,3 +131,6 @@ def test_a_kernel_that_fails_ends_the_process_and_blames_no_other_cell(
     for out in (alone.out, watched.out):
         assert attempts.deaths(store.cell_folder(out, todo[0].cell_id)) == 1
         assert not list(out.rglob("error.txt"))
+    # The others of its team leave the cell to their parent, until this process has ended and that has judged it.
+    assert [path.parent.name for path in watched.out.rglob("lock.json")] == [todo[0].cell_id]
+    assert not list(alone.out.rglob("lock.json"))
