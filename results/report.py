@@ -78,45 +78,70 @@ def build(
         answers = Answers(out)
         loaded = grid_rows.of_plan(out, plan, answers)
         loaded, damaged = (loaded, list[str]()) if bins is None else recalibrate.recalibrate(loaded, out, bins)
-        # Texts as objects lie together, so that rows are chosen twice as fast.
-        rows = loaded.astype(dict.fromkeys(loaded.select_dtypes("str"), object)).copy()
-        names = Names(before.names)
-        comparisons = named_comparisons(rows, names)
-        pending = {
-            name: begin(comparison.show, part, answers.among(part["cell_id"]), description, name)
-            for name, (description, part) in comparisons.items()
-        }
-
-        files = tried("results", lambda: grid_rows.files(loaded), damaged) or {}
-
-        def printed(part: Part) -> Part:
-            """Print the tables of a part, beside the figures that are still drawn."""
-            files.update(_files(part, names_of(loaded), damaged))
-            return part
-
-        tables = printed((tried("tables", lambda: main_tables(comparisons, answers), damaged) or [], {}, []))
-        whole = printed(_whole(rows, answers, names))
-        of_sets = partial(_outside, comparisons, rows, out, plan.get("ood_sets", ()))
-        other_sets, numbers = tried("ood", of_sets, damaged) or (([], {}, []), {})
-        said = tried("answer", partial(_said, comparisons, answers), damaged) or []
-        apart = [printed(tried(f"comparison {name}", end, damaged) or ([], {}, [])) for name, end in pending.items()]
-    made, pictures = list[Table](), dict[str, Picture]()
-    for more, drawn, lines in [tables, *apart, printed(other_sets), whole]:
-        made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
+        content = _content(loaded, answers, Names(before.names), begin, plan.get("ood_sets", ()), damaged)
+    made, pictures, damaged = content.part
+    rows, files = content.rows, content.files
     missing = without_glyphs([*rows["dataset"], *rows["head_label"]])
     damaged += [f"the font of the figures has no {missing}: such letters are boxes there"] if missing else []
     search = tried("search", lambda: section(out, grid, damaged, storage), damaged) or ([], {}, [])
-    printed(search)
-    files |= numbers
+    files |= _files(search, names_of(loaded), damaged)
     damaged += derived.write(folder, files)
-    tried(derived.LIST, partial(derived.settle, folder, before, files, names.given), damaged)
+    tried(derived.LIST, partial(derived.settle, folder, before, files, content.names.given), damaged)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
     commands = made_by.commands(out, grid, plan.get("commands", []), _chosen(bins, size or {}))
     text = page.render(
-        grid, page.Shown(rows, unfinished, said, (made, pictures, damaged), search, commands), comparisons
+        grid,
+        page.Shown(rows, unfinished, content.said, (made, pictures, damaged), search, commands),
+        content.comparisons,
     )
     unwritten = derived.write(folder, {"report.html": text.encode()})
     return Report(loaded, made, folder / "report.html", [*damaged, *unwritten], not unwritten)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What is made of rows: tables, figures and lines that say what is missing, files of them by their names, and the
+    answer of each comparison.
+    """
+
+    rows: pd.DataFrame
+    names: Names
+    comparisons: Comparisons
+    part: Part
+    files: dict[str, bytes]
+    said: list[page.Answer]
+
+
+@pd.option_context("mode.string_storage", drawers.TEXTS)
+def _content(
+    loaded: pd.DataFrame, answers: Answers, names: Names, begin: drawers.Begin, sets: frame.Sets, damaged: list[str]
+) -> _Content:
+    """Make what the page and its files show, the figures in the processes that ``begin`` gives calls to."""
+    # Texts as objects lie together, so that rows are chosen twice as fast, and columns in less time too.
+    rows = loaded.astype(dict.fromkeys(loaded.select_dtypes("str"), object)).copy()
+    rows.columns = rows.columns.astype(object)
+    comparisons = named_comparisons(rows, names)
+    pending = {
+        name: begin(comparison.show, part, answers.among(part["cell_id"]), description, name)
+        for name, (description, part) in comparisons.items()
+    }
+    files = tried("results", lambda: grid_rows.files(loaded), damaged) or {}
+
+    def printed(part: Part) -> Part:
+        """Print the tables of a part, beside the figures that are still drawn."""
+        files.update(_files(part, names_of(loaded), damaged))
+        return part
+
+    tables = printed((tried("tables", lambda: main_tables(comparisons, answers), damaged) or [], {}, []))
+    whole = printed(_whole(rows, answers, names))
+    of_sets = partial(_outside, comparisons, rows, answers.out, sets)
+    other_sets, numbers = tried("ood", of_sets, damaged) or (([], {}, []), {})
+    said = tried("answer", partial(_said, comparisons, answers), damaged) or []
+    apart = [printed(tried(f"comparison {name}", end, damaged) or ([], {}, [])) for name, end in pending.items()]
+    made, pictures = list[Table](), dict[str, Picture]()
+    for more, drawn, lines in [tables, *apart, printed(other_sets), whole]:
+        made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
+    return _Content(rows, names, comparisons, (made, pictures, damaged), files | numbers, said)
 
 
 def _get_ready(size: dict[str, float]) -> None:

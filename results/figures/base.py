@@ -12,7 +12,6 @@ import matplotlib as mpl
 import pandas as pd
 import pypdfium2 as pdfium
 import seaborn as sns
-from fontTools import subset
 from markupsafe import Markup
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -22,6 +21,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from headbench.core import escape
 from headbench.core.errors import UserError
+from headbench.results.figures.fonts import cut_once
 from headbench.results.figures.hover import with_titles
 from headbench.results.figures.inline import inline
 
@@ -276,7 +276,7 @@ def _encoded(figure: Figure, forms: Sequence[str]) -> dict[str, bytes]:
     settings: dict[Any, Any] = {"svg.hashsalt": "headbench", "svg.fonttype": "none", "pdf.fonttype": 42}
     # The figure is laid out here, once for all forms; with any engine, even "none", each of them is drawn twice.
     settings |= {"figure.autolayout": False, "figure.constrained_layout.use": False}
-    with mpl.rc_context(settings), warnings.catch_warnings(), _plain_fonts():
+    with mpl.rc_context(settings), warnings.catch_warnings(), cut_once():
         warnings.filterwarnings("ignore", r"Glyph .* missing")
         for text in figure.findobj(Text):
             text.set_text(escape.figure(text.get_text()))
@@ -308,26 +308,6 @@ def _raster(pdf: bytes, dpi: float) -> bytes:
     # A tenth larger than by the usual level, in half the time.
     picture.save(buffer, "png", dpi=(dpi, dpi), compress_level=3)
     return buffer.getvalue()
-
-
-@contextmanager
-def _plain_fonts() -> Iterator[None]:
-    """Let the fonts within a PDF do without their tables for laying out text, which is laid out: reading them takes
-    longer than all else of a font.
-    """
-    load = subset.load_font
-
-    def plain(*given: Any, **more: Any) -> Any:
-        font = load(*given, **more)
-        for table in {"GSUB", "GPOS", "GDEF"} & set(font.keys()):
-            del font[table]
-        return font
-
-    subset.load_font = plain
-    try:
-        yield
-    finally:
-        subset.load_font = load
 
 
 def without_glyphs(names: Iterable[str]) -> str:

@@ -90,9 +90,8 @@ def _draw(above: Axes, below: Axes, own: Pooled, colour: str) -> None:
         np.abs(confidence - accuracy),
         0.55 * width[used],
         bottom=np.minimum(accuracy, confidence),
-        color="none",
+        color="0.85",
         edgecolor="0.15",
-        hatch="//////",
         linewidth=0.5,
         label="gap to mean confidence",
     )
