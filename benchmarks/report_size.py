@@ -139,7 +139,7 @@ def main() -> None:
         with subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL) as process:
             while process.poll() is None:
                 peak = max(peak, memory(process.pid))
-                time.sleep(1)
+                time.sleep(1)  # to look takes time of the cores that the report needs
         seconds, page = time.perf_counter() - start, Path(folder) / "many" / "report.html"
         print(
             f"{count} cells: {seconds:.0f} s, {peak / 2**30:.2f} GiB in all processes, page "

@@ -81,7 +81,6 @@ def pool(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Pooled], list[str]]:
             temperature = 1.0 if np.isnan(fitted) else fitted
             logits, labels = stored["last_test_logits"], stored["test_labels"]
             predicted = logits.argmax(axis=1)
-            # In the precision of the logits, as a figure needs no other.
             confidences.append(calibration.largest_probability(logits, temperature))
             correct.append(predicted == labels)
             confused += np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)

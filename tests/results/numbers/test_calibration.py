@@ -185,6 +185,13 @@ def test_where_every_sample_is_right_the_targets_are_smoothed(samples: int, clas
     assert fit_temperature(margin * np.eye(classes)[labels], labels) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_the_largest_probability_of_stored_halves_is_as_exact_as_of_others(kind: type[np.floating]) -> None:
+    stored = (4 * np.random.default_rng(0).standard_normal((50, 1000))).astype(kind)
+    exact = softmax(stored.astype(np.float64) / 1.7, axis=1).max(axis=1)
+    np.testing.assert_allclose(largest_probability(stored, 1.7), exact, rtol=1e-12)
+
+
 def test_log_softmax_is_stable() -> None:
     logits = np.array([[1e4, 0.0]])
     assert nll(logits, np.array([1])) == pytest.approx(1e4)
