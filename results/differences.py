@@ -1,5 +1,7 @@
 """Differences of heads from a grid's rows: what pair tables, claims, ranks, bold and figures all rest on."""
 
+import itertools
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,11 +139,9 @@ def sharing(heads: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     Args:
         heads: rows of one comparison, dimension and selection, by head.
     """
-    seeds = pd.concat([own["seed"] for own in heads.values()]) if heads else pd.Series(dtype=int)
-    if seeds.empty:
-        return {}
-    most = seeds.value_counts(sort=False).idxmax()
-    return {head: own for head, own in heads.items() if (own["seed"] == most).any()}
+    seeds = {head: own["seed"].tolist() for head, own in heads.items()}
+    most = Counter(itertools.chain(*seeds.values())).most_common(1)
+    return {head: own for head, own in heads.items() if most and most[0][0] in seeds[head]}
 
 
 def best_of(heads: dict[str, pd.DataFrame], metric: str) -> str:

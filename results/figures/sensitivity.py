@@ -29,36 +29,35 @@ def moves(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
         can be ranked.
     """
     counted, _ = ranks.conditions(rows, selection)
-    # Of the conditions that count with everything: else a head that is left out would bring in those that it kept out.
-    rows = pd.concat([own for condition in counted for own in condition.heads.values()]) if counted else rows[:0]
-    whole = _places(rows, selection)
-    if whole is None:
+    if not counted:
         return pd.DataFrame(columns=["head_label", "kind", "left_out", "place"])
+    accuracies = ranks.accuracies(counted)
+    whole = _places(accuracies)
     found = [whole.rename("place").reset_index().assign(kind="", left_out="")]
-    for column, value in _left_out(rows[rows["selection"] == selection]):
-        places = _places(rows[rows[column] != value], selection)
-        if places is not None and (set(places.index) | ({value} if column == "head_label" else set())) == set(
-            whole.index
-        ):
-            if column == "head_label":
-                # A head at the place of the absent one comes to stand in the middle of both.
-                better, level = whole[value] < whole[places.index], whole[value] == whole[places.index]
-                places = places + better + 0.5 * level
-            found.append(places.rename("place").reset_index().assign(kind=column, left_out=str(value)))
+    for column, value, left in _left_out(accuracies):
+        places = _places(left)
+        if column == "head_label":
+            # A head at the place of the absent one comes to stand in the middle of both.
+            better, level = whole[value] < whole[places.index], whole[value] == whole[places.index]
+            places = places + better + 0.5 * level
+        found.append(places.rename("place").reset_index().assign(kind=column, left_out=str(value)))
     return pd.concat(found, ignore_index=True)
 
 
-def _left_out(rows: pd.DataFrame) -> Iterator[tuple[str, Any]]:
-    """Yield the columns and values that can be left out: each of at least two."""
-    for column in KINDS:
-        values = list(rows[column].unique())
-        yield from ((column, value) for value in values if len(values) > (2 if column == "head_label" else 1))
+def _left_out(accuracies: pd.DataFrame) -> Iterator[tuple[str, Any, pd.DataFrame]]:
+    """Yield the column and value of what can be left out, each of at least two, with what is left."""
+    heads = list(accuracies.columns)
+    if len(heads) > 2:
+        yield from (("head_label", head, accuracies.drop(columns=head)) for head in heads)
+    for column in ("seed", "dataset"):
+        own = accuracies.index.get_level_values(column)
+        if own.nunique() > 1:
+            yield from ((column, value, accuracies[own != value]) for value in own.unique())
 
 
-def _places(rows: pd.DataFrame, selection: str) -> "pd.Series[float] | None":
+def _places(accuracies: pd.DataFrame) -> "pd.Series[float]":
     """Return the place of each head by average rank."""
-    averages = ranks.averages(rows, selection)
-    return None if averages is None else averages.rank()
+    return ranks.averages(accuracies).rank()
 
 
 def sensitivity(found: pd.DataFrame, rows: pd.DataFrame) -> Drawn:

@@ -48,11 +48,11 @@ class Condition:
     """A comparison at one dimension in which every head was soundly trained.
 
     Attributes:
-        dataset: of it.
-        heads: rows of the seeds that all heads have, by the head's label.
+        rows: of the seeds that all heads have.
+        heads: the same by the head's label.
     """
 
-    dataset: str
+    rows: pd.DataFrame
     heads: dict[str, pd.DataFrame]
 
 
@@ -86,7 +86,7 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
             left_out.append(f"{key[0]}{where} d = {key[-1]} ({reason})")
             continue
         own = {head: _of_seeds(by_head[head], shared) for head in heads}
-        found.append(Condition(str(key[0]), own))
+        found.append(Condition(_of_seeds(part, shared), own))
     return found, left_out
 
 
@@ -95,26 +95,37 @@ def _of_seeds(rows: pd.DataFrame, seeds: set[int]) -> pd.DataFrame:
     return rows if seeds.issuperset(rows["seed"]) else rows[rows["seed"].isin(seeds)]
 
 
-def scores(counted: list[Condition]) -> tuple[Floats, bool]:
-    """Return a head's scores (blocks, heads), the higher the better, and whether the blocks are data sets: then its
-    mean rank over the conditions of each, and else its mean accuracy in each condition.
+def accuracies(counted: list[Condition]) -> pd.DataFrame:
+    """Return top-1: heads across; down are ``dataset``, ``condition``, a number, and ``seed``.
 
     Args:
         counted: of :func:`conditions`, not empty.
     """
-    means = [[own["top1"].mean() for own in condition.heads.values()] for condition in counted]
-    places = pd.DataFrame(-np.array(means)).rank(axis=1)
-    by_dataset = places.groupby([condition.dataset for condition in counted], sort=False).mean()
+    rows = pd.concat([condition.rows for condition in counted], keys=range(len(counted)), names=["condition"])
+    found = rows.pivot_table("top1", ["dataset", "condition", "seed"], "head_label", sort=False)
+    return found[list(counted[0].heads)]
+
+
+def scores(found: pd.DataFrame) -> tuple[Floats, bool]:
+    """Return a head's scores (blocks, heads), the higher the better, and whether the blocks are data sets: then its
+    mean rank over the conditions of each, and else its mean accuracy in each condition.
+
+    Args:
+        found: of :func:`accuracies`.
+    """
+    means = found.groupby(["dataset", "condition"], sort=False).mean()
+    by_dataset = (-means).rank(axis=1).groupby("dataset", sort=False).mean()
     several = len(by_dataset) > 1
-    return -(by_dataset if several else places).to_numpy(), several
+    return (-by_dataset if several else means).to_numpy(dtype=float), several
 
 
-def averages(rows: pd.DataFrame, selection: str) -> "pd.Series[float] | None":
-    """Return the average rank of each head as :func:`rank` does, by its label, or None where there is none."""
-    counted, _ = conditions(rows, selection)
-    if not counted:
-        return None
-    return pd.Series(ranks(scores(counted)[0]).average, index=pd.Index(counted[0].heads, name="head_label"))
+def averages(found: pd.DataFrame) -> "pd.Series[float]":
+    """Return the average rank of each head as :func:`rank` does, by its label.
+
+    Args:
+        found: of :func:`accuracies`.
+    """
+    return pd.DataFrame(-scores(found)[0], columns=found.columns).rank(axis=1).mean()
 
 
 def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking | None, list[str]]:
@@ -134,7 +145,7 @@ def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking 
     counted, left_out = conditions(rows, selection)
     if not counted:
         return None, left_out
-    found, several = scores(counted)
+    found, several = scores(accuracies(counted))
     heads = list(counted[0].heads)
     verdicts = [
         (a, b, pair)
