@@ -74,7 +74,7 @@ def build(
     ready()
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
     before = derived.written(folder)
-    with drawers.started(_finished(out, plan), ready) as begin:
+    with drawers.started(drawers.finished(out, plan), ready) as begin:
         answers = Answers(out)
         loaded = grid_rows.of_plan(out, plan, answers)
         loaded, damaged = (loaded, list[str]()) if bins is None else recalibrate.recalibrate(loaded, out, bins)
@@ -152,12 +152,6 @@ def _get_ready(size: dict[str, float]) -> None:
 def _chosen(bins: int | None, size: dict[str, float]) -> dict[str, Any]:
     """Return the options of the command that makes the page again, None for one that was not given."""
     return {"--bins": bins, "--figure-width": size.get("width"), "--font-size": size.get("font")}
-
-
-def _finished(out: Path, plan: dict[str, Any]) -> int:
-    """Return how many comparisons have a finished cell."""
-    cells = (cell for cell in plan["cells"] if (store.cell_folder(out, cell["cell_id"]) / "result.json").is_file())
-    return len({tuple(map(cell.get, columns.COMPARISON)) for cell in cells})
 
 
 def _said(comparisons: dict[str, tuple[str, pd.DataFrame]], answers: Answers) -> list[page.Answer]:

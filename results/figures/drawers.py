@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from headbench.results import columns, store
 
 # With fewer calls no processes are started: a call takes seconds, a process as long to start.
 MANY = 4
@@ -28,6 +29,23 @@ Call = Callable[[], Any]
 Begin = Callable[..., Call]
 
 
+def finished(out: Path, plan: dict[str, Any]) -> int:
+    """Return how many comparisons of a grid have a finished cell: about as many calls as its report makes."""
+    cells = (cell for cell in plan["cells"] if (store.cell_folder(out, cell["cell_id"]) / "result.json").is_file())
+    return len({tuple(map(cell.get, columns.COMPARISON)) for cell in cells})
+
+
+def wake(calls: int) -> None:
+    """Begin the imports of the processes, where so many calls will have them: beside those of this process, for one
+    that has yet to make its own.
+    """
+    if calls >= MANY and sys.platform == "linux":
+        from multiprocessing import forkserver
+
+        CONTEXT.set_forkserver_preload(PRELOAD)
+        forkserver.ensure_running()
+
+
 @contextmanager
 def started(calls: int, prepare: Callable[[], object]) -> Iterator[Begin]:
     """Yield what begins a call: on all cores where there are many, and else in this process when its result is asked
@@ -41,7 +59,7 @@ def started(calls: int, prepare: Callable[[], object]) -> Iterator[Begin]:
         yield partial
         return
     workers = min(os.cpu_count() or 1, calls, MOST)
-    CONTEXT.set_forkserver_preload(PRELOAD)
+    wake(calls)
     pool = ProcessPoolExecutor(workers, CONTEXT, _start, (prepare,))
     # They get ready, which takes seconds, beside whatever the block does first.
     starter = threading.Thread(target=_fill, args=(pool, workers))
@@ -79,6 +97,8 @@ def _begun(pool: ProcessPoolExecutor, function: Callable[..., Any], *given: Any)
 def _start(prepare: Callable[[], object]) -> None:
     # Ctrl-C reaches all processes of a terminal: this one ends without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    import pandas as pd
+
     prepare()
     # A figure is a hundred thousand objects that live as long as it does: not to look through them each time that 700
     # are made saves a tenth of the time.

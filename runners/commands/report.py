@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Set
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,9 +138,15 @@ def show_report(
 
 
 def _built(out: Path, grid: str, bins: int | None, storage: str | None, size: dict[str, float] | None) -> "Report":
-    from headbench.results import report, store
+    from headbench.results import store
+    from headbench.results.figures import drawers
 
     require_grid(out, grid, searched=True)
+    with suppress(FileNotFoundError):  # of a grid that was searched only
+        drawers.wake(drawers.finished(out, store.read_plan(store.grid_folder(out, grid))))
+    # Behind the processes that draw, which import the same beside this one.
+    from headbench.results import report
+
     lock = store.grid_folder(out, grid) / ".report.lock"
     # Two at once would mix their files, and list and remove those of each other.
     with alone(lock, f"another process builds the report of {grid}; waiting for its end"):
