@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -128,6 +128,7 @@ def _digest(content: bytes) -> str:
 
 def with_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":
     """Return a frame with its texts, also those of its titles, changed by a function; numbers stay."""
+    change = cache(change)  # a column says the same in most rows
     texts = {
         str(name): frame[name].map(lambda value: change(value) if isinstance(value, str) else value)
         for name in frame.select_dtypes(exclude="number")

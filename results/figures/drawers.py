@@ -98,8 +98,10 @@ def _start(prepare: Callable[[], object]) -> None:
     # Ctrl-C reaches all processes of a terminal: this one ends without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     import pandas as pd
+    from threadpoolctl import threadpool_limits
 
     prepare()
+    threadpool_limits(1)  # there is a process for each core
     # A figure is a hundred thousand objects that live as long as it does: not to look through them each time that 700
     # are made saves a tenth of the time.
     gc.set_threshold(50_000)
