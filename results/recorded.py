@@ -75,7 +75,7 @@ def _keep_answers(out: Path, rows: pd.DataFrame, file: Path) -> None:
         if (answer := found.of(cell_id, "last")) is not None or cell_id in before
     }
     if bits:
-        store.write_arrays(file.with_suffix(ANSWERS), bits)
+        store.write_arrays(file.with_suffix(ANSWERS), bits, compressed=True)
 
 
 def _bits(file: Path) -> dict[str, np.ndarray]:

@@ -136,12 +136,14 @@ def _yaml(path: Path, content: bytes) -> Any:
         raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())[:200]})") from None
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an ``.npz`` atomically: without compression, which makes scores a sixth smaller at most and takes
-    forty times as long to write and four times to read.
+def write_arrays(path: Path, arrays: dict[str, np.ndarray], *, compressed: bool = False) -> None:
+    """Write an ``.npz`` atomically.
+
+    Scores of many classes are about a tenth smaller if compressed, and take fifty times as long to write.
     """
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    save = np.savez_compressed if compressed else np.savez
+    save(buffer, allow_pickle=False, **arrays)
     write_bytes(path, buffer.getvalue())
 
 

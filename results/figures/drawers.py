@@ -36,8 +36,8 @@ def finished(out: Path, plan: dict[str, Any]) -> int:
 
 
 def wake(calls: int) -> None:
-    """Begin the imports of the processes, where so many calls will have them: beside those of this process, for one
-    that has yet to make its own.
+    """Start, on Linux and for many calls, the process from which those that draw are forked, so that it imports what
+    they need while this one still makes its own imports.
     """
     if calls >= MANY and sys.platform == "linux":
         from multiprocessing import forkserver

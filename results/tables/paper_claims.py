@@ -7,7 +7,6 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -183,16 +182,15 @@ def _data(part: pd.DataFrame, several: tuple[bool, ...]) -> str:
 def _variants(claim: Claim, part: pd.DataFrame, side: Side, dim: int) -> list[pd.DataFrame]:
     """Return the rows of each head that a claim means, none where it was not trained, or not so long."""
     name, form, _ = side.head.partition("(")
-    meant = part["head"] == name
-    if side.head in set(part.loc[meant, "head_label"]):
-        meant &= part["head_label"] == side.head
+    own = part[part["head"] == name]
+    if side.head in set(own["head_label"]):
+        own = own[own["head_label"] == side.head]
     elif form:
-        forms = [stands_for(side.head, Form(name, json.loads(options))) for options in part["head_options"]]
-        meant &= np.array(forms, dtype=bool)
-    meant &= part["feature_dim"] == (side.feature_dim or dim)
-    if claim.epochs is not None:
-        meant &= part["epochs"] == claim.epochs
-    return [rows for _, rows in part[meant].groupby("head_label", sort=False)]
+        forms = [stands_for(side.head, Form(name, json.loads(options))) for options in own["head_options"]]
+        own = own[pd.Series(forms, index=own.index, dtype=bool)]
+    own = own[own["feature_dim"] == (side.feature_dim or dim)]
+    own = own if claim.epochs is None else own[own["epochs"] == claim.epochs]
+    return [rows for _, rows in own.groupby("head_label", sort=False)]
 
 
 def _no_verdict(claim: Claim, pair: Found, shown: tuple[pd.DataFrame, ...]) -> str:

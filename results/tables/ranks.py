@@ -18,6 +18,8 @@ from headbench.results.numbers import inference
 from headbench.results.numbers.statistics import Floats, Ranks, holm, ranks
 from headbench.results.tables.base import SELECTIONS, Table, unmarked
 
+# Of a mean accuracy: fewer than a double has, more than any number of images tells.
+DIGITS = 12
 OUTCOMES = ["better", "tied", "worse", "unresolved"]
 # The columns that a ranking needs.
 NEEDED = list(dict.fromkeys((*COMPARISON, *differences.NEEDED, "status", "top1")))
@@ -113,7 +115,8 @@ def scores(found: pd.DataFrame) -> tuple[Floats, bool]:
     Args:
         found: of :func:`accuracies`.
     """
-    means = found.groupby(["dataset", "condition"], sort=False).mean()
+    # Heads with as many right images are tied, also where the sums of their accuracies differ in the last bit.
+    means = found.groupby(["dataset", "condition"], sort=False).mean().round(DIGITS)
     by_dataset = (-means).rank(axis=1).groupby("dataset", sort=False).mean()
     several = len(by_dataset) > 1
     return (-by_dataset if several else means).to_numpy(dtype=float), several
@@ -125,7 +128,7 @@ def averages(found: pd.DataFrame) -> "pd.Series[float]":
     Args:
         found: of :func:`accuracies`.
     """
-    return pd.DataFrame(-scores(found)[0], columns=found.columns).rank(axis=1).mean()
+    return pd.Series(ranks(scores(found)[0]).average, index=found.columns)
 
 
 def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking | None, list[str]]:

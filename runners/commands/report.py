@@ -144,7 +144,7 @@ def _built(out: Path, grid: str, bins: int | None, storage: str | None, size: di
     require_grid(out, grid, searched=True)
     with suppress(FileNotFoundError):  # of a grid that was searched only
         drawers.wake(drawers.finished(out, store.read_plan(store.grid_folder(out, grid))))
-    # Behind the processes that draw, which import the same beside this one.
+    # Only now, so that the process that was woken makes the same imports at the same time.
     from headbench.results import report
 
     lock = store.grid_folder(out, grid) / ".report.lock"

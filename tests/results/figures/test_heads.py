@@ -108,6 +108,24 @@ def test_places_move_by_what_is_left_out_and_not_by_an_absence(toy: Comparison) 
     assert "a from 2 to 1 without seed 0" in sensitivity.sensitivity(found, rows).caption
 
 
+def test_places_move_by_a_data_set_that_is_left_out(toy: Comparison) -> None:
+    """Of a and b each is best on one of two data sets, so that they are tied; without one of these the other says."""
+    top1 = {("toy", "a"): 0.9, ("toy", "b"): 0.8, ("other", "a"): 0.6, ("other", "b"): 0.7}
+    model = toy.last.iloc[[0] * len(top1)].reset_index(drop=True)
+    rows = model.assign(
+        dataset=[dataset for dataset, _ in top1], head_label=[head for _, head in top1], top1=list(top1.values())
+    )
+    places = {
+        (kind, left_out): dict(zip(own["head_label"], own["place"], strict=True))
+        for (kind, left_out), own in sensitivity.moves(rows, "last").groupby(["kind", "left_out"])
+    }
+    assert places == {
+        ("", ""): {"a": 1.5, "b": 1.5},
+        ("dataset", "toy"): {"a": 2, "b": 1},
+        ("dataset", "other"): {"a": 1, "b": 2},
+    }
+
+
 def test_a_head_that_is_left_out_brings_no_condition_in_that_it_kept_out(toy: Comparison) -> None:
     """At d = 9, where b is ahead of a, c is marked: that does not count, also without c."""
     top1 = {("a", 5): 0.9, ("b", 5): 0.8, ("c", 5): 0.1, ("a", 9): 0.5, ("b", 9): 0.9, ("c", 9): 0.1}

@@ -52,6 +52,22 @@ def test_what_is_left_out_is_told_apart() -> None:
     assert left_out == [f"a, backbone {name} d = 5 (y not trained)" for name in (rows["backbone"].iloc[0], "wide")]
 
 
+def test_heads_with_as_many_right_images_are_tied() -> None:
+    """At sixty dimensions, of which the sums of the accuracies differ in the last bit at every sixth or so."""
+    rng = np.random.default_rng(0)
+    one = rng.integers(200, 300, (60, 3))
+    moved = rng.integers(1, 50, (60, 3))
+    right = {"x": one, "y": one + moved - np.roll(moved, 1, axis=1)}
+    dims = range(2, 62)
+    rows, _ = known.answered({(head, dim): first(0) for head in right for dim in dims})
+    rows["top1"] = np.concatenate([counts.ravel() for counts in right.values()]) / 360
+    assert (
+        np.ptp([rows[rows["head_label"] == head].groupby("feature_dim")["top1"].mean() for head in right], 0) > 0
+    ).any()
+    counted, _ = ranks.conditions(rows, "last")
+    assert ranks.averages(ranks.accuracies(counted)).to_dict() == {"x": 1.5, "y": 1.5}
+
+
 def test_ranks_are_averaged_within_a_data_set_and_tested_over_data_sets() -> None:
     """In a: ranks (1, 2, 3) and (2, 1, 3); in b: (1, 2, 3) twice.
 
