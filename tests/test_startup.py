@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from headbench.results import store
+
 HEAVY = {
     "torch",
     "torchvision",
@@ -44,6 +46,12 @@ def test_heads_are_listed_with_torch_once(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv("HEADBENCH_CACHE", str(tmp_path))
     for allowed in ({"torch", "numpy", "scipy"}, set[str]()):
         assert_imported(MAIN.format(words=["list", "heads"]), allowed)
+
+
+def test_a_report_wakes_the_processes_that_draw_before_it_imports_what_draws(tmp_path: Path) -> None:
+    store.write_plan(store.grid_folder(tmp_path, "small"), {"name": "small", "cells": []})
+    stop = "import sys\nfrom headbench.results.figures import drawers\ndrawers.wake = lambda calls: sys.exit()\n"
+    assert_imported(stop + MAIN.format(words=["report", "--grid", "small", "--out", str(tmp_path)]), {"numpy"})
 
 
 def assert_imported(code: str, allowed: set[str]) -> None:
