@@ -71,8 +71,7 @@ def test_every_file_of_the_packages_is_in_the_wheel(wheel: Path) -> None:
         f"headbench/{path.relative_to(ROOT).as_posix()}"
         for name in PACKAGES
         for path in (ROOT / name).rglob("*")
-        # A lock is left by ``bench.py record``.
-        if path.is_file() and "__pycache__" not in path.parts and path.name != ".lock"
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert packed == files | {"headbench/__init__.py"}
 
