@@ -15,7 +15,8 @@ from headbench.runners.grid import config, overrides
 from tests.results import helpers
 
 DOC = Path(__file__).parents[3] / "docs" / "recipes.md"
-# Where the docs' two tables are of: data set, backbone, and recipe by rate.
+HALF = "whitened_convnet(norm_scale=True, widths=16-48-64)"
+# What the docs' tables are of: data set, backbone, and recipe by rate.
 TABLES: list[tuple[str, str, dict[str, str]]] = [
     (
         "cifar100",
@@ -23,9 +24,27 @@ TABLES: list[tuple[str, str, dict[str, str]]] = [
         {"0.1": "fast-narrow2(lr=0.1)", "0.2": "fast-narrow2", "0.4": "fast-narrow2(lr=0.4)"},
     ),
     (
+        "fashion-mnist",
+        HALF,
+        {
+            "0.1": "fast-narrow2(epochs=2, lr=0.1)",
+            "0.2": "fast-narrow2(epochs=2)",
+            "0.4": "fast-narrow2(epochs=2, lr=0.4)",
+        },
+    ),
+    (
         "digits",
         "fast_convnet(widths=16-32-64)",
         {rate: f"fast(batch_size=64, epochs=12, flip=False, lr={rate}, pad=0)" for rate in ("0.025", "0.05", "0.1")},
+    ),
+    (
+        "cifar10",
+        HALF,
+        {
+            "0.1": "fast-narrow2(epochs=3, lr=0.1)",
+            "0.2": "fast-narrow2(epochs=3)",
+            "0.4": "fast-narrow2(epochs=3, lr=0.4)",
+        },
     ),
 ]
 UNFIT = {
@@ -79,10 +98,17 @@ def test_the_list_has_every_rate_whose_half_or_double_is_more_than_two_points_be
 
 def test_the_list_names_cells_of_the_grids_as_their_rows_do() -> None:
     there = set()
-    for name, rates in {"digits-dims": (0.025, 0.05, 0.1), "cifar100-dims": (0.1, 0.4)}.items():
+    half: dict[str, Any] = {"axes.backbone": {"name": "whitened_convnet", "widths": [16, 48, 64], "norm_scale": True}}
+    fashion = half | {"axes.dataset": "fashion-mnist", "recipe.epochs": 2}
+    for name, changes, rates in [
+        ("digits-dims", {}, (0.025, 0.05, 0.1)),
+        ("cifar100-dims", {}, (0.1, 0.4)),
+        ("cifar10-dims", fashion, (0.1,)),
+        ("cifar10-dims", half | {"recipe.epochs": 3}, (0.1, 0.2)),
+    ]:
         contents, place = config.read_grid(name)
         for rate in rates:
-            changed = overrides.derive(contents, {"recipe.lr": rate}, None)
+            changed = overrides.derive(contents, {**changes, "recipe.lr": rate}, None)
             there |= {
                 (cell.dataset_label, cell.backbone_label, cell.recipe_label, cell.head_label, cell.feature_dim)
                 for cell in config.expand(config.parse_grid(changed, place), "auto")
