@@ -8,7 +8,7 @@ from typing import Any
 
 from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, NewerError, UserError
-from headbench.results import columns, store
+from headbench.results import columns, recorded, store
 from headbench.results.ood import cell_files
 from headbench.runners.execution import locks, options
 from headbench.runners.execution.plan import Experiment, clash, experiments
@@ -183,34 +183,52 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
 def _listed(
     ours: list[dict[str, Any]], theirs: list[dict[str, Any]], source: Path, target: Path, merged: Merged
 ) -> list[dict[str, Any]]:
-    """Return the cells of two plans; of several that are done and are trainings of one experiment the first, as tables
-    would count them as so many seeds, and none that is not done where another training of it is.
+    """Return the cells of two plans; of several that are done and are trainings of one experiment, or of two versions
+    of a head, the first, as tables would count them as so many seeds; and none that is not done where another training
+    of it is.
     """
     listed = {cell["cell_id"] for cell in ours}
     # Ours too: before there was this check, both may have been listed.
     cells = [*ours, *(cell for cell in theirs if cell["cell_id"] not in listed)]
-    done = [cell for cell in cells if (store.cell_folder(target.parent, cell["cell_id"]) / "result.json").is_file()]
+    folders = {cell["cell_id"]: store.cell_folder(target.parent, cell["cell_id"]) for cell in cells}
+    described = {cell_id: _described(own) for cell_id, own in folders.items() if (own / "result.json").is_file()}
     known, left_out = dict[Experiment, dict[str, Any]](), set[str]()
-    for cell in done:
-        other = clash(known, cell)
+    for cell in cells:
+        if cell["cell_id"] not in described:
+            continue
+        other = clash(known, cell) or _of_other_version(known, cell, described)
         if other is None:
             for experiment in experiments(cell):
                 known.setdefault(experiment, cell)
         else:
             left_out.add(cell["cell_id"])
             place = target if cell["cell_id"] in listed else source
-            merged.conflicts.append(_other_training(other, cell, place, target))
+            merged.conflicts.append(_other_training(other, cell, described, place, target))
     # One that is done and listed is itself what is known of its experiment, or clashes with nothing.
     return [cell for cell in cells if cell["cell_id"] not in left_out and clash(known, cell) is None]
 
 
-def _other_training(there: dict[str, Any], cell: dict[str, Any], place: Path, target: Path) -> str:
+def _of_other_version(
+    known: dict[Experiment, dict[str, Any]], cell: dict[str, Any], described: dict[str, dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Return the known cell of the same head, of whatever seed, if another version of head, network or data set was
+    trained there; None if there is none, or one of both cannot be told.
+    """
+    first = known.get(experiments(cell)[0])
+    both = [described[one["cell_id"]] for one in (first, cell) if one is not None]
+    versions = [[own[name] for name in recorded.VERSIONS] for own in both if own]
+    return first if len(versions) == 2 and versions[0] != versions[1] else None
+
+
+def _other_training(
+    there: dict[str, Any], cell: dict[str, Any], described: dict[str, dict[str, Any]], place: Path, target: Path
+) -> str:
     """Return the line on a cell of a grid in one place that is left out for one that is listed in the target."""
     if ("imported" in cell) != ("imported" in there):
         why = "one was imported, the other trained"
     else:
-        described = [_described(store.cell_folder(target.parent, one["cell_id"])) for one in (there, cell)]
-        differing = _differing(*described) if all(described) else {}
+        both = [described[one["cell_id"]] for one in (there, cell)]
+        differing = {name: told for name, told in _differing(*both).items() if name != "seed"} if all(both) else {}
         why = "; ".join(f"{key} {_short(new)}, and {_short(old)} there" for key, (old, new) in differing.items())
     instead = "" if place == target else "; to list it instead, merge into a new folder, with its folder first"
     return (

@@ -275,6 +275,22 @@ def test_another_training_of_a_listed_cell_is_kept_and_not_listed(tmp_path: Path
         assert grid_rows.load(tmp_path / "two+one", "toy-grid")["cell_id"].unique().tolist() == ["version-2"]
 
 
+def test_seeds_of_two_versions_of_a_head_are_not_listed_together(tmp_path: Path) -> None:
+    """Though no seed is there twice; other heads of the same folder are of one version, and stand together."""
+    for version, name in enumerate(("one", "two"), start=1):
+        cells = []
+        for head, own in (("psc", version), ("etf", 1)):
+            cells.append(helpers.write_cell(tmp_path / name, helpers.facts(head, 5, version), 30))
+            helpers.describe(store.cell_folder(tmp_path / name, cells[-1]["cell_id"]), own)
+        helpers.write_grid(tmp_path / name, cells)
+    (line,) = merging.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "new").conflicts
+    assert "(psc, d = 5, seed 2 on toy)" in line
+    assert "beside cell psc-5-1-toy" in line
+    assert "another training (head_version 2, and 1 there); its files are kept" in line
+    listed = {cell["cell_id"] for cell in store.read_plan(tmp_path / "new" / "toy-grid")["cells"]}
+    assert listed == {"psc-5-1-toy", "etf-5-1-toy", "etf-5-2-toy"}
+
+
 def test_what_is_done_is_listed_before_what_is_only_planned(tmp_path: Path) -> None:
     """One folder has planned a head of an older version, or it did not apply there; the other has trained it."""
     planned = {"cell_id": "v1", "not_applicable": None} | helpers.facts("psc", 5, 0)
