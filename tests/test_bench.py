@@ -122,6 +122,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--set", "axes.head=[{name: dl2pa, queue: last}]"], "queue: "),
         (["report", "--out", "/nowhere"], "no results of any grid in /nowhere"),
         (["--workers", "-1"], "--workers: -1 is not at least 1"),
+        (["--checkpoint-minutes", "nan"], "--checkpoint-minutes: nan is not at least 0"),
         (["--threads", "100000"], "--threads: 100000 is more than 1,024"),
         (["data", "show", "digits", "--imbalance-factor", "inf"], "--imbalance-factor: inf is more than "),
         (["report", "--bins", "1000000000"], "--bins: 1000000000 is more than "),

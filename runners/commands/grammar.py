@@ -120,7 +120,7 @@ def check_numbers(arguments: argparse.Namespace) -> None:
         value, name = getattr(arguments, option, None), f"--{option.replace('_', '-')}"
         least = 0 if option in {"seed", "gpus", "readers", "checkpoint_minutes"} else 1
         if value is not None and not value >= least:
-            raise UserError(f"{name}: {value} is below 0" if least == 0 else f"{name}: {value} is not at least 1")
+            raise UserError(f"{name}: {value} is {'below 0' if value < least == 0 else f'not at least {least}'}")
         if value is not None and not value <= most:
             raise UserError(f"{name}: {value} is more than {most:,}")
 
