@@ -93,7 +93,9 @@ def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> Non
             if mine is None:
                 merged.conflicts.append(f"left out: {source}, since {target} is being trained")
                 return
-            for name in [*others, *result["sha256"], "result.json"]:
+            # A bundle has no weights, and nothing that is shown needs them.
+            own = [name for name in result["sha256"] if name != store.WEIGHTS or (source / name).exists()]
+            for name in [*others, *own, "result.json"]:
                 locks.check(target, mine)
                 store.write_bytes(target / name, others.get(name) or (source / name).read_bytes())
             store.clear_endings(target)

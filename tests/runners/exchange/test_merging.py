@@ -51,6 +51,20 @@ def test_two_machines_become_one(tmp_path: Path) -> None:
     assert contents(new) == before
 
 
+def test_weights_come_along_and_need_not_be_there(tmp_path: Path) -> None:
+    """A bundle of cells with kept weights has none of them."""
+    folders = machine(tmp_path / "one", {"psc": 30, "etf": 31})
+    for folder in folders.values():
+        (folder / store.WEIGHTS).write_bytes(b"weights")
+        helpers.rewrite(folder, {})
+    (folders["psc"] / store.WEIGHTS).unlink()
+    merged = merging.merge([tmp_path / "one"], tmp_path / "new")
+    assert (merged.conflicts, merged.counts) == ([], {"copied": 2})
+    for folder in folders.values():
+        assert contents(store.cell_folder(tmp_path / "new", folder.name)) == contents(folder)
+    assert (grid_rows.load(tmp_path / "new", "toy-grid")["status"] == "done").all()
+
+
 def test_what_was_measured_on_other_data_sets_comes_along(tmp_path: Path) -> None:
     """With a cell that is copied, and to one that is there; a damaged file is named and left."""
     one, two = tmp_path / "one", tmp_path / "two"
