@@ -63,7 +63,8 @@ class Checkpoints:
         """Keep a file that cannot be used under another name, with a note."""
         aside = store.set_aside(self.path)
         note(
-            f"{self.path} is damaged or of another configuration; it is kept as {aside.name}, and the cell starts again"
+            f"{self.path} is damaged, or of another configuration, precision or source of the head; it is kept as "
+            f"{aside.name}, and the cell starts again"
         )
 
     def offer(self, state: dict[str, Any]) -> None:

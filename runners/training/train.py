@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from headbench.core.batch import Batch
 from headbench.core.streams import derive
 from headbench.data.loading.epoch import Epoch, batches, sample
-from headbench.heads import Context
+from headbench.heads import HEADS, Context
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints
@@ -76,6 +76,8 @@ class Training:
         self.features = torch.empty(0)
         self.losses: dict[str, float] = {}
         self._generator = info.generator
+        # An epoch by other code or in another precision is none of the training that the result will tell of.
+        self._trained_by = {"head_source": HEADS.get(cell.head).source, "precision": hardware.precision}
         # The stage under way and its finished epochs.
         self._number = self._finished = 0
         # The epoch under way.
@@ -138,6 +140,7 @@ class Training:
     def state_dict(self) -> dict[str, Any]:
         """Return what the rest of the training depends on, after a step: copies of what goes on changing."""
         state = {
+            "trained_by": self._trained_by,
             "stage": self._number,
             "epochs": self._finished,
             "classifier": self.weights(),
@@ -313,6 +316,9 @@ class Training:
 
     def _load(self, state: dict[str, Any]) -> None:
         number = state["stage"]
+        # Earlier harnesses did not tell.
+        if state.get("trained_by", self._trained_by) != self._trained_by:
+            raise ForeignStateError
         if type(number) is not int or not 0 <= number < len(self.plan):
             raise ForeignStateError
         self._number = number

@@ -105,4 +105,8 @@ def test_every_recorded_row_is_of_a_cell_of_its_command() -> None:
             # An option that there was not yet is at what it did then. Tuned values may be options, too.
             options: dict[str, Any] = {} if row["tuned"] > 0 else json.loads(row["head_options"])
             trained = made[row["head_label"], row["feature_dim"], row["seed"]]
-            assert any(options.items() <= (options | own).items() for own in trained), (name, row["head_label"], options)
+            assert any(options.items() <= (options | own).items() for own in trained), (
+                name,
+                row["head_label"],
+                options,
+            )

@@ -222,6 +222,8 @@ FOREIGN = {
     "optimiser a text": put("optimiser", value="sgd"),
     "momentum of another shape": lambda state: state["optimiser"]["state"][0].update(momentum_buffer=torch.zeros(7)),
     "schedule with a text": put("schedule", "last_epoch", value="x"),
+    "another source of the head": put("trained_by", "head_source", value="0123456789abcdef"),
+    "another precision": put("trained_by", "precision", value="bf16"),
     "schedule with more": put("schedule", "step", value=3),
     "random a number": put("random", value=3),
     "head's random a number": put("head_random", value=3),
@@ -251,6 +253,20 @@ def test_a_state_with_foreign_contents_is_set_aside_and_the_cell_starts_anew(
     assert rows == [row["epoch"] for row in run.history] == [1, 2]
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_checkpoint_of_an_earlier_harness_does_not_tell_by_what_it_was_trained(tmp_path: Path) -> None:
+    one = cell("psc", recipe=QUICK | {"epochs": 2})
+    with pytest.raises(StoppedError):
+        train(one, digits(), CPU, stop_after(1), Checkpoints(tmp_path, "id", seconds=0))
+    checkpoints = Checkpoints(tmp_path, "id", seconds=0)
+    state = checkpoints.load()
+    assert state is not None
+    assert state.pop("trained_by")["precision"] == "fp32"
+    checkpoints.offer(state)
+    rows: list[int] = []
+    train(one, digits(), CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id"))
+    assert rows == [2]
 
 
 WITHIN = {
