@@ -195,6 +195,9 @@ NAMED = {column.name: column for column in COLUMNS}
 AXES = sorted((column for column in COLUMNS if column.place), key=lambda column: column.place)
 # What distinguishes one comparison from another: within one, only head, feature dimension and seed vary.
 COMPARISON = [column.name for column in AXES if column.role == "comparison"]
+# What rows must agree in to be of one comparison: an imported cell may be of other images than the cells whose
+# description it has, and a folder of images may have grown between two runs.
+TOGETHER = [*COMPARISON, "data_fingerprint"]
 PERCENT = {column.name for column in COLUMNS if column.percent}
 # pandas' types of columns that would otherwise change with the fields of cells without a result, which are empty.
 TYPES = {

@@ -287,7 +287,7 @@ def _against_imbalance(rows: pd.DataFrame, names: Names) -> dict[str, Drawn]:
     """Draw what differs in the imbalance factor alone, at the largest dimension."""
     drawn = dict[str, Drawn]()
     # The protocol's name says whether there is a long tail.
-    keys = [name for name in columns.COMPARISON if name not in {"imbalance_factor", "protocol"}]
+    keys = [name for name in columns.TOGETHER if name not in {"imbalance_factor", "protocol"}]
     tailed = {
         key: part
         for key, part in rows.groupby([*keys, rows["n_val"] > 0], sort=False)

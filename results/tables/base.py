@@ -64,17 +64,18 @@ def named_comparisons(frame: pd.DataFrame, names: Names | None = None) -> dict[s
     """
     named, names = {}, names or Names()
     for _, rows in frame.groupby("dataset", sort=False):
-        # An imported cell may be of other images than the cells whose description it has.
-        parts = dict(list(rows.groupby([*columns.COMPARISON, "data_fingerprint"], sort=False, dropna=False)))
+        parts = dict(list(rows.groupby(columns.TOGETHER, sort=False, dropna=False)))
         for key, name in names.of(parts).items():
-            named[name] = (describe(columns.COMPARISON, key[:-1]), parts[key])
+            named[name] = (describe(columns.TOGETHER, key), parts[key])
     return named
 
 
 def describe(names: Sequence[str], key: Sequence[object]) -> str:
-    """Return values of columns as a sentence says them, less those that are usual."""
-    values = zip(names, key, strict=True)
-    return ", ".join(columns.NAMED[name].said(value) for name, value in values if value != columns.USUAL.get(name))
+    """Return values of columns as a sentence says them, less those that are usual, and which bytes the images have."""
+    told = {name: value for name, value in zip(names, key, strict=True) if name in columns.COMPARISON}
+    return ", ".join(
+        columns.NAMED[name].said(value) for name, value in told.items() if value != columns.USUAL.get(name)
+    )
 
 
 def at_largest_dim(rows: pd.DataFrame) -> pd.DataFrame:

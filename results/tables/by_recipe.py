@@ -21,7 +21,7 @@ from headbench.results.tables.base import (
 from headbench.results.tables.names import Names
 
 # What distinguishes the tables; within one also the recipe varies.
-APART = [name for name in columns.COMPARISON if name != "recipe"]
+APART = [name for name in columns.TOGETHER if name != "recipe"]
 VIEWS = columns.NAMED["image_views"]
 
 

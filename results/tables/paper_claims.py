@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from headbench.core import yaml_files
 from headbench.results import differences
 from headbench.results.answers import Answers
-from headbench.results.columns import COMPARISON
+from headbench.results.columns import TOGETHER
 from headbench.results.differences import Found
 from headbench.results.numbers import inference
 from headbench.results.numbers.inference import Difference
@@ -99,7 +99,7 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
         claim does not write so. ``holm`` is corrected over all rows.
     """
     done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
-    parts = [part for _, part in done.groupby(COMPARISON, sort=False, dropna=False)]
+    parts = [part for _, part in done.groupby(TOGETHER, sort=False, dropna=False)]
     several = tuple(done[column].nunique() > 1 for column in ("imbalance_factor", "recipe"))
     found = [
         row

@@ -56,7 +56,8 @@ def tables(rows: pd.DataFrame, selection: str, names: Names | None = None) -> li
         names: of the grid's tables.
     """
     made = []
-    parts = dict(list(rows.groupby(["dataset", "protocol"], sort=False)))
+    apart = [name for name in ("dataset", "protocol", "data_fingerprint") if name in rows]
+    parts = dict(list(rows.groupby(apart, sort=False)))
     for key, name in (names or Names()).of(parts, "-published").items():
         part = parts[key]
         varied = [column for column in ACROSS if part[column.name].nunique() > 1] or [columns.NAMED["feature_dim"]]

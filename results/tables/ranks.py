@@ -12,7 +12,7 @@ import pandas as pd
 
 from headbench.results import columns, differences
 from headbench.results.answers import Answers
-from headbench.results.columns import COMPARISON
+from headbench.results.columns import COMPARISON, TOGETHER
 from headbench.results.differences import Found, between, unhealthy
 from headbench.results.numbers import inference
 from headbench.results.numbers.statistics import Floats, Ranks, holm, ranks
@@ -73,7 +73,8 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
         return [], []
     found, left_out = [], []
     varied = [column for column in COMPARISON[1:] if done[column].nunique() > 1]
-    for key, part in done.groupby([*COMPARISON, "feature_dim"], sort=False, dropna=False):
+    varied += ["data_fingerprint"] if (done.groupby("dataset")["data_fingerprint"].nunique() > 1).any() else []
+    for key, part in done.groupby([*TOGETHER, "feature_dim"], sort=False, dropna=False):
         by_head = {str(head): own for head, own in part.groupby("head_label", sort=False)}
         missing = [head for head in heads if head not in by_head]
         shared = set[int]() if missing else set.intersection(*(set(own["seed"]) for own in by_head.values()))
@@ -82,7 +83,7 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
             reason = f"{', '.join(missing)} not trained" if missing else marks or "no seed that all heads have"
             where = "".join(
                 f", {column.replace('_', ' ')} {value}"
-                for column, value in zip(COMPARISON, key, strict=False)
+                for column, value in zip(TOGETHER, key, strict=False)
                 if column in varied
             )
             left_out.append(f"{key[0]}{where} d = {key[-1]} ({reason})")

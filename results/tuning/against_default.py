@@ -9,7 +9,7 @@ from headbench.results.tables import paired
 from headbench.results.tables.base import SELECTIONS, Table, unmarked
 
 # What tuned cells and those beside them have in common.
-SAME = [name for name in columns.COMPARISON if name != "tuned"]
+SAME = [name for name in columns.TOGETHER if name != "tuned"]
 
 
 def table(default: pd.DataFrame, tuned: pd.DataFrame, answers: Answers, description: str, name: str) -> Table | None:

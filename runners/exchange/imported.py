@@ -251,6 +251,6 @@ def _write_cell(
 
 def _beside(cells: list[dict[str, Any]], facts: dict[str, Any]) -> list[str]:
     """Return the heads of a grid that a cell is compared with: at the same dimension, on the same images."""
-    same = [*columns.COMPARISON, "data_fingerprint", "feature_dim"]
+    same = [*columns.TOGETHER, "feature_dim"]
     others = [cell["head_label"] for cell in cells if all(cell[name] == facts[name] for name in same)]
     return list(dict.fromkeys(label for label in others if label != facts["head_label"]))

@@ -26,7 +26,7 @@ from headbench.runners.training.stages import stage_plan
 # The val_fraction of the protocol that is simply called lt-val.
 LT_VAL = 0.1
 # Cells that agree in these are rows of one head, and in all of them one training of it.
-HEAD = (*columns.COMPARISON, "data_fingerprint", "head_label")
+HEAD = (*columns.TOGETHER, "head_label")
 TRAINING = ("feature_dim", "seed")
 Experiment = tuple[Any, ...]
 
