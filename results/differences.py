@@ -1,6 +1,7 @@
 """Differences of heads from a grid's rows: what pair tables, claims, ranks, bold and figures all rest on."""
 
 import itertools
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -38,6 +39,13 @@ class Found:
     seeds: tuple[int, ...]
     marks: str = ""
     identical: bool = False
+
+    @property
+    def p(self) -> float:
+        """The p-value of no difference; NaN where nothing is tested: from fewer seeds than a verdict takes, and of
+        identical predictions, which need no test and are none of a family that Holm's correction is over.
+        """
+        return math.nan if self.identical or len(self.seeds) < inference.SEEDS else self.difference.p()
 
 
 def between(
@@ -165,8 +173,9 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
     """Return which heads are not separated from the best of their dimension: what a table prints in bold.
 
     A head is separated from the best if the difference has a corrected p below 5 % from at least three common seeds;
-    Holm's correction is over the heads of all dimensions, the family that a table shows. Nothing is said of a head that
-    has fewer, an unhealthy cell or no seed in common with most others, nor of a dimension where no head is separated.
+    Holm's correction is over the heads of all dimensions, the family that a table shows, less those whose predictions
+    are the best one's. Nothing is said of a head that has fewer, an unhealthy cell or no seed in common with most
+    others, nor of a dimension where no head is separated.
 
     Args:
         rows: finished rows of one comparison and selection.
@@ -191,9 +200,7 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         best[dim] = first
         found = {head: between(heads[first], own, answers, metric) for head, own in heads.items() if head != first}
         p_values |= {
-            (dim, head): own.difference.p()
-            for head, own in found.items()
-            if own is not None and len(own.seeds) >= inference.SEEDS
+            (dim, head): own.p for head, own in found.items() if own is not None and len(own.seeds) >= inference.SEEDS
         }
     corrected = dict(zip(p_values, holm(np.array(list(p_values.values()))), strict=True))
     apart = {key for key, p in corrected.items() if p < 1 - inference.CONFIDENCE}

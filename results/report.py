@@ -290,7 +290,7 @@ def _against_imbalance(rows: pd.DataFrame, names: Names) -> dict[str, Drawn]:
     keys = [name for name in columns.TOGETHER if name not in {"imbalance_factor", "protocol"}]
     tailed = {
         key: part
-        for key, part in rows.groupby([*keys, rows["n_val"] > 0], sort=False)
+        for key, part in rows.groupby([*keys, rows["n_val"] > 0], sort=False, dropna=False)
         if part.loc[part["selection"] == "last", "imbalance_factor"].nunique() > 1
     }
     for key, name in names.of(tailed, "-imbalance").items():

@@ -1,6 +1,5 @@
 """The answer in sentences: which head is best at which dimension, by how much, and what cannot be told."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -86,7 +85,7 @@ def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
         }
         if pairs:
             found.append((dim, best, float(means[best]), len(pairs) + 1 == len(every), pairs))
-    p_values = np.array([_p(pair) for *_, pairs in found for pair in pairs.values()])
+    p_values = np.array([pair.p for *_, pairs in found for pair in pairs.values()])
     corrected = iter(holm(p_values))
     standing = []
     for dim, best, accuracy, alone, pairs in found:
@@ -103,10 +102,6 @@ def _trained(rows: pd.DataFrame) -> dict[int, dict[str, pd.DataFrame]]:
         int(str(dim)): {str(head): own for head, own in part.groupby("head_label", sort=False)}
         for dim, part in last.groupby("feature_dim")
     }
-
-
-def _p(pair: Found) -> float:
-    return math.nan if pair.identical or len(pair.seeds) < inference.SEEDS else pair.difference.p()
 
 
 def _said(pair: Found, p: float) -> str:

@@ -57,7 +57,7 @@ def tables(rows: pd.DataFrame, selection: str, names: Names | None = None) -> li
     """
     made = []
     apart = [name for name in ("dataset", "protocol", "data_fingerprint") if name in rows]
-    parts = dict(list(rows.groupby(apart, sort=False)))
+    parts = dict(list(rows.groupby(apart, sort=False, dropna=False)))
     for key, name in (names or Names()).of(parts, "-published").items():
         part = parts[key]
         varied = [column for column in ACROSS if part[column.name].nunique() > 1] or [columns.NAMED["feature_dim"]]

@@ -161,12 +161,12 @@ def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking 
 
 
 def _outcomes(heads: list[str], pairs: list[tuple[str, str, Found]]) -> pd.DataFrame:
-    """Count each head's verdicts against the others; Holm's correction over all pairs.
+    """Count each head's verdicts against the others; Holm's correction over all pairs that differ.
 
     Identical predictions are a tie.
     """
     enough = [(a, b, pair) for a, b, pair in pairs if len(pair.seeds) >= inference.SEEDS]
-    p_values = holm(np.array([pair.difference.p() for _, _, pair in enough]))
+    p_values = holm(np.array([pair.p for _, _, pair in enough]))
     opposite = {"better": "worse", "worse": "better"}
     said = Counter[tuple[str, str]]()
     for (a, b, pair), p in zip(enough, p_values, strict=True):

@@ -1,12 +1,15 @@
 """What is bold: the heads that are not separated from the best."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from headbench.results.differences import between, not_separated
 from headbench.results.numbers import inference
+from headbench.results.page import sentences
+from headbench.results.tables import ranks
 from tests.results import known
 
 
@@ -58,6 +61,25 @@ def test_the_family_is_the_whole_table() -> None:
     assert not_separated(*known.answered(heads)) == {(5, "a"): True, (5, "b"): False}
     others = {(head, dim): known.random(0.7, seed) for dim in (2, 3) for seed, head in enumerate(("a", "b"))}
     assert not any(not_separated(*known.answered(heads | others)).values())
+
+
+def test_heads_that_predict_what_the_best_does_are_of_no_family() -> None:
+    """A head that is separated alone (p about 0.03) is so beside two copies of the best, too: in tables and ranks."""
+    rng = np.random.default_rng(5)
+    base = rng.random((3, 2000)) < 0.8
+    less = base.copy()
+    less[:, :5] = False
+    assert 0.05 / 3 < inference.compare(base, less).p() < 0.05
+    rows, answers = known.answered({("a", 5): base, ("b", 5): less, ("c", 5): base, ("d", 5): base})
+    assert not_separated(rows, answers) == {(5, "a"): True, (5, "b"): False, (5, "c"): True, (5, "d"): True}
+    (standing,) = sentences.standings(rows, answers)
+    assert standing.said == {"b": "better", "c": "identical", "d": "identical"}
+    rows, answers = known.answered({("a", 5): base, ("b", 5): less})
+    pair = between(rows[rows["head_label"] == "a"], rows[rows["head_label"] == "b"], answers)
+    assert pair is not None
+    same = replace(pair, identical=True)
+    counted = ranks._outcomes(["a", "b", "c", "d"], [("a", "b", pair), ("a", "c", same), ("a", "d", same)])
+    assert counted.loc["a"].to_dict() == {"better": 1, "tied": 2, "worse": 0, "unresolved": 0}
 
 
 def test_an_unhealthy_head_is_neither_the_best_nor_bold() -> None:
