@@ -14,6 +14,9 @@ from headbench.runners.execution import locks, options
 from headbench.runners.execution.plan import Experiment, clash, experiments
 from headbench.runners.grid import config
 
+# Keys of a plan about data sets out of distribution: by their names, and as they were read.
+OUTSIDE = ("ood", "ood_sets")
+
 
 @dataclass
 class Merged:
@@ -167,7 +170,7 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
         theirs = store.read_plan(source)
         with alone(_made(target) / ".lock"):
             ours = store.read_plan(target) if (target / "grid.yaml").is_file() else {"cells": []}
-            apart = ("cells", "commands")
+            apart = ("cells", "commands", *OUTSIDE)
             rests = [{key: value for key, value in plan.items() if key not in apart} for plan in (ours, theirs)]
             # A plan of imported cells alone has no axes.
             defined = [rest for rest in rests if "axes" in rest] or [rest for rest in rests if rest]
@@ -176,10 +179,23 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
                 merged.conflicts.append(_other_grid(differing, source, target))
                 return
             cells = _listed(ours["cells"], theirs["cells"], source, target, merged)
-            commands = options.commands(ours, theirs.get("commands", []))
-            store.write_plan(target, defined[0] | commands | {"cells": _in_order(defined[0], cells)})
+            told = options.commands(ours, theirs.get("commands", [])) | _outside_sets(ours, theirs)
+            store.write_plan(target, defined[0] | told | {"cells": _in_order(defined[0], cells)})
     except DamagedError as error:
         merged.conflicts.append(f"left out: {error}")
+
+
+def _outside_sets(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the data sets out of distribution that two plans name, which are no part of what a cell is; of two of one
+    label the first.
+    """
+    named, sets = ([*ours.get(key, []), *theirs.get(key, [])] for key in OUTSIDE)
+    labels = [one["label"] for one in sets]
+    unique = {
+        "ood": [one for place, one in enumerate(named) if one not in named[:place]],
+        "ood_sets": [one for place, one in enumerate(sets) if one["label"] not in labels[:place]],
+    }
+    return {key: value for key, value in unique.items() if value}
 
 
 def _listed(
@@ -255,7 +271,8 @@ def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[
         | {f"axes.{name}": value for name, value in (rest.get("axes") or {}).items()}
         for rest in (ours, theirs)
     ]
-    return {key: (value, flat[1].get(key)) for key, value in flat[0].items() if flat[1].get(key) != value}
+    values = {key: (flat[0].get(key), flat[1].get(key)) for key in flat[0] | flat[1]}
+    return {key: (old, new) for key, (old, new) in values.items() if old != new}
 
 
 def _other_grid(differing: dict[str, tuple[Any, Any]], source: Path, target: Path) -> str:

@@ -84,6 +84,35 @@ def test_what_was_measured_on_other_data_sets_comes_along(tmp_path: Path) -> Non
         assert [measured and measured["metrics"]["m"] for measured in found] == expected
 
 
+def test_a_grid_keeps_the_other_data_sets_of_all_its_plans(tmp_path: Path) -> None:
+    """In either order; of two that are called alike, the first folder's."""
+    ours, other, theirs = (
+        {"label": label, "key": key * 16} for label, key in (("svhn", "0"), ("svhn", "1"), ("x", "2"))
+    )
+    outside = {"one": {}, "two": {"ood": [{"name": "svhn"}], "ood_sets": [ours]}}
+    outside["three"] = {"ood": [{"name": "svhn"}, {"name": "x"}], "ood_sets": [other, theirs]}
+    for name, told in outside.items():
+        machine(tmp_path / name, {"psc": 30})
+        folder = store.grid_folder(tmp_path / name, "toy-grid")
+        store.write_plan(folder, store.read_plan(folder) | told)
+    for number, order in enumerate((["one", "two", "three"], ["two", "one", "three"], ["two", "three", "one"])):
+        into = tmp_path / f"into-{number}"
+        merged = merging.merge([tmp_path / name for name in order], into)
+        assert merged.conflicts == []
+        plan = store.read_plan(store.grid_folder(into, "toy-grid"))
+        assert (plan["ood"], plan["ood_sets"]) == ([{"name": "svhn"}, {"name": "x"}], [ours, theirs])
+
+
+def test_a_grid_that_only_the_second_folder_knows_more_of_is_another_one(tmp_path: Path) -> None:
+    for name, told in (("one", {}), ("two", {"val_fraction": 0.2})):
+        machine(tmp_path / name, {"psc": 30})
+        folder = store.grid_folder(tmp_path / name, "toy-grid")
+        store.write_plan(folder, store.read_plan(folder) | {"axes": {"head": ["psc"]}} | told)
+    (line,) = merging.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "new").conflicts
+    assert "is another one in" in line
+    assert "val_fraction 0.2, and None there" in line
+
+
 def test_what_disagrees_or_is_damaged_is_named_and_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     machine(one, {"psc": 30, "etf": 31})
