@@ -198,6 +198,8 @@ COMPARISON = [column.name for column in AXES if column.role == "comparison"]
 # What rows must agree in to be of one comparison: an imported cell may be of other images than the cells whose
 # description it has, and a folder of images may have grown between two runs.
 TOGETHER = [*COMPARISON, "data_fingerprint"]
+# What rows must agree in for their seconds to be compared.
+MACHINE = ["device", "processor", "threads", "cells_per_device"]
 PERCENT = {column.name for column in COLUMNS if column.percent}
 # pandas' types of columns that would otherwise change with the fields of cells without a result, which are empty.
 TYPES = {

@@ -40,8 +40,7 @@ def compute(rows: pd.DataFrame, description: str) -> Drawn:
         description: of them.
     """
     done = rows[(rows["status"] == "done") & (rows["selection"] == "last")]
-    machines = done[done["train_seconds"].notna()][["device", "processor", "threads", "cells_per_device"]]
-    machines = machines.drop_duplicates()
+    machines = done[done["train_seconds"].notna()][columns.MACHINE].drop_duplicates()
     known = {cost: measured(rows, "last", cost) for cost in COSTS}
     shown = {cost: own for cost, own in known.items() if len(own) and (cost == COSTS[0] or len(machines) == 1)}
     looks, names = styles(heads_of(rows)), names_of(rows)

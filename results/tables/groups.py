@@ -27,8 +27,8 @@ def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: st
     """Return the table of a long-tailed comparison: dimension and head down.
 
     Top-1, the accuracy of many, medium and few classes in both conventions, calibration and training compute across;
-    what no cell has of the last two is left out. Where all cells were trained on one device, as many at a time, the
-    seconds are also shown in units of those of the first head at the same dimension.
+    what no cell has of the last two is left out. Where all cells were trained on one machine, by as many threads and as
+    many at a time, the seconds are also shown in units of those of the first head at the same dimension.
 
     A group that no class belongs to is shown as ``-``. Only top-1 has bold values, since which images a head gets right
     is not kept by class.
@@ -36,7 +36,7 @@ def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: st
     told = [name for name in (f"ece_{primary(rows)}", "temperature", *COST) if rows[name].notna().any()]
     cells, tidy = summaries(rows, selection, columns.titles(("top1", *BY_COUNT, *BY_RANGE, *told)))
     first = str(rows["head_label"].iloc[0])
-    timed = rows.loc[rows["train_seconds"].notna(), ["device", "cells_per_device"]].drop_duplicates()
+    timed = rows.loc[rows["train_seconds"].notna(), columns.MACHINE].drop_duplicates()
     if len(timed) == 1:
         cells[f"s / {first}"] = _relative(cells.index, tidy, first)
     bold = marks(cells, rows, answers, selection, columns.titles(["top1"]))

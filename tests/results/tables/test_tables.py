@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from headbench.results import columns, grid_rows, report, store
 from headbench.results.answers import Answers
-from headbench.results.tables import latex, render
+from headbench.results.tables import groups, latex, render
 from headbench.results.tables import per_class as class_accuracies
 from headbench.results.tables.base import Table, named_comparisons, unmarked
 from headbench.results.tables.calibration import calibration
@@ -251,6 +252,17 @@ def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:
     assert made.cells.loc[(2, "psc"), "T"] == f"{chosen['temperature'].mean():.3f} ± {chosen['temperature'].std():.3f}"
     assert made.cells.loc[(2, "psc"), "train s"] == "1.0"
     assert made.cells["s / psc"].tolist() == ["1.00"] * len(made.cells)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("device", "GPU"), ("processor", "another"), ("threads", 8), ("cells_per_device", 2)]
+)
+def test_seconds_of_other_machines_are_in_no_units_of_the_first_head(tmp_path: Path, column: str, value: Any) -> None:
+    helpers.toy(tmp_path, imbalance_factor=20)
+    rows = grid_rows.load(tmp_path, "toy-grid")
+    rows[column] = rows[column].astype(object).where(rows["head"] != "etf", value)
+    made = groups.groups(rows, Answers(tmp_path), "last", "by hand", "toy")
+    assert made.cells.columns[-1] == "train s"
 
 
 def test_compute_stands_beside_the_groups_of_a_long_tail(tmp_path: Path) -> None:
