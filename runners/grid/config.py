@@ -176,7 +176,7 @@ def parse_grid(contents: dict[str, Any], place: str) -> Grid:
     if "recipe" in contents:
         grid.recipe.set_line(yaml_files.line_of(contents, ("recipe",)))
     for axis in CHOICES:
-        for number, choice in enumerate(getattr(grid.axes, axis) if axis in contents["axes"] else ()):
+        for number, choice in enumerate((getattr(grid.axes, axis) or ()) if axis in contents["axes"] else ()):
             choice.set_line(yaml_files.line_of(contents, ("axes", axis, number)))
     for number, choice in enumerate(grid.ood):
         choice.set_line(yaml_files.line_of(contents, ("ood", number)))

@@ -51,14 +51,17 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
     derived = dict(contents) if changes or name is not None else contents
     for path, value in changes.items():
         outer, _, inner = path.partition(".")
+        axes: Any = derived.get("axes")
         if outer == "axes" and inner in Axes.model_fields:
-            derived["axes"] = dict(derived.get("axes") or {}) | {inner: value if isinstance(value, list) else [value]}
+            # What is no mapping, or no list below, is left as it is, for the check of the whole grid to refuse.
+            if axes is None or isinstance(axes, dict):
+                derived["axes"] = (axes or {}) | {inner: value if isinstance(value, list) else [value]}
         elif outer == "recipe" and inner:
-            if "recipe" in (derived.get("axes") or {}):
-                derived["axes"] = derived["axes"] | {
-                    "recipe": [_changed_recipe(recipe, inner, value) for recipe in derived["axes"]["recipe"]]
-                }
-            else:
+            several = axes.get("recipe") if isinstance(axes, dict) else None
+            if isinstance(several, list | tuple):
+                changed = [_changed_recipe(recipe, inner, value) for recipe in several]
+                derived["axes"] = axes | {"recipe": changed}
+            elif several is None:
                 derived["recipe"] = _changed_recipe(derived.get("recipe", "fast"), inner, value)
         elif not inner and outer in SETTABLE:
             derived[outer] = value

@@ -51,6 +51,23 @@ def test_a_recipe_axis_is_changed_in_every_recipe() -> None:
     assert derived["axes"]["recipe"] == [{"base": "fast", "epochs": 3}, {"base": "paper", "lr": 0.5, "epochs": 3}]
 
 
+@pytest.mark.parametrize("axes", [3, "fast", ["fast"], {"recipe": "fast"}, {"recipe": {"base": "fast"}}, {"recipe": 3}])
+@pytest.mark.parametrize("change", [{"recipe.epochs": 2}, {"axes.seed": 1}])
+def test_what_is_no_list_of_recipes_is_refused_and_not_taken_apart(axes: Any, change: dict[str, Any]) -> None:
+    usual = {"dataset": ["digits"], "feature_dim": [2], "head": ["psc"]}
+    contents = {"name": "given", "axes": usual | axes if isinstance(axes, dict) else axes}
+    with pytest.raises(UserError, match="grid given.yaml: axes"):
+        parse_grid(derive(contents, change, None), "grid given.yaml")
+
+
+@pytest.mark.parametrize("changes", [{}, {"recipe.epochs": 2}])
+def test_an_axis_of_no_recipes_is_none(changes: dict[str, Any]) -> None:
+    usual = {"dataset": ["digits"], "feature_dim": [2], "head": ["psc"], "recipe": None}
+    grid = parse_grid(derive({"name": "given", "axes": usual}, changes, None), "grid given.yaml")
+    (cell,) = expand(grid, "auto")
+    assert cell.recipe_label == ("fast(epochs=2)" if changes else "fast")
+
+
 @pytest.mark.parametrize("path", ["axes.haed", "recpie.epochs", "name", "head.loss_scale"])
 def test_an_unknown_path_is_one_line(path: str) -> None:
     with pytest.raises(UserError, match=f"--set: unknown key '{path}'"):
