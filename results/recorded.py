@@ -12,7 +12,7 @@ import yaml
 
 from headbench.core import arrays
 from headbench.core.alone import alone
-from headbench.core.errors import DamagedError
+from headbench.core.errors import DamagedError, UserError
 from headbench.results import columns, former, grid_rows, store
 from headbench.results.answers import Answer, Answers
 from headbench.results.numbers import unfit_rates
@@ -45,6 +45,7 @@ def record(out: Path, grid: str, folder: Path) -> Path:
     Return the file. Another process that records waits.
 
     Raises:
+        UserError: if no cell is done.
         DamagedError: if a cell's own description is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +55,8 @@ def record(out: Path, grid: str, folder: Path) -> Path:
 
 def _record(out: Path, grid: str, file: Path) -> Path:
     rows = collect(out, grid)
+    if rows.empty:
+        raise UserError(f"record: no cell of grid '{grid}' in {out} is done")
     if file.is_file():
         kept = _stored(file)
         known = set(rows[EXPERIMENT].astype(str).itertuples(index=False, name=None))

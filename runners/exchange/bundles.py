@@ -65,12 +65,15 @@ def write(out: Path, grid: str, file: Path, heads: Iterable[str] = ()) -> Manife
         heads: names or labels, by default of all heads.
 
     Raises:
-        UserError: if the file is there, or no cell is done.
+        UserError: if the file is there, the grid's folder has another name than the grid, or no cell is done.
         DamagedError: naming the cells that are damaged; nothing is written then.
     """
     if file.exists():
         raise UserError(f"publish: {file} is there already, and is not overwritten; give another --to")
-    plan = store.read_plan(store.grid_folder(out, grid))
+    folder = store.grid_folder(out, grid)
+    plan = store.read_plan(folder)
+    if plan["name"] != grid:
+        raise UserError(f"publish: {folder} is the folder of grid '{plan['name']}' under another name; give it its own")
     done = _finished(out, _of_heads(plan["cells"], list(heads)))
     if not done:
         raise UserError(f"publish: no cell of grid '{grid}' in {out} is done")

@@ -71,7 +71,10 @@ def _rows(out: Path, plan: dict[str, Any], rows: pd.DataFrame, manifest: Manifes
     if plan["name"] != manifest.grid or sorted(cell["cell_id"] for cell in plan["cells"]) != sorted(manifest.cells):
         lines.append(f"{manifest.grid}/grid.yaml lists other cells than the manifest")
     lines += [f"cell {row['cell_id']}: {row['error']}" for row in rows[rows["status"] != "done"].to_dict("records")]
-    told = pd.read_csv(out / manifest.grid / ROWS, dtype=str, keep_default_na=False)
+    try:
+        told = pd.read_csv(out / manifest.grid / ROWS, dtype=str, keep_default_na=False)
+    except ValueError:  # pandas' errors are of it
+        told = pd.DataFrame()
     made = pd.read_csv(io.BytesIO(grid_rows.files(rows)[ROWS]), dtype=str, keep_default_na=False)
     # A newer harness may have more columns.
     common = [column for column in made if column in told]

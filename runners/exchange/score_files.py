@@ -5,7 +5,8 @@ Their format is described in ``docs/ways-in.md``.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -172,8 +173,17 @@ def _table(file: Path, prefixes: tuple[str, ...], required: bool = True) -> _Tab
     return readers[file.suffix]()
 
 
-def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> _Table | None:
+@contextmanager
+def _sound(file: Path) -> Iterator[None]:
+    """Name the file in the error of arrays that cannot be read."""
     try:
+        yield
+    except BadArrayError as error:
+        raise UserError(f"{file} is no sound .npz file ({error})") from None
+
+
+def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> _Table | None:
+    with _sound(file):
         known = arrays.headers(file)
         found = [f"{prefix}{word}" for prefix in prefixes for word in WORDS if f"{prefix}{word}" in known]
         labelled = [name for prefix in prefixes if (name := f"{prefix}labels") in known]
@@ -183,8 +193,6 @@ def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> _Table | N
             wanted = f"one of '{prefixes[0]}logits' and '{prefixes[0]}probabilities', and '{prefixes[0]}labels'"
             raise UserError(f"{file}: {wanted} are needed; its arrays are {', '.join(known) or 'none'}")
         read = arrays.read_npz(file, (found[0], labelled[0]))
-    except BadArrayError as error:
-        raise UserError(f"{file} is no sound .npz file ({error})") from None
     return _Table(found[0], read[found[0]], read[labelled[0]])
 
 
@@ -296,9 +304,10 @@ def _about_training(file: Path, classes: int) -> tuple[float, Ints | None]:
     """Return ``native_scale`` and ``class_counts`` of a ``.npz`` file."""
     if file.suffix != ".npz":
         return 1.0, None
-    known = arrays.headers(file)
-    names = [name for name in ("native_scale", "class_counts") if name in known]
-    read = arrays.read_npz(file, names) if names else {}
+    with _sound(file):
+        known = arrays.headers(file)
+        names = [name for name in ("native_scale", "class_counts") if name in known]
+        read = arrays.read_npz(file, names) if names else {}
     return _checked_training(file, classes, np.asarray(read.get("native_scale", 1.0)), read.get("class_counts"))
 
 

@@ -110,6 +110,10 @@ def test_the_command_says_where_the_rows_are(
     assert main(["record", "--grid", "toy-grid", "--out", str(tmp_path)]) == 0
     assert str(tmp_path / "measured" / "toy-grid.csv") in capsys.readouterr().out.replace("\n", "")
     assert main(["record", "--grid", "other", "--out", str(tmp_path)]) == 2
+    helpers.write_grid(tmp_path, [{"cell_id": "to-do", "not_applicable": None} | helpers.facts("psc", 5, 0)], "begun")
+    assert main(["record", "--grid", "begun", "--out", str(tmp_path)]) == 2
+    assert "no cell of grid 'begun'" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in (tmp_path / "measured").glob("*.csv")] == ["toy-grid.csv"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])

@@ -115,6 +115,16 @@ def test_a_damaged_cell_is_named_and_nothing_written(out: Path, tmp_path: Path) 
         bundles.write(copy, "toy-grid", tmp_path / "other.zip", ["hpn"])
 
 
+@pytest.mark.parametrize("name", ["backup", "toy grid (copy)"])
+def test_a_folder_that_was_renamed_is_named_and_nothing_written(out: Path, tmp_path: Path, name: str) -> None:
+    copy, file = tmp_path / "copied", tmp_path / "toy.zip"
+    shutil.copytree(out, copy)
+    (copy / "toy-grid").rename(copy / name)
+    with pytest.raises(UserError, match=r"is the folder of grid 'toy-grid' under another name; give it its own$"):
+        bundles.write(copy, name, file)
+    assert not file.exists()
+
+
 def test_numbers_that_the_predictions_do_not_give_are_named(out: Path, tmp_path: Path) -> None:
     """Whoever changes a cell and all its checksums is found by scoring it again."""
     copy = tmp_path / "copied"
@@ -187,7 +197,12 @@ def cell_left_out_of_the_plan(found: Members) -> None:
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(rows_changed, "results.csv is not what the cells say"), (cell_left_out_of_the_plan, "is not of the grid's cell")],
+    [
+        (rows_changed, "results.csv is not what the cells say"),
+        (lambda found: found.update({"toy-grid/results.csv": b""}), "results.csv is not what the cells say"),
+        (lambda found: found.update({"toy-grid/results.csv": b'"'}), "results.csv is not what the cells say"),
+        (cell_left_out_of_the_plan, "is not of the grid's cell"),
+    ],
 )
 def test_rows_and_plan_agree_with_the_cells(bundle: Path, tmp_path: Path, change: Any, said: str) -> None:
     wrong = checking.check(rewritten(bundle, tmp_path / "changed.zip", change), None).wrong

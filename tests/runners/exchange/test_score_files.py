@@ -103,6 +103,8 @@ def test_a_probability_of_0_is_the_smallest_number(tmp_path: Path, capsys: pytes
         ),
         ({"logits": LOGITS, "labels": LABELS, "native_scale": 0.0}, None, "native_scale is one number above 0"),
         ({"logits": LOGITS, "labels": LABELS, "class_counts": [1, 2]}, None, "class_counts are 4 whole numbers"),
+        ({"logits": LOGITS, "labels": LABELS, "native_scale": None}, None, "no sound .npz file"),
+        ({"logits": LOGITS, "labels": LABELS, "class_counts": [None] * 4}, None, "no sound .npz file"),
     ],
 )
 def test_what_is_no_scores_is_refused_in_one_line(
