@@ -114,13 +114,7 @@ def command_of(out: Path, grid: str) -> str:
 
 
 def show_report(
-    out: Path,
-    grid: str,
-    console: Console,
-    bins: int | None = None,
-    storage: str | None = None,
-    size: dict[str, float] | None = None,
-    cells: Set[str] | None = None,
+    out: Path, grid: str, console: Console, storage: str | None = None, cells: Set[str] | None = None
 ) -> int:
     """Build a grid's report and print its main table, of some cells alone where they are given; return 1 if a cell
     failed, else 0.
@@ -129,7 +123,7 @@ def show_report(
     from headbench.results.tables.base import named_comparisons
     from headbench.results.tables.main import main_tables
 
-    built = _built(out, grid, bins, storage, size)
+    built = _built(out, grid, storage=storage)
     tables = built.tables
     if cells is not None:
         tables = main_tables(named_comparisons(built.rows[built.rows["cell_id"].isin(cells)]), Answers(out))
@@ -137,7 +131,9 @@ def show_report(
     return 1 if _show_lines(built, console) else 0
 
 
-def _built(out: Path, grid: str, bins: int | None, storage: str | None, size: dict[str, float] | None) -> "Report":
+def _built(
+    out: Path, grid: str, bins: int | None = None, storage: str | None = None, size: dict[str, float] | None = None
+) -> "Report":
     from headbench.results import store
     from headbench.results.figures import drawers
 
