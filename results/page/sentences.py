@@ -16,6 +16,8 @@ from headbench.results.numbers.statistics import holm
 
 # Heads that a sentence names; more are counted.
 NAMED = 6
+# Why heads with a seed in common are not compared.
+UNKNOWN = "which test images are right is not known"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Standing:
     Attributes:
         dim: d.
         best: the head that is ahead of the others, of those that are compared.
-        accuracy: its mean.
+        accuracy: its mean over the seeds that it shares with the nearest other one.
+        own_seeds: whether it has others.
         alone: whether no other head was trained at that dimension than those that are compared.
         seeds: the most common seeds of the best head and another one.
         behind: the difference of the best head to each other one, by its label, the nearest first.
@@ -37,6 +40,7 @@ class Standing:
     dim: int
     best: str
     accuracy: float
+    own_seeds: bool
     alone: bool
     seeds: int
     behind: dict[str, Found]
@@ -71,7 +75,7 @@ def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
     The best head is compared with every other one; Holm's correction is over the heads of all dimensions, as
     :func:`headbench.results.differences.not_separated` has it.
     """
-    found = list[tuple[int, str, float, bool, dict[str, Found]]]()
+    found = list[tuple[int, str, pd.DataFrame, bool, dict[str, Found]]]()
     for dim, every in _trained(rows).items():
         heads = differences.sharing({head: own for head, own in every.items() if health.sound(own).all()})
         if len(heads) < 2:
@@ -84,14 +88,16 @@ def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
             if (pair := differences.between(heads[best], heads[head], answers)) is not None
         }
         if pairs:
-            found.append((dim, best, float(means[best]), len(pairs) + 1 == len(every), pairs))
+            found.append((dim, best, heads[best], len(pairs) + 1 == len(every), pairs))
     p_values = np.array([pair.p for *_, pairs in found for pair in pairs.values()])
     corrected = iter(holm(p_values))
     standing = []
-    for dim, best, accuracy, alone, pairs in found:
+    for dim, best, own, alone, pairs in found:
         said = {head: _said(pair, next(corrected)) for head, pair in pairs.items()}
         seeds = max(len(pair.seeds) for pair in pairs.values())
-        standing.append(Standing(dim, best, accuracy, alone, seeds, pairs, said))
+        shared = own["seed"].isin(next(iter(pairs.values())).seeds)
+        accuracy = float(own.loc[shared, "top1"].mean())
+        standing.append(Standing(dim, best, accuracy, not shared.all(), alone, seeds, pairs, said))
     return standing
 
 
@@ -116,7 +122,8 @@ def _of_group(group: list[Standing]) -> str:
         highest = "has the highest accuracy" if first.alone else "has the highest accuracy of those compared"
         if len(group) > 1:
             return f"{many} no verdict. {where} {first.best} {highest}."
-        parts = [f"{first.best} {highest}, {100 * first.accuracy:.2f} %", *_next(first)]
+        where_both = f" on what seeds it shares with {next(iter(first.behind))}" if first.own_seeds else ""
+        parts = [f"{first.best} {highest}, {100 * first.accuracy:.2f} %{where_both}", *_next(first)]
         return f"{many} no verdict. {where} {'; '.join(parts)}."
     return f"{where} {'; '.join(_parts(group))}."
 
@@ -127,7 +134,8 @@ def _next(standing: Standing) -> list[str]:
     said = [_alike(standing)] if alike else []
     if others:
         gap = 100 * standing.behind[others[0]].difference.mean
-        said.append(f"{others[0]} is next, {f'{gap:.2f} points below' if gap else 'as accurate'}")
+        points = f"{gap:.2f}" if gap >= 0.005 else "less than 0.01"
+        said.append(f"{others[0]} is next, {f'{points} points below' if gap else 'as accurate'}")
     return said
 
 
@@ -138,11 +146,17 @@ def _alike(standing: Standing) -> str:
 def _parts(group: list[Standing]) -> list[str]:
     """Return what is said of dimensions at which the heads stand alike, each with three seeds or more."""
     first, parts = group[0], list[str]()
-    apart, open_ones = first.heads("better"), [first.best, *first.heads("unresolved")]
-    if len(open_ones) > 1:
-        parts.append(f"no difference between {_names(open_ones)} is resolved")
-    if tied := first.heads("tied"):
-        parts.append(f"{_names([first.best, *tied])} are tied, within ± {100 * inference.TIE:g} points")
+    apart, tied, unresolved = (first.heads(word) for word in ("better", "tied", "unresolved"))
+    # The best is compared with each of the others, and no two of these.
+    if len(unresolved) == 1:
+        parts.append(f"no difference between {_names([first.best, *unresolved])} is resolved")
+    elif unresolved:
+        parts.append(f"{first.best} is ahead, and its differences to {_names(unresolved)} are not resolved")
+    within = f"within ± {100 * inference.TIE:g} points"
+    if len(tied) == 1:
+        parts.append(f"{_names([first.best, *tied])} are tied, {within}")
+    elif tied:
+        parts.append(f"{_names(tied)} are tied with {first.best}, {within}")
     if first.heads("identical"):
         parts.append(_alike(first))
     if apart:
@@ -174,7 +188,7 @@ def _interval(found: Difference) -> str:
 
 def _not_compared(rows: pd.DataFrame, found: Sequence[Standing]) -> list[str]:
     """Return at which dimensions nothing is said of several heads, and of which heads elsewhere; and why."""
-    compared = {standing.dim: {standing.best, *standing.said} for standing in found}
+    compared = {standing.dim: [standing.best, *standing.said] for standing in found}
     several = {dim: heads for dim, heads in _trained(rows).items() if len(heads) > 1}
     why, without = dict[str, list[int]](), dict[str, dict[str, list[int]]]()
     for dim, heads in several.items():
@@ -182,11 +196,14 @@ def _not_compared(rows: pd.DataFrame, found: Sequence[Standing]) -> list[str]:
         if dim not in compared:
             sound = [head for head, marked in marks.items() if not marked]
             reason = "no two have a seed in common" if len(sound) > 1 else "fewer than two may be judged"
+            if len(differences.sharing({head: heads[head] for head in sound})) > 1:
+                reason = UNKNOWN
             why.setdefault(reason, []).append(dim)
         for head, marked in marks.items():
             if marked or dim in compared:
-                own = without.setdefault(marked or "no seed in common with the others", {})
-                own.setdefault(head, []).append(dim)
+                shared = set(heads[head]["seed"]) & set(heads[next(iter(compared[dim]))]["seed"]) if not marked else ()
+                reason = marked or (UNKNOWN if shared else "no seed in common with the others")
+                without.setdefault(reason, {}).setdefault(head, []).append(dim)
     said = [f"At {_dims(dims)} no heads are compared: {reason}." for reason, dims in why.items()]
     for reason, by_head in without.items():
         by_dims = dict[str, list[str]]()
@@ -224,12 +241,14 @@ def _count(failed: int) -> str:
 
 
 def _dims(dims: Iterable[int]) -> str:
-    return f"d = {_names([str(dim) for dim in sorted(set(dims))])}"
+    return f"d = {_joined([str(dim) for dim in sorted(set(dims))])}"
 
 
 def _names(names: Iterable[str]) -> str:
-    """Join names as a sentence does."""
+    """Join the names of heads as a sentence does, a few of many."""
     own = list(names)
-    if len(own) > NAMED:
-        own = [*own[:NAMED], f"{len(own) - NAMED} more"]
+    return _joined([*own[:NAMED], f"{len(own) - NAMED} more"] if len(own) > NAMED else own)
+
+
+def _joined(own: list[str]) -> str:
     return own[0] if len(own) == 1 else f"{', '.join(own[:-1])} and {own[-1]}"

@@ -147,6 +147,63 @@ def test_the_best_head_is_so_on_the_seeds_that_it_shares_with_the_others() -> No
     assert differences.not_separated(last, answers) == {(5, "etf"): True, (5, "psc"): False}
 
 
+def test_the_accuracy_of_the_best_head_is_of_the_seeds_that_it_shares_with_the_next() -> None:
+    """Of its others it has less than the next head has."""
+    own, other = np.concatenate([random(0.7, 0)[:1], random(0.5, 1)[:2]]), random(0.65, 2)[:1]
+    (line,) = said({("psc", 5): own, ("hpn", 5): other})
+    assert line == (
+        f"One seed gives no verdict. At d = 5 psc has the highest accuracy, {100 * own[0].mean():.2f} % on what seeds "
+        f"it shares with hpn; hpn is next, {100 * (own[0].mean() - other[0].mean()):.2f} points below."
+    )
+
+
+def test_a_gap_that_rounds_to_nothing_is_none() -> None:
+    right = random(0.8, 0, n=1, images=100_000)
+    other = right.copy()
+    other[0, np.flatnonzero(right[0])[:3]] = False
+    (line,) = said({("psc", 5): right, ("hpn", 5): other})
+    assert line.endswith("hpn is next, less than 0.01 points below.")
+
+
+def test_of_two_heads_that_were_not_compared_with_each_other_nothing_is_said() -> None:
+    """The best one's accuracy moves from seed to seed; of the others one is clearly better than the other."""
+    best = np.concatenate([random(accuracy, 0)[:1] for accuracy in (0.95, 0.8, 0.65)])
+    near, far = random(0.78, 0), random(0.74, 0)
+    rows, answers = answered({("psc", 5): best, ("hpn", 5): near, ("etf", 5): far})
+    pair = differences.between(rows[rows["head_label"] == "hpn"], rows[rows["head_label"] == "etf"], answers)
+    assert pair is not None
+    assert pair.p < 0.001
+    assert sentences.answer(rows, answers) == [
+        "At d = 5 psc is ahead, and its differences to hpn and etf are not resolved."
+    ]
+    right = random(0.8, 0, images=100_000)
+    one, other = right.copy(), right.copy()
+    for changed, places in ((one, slice(20)), (other, slice(20, 40))):
+        for seed in changed:  # as many better as worse
+            for kind in (np.flatnonzero(seed), np.flatnonzero(~seed)):
+                seed[kind[places]] ^= True
+    (line,) = said({("psc", 5): right, ("hpn", 5): one, ("etf", 5): other})
+    assert re.fullmatch(r"At d = 5 \w+ and \w+ are tied with \w+, within ± 0\.5 points\.", line)
+
+
+def test_what_is_right_of_a_head_may_not_be_known() -> None:
+    rows, answers = answered({(head, 5): random(part, place) for place, (head, part) in enumerate(PARTS.items())})
+    del answers._cells[rows.loc[rows["head_label"] == "ebv", "cell_id"].iloc[0]]
+    line, why = sentences.answer(rows, answers)
+    assert line.startswith("At d = 5 hpn is better than psc and etf, by ")
+    assert why == "ebv has no verdict at d = 5: which test images are right is not known."
+    two = rows[rows["head_label"].isin(["psc", "ebv"])]
+    assert sentences.answer(two, answers) == [
+        "At d = 5 no heads are compared: which test images are right is not known."
+    ]
+
+
+def test_all_dimensions_are_named_and_of_many_heads_a_few() -> None:
+    heads = {(head, dim): random(part, 0) for dim in range(2, 12) for head, part in (("psc", 0.9), ("hpn", 0.5))}
+    (line,) = said(heads)
+    assert line.startswith("At d = 2, 3, 4, 5, 6, 7, 8, 9, 10 and 11 psc is better than hpn, ")
+
+
 def test_what_does_not_apply_or_failed_is_said() -> None:
     rows, answers = answered({("psc", 5): random(0.9, 0), ("hpn", 5): random(0.7, 1)})
     none = rows.iloc[:1].assign(head_label="etf", status="not_applicable", selection=None, feature_dim=5)
