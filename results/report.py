@@ -15,7 +15,7 @@ from headbench.results.answers import Answers
 from headbench.results.comparison import Part
 from headbench.results.derived import tried
 from headbench.results.figures import compute, drawers, imbalance, outside, sensitivity
-from headbench.results.figures.base import Drawn, Picture, names_of, picture, set_size, without_glyphs
+from headbench.results.figures.base import Drawn, Picture, heads_of, names_of, picture, set_size, without_glyphs
 from headbench.results.figures.ranks import diagram
 from headbench.results.ood import frame
 from headbench.results.page import made_by, page, sentences
@@ -307,5 +307,5 @@ def _against_compute(rows: pd.DataFrame, names: Names) -> dict[str, Drawn]:
     drawn = dict[str, Drawn]()
     for name, (description, part) in by_compute.costing(rows, names).items():
         dim = by_compute.measured(part, "last")["feature_dim"].max()
-        drawn[name] = compute.compute(part[part["feature_dim"] == dim], description)
+        drawn[name] = compute.compute(part[part["feature_dim"] == dim], description, heads_of(rows))
     return drawn

@@ -18,11 +18,13 @@ def compared(comparison: Comparison) -> dict[str, Drawn]:
     smallest = last[last["feature_dim"] == last.groupby("head_label")["feature_dim"].transform("min")]
     history, damaged = histories.read(smallest, comparison.out)
     comparison.lines.extend(damaged)
-    drawn = assignment(history, names_of(comparison.rows), comparison.description)
+    drawn = assignment(history, names_of(comparison.rows), comparison.description, heads_of(comparison.rows))
     return {} if drawn is None else {"assignment": drawn}
 
 
-def assignment(history: pd.DataFrame, names: dict[str, str], description: str) -> Drawn | None:
+def assignment(
+    history: pd.DataFrame, names: dict[str, str], description: str, heads: dict[str, str] | None = None
+) -> Drawn | None:
     """Draw how many classes changed their prototype before each epoch, and how similar class means and prototypes then
     were.
 
@@ -32,12 +34,14 @@ def assignment(history: pd.DataFrame, names: dict[str, str], description: str) -
         history: of :func:`headbench.results.figures.histories.read`.
         names: what the figure calls the heads, by label.
         description: of the comparison.
+        heads: all of the comparison, as ``heads_of`` gives them, for a head to look alike in all figures; by default
+            those of the history.
     """
     if CHANGES not in history:
         return None
     moved = history.dropna(subset=[CHANGES])
     moved = moved[moved["feature_dim"] == moved["feature_dim"].min()]
-    looks, labels = styles(heads_of(history)), dict[str, object]()
+    looks, labels = styles(heads or heads_of(history)), dict[str, object]()
     with canvas(0.62, wide=True) as figure:
         left, right = figure.subplots(1, 2)
         for (head, _), own in moved.groupby(["head_label", "seed"], sort=False):

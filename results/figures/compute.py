@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from headbench.results import columns
 from headbench.results.compared import Comparison
@@ -27,7 +28,7 @@ def compared(comparison: Comparison) -> dict[str, Drawn]:
     return {"compute": compute(largest, comparison.description)}
 
 
-def compute(rows: pd.DataFrame, description: str) -> Drawn:
+def compute(rows: pd.DataFrame, description: str, heads: dict[str, str] | None = None) -> Drawn:
     """Draw top-1 accuracy of the last epoch against the floating-point operations of training and against its seconds,
     mean over seeds: a point per head and recipe, a line from the shorter to the longer trainings of a head, and a
     dashed line through the points that no cheaper one reaches, the Pareto front; a head with a marked cell is not on
@@ -38,29 +39,34 @@ def compute(rows: pd.DataFrame, description: str) -> Drawn:
     Args:
         rows: of comparisons that differ in their recipe alone, of one dimension, where one of the costs is known.
         description: of them.
+        heads: all of the grid, as ``heads_of`` gives them, for a head to look alike in all figures; by default
+            those of the rows.
     """
     done = rows[(rows["status"] == "done") & (rows["selection"] == "last")]
     machines = done[done["train_seconds"].notna()][columns.MACHINE].drop_duplicates()
     known = {cost: measured(rows, "last", cost) for cost in COSTS}
     shown = {cost: own for cost, own in known.items() if len(own) and (cost == COSTS[0] or len(machines) == 1)}
-    looks, names = styles(heads_of(rows)), names_of(rows)
+    looks, names = styles(heads or heads_of(rows)), names_of(rows)
     with canvas(0.75, wide=len(shown) > 1) as figure:
         axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
+        lines = dict[str, Line2D]()
         for axis, (cost, points) in zip(axes, shown.items(), strict=True):
             for head, look in looks.items():
                 own = points[points["head_label"] == head]
                 if len(own):
                     (line,) = axis.plot(own["cost"], 100 * own["mean"], **look.marked, label=names[head])
+                    lines.setdefault(names[head], line)
                     name_points(line, [_says(row, cost, seeds_of(points)) for row in own.to_dict("records")])
             best = front(points[~points["marked"]])
             front_line = {"color": "0.4", "linestyle": (0, (2, 2)), "linewidth": 0.9, "zorder": 1}
-            axis.step(best["cost"], 100 * best["mean"], where="post", label="Pareto front", **front_line)
+            (stairs,) = axis.step(best["cost"], 100 * best["mean"], where="post", **front_line)
             axis.set_xlabel(columns.NAMED[cost].long)
             if points["cost"].max() > FAR * points["cost"].min():
                 axis.set(xscale="log", xlabel=f"{columns.NAMED[cost].long} (log scale)")
                 plain_log(axis.xaxis)
         axes[0].set_ylabel(f"{columns.NAMED['top1'].long} (%)")
-        legend(figure, *axes[0].get_legend_handles_labels())
+        lines["Pareto front"] = stairs
+        legend(figure, list(lines.values()), list(lines))
     what = f"d = {rows['feature_dim'].iloc[0]}. {description}."
     return Drawn(figure, f"{_caption(shown, machines)}{without_cost(rows, 'last', list(shown))} {what}")
 

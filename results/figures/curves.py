@@ -18,7 +18,7 @@ def compared(comparison: Comparison) -> dict[str, Drawn | str]:
     comparison.lines.extend(damaged)
     if history.empty:
         return {"curves": "No training curves: no cell was trained here."}
-    return {"curves": curves(history, names_of(comparison.rows), comparison.description)}
+    return {"curves": curves(history, names_of(comparison.rows), comparison.description, heads_of(comparison.rows))}
 
 
 def spread(history: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -33,16 +33,20 @@ def spread(history: pd.DataFrame, column: str) -> pd.DataFrame:
     return found[found["count"] == found["head_label"].map(seeds)]
 
 
-def curves(history: pd.DataFrame, names: dict[str, str], description: str) -> Drawn:
+def curves(
+    history: pd.DataFrame, names: dict[str, str], description: str, heads: dict[str, str] | None = None
+) -> Drawn:
     """Draw training loss and validation accuracy by epoch: the mean over seeds as a line, their range shaded.
 
     Args:
         history: of :func:`headbench.results.figures.histories.read`, with a cell's epochs in order.
         names: what the figure calls the heads, by label.
         description: of the comparison.
+        heads: all of the comparison, as ``heads_of`` gives them, for a head to look alike in all figures; by default
+            those of the history.
     """
     shown = [column for column in PANELS if column in history and history[column].notna().any()]
-    looks = styles(heads_of(history))
+    looks = styles(heads or heads_of(history))
     with canvas(0.72, wide=len(shown) > 1) as figure:
         for axis, column in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
             title, factor = PANELS[column]

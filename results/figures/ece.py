@@ -26,6 +26,9 @@ def calibration_errors(rows: pd.DataFrame, description: str) -> Drawn:
     notes = list[str]()
     for axis in figure.axes:
         if axis.get_ylabel() == title(f"ece_{view}") and len(floor):
-            axis.plot(floor.index, floor, ":", color="0.3", zorder=1)
+            if len(floor) > 1:
+                axis.plot(floor.index, floor, ":", color="0.3", zorder=1)
+            else:  # a line through one point would not be seen
+                axis.axhline(floor.iloc[0], linestyle=":", color="0.3", zorder=1)
             notes.append(f"Dotted, in the {view} view: the plain ECE that perfectly calibrated heads would have.")
     return Drawn(figure, caption("Debiased calibration error by feature dimension", summary, notes, description))

@@ -45,7 +45,7 @@ def compared(comparison: Comparison) -> dict[str, Drawn | str]:
     found = pairs(rows, comparison.answers)
     if not found:
         return {"images": f"No figure of head against head: no two heads of d = {dim} have a seed in common."}
-    return {"images": images(found, rows, comparison.description)}
+    return {"images": images(found, rows, comparison.description, heads_of(comparison.rows))}
 
 
 def pairs(rows: pd.DataFrame, answers: Answers) -> list[Pair]:
@@ -73,15 +73,17 @@ def pairs(rows: pd.DataFrame, answers: Answers) -> list[Pair]:
     return found
 
 
-def images(found: list[Pair], rows: pd.DataFrame, description: str) -> Drawn:
+def images(found: list[Pair], rows: pd.DataFrame, description: str, heads: dict[str, str] | None = None) -> Drawn:
     """Draw of each pair how many test images only the one and only the other head gets right.
 
     Args:
         found: of :func:`pairs`, not empty.
         rows: of the comparison's dimension.
         description: of the comparison.
+        heads: all of the comparison, as ``heads_of`` gives them, for a head to look alike in all figures; by default
+            those of the rows.
     """
-    looks, names = styles(heads_of(rows)), names_of(rows)
+    looks, names = styles(heads or heads_of(rows)), names_of(rows)
     with canvas(0.25 + lines(1.9 * len(found)), wide=True) as figure:
         axis = figure.subplots()
         for height, pair in zip(-np.arange(len(found)), found, strict=True):
@@ -105,9 +107,11 @@ def images(found: list[Pair], rows: pd.DataFrame, description: str) -> Drawn:
         axis.set_xlabel("test images that only this head gets right")
         axis.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
         axis.grid(visible=False, axis="y")
+    count = rows["head_label"].nunique()
+    few = f" Of {count} heads, the pairs with the first one." if count * (count - 1) / 2 > MOST else ""
     caption = (
         "Head against head: of the test images those that only the one and only the other head gets right; beside, "
         f"those that both and that neither gets right. Means over common seeds, last epoch. d = "
-        f"{rows['feature_dim'].iloc[0]}. {description}."
+        f"{rows['feature_dim'].iloc[0]}.{few} {description}."
     )
     return Drawn(figure, caption)

@@ -1,14 +1,14 @@
 // Hides the rows, columns and parts of a page that are not of the values chosen in the form "filter"; of a fieldset
 // without a choice all values are shown. A fieldset's data-title is the title of a column whose cells hold one of its
 // values; a box's data-above is what a column's title says of its value. A part has an attribute "data-" and the name of
-// the box. The choice stands in the URL's fragment: #head=psc&feature_dim=5.
+// the box. The choice stands in the URL's fragment, behind the section that was gone to: #accuracy&feature_dim=5.
 {
   const form = document.getElementById("filter"), told = document.getElementById("filtered");
   const facets = [...(form?.querySelectorAll("fieldset") ?? [])].map(fieldset => {
     const boxes = [...fieldset.querySelectorAll("input")];
     return { name: boxes[0].name, title: fieldset.dataset.title, boxes, known: new Set(boxes.map(box => box.value)) };
   });
-  const says = (title, words) => `, ${title}, `.includes(`, ${words}, `);
+  const says = (title, words) => `, ${title.replaceAll(" †", "")}, `.includes(`, ${words}, `);
 
   // What is not of the chosen values: of a facet without a choice nothing.
   const otherValue = (facet, value) => facet.known.has(value) && !facet.chosen.has(value);
@@ -51,23 +51,24 @@
     told.hidden = !active.length;
   }
 
-  // The choice as the URL's fragment has it; the fragment of a section has no "=".
+  // The choice as the URL's fragment has it; the fragment of a section alone has no "=", and leaves the choice as it is.
   function read() {
-    const chosen = new URLSearchParams(location.hash.slice(1));
+    const fragment = location.hash.slice(1), [section] = fragment.split("&"), chosen = new URLSearchParams(fragment);
     for (const { name, boxes } of facets) for (const box of boxes) box.checked = chosen.getAll(name).includes(box.value);
     apply();
+    if (!section.includes("=")) document.getElementById(section)?.scrollIntoView();
   }
-  function write() {
+  function write(section = "") {
     apply();
     const chosen = facets.flatMap(({ name, chosen }) => [...chosen].map(value => [name, value]));
-    history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
+    history.replaceState(null, "", `#${[section, new URLSearchParams(chosen)].filter(String).join("&")}`);
   }
 
   if (facets.length) {
     form.hidden = false;
-    form.addEventListener("change", write);
+    form.addEventListener("change", () => write());
     form.addEventListener("reset", () => setTimeout(write));
-    addEventListener("hashchange", () => { if (location.hash.includes("=")) read(); });
+    addEventListener("hashchange", () => location.hash.includes("=") ? read() : write(location.hash.slice(1)));
     if (location.hash.includes("=")) read();
   }
 }

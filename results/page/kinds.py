@@ -36,18 +36,25 @@ SHOWN = {
     "assignment": "How many classes change their prototype by epoch",
     "ood": "AUROC against other data sets by three scores against the feature dimension, a line per head",
     "compute": "Top-1 test accuracy against compute and seconds of training, with the Pareto front",
+    # Of a search.
+    "history": "Validation metric of every trial by its number and the best so far, a line per head",
+    "budgets": "Expected best validation metric against the number of trials, a line per head",
+    "front": "Two validation metrics of every trial, with the Pareto front of each head",
+    "importance": "How much each searched value matters to the validation metric",
+    "parallel": "Values and validation metric of every trial, a line per trial",
 }
 
 
 def kind_of(name: str, prefixes: Iterable[str]) -> str:
-    """Return the kind of a table or figure, the word behind the name of its comparison or data set: ``accuracy``.
+    """Return the kind of a table or figure, the word behind the name of its comparison or data set: ``accuracy``, of
+    a search behind that word: ``history``.
 
     Args:
         name: of the table or figure.
         prefixes: names of comparisons and data sets, the longest first.
     """
     rest = next((name.removeprefix(f"{own}-") for own in prefixes if name.startswith(f"{own}-")), name)
-    found = re.match(r"[a-z]+", rest)
+    found = re.match(r"[a-z]+", rest.removeprefix("search-"))
     return found[0] if found else ""
 
 

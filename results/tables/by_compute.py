@@ -87,12 +87,16 @@ def measured(rows: pd.DataFrame, selection: str, cost: str = "train_flops") -> p
 
 
 def without_cost(rows: pd.DataFrame, selection: str, costs: Sequence[str] = ("train_flops",)) -> str:
-    """Return the sentence, with a space before it, that names the heads of which one of the costs is not known, nothing
-    where all are.
+    """Return a sentence for each cost, with a space before it, that names the heads of which it is not known; nothing
+    where it is of all.
     """
-    points = pd.concat([_points(rows, selection, cost) for cost in costs])
-    heads = dict.fromkeys(points.loc[points["cost"].isna(), "head_label"])
-    return f" Not shown where the cost is not known: {', '.join(heads)}." if heads else ""
+    said = ""
+    for cost in costs:
+        points = _points(rows, selection, cost)
+        heads = dict.fromkeys(points.loc[points["cost"].isna(), "head_label"])
+        which = "the cost is" if len(costs) == 1 else f"{columns.NAMED[cost].long} are"
+        said += f" Not shown where {which} not known: {', '.join(heads)}." if heads else ""
+    return said
 
 
 def _points(rows: pd.DataFrame, selection: str, cost: str) -> pd.DataFrame:

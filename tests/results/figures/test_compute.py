@@ -54,3 +54,14 @@ def test_a_report_draws_it_where_trainings_differ_in_cost(tmp_path: Path) -> Non
     assert not report._against_compute(frame.assign(train_flops=2e15), Names())
     assert not report._against_compute(frame.assign(train_flops=np.nan), Names())
     assert not report._against_compute(frame[frame["recipe"] == "short"], Names())
+
+
+def test_a_head_of_one_known_cost_stands_in_the_legend_and_is_said_to_lack_the_other(tmp_path: Path) -> None:
+    frame = rows(tmp_path)
+    frame["train_seconds"] = frame["recipe"].map({"short": 30.0, "long": 90.0})
+    frame.loc[frame["head_label"] == "hpn", "train_flops"] = np.nan
+    drawn = compute.compute(frame, "by hand")
+    (shown,) = drawn.figure.legends
+    assert [text.get_text() for text in shown.get_texts()] == ["psc", "hpn", "Pareto front"]
+    assert "Not shown where PFLOP of training are not known: hpn." in drawn.caption
+    assert drawn.caption.count("not known") == 1

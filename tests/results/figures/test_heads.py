@@ -1,10 +1,12 @@
 """What the figures of heads show equals numbers that are computed from the cells' files."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.container import ErrorbarContainer
 
 from headbench import results
@@ -166,3 +168,22 @@ def test_names_are_those_of_papers_unless_two_share_one() -> None:
     rows = pd.DataFrame({"head": list("abc"), "head_label": list("abc"), "head_display": ["A", "", "A"]})
     assert base.names_of(rows) == {"a": "a", "b": "b", "c": "c"}
     assert base.names_of(rows.iloc[:2]) == {"a": "A", "b": "b"}
+
+
+def test_a_head_looks_alike_in_all_figures_of_a_comparison(tmp_path: Path) -> None:
+    """Though the first of them was not trained at the largest dimension, and has no history."""
+    cells = [
+        helpers.write_cell(tmp_path, helpers.facts(head, dim, 0), 20 + place)
+        for place, (head, dim) in enumerate([("mine", 2), ("other", 2), ("other", 5), ("third", 2), ("third", 5)])
+    ]
+    helpers.write_grid(tmp_path, cells)
+    comparison = Comparison(results.load(tmp_path, "toy-grid"), Answers(tmp_path), tmp_path, "by hand", "toy")
+    looks = base.styles(base.heads_of(comparison.rows))
+    drawn = images.compared(comparison)["images"]
+    assert isinstance(drawn, base.Drawn)
+    shown = [bar.get_facecolor()[:3] for bar in drawn.figure.axes[0].patches]
+    assert shown == [to_rgb(looks[head].colour) for head in ("other", "third")]
+    history = pd.DataFrame({"head_label": ["third"] * 2, "head": "third", "seed": 0, "epoch": [1, 2], "feature_dim": 5})
+    heads = base.heads_of(comparison.rows)
+    lines = curves.curves(history.assign(train_loss=1.0), {"third": "third"}, "by hand", heads).figure.axes[0].lines
+    assert to_rgb(lines[0].get_color()) == to_rgb(looks["third"].colour)

@@ -42,6 +42,16 @@ def test_the_ece_in_three_views_against_the_dimension(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("dims", [[5], [2, 5]])
+def test_the_floor_of_one_dimension_is_a_line_too(tmp_path: Path, dims: list[int]) -> None:
+    helpers.toy(tmp_path)
+    rows = results.load(tmp_path, "toy-grid").assign(ece_floor=0.03)
+    axis = ece.calibration_errors(rows[rows["feature_dim"].isin(dims)], "by hand").figure.axes[2]
+    (floor,) = (line for line in axis.lines if line.get_linestyle() == ":")
+    assert set(np.asarray(floor.get_ydata())) == {3.0}
+    assert np.ptp(np.asarray(floor.get_xdata(), dtype=float)) > 0
+
+
 def test_a_view_that_was_not_measured_has_no_panel(tmp_path: Path) -> None:
     helpers.toy(tmp_path)
     rows = results.load(tmp_path, "toy-grid").assign(ece_temperature=np.nan)

@@ -56,23 +56,51 @@ addEventListener("load", () => {
 </script></body>"""
 
 
-@pytest.fixture
-def told(tmp_path: Path, no_pictures: None) -> dict[str, Any]:
-    """What the browser told of the page of the toy grid, opened with a filter in its address."""
-    helpers.toy(tmp_path)
-    page = report.build(tmp_path, "toy-grid").page
-    page.write_text(page.read_text().replace("</body>", PROBE))
+# Opens a section with a choice, goes to another one, and sorts columns of other contents.
+LINKED = """<script>
+const told = {}, long = [...document.querySelectorAll("table")].reduce((a, b) => b.rows.length > a.rows.length ? b : a);
+const title = document.querySelector("table").rows[0].cells[1];
+const sorted = texts => {
+  const rows = [...long.rows].slice(1);
+  rows.slice(texts.length).forEach(row => row.remove());
+  texts.forEach((text, place) => { rows[place].cells[0].textContent = text; });
+  long.rows[0].cells[0].removeAttribute("aria-sort");
+  long.rows[0].cells[0].click();
+  return [...long.rows].slice(1).map(row => row.cells[0].textContent);
+};
+title.textContent += " †";
+addEventListener("load", () => setTimeout(() => {
+  told.opened = { hidden: title.hidden, top: document.getElementById("calibration").getBoundingClientRect().top };
+  document.querySelector('nav a[href="#accuracy"]').click();
+  setTimeout(() => {
+    told.hash = location.hash;
+    told.hidden = title.hidden;
+    told.days = sorted(["2026-11-27T10:00", "2026-11-25T10:00", "2026-11-26T10:00"]);
+    told.missing = sorted(["10.20", "not computed", "9.50"]);
+    told.pairs = sorted(["70.10 / 62.10", "n/a / 60.00", "9.50 / 8.00"]);
+    document.body.innerHTML = "<pre></pre>";
+    document.querySelector("pre").textContent = JSON.stringify(told);
+  }, 10);
+}, 10));
+</script></body>"""
+
+
+def opened(folder: Path, probe: str, fragment: str) -> dict[str, Any]:
+    """What the browser told of the page of the toy grid, opened at a place of it."""
+    helpers.toy(folder)
+    page = report.build(folder, "toy-grid").page
+    page.write_text(page.read_text().replace("</body>", probe))
     browser = [
         "chromium",
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
-        f"--user-data-dir={tmp_path / 'chromium'}",
+        f"--user-data-dir={folder / 'chromium'}",
         "--enable-logging=stderr",
         "--virtual-time-budget=2000",
         "--dump-dom",
     ]
-    address = f"{page.as_uri()}#feature_dim=5"
+    address = f"{page.as_uri()}#{fragment}"
     done = subprocess.run([*browser, address], capture_output=True, text=True, timeout=120, check=True)
     assert "CONSOLE" not in done.stderr
     (found,) = re.findall("<pre>(.*?)</pre>", done.stdout)
@@ -81,7 +109,8 @@ def told(tmp_path: Path, no_pictures: None) -> dict[str, Any]:
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-def test_a_reader_filters_folds_sorts_and_follows_anchors(told: dict[str, Any]) -> None:
+def test_a_reader_filters_folds_sorts_and_follows_anchors(tmp_path: Path, no_pictures: None) -> None:
+    told = opened(tmp_path, PROBE, "feature_dim=5")
     assert told["opened"]["titles"] == ["head", "d = 5"]
     assert told["opened"]["heads"] == ["psc", "etf"]
     assert told["opened"]["said"].startswith("Shown: d 5. Hidden: ")
@@ -99,3 +128,14 @@ def test_a_reader_filters_folds_sorts_and_follows_anchors(told: dict[str, Any]) 
     assert told["order"] == "ascending"
     assert told["identical"] == ["identical predictions", numbers[0]], "a difference of 0"
     assert told["fold"] == [False, True]
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+def test_a_link_has_section_and_choice_and_odd_columns_are_sorted(tmp_path: Path, no_pictures: None) -> None:
+    told = opened(tmp_path, LINKED, "calibration&feature_dim=5")
+    assert told["opened"]["hidden"] is told["hidden"] is True
+    assert abs(told["opened"]["top"]) < 5
+    assert told["hash"] == "#accuracy&feature_dim=5"
+    assert told["days"] == ["2026-11-25T10:00", "2026-11-26T10:00", "2026-11-27T10:00"]
+    assert told["missing"] == ["9.50", "10.20", "not computed"]
+    assert told["pairs"] == ["9.50 / 8.00", "70.10 / 62.10", "n/a / 60.00"]

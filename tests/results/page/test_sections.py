@@ -8,7 +8,7 @@ from PIL import Image
 
 from headbench.results.figures import base
 from headbench.results.figures.inline import inline
-from headbench.results.page import sections
+from headbench.results.page import kinds, sections
 from headbench.results.page.sections import Layout
 from tests.results.known import answered, random
 
@@ -38,3 +38,10 @@ def test_a_page_holds_no_more_figures_than_it_has_room_for(monkeypatch: pytest.M
     assert f'a panel per head, hpn." loading="lazy" src="figures/{name}-reliability-hpn.svg"' in folded[1]
     assert laid(1)[0] == []
     assert len(laid(1)[1]) == 3
+
+
+@pytest.mark.parametrize("what", ["history", "budgets", "front", "importance-psc", "parallel-psc"])
+def test_a_figure_of_a_search_says_what_it_shows(what: str) -> None:
+    kind = kinds.kind_of(f"digits-2-search-{what}-d3", ["digits-2", "digits"])
+    assert kind == what.partition("-")[0]
+    assert len(kinds.SHOWN[kind].split()) > 5
