@@ -42,7 +42,7 @@ def diagram(heads: list[str], found: Ranks) -> Drawn:
         axis.set(xlim=(0.8, len(heads) + 1.2), yticks=[], xlabel="average rank")
         sns.despine(ax=axis, left=True)
     caption = (
-        f"Average ranks over {found.n} data sets (1 is best); Friedman p = {found.p:.3f}. Bars join heads that do not "
+        f"Average ranks over {found.n} data sets (1 is best); Friedman {found.said}. Bars join heads that do not "
         f"differ at 5 % (Nemenyi): their ranks are within the critical difference of {found.critical_difference:.2f}."
     )
     return Drawn(figure, caption)

@@ -15,6 +15,8 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
 BINS = 15
+# Of what is fitted the least and the highest.
+TEMPERATURES = (0.01, 100.0)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def largest_probability(logits: Floats, temperature: float = 1.0) -> Floats:
 
 
 def fit_temperature(logits: Floats, labels: Ints) -> float:
-    """Return the temperature in [0.01, 100] of least NLL on held-out logits (Guo et al., ICML 2017), NaN without
+    """Return the temperature in ``TEMPERATURES`` of least NLL on held-out logits (Guo et al., ICML 2017), NaN without
     samples.
 
     The NLL is convex in 1/T, so the bounded search over log T (scipy) finds the minimum. Where all N samples are right
@@ -153,5 +155,6 @@ def fit_temperature(logits: Floats, labels: Ints) -> float:
         logs = log_softmax(logits / np.exp(log_t), axis=1)
         return float(-((1 - smoothing) * logs[np.arange(len(labels)), labels] + smoothing * logs.mean(axis=1)).mean())
 
-    found = minimize_scalar(loss, bounds=(np.log(0.01), np.log(100.0)), method="bounded", options={"xatol": 1e-8})
+    low, high = np.log(TEMPERATURES)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-8})
     return float(np.exp(found.x))

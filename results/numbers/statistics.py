@@ -70,7 +70,7 @@ class Ranks:
 
     Attributes:
         average: (k,), 1 is best; ties share.
-        p: of the Friedman test, NaN for fewer than two data sets or three heads.
+        p: of the Friedman test, NaN for fewer than two data sets or three heads, or where all are tied on each.
         critical_difference: average ranks further apart than this differ at 5 % by Nemenyi's test, NaN where there is
             no Friedman test.
         n: data sets.
@@ -80,6 +80,11 @@ class Ranks:
     p: float
     critical_difference: float
     n: int
+
+    @property
+    def said(self) -> str:
+        """The p-value as a sentence says it."""
+        return f"p = {self.p:.3f}" if self.p >= 0.001 else "p < 0.001"
 
 
 def ranks(scores: Floats) -> Ranks:

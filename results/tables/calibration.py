@@ -4,6 +4,7 @@ import pandas as pd
 
 from headbench.results import columns
 from headbench.results.answers import Answers
+from headbench.results.numbers.calibration import TEMPERATURES
 from headbench.results.tables.base import (
     ENOUGH,
     SELECTIONS,
@@ -48,8 +49,21 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
     )
     if few:
         caption += f" * Temperature fitted on {n_val} validation images; fewer than {ENOUGH:,} fit it badly."
-    caption += note_on_marks(tidy)
+    caption += _at_the_edge(rows, selection) + note_on_marks(tidy)
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
+
+
+def _at_the_edge(rows: pd.DataFrame, selection: str) -> str:
+    """Return a sentence on the heads with a temperature that is an end of its range, and so none that fits; nothing
+    where there are none.
+    """
+    low, high = TEMPERATURES
+    known = rows[rows["selection"] == selection].dropna(subset="temperature")
+    edge = known[(known["temperature"] < 1.01 * low) | (known["temperature"] > high / 1.01)]
+    heads = dict.fromkeys(
+        f"{head}, d = {dim}" for head, dim in zip(edge["head_label"], edge["feature_dim"], strict=True)
+    )
+    return f" No temperature in [{low:g}, {high:g}] fits; T is an end of it: {'; '.join(heads)}." if heads else ""
 
 
 def _ends(tidy: pd.DataFrame) -> str:

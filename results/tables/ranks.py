@@ -198,11 +198,12 @@ def table(ranking: Ranking, selection: str) -> Table:
         )
     if ranking.several and not math.isnan(found.p):
         tested = (
-            f"Friedman test over {found.n} data sets: p = {found.p:.3f}; ranks further apart than "
+            f"Friedman test over {found.n} data sets: {found.said}; ranks further apart than "
             f"{found.critical_difference:.2f} differ at 5 % (Nemenyi)"
         )
     elif ranking.several:
-        tested = f"Over {found.n} data sets; two heads have no Friedman test"
+        why = "two heads have" if len(ranking.heads) < 3 else "heads that are tied on each of them have"
+        tested = f"Over {found.n} data sets; {why} no Friedman test"
     else:
         conditions = f"{found.n} conditions" if found.n > 1 else "one condition"
         tested = f"Descriptive, over {conditions} of one data set, with the same images: no test"

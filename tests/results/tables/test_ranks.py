@@ -120,6 +120,16 @@ def test_only_common_seeds_count_and_unhealthy_cells_do_not() -> None:
     assert found.outcomes.empty
 
 
+def test_why_there_is_no_friedman_test_and_how_small_p_is() -> None:
+    for heads, why in (("xy", "two heads have"), ("xyz", "heads that are tied on each of them have")):
+        tied = ranked(*grid({data: {head: [360] for head in heads} for data in "ab"}, [2]))
+        assert f"Over 2 data sets; {why} no Friedman test." in ranks.table(tied, "last").caption
+    clear = ranked(*grid({data: {"x": [360], "y": [320], "z": [40]} for data in "abcdefgh"}, [2]))
+    assert clear.found.p < 0.001
+    assert "p < 0.001; ranks" in ranks.table(clear, "last").caption
+    assert "Friedman p < 0.001." in diagram(clear.heads, clear.found).caption
+
+
 def test_nothing_to_rank() -> None:
     rows, answers = grid({"a": {"x": [360]}}, [2])
     assert ranks.rank(rows, answers, "last") == (None, [])

@@ -17,6 +17,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from headbench.results import columns, grid_rows, report, store
 from headbench.results.answers import Answers
+from headbench.results.numbers.calibration import fit_temperature
 from headbench.results.tables import groups, latex, render
 from headbench.results.tables import per_class as class_accuracies
 from headbench.results.tables.base import Table, named_comparisons, unmarked
@@ -204,6 +205,23 @@ def test_a_temperature_from_few_images_is_flagged(tmp_path: Path) -> None:
     assert "native view" in made.caption
     assert "*" not in made.caption
     assert made.cells["T"].tolist() == ["-"]
+
+
+@pytest.mark.parametrize(("size", "end"), [(1e-6, "0.01"), (-1e-6, "100")])
+def test_a_temperature_at_an_end_of_its_range_is_named(tmp_path: Path, size: float, end: str) -> None:
+    """Of tiny scores, right or wrong in all but one image; that of other heads is a fit."""
+    labels = np.arange(40) % 4
+    logits = size * np.eye(4)[labels]
+    logits[0] = size * np.eye(4)[(labels[0] + 1) % 4]
+    fitted = fit_temperature(logits, labels)
+    helpers.write_grid(
+        tmp_path, [helpers.write_cell(tmp_path, helpers.facts(head, 2, 0), 30) for head in ("psc", "etf")]
+    )
+    rows = grid_rows.load(tmp_path, "toy-grid")
+    rows.loc[rows["head"] == "etf", "temperature"] = fitted
+    made = calibration(rows, Answers(tmp_path), "last", "by hand", "toy")
+    assert f"{fitted:.2g}" == f"{float(end):.2g}"
+    assert "No temperature in [0.01, 100] fits; T is an end of it: etf, d = 2." in made.caption
 
 
 def test_variants_and_protocols_are_never_averaged(tmp_path: Path) -> None:
