@@ -44,10 +44,22 @@ def _embedded(classifier: Classifier, batches: Iterable[Tensor]) -> Tensor:
     return torch.cat([classifier.features(images) for images in batches])
 
 
+class NonFiniteScoresError(Exception):
+    """A trained classifier gives scores that are NaN or infinite."""
+
+
 @torch.no_grad()
 def scores(classifier: Classifier, features: Tensor) -> np.ndarray:
-    """Return the head's logits (N, C) for features (N, d), float32."""
-    return classifier.head.logits(features).float().cpu().numpy()
+    """Return the head's logits (N, C) for features (N, d), float32.
+
+    Raises:
+        NonFiniteScoresError: where one of them is NaN or infinite, as after a last step that went too far: it had no
+            later loss to tell of it.
+    """
+    logits = classifier.head.logits(features).float().cpu().numpy()
+    if not np.isfinite(logits).all():
+        raise NonFiniteScoresError("the trained network gives scores that are NaN or infinite")
+    return logits
 
 
 @torch.no_grad()

@@ -342,6 +342,15 @@ def test_a_failed_training_keeps_its_history(tmp_path: Path, monkeypatch: pytest
     assert history["train_loss"].tolist() == [2.0]
 
 
+@pytest.mark.parametrize("head", ["psc", "dl2pa"])
+def test_a_network_that_the_last_step_broke_is_no_result(tmp_path: Path, head: str) -> None:
+    """Its only loss was finite, as the step came after it."""
+    once = {"epochs": 1, "batch_size": 2000, "drop_last": False, "lr": 1e38, "schedule": {"name": "cosine"}}
+    (one,) = planned(cell(head, recipe=QUICK | once))
+    assert "failed: NonFiniteScoresError: the trained network gives scores that are NaN or" in run([one], tmp_path)
+    assert not (store.cell_folder(tmp_path, one.cell_id) / "result.json").exists()
+
+
 def test_who_has_lost_its_lock_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither history nor checkpoint, result or error, whether it goes on, fails or is stopped.
 
