@@ -26,7 +26,7 @@ from headbench.core.errors import UserError, note
 from headbench.core.registry import Entry
 from headbench.data.formats.walking import stamps_below
 from headbench.data.longtail import DRAWS
-from headbench.data.registry import Dataset, ImageSet
+from headbench.data.registry import Dataset, ImageSet, located
 
 FORMAT = 3
 FOLDER = ".headbench"
@@ -82,7 +82,7 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
     folder = folder_of(entry, options, root)
     with alone(folder):
         found = _open(folder, entry.version, root)
-        if found is not None:
+        if found is not None and not _replaced(found, entry, root):
             return found
         dataset: Dataset = entry.target(root, **options)
         cacheable = isinstance(dataset.train, ImageSet) and DRAWS.get(dataset.draw.__name__) is dataset.draw
@@ -100,6 +100,11 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
         return _open(folder, entry.version, root) or dataset
 
 
+def _replaced(dataset: Dataset, entry: Entry[Any], root: Path) -> bool:
+    """Say whether what a cache was read from is gone, and the data set lies at another of its places."""
+    return not any(source.exists() for source in dataset.read_from) and located(entry, root) is not None
+
+
 def alone(folder: Path) -> AbstractContextManager[None]:
     """Keep other processes of this machine from downloading or caching the same data at the same time, where the
     machine lets us.
@@ -110,7 +115,7 @@ def alone(folder: Path) -> AbstractContextManager[None]:
 
 def folder_of(entry: Entry[Any], options: dict[str, Any], root: Path) -> Path:
     """Return the cache folder of a data set; options other than the defaults have one of their own."""
-    differing = {key: value for key, value in options.items() if value != entry.resolve({}, entry.name).get(key)}
+    differing = {key: value for key, value in options.items() if value != entry.defaults.get(key)}
     suffix = f"-{hashlib.sha256(json.dumps(differing, sort_keys=True).encode()).hexdigest()[:8]}" if differing else ""
     return root / FOLDER / f"{entry.name}{suffix}"
 

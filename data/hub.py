@@ -1,5 +1,6 @@
 """Any image data set of the Hugging Face hub, or of a folder in its layout, through the library ``datasets``."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,6 +104,9 @@ def _splits(path: str, there: list[str], asked: dict[str, str | None]) -> dict[s
             found[part] = known
     if "test" not in found and "val" in found:
         found["test"] = found.pop("val")
+    for part, other in itertools.combinations(found, 2):
+        if found[part] == found[other]:
+            raise UserError(f"{path}: '{found[part]}' cannot be both {part} and {other}; name another split of {there}")
     if "test" not in found:
         raise UserError(f"{path} has no test or validation split, but {', '.join(there)}; name one: test: NAME")
     return found

@@ -27,7 +27,7 @@ def listed(root: Path) -> list[dict[str, str]]:
     rows = []
     for name in DATASETS.names():
         entry = DATASETS[name]
-        cached = cache.read_meta(cache.folder_of(entry, entry.resolve({}, name), root))
+        cached = cache.read_meta(cache.folder_of(entry, entry.defaults, root))
         state, where = _uncached(entry, root) if cached is None else ("cached", _held(cached))
         rows.append({"data set": name, "state": state, "where": where})
     return rows

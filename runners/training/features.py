@@ -118,7 +118,7 @@ def _open(folder: Path, parts: dict[str, Samples]) -> dict[str, Tensor] | None:
         found = {}
         for name, part in parts.items():
             width, path = files[name]["width"], folder / f"{name}.f32"
-            if _sha256(path) != files[name]["sha256"]:
+            if path.stat().st_size != 4 * width * len(part) or _sha256(path) != files[name]["sha256"]:
                 path.unlink()
                 return None
             # Copy-on-write, since torch may have no tensor that it could not write to.
@@ -143,6 +143,8 @@ def _write(folder: Path, source: Source, backbone: Backbone) -> None:
                 progress.add(len(batch))
             file.flush()
             os.fsync(file.fileno())
+        if path.stat().st_size != 4 * width * len(part):
+            raise OSError("another process wrote to them, too")
         files[name] = {"width": width, "sha256": _sha256(path)}
     facts = {"files": files, "of": source.identity, "torch": torch.__version__, "threads": torch.get_num_threads()}
     unfinished = folder / "meta.json.part"
@@ -156,9 +158,11 @@ def _sha256(path: Path) -> str:
 
 
 def _kept(file: BinaryIO, width: int, count: int) -> int:
-    """Cut a file of at most ``count`` rows to whole batches, if it is unfinished; return how many rows are left."""
-    rows = min(file.seek(0, os.SEEK_END) // (4 * width), count)
-    kept = rows if rows == count else rows // BATCH * BATCH
+    """Cut a file of at most ``count`` rows to whole batches, if it is unfinished; return how many rows are left. One
+    that has more is of two machines that wrote at once, and of no use.
+    """
+    rows, rest = divmod(file.seek(0, os.SEEK_END), 4 * width)
+    kept = rows if (rows, rest) == (count, 0) else rows // BATCH * BATCH if rows < count else 0
     file.truncate(kept * width * 4)
     return kept
 

@@ -149,6 +149,8 @@ def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
     """
     try:
         dataset = cache.load(DATASETS.get(name), options, root)
+        if len(dataset.class_names) < 2:
+            raise UserError(f"it has one class, '{dataset.class_names[0]}'; heads tell two or more apart")
         missing = torch.nonzero(torch.bincount(dataset.train.labels, minlength=len(dataset.class_names)) == 0)[
             :, 0
         ].tolist()

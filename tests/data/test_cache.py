@@ -184,6 +184,23 @@ def test_without_its_files_a_cache_is_still_good(data_root: Path) -> None:
     assert pixels(load(data_root).train) == list(range(24))
 
 
+def test_a_data_set_that_was_replaced_by_one_at_another_place_is_read_again(data_root: Path) -> None:
+    """As where a part of a data set was tried first, and the whole one then unpacked elsewhere."""
+    entry = registry.get("toy")
+    about = entry.about | {"places": "toy.bin other/toy.bin"}
+    options = entry.resolve({}, "toy")
+    placed = replace(entry, about=about)
+    cache.load(placed, options, data_root)
+    (data_root / "toy.bin").unlink()
+    assert len(READS) == 1
+    cache.load(placed, options, data_root)
+    assert len(READS) == 1
+    (data_root / "other").mkdir()
+    (data_root / "other" / "toy.bin").write_bytes(bytes(24))
+    with pytest.raises(FileNotFoundError):  # its loader knows the first place only
+        cache.load(placed, options, data_root)
+
+
 def test_another_version_is_read_again(data_root: Path) -> None:
     load(data_root)
     meta = data_root / ".headbench" / "toy" / "meta.json"

@@ -93,6 +93,8 @@ def test_columns_and_splits_are_named(root: Path) -> None:
         ({"path": "others", "image": "lift", "label": "kind"}, "image: there is no column 'lift'; did you mean 'left'"),
         ({"path": "others", "image": "kind", "label": "kind"}, "the column 'kind' holds no images|not an image"),
         ({"path": "others", "image": "left", "label": "right"}, "the column 'right' holds no labels"),
+        ({"path": "user/name", "test": "train"}, "'train' cannot be both train and test; name another split of"),
+        ({"path": "user/name", "val": "test"}, "'test' cannot be both test and val; name another split of"),
         ({"path": "user/name", "test": "tset"}, "test: there is no split 'tset'; did you mean 'test'"),
     ],
 )

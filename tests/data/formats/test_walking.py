@@ -38,6 +38,16 @@ def test_linked_parts_classes_and_files_are_read(data_root: Path, tmp_path: Path
     assert load("folder", data_root, path="linked").fingerprint == expected
 
 
+def test_a_data_set_of_one_class_is_refused(data_root: Path) -> None:
+    write_tree(data_root / "t")
+    for part in ("train", "test"):
+        (data_root / "t" / part / "b" / "0.png").unlink()
+        (data_root / "t" / part / "b").rmdir()
+    options = DATASETS.get("folder").resolve({"path": "t"}, "folder")
+    with pytest.raises(UserError, match=r"^data set 'folder': it has one class, 'a'; heads tell two or more apart$"):
+        parts.load("folder", options, data_root)
+
+
 def test_a_replaced_image_behind_a_link_is_another_data_set(data_root: Path, tmp_path: Path) -> None:
     write_tree(tmp_path / "pool")
     (data_root / "t").mkdir()

@@ -1,5 +1,6 @@
 """A frozen backbone and its cached features: a cell on them is the same as with the backbone run in every step."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,33 @@ def test_a_computation_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pyt
     again = features.of(source(probe()), Path())
     assert all(torch.equal(whole[name], rows) for name, rows in again.items())
     assert seen == [100, 100, 100, 100, 37]
+
+
+def test_features_that_two_machines_wrote_at_once_are_of_no_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A lock is one machine's; what both wrote to one file has more rows than there are images."""
+    whole = {name: rows.clone() for name, rows in features.of(source(probe()), Path()).items()}
+    (folder,) = tmp_path.glob("features/*")
+    (train,) = folder.glob("train.f32")
+    computed = features._computed
+
+    def beside(source: Any, backbone: Any, part: str, first: int) -> Iterator[torch.Tensor]:
+        for rows in computed(source, backbone, part, first):
+            if part == "train" and train.stat().st_size < 4000:
+                train.write_bytes(train.read_bytes() + rows.numpy().tobytes())
+            yield rows
+
+    (folder / "meta.json").unlink()
+    train.unlink()
+    monkeypatch.setattr(features, "_computed", beside)
+    again = features.of(source(probe()), Path())
+    assert "another process wrote to them, too" in capsys.readouterr().err
+    assert all(torch.equal(whole[name], rows) for name, rows in again.items())
+    monkeypatch.undo()
+    monkeypatch.setenv("HEADBENCH_CACHE", str(tmp_path))
+    last = features.of(source(probe()), Path())
+    assert all(torch.equal(whole[name], rows) for name, rows in last.items())
 
 
 @pytest.mark.parametrize("damage", ["a byte", "the end"])
