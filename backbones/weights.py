@@ -58,11 +58,22 @@ def _read(file: Path) -> dict[str, Tensor]:
             return load_file(file)
         arrays.check_archive(file)
         found: Any = torch.load(file, map_location="cpu", weights_only=True)
-        if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
-            raise ValueError("no state_dict of tensors")
+        if not isinstance(found, dict) or not all(map(_is_weight, found.items())):
+            raise ValueError("no state_dict of real, dense tensors by name")
     except Exception as error:  # torch raises whatever a foreign pickle leads to
-        raise UserError(f"{file}: not a file of weights ({' '.join(str(error).split())[:100]})") from None
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+        raise UserError(f"{file}: not a file of weights ({why})") from None
     return found
+
+
+def _is_weight(named: tuple[Any, Any]) -> bool:
+    name, tensor = named
+    return (
+        isinstance(name, str)
+        and isinstance(tensor, Tensor)
+        and tensor.layout is torch.strided
+        and not tensor.is_complex()
+    )
 
 
 def timm_weights(model: str) -> Path:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from headbench.data.formats.parquet_files import read_pair
+from headbench.data.formats.shards import part_files
 from headbench.data.formats.torchvision_sets import Load, fetch, image_set
 from headbench.data.registry import Dataset, ImageSet, register
 
@@ -34,7 +35,8 @@ def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Datas
 
     facts = STATISTICS | {"ranges": (36, 71) if labels == "fine" else None}
     folder = root / "cifar100"
-    if folder.is_dir() and not any((folder / name).exists() for name in (CIFAR100.base_folder, CIFAR100.filename)):
+    published = [place / name for place in (root, folder) for name in (CIFAR100.base_folder, CIFAR100.filename)]
+    if folder.is_dir() and (part_files(folder, "train") or not any(path.exists() for path in published)):
         train, test, names = read_pair(folder, "train", "test", side=32, label_columns=(f"{labels}_label",))
         return Dataset(train, test, names, read_from=(folder,), **facts)
     (train, test, names), source = fetch(CIFAR100, root, lambda load: _read(load, labels), folders=("", "cifar100"))

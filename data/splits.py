@@ -103,7 +103,7 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
         seed: ``split_seed``.
 
     Raises:
-        UserError: if a class is too small to be split.
+        UserError: if a class is too small to be split, or left without a training image.
 
     Source: ``sklearn.model_selection.train_test_split``.
     """
@@ -121,6 +121,11 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
         raise UserError(
             f"val_fraction: {fraction} of {len(labels)} images cannot be split by class ({reason})"
         ) from None
+    without = torch.nonzero(
+        (torch.bincount(labels) > 0) & (torch.bincount(labels[train], minlength=int(labels.max()) + 1) == 0)
+    )
+    if len(without):
+        raise UserError(f"val_fraction: {fraction} leaves class {int(without[0])} without training images")
     return torch.from_numpy(train).sort().values, torch.from_numpy(val).sort().values
 
 
@@ -130,7 +135,8 @@ def balanced_split(labels: Tensor, fraction: float, seed: int, num_classes: int)
     Raises:
         UserError: if a class has no more images than that.
     """
-    each = int(fraction * len(labels) / num_classes)
+    # Of 0.29 x 500 the product is a little less than 145.
+    each = int(round(fraction * len(labels) / num_classes, 6))
     smallest = int(torch.bincount(labels, minlength=num_classes).min())
     if fraction and not 0 < each < smallest:
         raise UserError(

@@ -8,12 +8,13 @@ from pathlib import Path
 from headbench.core.errors import UserError
 from headbench.data.formats.image_files import image_set
 from headbench.data.formats.parquet_files import read_pair
+from headbench.data.formats.shards import part_files
 from headbench.data.formats.torchvision_sets import md5
 from headbench.data.formats.walking import files_below, read_lines
 from headbench.data.registry import Dataset, ImageSet, register
 
 URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
-ARCHIVE = "tiny-imagenet-200.zip"
+PUBLISHED, ARCHIVE = "tiny-imagenet-200", "tiny-imagenet-200.zip"
 MEAN, STD, SIDE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 64
 
 
@@ -27,22 +28,23 @@ MEAN, STD, SIDE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 64
     download="248 MB",
 )
 def tiny_imagenet(root: Path) -> Dataset:
-    """Load ``root/tiny-imagenet/{train,valid}*.parquet``, or the folder ``root/tiny-imagenet-200``, or its archive in
-    either, or download that.
+    """Load ``root/tiny-imagenet/{train,valid}*.parquet``, or the folder ``tiny-imagenet-200`` or its archive, in
+    ``root`` or ``root/tiny-imagenet``, or download that.
 
     Its classes are named by WordNet id; mean and deviation per channel are those of ImageNet.
     """
     folder = root / "tiny-imagenet"
-    archive = next((path for path in (root / ARCHIVE, folder / ARCHIVE) if path.is_file()), None)
-    if folder.is_dir() and archive != folder / ARCHIVE:
+    if part_files(folder, "train"):
         train, test, names = read_pair(folder, "train", "val", side=SIDE)
         return Dataset(train, test, names, MEAN, STD, read_from=(folder,))
-    published = root / "tiny-imagenet-200"
-    if archive is not None and not published.is_dir():
-        return _packed(archive)
-    if not published.is_dir():
-        _download(root, published)
-    return _published(published)
+    for place in (root, folder):
+        if (place / PUBLISHED).is_dir():
+            return _published(place / PUBLISHED)
+    for place in (root, folder):
+        if (place / ARCHIVE).is_file():
+            return _packed(place / ARCHIVE)
+    _download(root, root / PUBLISHED)
+    return _published(root / PUBLISHED)
 
 
 def _packed(archive: Path) -> Dataset:
@@ -51,7 +53,7 @@ def _packed(archive: Path) -> Dataset:
         raise UserError(f"tiny-imagenet: {archive} is not the published file: its MD5 is not {MD5}")
     with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(archive) as packed:
         packed.extractall(scratch)
-        return replace(_published(Path(scratch) / "tiny-imagenet-200"), read_from=(archive,))
+        return replace(_published(Path(scratch) / PUBLISHED), read_from=(archive,))
 
 
 def _download(root: Path, folder: Path) -> None:

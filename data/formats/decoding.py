@@ -34,7 +34,8 @@ def open_rgb(encoded: bytes | Path, place: str, exif: bool = False) -> Image.Ima
         exif: bring it upright as its EXIF orientation says. Pillow does so with TIFF in any case.
 
     Raises:
-        UserError: naming the place, if it is not an image, or one of a mode that has no certain meaning in 8 bits.
+        UserError: naming the place, if it is not an image, one that cannot be read, or one of a mode that has no
+            certain meaning in 8 bits.
     """
     try:
         with warnings.catch_warnings():
@@ -46,7 +47,12 @@ def open_rgb(encoded: bytes | Path, place: str, exif: bool = False) -> Image.Ima
                 turn = UPRIGHT.get(_orientation(opened)) if exif else None
     except (UserError, MemoryError):
         raise
-    except Exception:  # Pillow's readers raise whatever a damaged file leads them to
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise UserError(f"{place}: not an image that can be read (it has more than {most:,} pixels)") from None
+    except Exception as error:  # Pillow's readers raise whatever a damaged file leads them to
+        if isinstance(error, OSError) and error.strerror is not None:  # the file is not there, or not to be read
+            raise UserError(f"{place}: not an image that can be read ({error.strerror})") from None
         raise UserError(f"{place}: not an image, or damaged") from None
     return image if turn is None else image.transpose(turn)
 

@@ -42,18 +42,30 @@ def stack(images: Iterable[tuple[np.ndarray, str]], count: int, side: int | None
         side: H = W that all must have, or None for the size of the first.
 
     Raises:
-        UserError: naming the first image of another size.
+        UserError: naming the first image of another size, or the size that there is no memory for.
     """
-    stacked = np.empty((count, 3, side or 0, side or 0), dtype=np.uint8)
+    stacked = _room(count, (3, side or 0, side or 0))
     for number, (image, place) in enumerate(images):
         if number == 0 and side is None:
-            stacked = np.empty((count, *image.shape), dtype=np.uint8)
+            stacked = _room(count, image.shape)
         (_, height, width), (_, _, wanted_height, wanted_width) = image.shape, stacked.shape
         if (height, width) != (wanted_height, wanted_width):
             hint = " as those before it; the option size: PIXELS brings all images to one size" if side is None else ""
             raise UserError(f"{place}: the image is {width}x{height}, not {wanted_width}x{wanted_height}{hint}")
         stacked[number] = image
     return torch.from_numpy(stacked)
+
+
+def _room(count: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return an array for images (3, H, W)."""
+    try:
+        return np.empty((count, *shape), dtype=np.uint8)
+    except (MemoryError, ValueError):  # the second for more than there are addresses
+        _, height, width = shape
+        raise UserError(
+            f"size: there is no memory for {count:,} images of {height}x{width} pixels, "
+            f"{count * 3 * height * width / 2**30:,.0f} GiB"
+        ) from None
 
 
 def class_folders(folder: Path) -> list[str]:
@@ -118,7 +130,7 @@ def image_set(
     """
     places = [printable(folder / path) for path in paths]
     decoded = ((decode(folder / path, size, place, exif), place) for path, place in zip(paths, places, strict=True))
-    return ImageSet(stack(decoded, len(paths), size or side), torch.tensor(labels))
+    return ImageSet(stack(decoded, len(paths), size or side), torch.tensor(labels, dtype=torch.int64))
 
 
 def file_set(folder: Path, paths: list[str], labels: list[int], size: int, *, exif: bool = False) -> FileSet:
@@ -130,7 +142,7 @@ def file_set(folder: Path, paths: list[str], labels: list[int], size: int, *, ex
     for path in paths:
         if not (folder / path).is_file():
             raise UserError(f"there is no image {printable(folder / path)}")
-    return FileSet(folder, tuple(paths), torch.tensor(labels), size, exif)
+    return FileSet(folder, tuple(paths), torch.tensor(labels, dtype=torch.int64), size, exif)
 
 
 def listed_files(file: Path, num_classes: int) -> tuple[list[str], list[int]]:

@@ -70,6 +70,10 @@ def test_what_does_not_fit_is_one_line_with_the_first_and_the_count(tmp_path: Pa
         # As a plan checks it, without a network of its own.
         with torch.device("meta"), pytest.raises(UserError, match=words):
             entry.target(SHAPE, widths=(4, 6, 8), weights=named(tmp_path, changed))
+    odd_ones: list[Any] = [{1: torch.zeros(2)}, {first: torch.eye(3).to_sparse()}, {first: torch.zeros(2) * 1j}]
+    for odd in odd_ones:
+        with pytest.raises(UserError, match=r"not a file of weights \(ValueError: no state_dict of real, dense"):
+            entry.target(SHAPE, widths=(4, 6, 8), weights=named(tmp_path, odd))
     for contents in (b"no weights", b""):
         (tmp_path / "other.pt").write_bytes(contents)
         with pytest.raises(UserError, match=r"other\.pt: not a file of weights"):

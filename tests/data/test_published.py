@@ -229,6 +229,28 @@ def test_tiny_imagenet_from_its_archive(
     assert list(archive.parent.iterdir()) == [archive]
 
 
+def test_tiny_imagenet_unpacked_beside_other_things(data_root: Path) -> None:
+    """In either place; a folder comes before an archive, and files of the other layout before both."""
+    pixels, own = random_images(3, 0, 64), data_root / "tiny-imagenet" / "tiny-imagenet-200"
+    for number, name in enumerate(("n02", "n01")):
+        save(own / "train" / name / "images" / f"{name}_0.JPEG", pixels[number])
+    save(own / "val" / "images" / "val_0.JPEG", pixels[2])
+    (own / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn01\t0\t0\t1\t1\n")
+    (own / "wnids.txt").write_text("n02\nn01\n")
+    (data_root / "tiny-imagenet" / "tiny-imagenet-200.zip").write_bytes(b"of a download that was cut off")
+    found = load("tiny-imagenet", data_root)
+    assert (found.class_names, found.read_from) == (("n02", "n01"), (own,))
+
+
+def test_an_empty_folder_hides_no_archive_beside_it(
+    data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data_root / "cifar100").mkdir()
+    (data_root / "cifar-100-python").mkdir()
+    with pytest.raises(UserError, match=r"^CIFAR100 is not \(whole\) in .*/cifar-100-python"):
+        load("cifar100", data_root)
+
+
 def test_an_archive_that_lies_about_its_contents_is_one_line(
     data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from headbench.core.errors import UserError
-from headbench.data.splits import validation_split
+from headbench.data.splits import balanced_split, validation_split
 
 
 def test_the_split_is_stratified_and_complete() -> None:
@@ -29,6 +29,20 @@ def test_no_fraction_no_validation() -> None:
 def test_a_class_that_cannot_be_split_is_one_line() -> None:
     with pytest.raises(UserError, match=r"val_fraction: 0.1 of 4 images cannot be split by class"):
         validation_split(torch.tensor([0, 0, 0, 1]), 0.1, 0)
+
+
+def test_a_class_that_would_keep_no_training_image_is_one_line() -> None:
+    labels = torch.cat([torch.zeros(98), torch.ones(2)]).long()
+    with pytest.raises(UserError, match=r"^val_fraction: 0.8 leaves class 1 without training images$"):
+        validation_split(labels, 0.8, 0)
+
+
+def test_the_balanced_part_is_as_large_as_the_fraction_says() -> None:
+    """Also where the product in floating point is a little less: 0.29, 0.57, 0.58."""
+    labels = torch.arange(1000) % 10
+    for hundredths in range(1, 99):
+        part = balanced_split(labels, hundredths / 100, 0, 10)
+        assert torch.bincount(labels[part]).tolist() == [hundredths] * 10
 
 
 def test_many_classes_that_cannot_be_split_are_a_short_line() -> None:

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from headbench.core.errors import UserError
 from headbench.data import DATASETS
 from headbench.data.formats.decoding import open_rgb
+from headbench.data.formats.image_files import image_set
 from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import FileSet
 from tests.data.helpers import images_of, random_images, save, write_parquet
@@ -140,6 +141,24 @@ def test_other_modes_are_what_pillow_makes_of_them(recwarn: pytest.WarningsRecor
 def test_damaged_images_are_one_line(contents: bytes) -> None:
     with pytest.raises(UserError, match=r"^a: not an image, or damaged$"):
         open_rgb(contents, "a")
+
+
+def test_files_that_cannot_be_read_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path, why in ((tmp_path / "none.png", "No such file or directory"), (tmp_path, "Is a directory")):
+        with pytest.raises(UserError, match=rf"^a: not an image that can be read \({why}\)$"):
+            open_rgb(path, "a")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(UserError, match=r"^a: not an image that can be read \(it has more than 40 pixels\)$"):
+        open_rgb(encoded(Image.fromarray(RAMP), "PNG"), "a")
+
+
+def test_a_size_that_there_is_no_memory_for_is_one_line(data_root: Path) -> None:
+    save(data_root / "folder" / "train" / "a" / "0.png", random_images(1, 0, 8)[0])
+    for size in (10**7, 10**9):
+        with pytest.raises(
+            UserError, match=rf"^size: there is no memory for 1 images of {size}x{size} pixels, [\d,]+ GiB"
+        ):
+            image_set(data_root / "folder" / "train", ["a/0.png"], [0], size=size)
 
 
 # Where the pixels of the upright 2x3 image [[0, 1, 2], [3, 4, 5]] lie in the file, by EXIF 2.32, table of orientation:
