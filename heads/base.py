@@ -144,8 +144,8 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
-        """See the features (V, B, d) once a step, before :meth:`loss`, without gradient: the only place where running
-        statistics move.
+        """See the features (V, B, d) once a step, with ``accumulate`` once a part of it, before :meth:`loss`, without
+        gradient: the only place where running statistics move.
         """
 
     def after_step(self) -> None:

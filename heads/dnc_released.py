@@ -51,7 +51,7 @@ class DNCReleasedHead(Head):
     Args:
         info: facts of the data.
         feature_dim: d >= 3, as C: a layer normalisation of two numbers leaves nothing but their order.
-        period: steps from one update of the centroids to the next.
+        period: steps, with ``accumulate`` parts of them, from one update of the centroids to the next.
         loss_scale: factor on the mean cross-entropy.
     """
 

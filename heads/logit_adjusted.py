@@ -27,7 +27,8 @@ TAUS = tuple(step / 10 for step in range(31))
     "their released code",
     deviations="post-hoc takes tau log pi off, where the code takes log(pi^tau + 1e-12); a class without images "
     "counts as if it had one; the tuned tau is that of 0, 0.1, ..., 3 with the best mean accuracy of a class on "
-    "validation, the least of several; of post-hoc best_val, like best_test, is the best epoch before the adjustment",
+    "validation, the least of several; of post-hoc best_val, like best_test, is the best epoch by the given tau, or by "
+    "1 until it is chosen",
 )
 class LogitAdjustedHead(LinearHead):
     """Linear softmax adjusted by tau log pi, with pi the share of each class in training.

@@ -70,7 +70,7 @@ def dynamic_temperatures(
 
     With the spread phi_c = mean |f_i - mean f| / log(n_c + 10) of a class, brought between the 20th and the 80th
     percentile of all classes that have images, it is temperature x phi_c / mean phi, or temperature x exp(phi_c / mean
-    phi). A class of one subclass, and one without any spread, keeps the temperature as it is.
+    phi). A class of one subclass keeps the temperature as it is, and so do all where none has any spread.
 
     Args:
         features: (N, p) on the CPU.

@@ -13,7 +13,8 @@ REPRESENTATION, CLASSIFIER = "representation", "classifier"
 def two_stages(
     recipe: RecipeView, second_fraction: float, first: tuple[str, ...], second: tuple[str, ...]
 ) -> list[Stage]:
-    """Return a stage on all images and one on class-balanced batches, together as long as the recipe.
+    """Return a stage on all images and one on class-balanced batches, together as long as the recipe; of one epoch each
+    has one.
 
     The second one, at least one epoch, has the recipe's learning rate anew, and a cosine as schedule. What does not
     learn in a stage is in eval mode.

@@ -8,7 +8,7 @@ from typing import Any
 
 from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, NewerError, UserError
-from headbench.results import columns, recorded, store
+from headbench.results import columns, schema, store
 from headbench.results.ood import cell_files
 from headbench.runners.execution import locks, options
 from headbench.runners.execution.plan import Experiment, clash, experiments
@@ -234,7 +234,7 @@ def _of_other_version(
     """
     first = known.get(experiments(cell)[0])
     both = [described[one["cell_id"]] for one in (first, cell) if one is not None]
-    versions = [[own[name] for name in recorded.VERSIONS] for own in both if own]
+    versions = [[own[name] for name in schema.Description.model_fields] for own in both if own]
     return first if len(versions) == 2 and versions[0] != versions[1] else None
 
 

@@ -18,7 +18,7 @@ from headbench.runners.grid.config import Grid
 from headbench.runners.grid.recipes import Recipe
 from headbench.runners.ood.sets import OodSet
 from headbench.runners.training import parts
-from headbench.runners.training.classifier import check_small, unsupported
+from headbench.runners.training.classifier import check_images, check_small, unsupported
 from headbench.runners.training.data import Data
 from headbench.runners.training.parts import Division, Outline
 from headbench.runners.training.stages import stage_plan
@@ -114,6 +114,7 @@ def _checked(cell: Cell, outline: Outline) -> tuple[dict[str, Any], str | None]:
     stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, outline.n_train)
     for stage, recipe in stages:
         check_views(stage, recipe, outline, cell)
+    check_images(cell, outline.image_shape)
     epochs = sum(stage.epochs for stage, _ in stages) or cell.recipe.epochs
     return _facts(cell, outline, epochs), reason
 

@@ -84,8 +84,8 @@ class Recipe(Strict):
         epochs: passes over the training part.
         batch_size: images a step.
         accumulate: parts in which a batch goes through the network, one after the other, so that a large one fits into
-            memory; the gradient is that of the whole. What is computed over a batch is then computed over a part:
-            batch norm, and statistics and contrasts of heads.
+            memory; the gradient is that of the whole where the loss is a mean over images. What is computed over a
+            batch is then computed over a part: batch norm, statistics and contrasts of heads, sums of class weights.
         drop_last: leave out the last, smaller batch of an epoch.
         optimiser: ``sgd``, ``adamw``, or Muon with its settings.
         lr: peak learning rate; beside Muon, of what SGD takes.
@@ -106,7 +106,7 @@ class Recipe(Strict):
     drop_last: Flag
     optimiser: Optimiser = "sgd"
     lr: Positive
-    momentum: NonNegative
+    momentum: Annotated[Number, Field(ge=0, lt=1)]
     nesterov: Flag
     weight_decay: NonNegative
     schedule: Schedule

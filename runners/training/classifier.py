@@ -208,6 +208,16 @@ def unsupported(cell: Cell, info: DataInfo) -> str | None:
     return reason
 
 
+def check_images(cell: Cell, image_shape: tuple[int, int, int]) -> None:
+    """Raise UserError where the cell's backbone cannot take the images of its data set."""
+    _, height, width = image_shape
+    if not _takes(cell.backbone, json.dumps(cell.backbone_options), image_shape, (height, width)):
+        raise UserError(
+            f"backbone '{cell.backbone_label}' cannot take the images of '{cell.dataset_label}', {height} x {width} "
+            f"pixels; give another backbone, or a data set whose images it brings to another size"
+        )
+
+
 def check_small(cell: Cell, small: Small | None, image_shape: tuple[int, int, int], place: str) -> None:
     """Raise UserError where the cell's backbone cannot take images of that shape when they are small."""
     if small is None:
@@ -249,11 +259,13 @@ def _divides(name: str, options: str) -> bool:
 
 @cache
 def _takes(name: str, options: str, image_shape: tuple[int, int, int], size: tuple[int, int]) -> bool:
-    """Say whether a backbone for images of a shape also takes them at another size."""
+    """Say whether a backbone for images of a shape also takes them at a size."""
     with torch.device("meta"):
-        backbone = BACKBONES.get(name).target(image_shape, **json.loads(options)).eval()
         try:
+            backbone = BACKBONES.get(name).target(image_shape, **json.loads(options)).eval()
             backbone(torch.empty(1, image_shape[0], *size))
+        except UserError:
+            raise
         # Whatever a network says of a size that it was not made for.
         except Exception:
             return False

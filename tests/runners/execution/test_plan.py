@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from headbench.backbones.fast_convnet import FastConvNet
 from headbench.core import augmentations
 from headbench.core.errors import UserError
 from headbench.data import DATASETS
@@ -23,6 +24,7 @@ from headbench.runners.execution.options import RunOptions
 from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
+from headbench.runners.training.classifier import _takes
 from headbench.runners.training.data import Data
 from tests.runners.helpers import QUICK, cell, cells, grid, planned
 
@@ -183,6 +185,22 @@ def test_a_size_that_the_network_cannot_take_is_refused_before_training(monkeypa
     refusal = r"recipe 'fast\(.*': small: backbone 'fast_convnet.*' cannot take 4 x 4 pixels; set recipe.small=null"
     with pytest.raises(UserError, match=refusal):
         planned(one)
+
+
+def test_images_that_the_network_cannot_take_are_refused_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network that can be made for them, and of one that cannot."""
+    refusal = (
+        r"^backbone 'fast_convnet.*' cannot take the images of 'digits', 8 x 8 pixels; give another backbone, or a"
+    )
+    for place in ("forward", "__init__"):
+        with monkeypatch.context() as patch:
+            _takes.cache_clear()
+            patch.setattr(FastConvNet, place, lambda *_, **__: 1 // 0)
+            if place == "__init__":  # the width of features is asked for before
+                patch.setattr("headbench.runners.training.classifier._width", lambda *_: 8)
+            with pytest.raises(UserError, match=refusal):
+                planned(cell("psc"))
+    _takes.cache_clear()
 
 
 def test_every_stage_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
