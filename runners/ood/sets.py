@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headbench.core.errors import UserError
-from headbench.data import DATASETS, Dataset, ImageSet
+from headbench.data import DATASETS, Dataset, FileSet, ImageSet
 from headbench.data.loading import foreign
 from headbench.data.loading.foreign import Foreign
 from headbench.data.registry import Samples
@@ -87,12 +87,23 @@ def loaded(sets: Iterable[OodSet], cells: Iterable[Cell], data: Data) -> tuple[O
                 foreign.check(other.test.image_shape, own.train.image_shape)
             except UserError as error:
                 raise UserError(f"ood: '{one.label}': {error}") from None
+            if same := sorted(_sources(other) & _sources(own)):
+                raise UserError(
+                    f"ood: '{one.label}' is read from {same[0]}, as is '{cell.dataset_label}', to which cells of this "
+                    f"grid belong; leave one of the two out"
+                )
             if (count := len(_images(other.test) & _images(own.test))) > SHARED * len(other.test):
                 raise UserError(
                     f"ood: {count} of the {len(other.test)} test images of '{one.label}' are in the test part of "
                     f"'{cell.dataset_label}', to which cells of this grid belong; leave one of the two out"
                 )
     return tuple(replace(one, key=_key(one, other)) for one, other in others)
+
+
+def _sources(dataset: Dataset) -> set[Path]:
+    """Return the files and folders behind a data set: by them it is known at another size, too."""
+    streamed = [dataset.test.root] if isinstance(dataset.test, FileSet) else []
+    return {path.resolve() for path in (*dataset.read_from, *streamed)}
 
 
 def _images(samples: Samples) -> set[Any]:

@@ -19,7 +19,7 @@ from headbench.results.numbers import ood
 from headbench.runners.execution import launch
 from headbench.runners.execution.options import RunOptions
 from tests.data.helpers import random_images, save
-from tests.runners.helpers import CPU, grid
+from tests.runners.helpers import CPU, QUICK, grid
 
 FLOWERS = {"name": "folder", "path": "flowers"}
 
@@ -134,4 +134,15 @@ def test_what_cannot_be_measured_is_one_line_before_training(
 ) -> None:
     with pytest.raises(UserError, match=message):
         prepare(root, tmp_path, ood=named)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", [{"size": 8}, {"stream": True, "size": 12}])
+def test_the_own_images_at_another_size_are_no_other_data_set(how: dict[str, Any], root: Path, tmp_path: Path) -> None:
+    axes = {"dataset": [FLOWERS]}
+    message = (
+        rf"'folder\(path=flowers.*\)' is read from {root.resolve()}.*, as is 'folder\(path=flowers\)', to which cells"
+    )
+    with pytest.raises(UserError, match=message):
+        prepare(root, tmp_path, axes=axes, ood=FLOWERS | how, recipe=QUICK | {"batch_size": 2, "epochs": 4})
     assert list(tmp_path.iterdir()) == []
