@@ -70,6 +70,7 @@ class TimmBackbone(Backbone):
         super().__init__()
         network: Any = timm.create_model(model, pretrained=False, num_classes=0, in_chans=image_shape[0])
         self.size = None if size is None else (size, size)
+        _check_patches(network, self.size or image_shape[1:], model)
         if hasattr(network, "set_input_size"):
             network.set_input_size(img_size=self.size or image_shape[1:])
         classifiers = network.pretrained_cfg.get("classifier") or ()
@@ -84,3 +85,17 @@ class TimmBackbone(Backbone):
             images = F.interpolate(images, size=self.size, mode="bilinear", antialias=True)
         features: Tensor = self.model(images)
         return features
+
+
+def _check_patches(network: Any, sides: tuple[int, ...], model: str) -> None:
+    """Raise UserError where whole patches leave a strip of the images that the network would never see."""
+    patches = getattr(network, "patch_embed", None)
+    steps = getattr(patches, "patch_size", None)
+    if not isinstance(steps, tuple) or getattr(patches, "dynamic_img_pad", False):
+        return
+    for side, step in zip(sides, steps, strict=True):
+        if side % step:
+            raise UserError(
+                f"model '{model}' sees patches of {step} pixels, and images of {side} are no whole number of them; "
+                f"give it size: {max(1, round(side / step)) * step}"
+            )

@@ -5,6 +5,7 @@ import torch
 
 from headbench.backbones import BACKBONES
 from headbench.backbones.resnet_cifar import SHORTCUTS, ResNet32
+from headbench.core.errors import UserError
 
 
 @pytest.mark.parametrize("name", BACKBONES.names())
@@ -65,6 +66,17 @@ def test_timm_models_are_backbones_at_any_size_they_can_take(model: str, side: i
     backbone = BACKBONES.get("timm").target((3, side, side), model=model)
     assert backbone.num_features == width
     assert backbone.eval()(torch.randn(2, 3, side, side)).shape == (2, width)
+
+
+@pytest.mark.parametrize(("side", "nearest"), [(30, 32), (39, 32), (41, 48), (5, 16)])
+def test_patches_that_would_leave_a_strip_unseen_are_refused(side: int, nearest: int) -> None:
+    with torch.device("meta"), pytest.raises(UserError, match=rf"patches of 16 pixels, .* give it size: {nearest}$"):
+        BACKBONES.get("timm").target((3, side, side), model="vit_tiny_patch16_224")
+    backbone = BACKBONES.get("timm").target((3, side, side), model="vit_tiny_patch16_224", size=nearest)
+    image = torch.zeros(1, 3, side, side, requires_grad=True)
+    backbone.eval()(image).square().sum().backward()
+    assert image.grad is not None
+    assert (image.grad[0].abs().sum(dim=0) > 0).all()
 
 
 def test_the_timm_models_of_the_imagenet_grid_state_their_width() -> None:
