@@ -88,9 +88,12 @@ class Head(nn.Module):
 
     Attributes:
         named: class level, options that the head's label names even where they have their default.
+        directional: class level, whether a feature's direction is all that the head sees of it: in one dimension that
+            is its sign, through which no gradient comes, and the head does not apply.
     """
 
     named: tuple[str, ...] = ()
+    directional: bool = False
 
     @property
     def native_scale(self) -> float:

@@ -43,6 +43,7 @@ class CMFHead(Head):
         loss_scale: factor on the mean cross-entropy.
     """
 
+    directional = True
     weight: Tensor
 
     @classmethod

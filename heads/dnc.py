@@ -94,6 +94,7 @@ class DNCHead(Head):
         loss_scale: factor on the mean cross-entropy.
     """
 
+    directional = True
     centroids: Tensor
     memory: Tensor
     memory_labels: Tensor

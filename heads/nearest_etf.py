@@ -78,6 +78,7 @@ class NearestETFHead(Head):
         loss_scale: factor on the mean cross-entropy.
     """
 
+    directional = True
     weight: Tensor
     class_means: Tensor
     visits: Tensor

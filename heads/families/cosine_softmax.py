@@ -27,6 +27,7 @@ class CosineHead(Head):
         loss_scale: factor on the mean cross-entropy.
     """
 
+    directional = True
     scale: Tensor
 
     def __init__(

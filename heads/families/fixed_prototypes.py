@@ -45,6 +45,7 @@ class FixedPrototypeHead(Head):
         label_smoothing: part of the target of cross-entropy that is spread over all classes.
     """
 
+    directional = True
     bank: Tensor
 
     @classmethod

@@ -200,7 +200,10 @@ def unsupported(cell: Cell, info: DataInfo) -> str | None:
         width = _width(cell.backbone, json.dumps(cell.backbone_options), info.image_shape)
         if cell.projection == "none" and width != cell.feature_dim:
             return f"without a projection d must equal the backbone's {width} features"
-    reason = HEADS.get(cell.head).target.supports(info, cell.feature_dim, cell.head_options)
+    target = HEADS.get(cell.head).target
+    reason = target.supports(info, cell.feature_dim, cell.head_options)
+    if reason is None and target.directional and cell.feature_dim == 1:
+        return "it sees a feature's direction, and in one dimension that is only its sign; it needs d >= 2"
     if reason is None and cell.projection == "none" and cell.freeze == "backbone":
         head = HEADS.get(cell.head).target(info, cell.feature_dim, **cell.head_options)
         if not any(parameter.requires_grad for parameter in head.parameters()):

@@ -171,6 +171,14 @@ def test_agrees_with_the_slow_float64_version(name: str, num_classes: int, dim: 
     assert torch.allclose(head.loss(features, targets, CONTEXT).double(), loss, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "sbcl"])  # it has no subclasses yet
+def test_features_of_one_dimension_teach_all_heads_but_the_directional_ones(name: str) -> None:
+    head = build(name, 2, 1)
+    features, targets = batch(2, 1, views=views(name))
+    (gradient,) = torch.autograd.grad(head.loss(features, targets, CONTEXT), features)
+    assert (gradient.abs().max().item() < 1e-4) == target(name).directional
+
+
 @pytest.mark.parametrize("name", REGISTERED)
 @settings(max_examples=25, deadline=None)
 @given(num_classes=st.integers(2, 10), dim=st.integers(1, 12), size=st.integers(1, 9), seed=st.integers(0, 1000))

@@ -1,5 +1,6 @@
 """A frozen backbone and its cached features: a cell on them is the same as with the backbone run in every step."""
 
+import dataclasses
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -203,6 +204,13 @@ def test_where_nothing_can_be_written_features_are_computed_all_the_same(
     again = features.of(source(probe()), Path())
     assert "cannot write the features" in capsys.readouterr().err
     assert all(torch.equal(kept[name], rows) for name, rows in again.items())
+
+
+def test_a_directional_head_does_not_apply_in_one_dimension() -> None:
+    one = {"axes": {"feature_dim": [1], "dataset": ["digits"]}}
+    facts = dataclasses.replace(digits().info(0), class_names=("a", "b"), class_counts=torch.tensor([5, 5]))
+    assert "it needs d >= 2" in str(unsupported(cell("psc-cosine", **one), facts))
+    assert unsupported(cell("psc", **one), facts) is None
 
 
 def test_a_head_without_parameters_has_nothing_to_learn_from_a_frozen_backbone() -> None:
