@@ -101,7 +101,7 @@ def test_every_recorded_row_is_of_a_cell_of_its_command() -> None:
             chosen = overrides.choose(cells, overrides.assignments(asked.where, "--where"))
             for cell in chosen:
                 made.setdefault((cell.head_label, cell.feature_dim, cell.seed), []).append(cell.head_options)
-        for row in recorded.load(files[name]).to_dict("records"):
+        for row in recorded.load(files[name]).drop_duplicates("cell_id").to_dict("records"):
             # An option that there was not yet is at what it did then. Tuned values may be options, too.
             options: dict[str, Any] = {} if row["tuned"] > 0 else json.loads(row["head_options"])
             trained = made[row["head_label"], row["feature_dim"], row["seed"]]
