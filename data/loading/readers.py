@@ -1,6 +1,9 @@
 """Processes that read image files and show them, started once and used for every epoch and evaluation."""
 
+import multiprocessing
+import os
 import random
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,9 +105,26 @@ class Readers:
             sampler=_Asked(),
             num_workers=count,
             persistent_workers=count > 0,
+            worker_init_fn=_follow_parent,
             pin_memory=pinned,
             generator=torch.Generator(),
         )
+
+
+def _follow_parent(_: int) -> None:
+    """End a reader when the process that it reads for has ended, however that was.
+
+    torch looks whether the process that forked it is still there, and in a worker that is a server, which lives as long
+    as one of those that it has forked.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class _Asked:
