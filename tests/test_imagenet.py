@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def grid(path: Path, dataset: Any, backbone: Any, dim: int, **recipe: Any) -> Pa
 
 
 def kill_within(words: list[str], out: Path, epochs: int) -> int:
-    """Start a run, kill it in the middle of the epoch after so many; return the steps that its checkpoint has of it."""
+    """Start a run, kill it in the middle of the epoch after so many, and wait until the processes that read for it have
+    ended; return the steps that its checkpoint has of that epoch.
+    """
     run, deadline = launched(words), time.monotonic() + 900
     while time.monotonic() < deadline and run.returncode is None:
         for path in out.glob("cells/*/checkpoint.pt"):
@@ -51,11 +54,25 @@ def kill_within(words: list[str], out: Path, epochs: int) -> int:
             if state is not None and state["epochs"] == epochs and len(state["within"]["losses"]) >= 2:
                 run.send_signal(signal.SIGKILL)
                 run.communicate()
+                killed = time.monotonic()
+                while left := beside(run.pid):
+                    assert time.monotonic() < killed + 60, f"processes {left} outlive the one that they read for"
+                    time.sleep(0.05)
                 state = Checkpoints(path.parent, path.parent.name).load()
                 assert state is not None
                 return len(state["within"]["losses"])
         time.sleep(0.01)
     pytest.fail(f"no such checkpoint: {run.communicate()}")
+
+
+def beside(session: int) -> list[int]:
+    """The processes of a session that are still there."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # one that has just ended
+            state, _, _, own, *_ = file.read_text().rpartition(")")[2].split()
+            found += [int(file.parent.name)] if int(own) == session and state != "Z" else []
+    return found
 
 
 def came_of(out: Path) -> tuple[dict[str, np.ndarray], pd.DataFrame]:

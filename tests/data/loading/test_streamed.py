@@ -2,8 +2,6 @@
 
 import multiprocessing
 import random
-import signal
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +19,6 @@ from headbench.data.loading.epoch import Epoch, batches
 from headbench.data.loading.readers import Readers
 from headbench.data.loading.streamed import Streamed
 from tests.data.helpers import random_images, save
-from tests.forked import Forked
 
 STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -143,36 +140,3 @@ def test_positions_choose_files(tmp_path: Path) -> None:
     part = Streamed.of(files, torch.tensor([2, 0]), torch.tensor([2, 0]), ((0.0,) * 3, (1.0,) * 3), torch.device("cpu"))
     (shown,) = part.plain_batches()
     assert (shown[:, 0, 16, 16] * 255).round().tolist() == [100, 0]
-
-
-def _read_on(part: Streamed, told: Path) -> None:
-    """Have two processes read for ever, and tell which they are."""
-    seen = batches(replace(part, readers=Readers(2)), epoch())
-    next(seen)
-    unfinished = told.with_suffix(".part")
-    unfinished.write_text(" ".join(str(reader.pid) for reader in multiprocessing.active_children()))
-    unfinished.rename(told)
-    time.sleep(600)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return " Z" not in Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks /proc")
-def test_readers_end_with_a_worker_that_was_killed(part: Streamed, tmp_path: Path) -> None:
-    """A worker is forked from a server, as its readers are, and that does not end with it."""
-    worker, deadline = Forked(_read_on, part, tmp_path / "pids"), time.monotonic() + 120
-    while not (tmp_path / "pids").exists() and worker.returncode is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    readers = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    assert len(readers) == 2
-    assert all(map(_runs, readers))
-    worker.send_signal(signal.SIGKILL)
-    worker.communicate()
-    while any(map(_runs, readers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(_runs, readers))
