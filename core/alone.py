@@ -1,5 +1,10 @@
-"""One process at a time."""
+"""One process at a time, and none that is left alone."""
 
+import multiprocessing
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,3 +36,25 @@ def alone(lock: Path, busy: str = "") -> Iterator[None]:
         yield
     finally:
         held.release()
+
+
+def follow_parent(patience: float = 0.0) -> None:
+    """Have this process end when the one that started it has ended, however that was; nothing where none has.
+
+    A process that is forked from a server sees nothing of it otherwise: the server goes on.
+
+    Args:
+        patience: seconds that it has to stop by itself, after a SIGTERM.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        if patience:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(patience)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

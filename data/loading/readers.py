@@ -1,9 +1,6 @@
 """Processes that read image files and show them, started once and used for every epoch and evaluation."""
 
-import multiprocessing
-import os
 import random
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from headbench.core.alone import follow_parent
 from headbench.core.errors import UserError
 from headbench.core.streams import derive
 from headbench.data.formats.decoding import open_rgb
@@ -105,26 +103,15 @@ class Readers:
             sampler=_Asked(),
             num_workers=count,
             persistent_workers=count > 0,
-            worker_init_fn=_follow_parent,
+            worker_init_fn=_begin,
             pin_memory=pinned,
             generator=torch.Generator(),
         )
 
 
-def _follow_parent(_: int) -> None:
-    """End a reader when the process that it reads for has ended, however that was.
-
-    torch looks whether the process that forked it is still there, and in a worker that is a server, which lives as long
-    as one of those that it has forked.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _begin(_: int) -> None:
+    """Begin a reader: torch ends it with the process that forked it, and in a worker that is a server that goes on."""
+    follow_parent()
 
 
 class _Asked:

@@ -1,6 +1,5 @@
 """The other processes of a group: started for one cell, watched while it is trained, and ended with it."""
 
-import multiprocessing
 import os
 import signal
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from headbench.core.alone import follow_parent
 from headbench.core.errors import note
 from headbench.runners.devices.group import Group, abandon, join
 
@@ -129,24 +129,12 @@ def _help(
     """Run in a helper: act, or tell of an error and end at once, whatever else is there."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    _follow_parent()
+    follow_parent()
     try:
         act(rank, partial(joined, rank))
     except BaseException as error:
         pipe.send((f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc()))
         os._exit(1)
-
-
-def _follow_parent() -> None:
-    """End this process when the one that started it has ended."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _watch(helpers: list[_Helper], ended: threading.Event) -> None:

@@ -2,11 +2,9 @@
 keep them apart.
 """
 
-import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 import uuid
 from contextlib import AbstractContextManager, suppress
@@ -18,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
+from headbench.core.alone import follow_parent
 from headbench.core.errors import PrunedError, StoppedError, UserError, note
 from headbench.results import store
 from headbench.runners.devices import helpers
@@ -146,7 +145,7 @@ def _work(job: Job, cells: list[Planned], number: int, pipe: Connection) -> None
     try:
         stops.heed(SIGNALS)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        _follow_parent()
+        follow_parent(PATIENCE)
         last = _drain(job, cells, number, Sender(pipe))
         stops.ignore(SIGNALS)  # what is left is the interpreter's own end
     except KeyboardInterrupt as stop:
@@ -196,21 +195,6 @@ def _assist(job: Job, number: int, planned: Planned, rank: int, join: helpers.Jo
     machine = replace(machine, group=join(machine.device))
     checkpoints = Checkpoints(store.cell_folder(job.out, planned.cell_id), planned.cell_id)
     resume(planned.cell, parts, machine, checkpoints).run(lambda row: None)
-
-
-def _follow_parent() -> None:
-    """Stop this process when its parent has ended, however that was; end it if it does not stop."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(PATIENCE)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @dataclass
