@@ -16,7 +16,7 @@ from headbench.results.numbers.inference import Difference
 from headbench.results.numbers.statistics import holm
 
 # The columns that a difference needs, beside its metric.
-NEEDED = "cell_id selection head_label feature_dim seed data_fingerprint health ece_floor".split()
+NEEDED = "cell_id selection head_label feature_dim seed data_fingerprint health ece_temperature ece_floor".split()
 # Half a 95 % interval in standard deviations; asking scipy takes longer than all else of a difference.
 Z = float(stats.norm.ppf(0.975))
 # Metrics in which less is better.
@@ -169,13 +169,70 @@ def best_of(heads: dict[str, pd.DataFrame], metric: str) -> str:
     return first
 
 
+@dataclass(frozen=True)
+class Best:
+    """The best head of a dimension and how far the others are from it.
+
+    Attributes:
+        head: its label.
+        behind: its difference to each other head that it can be compared with, by label.
+        p_values: of these after Holm's correction; NaN where nothing is tested.
+    """
+
+    head: str
+    behind: dict[str, Found]
+    p_values: dict[str, float]
+
+
+def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, metric: str = "top1") -> dict[int, Best]:
+    """Return how the heads stand to the best one of their dimension; no dimension without two that share a seed, nor
+    one whose best calibration error a perfectly calibrated head would show too.
+
+    Which head is the best is seen on the same test images, and each could have been it: so Holm's correction is over
+    all pairs of heads at all dimensions, heads that predict the same counted once. Over the pairs with the best alone
+    too many of equal heads would be called worse.
+
+    Args:
+        heads: rows of one comparison and selection, by dimension and head.
+        answers: of the grid's cells.
+        metric: a column.
+    """
+    found = dict[int, tuple[dict[str, Found], dict[str, str]]]()
+    best, tested = dict[int, str](), dict[tuple[int, str, str], float]()
+    for dim, every in heads.items():
+        shared = sharing(every)
+        first = best_of(shared, metric) if len(shared) > 1 else None
+        if first is None or below_floor(shared[first], metric):
+            continue
+        pairs = {
+            (one, other): pair
+            for one, other in itertools.combinations(dict.fromkeys((first, *shared)), 2)
+            if (pair := between(shared[one], shared[other], answers, metric)) is not None
+        }
+        copies = dict[str, str]()
+        for (one, other), pair in pairs.items():
+            if pair.identical and len(pair.seeds) == len(shared[one]) == len(shared[other]):
+                copies.setdefault(other, copies.get(one, one))
+        best[dim] = first
+        found[dim] = {other: pair for (one, other), pair in pairs.items() if one == first}, copies
+        tested |= {(dim, *pair): own.p for pair, own in pairs.items() if copies.keys().isdisjoint(pair)}
+    corrected = dict(zip(tested, holm(np.array(list(tested.values()))), strict=True))
+    return {
+        dim: Best(
+            best[dim],
+            behind,
+            {head: float(corrected.get((dim, best[dim], copies.get(head, head)), math.nan)) for head in behind},
+        )
+        for dim, (behind, copies) in found.items()
+    }
+
+
 def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") -> dict[tuple[int, str], bool]:
     """Return which heads are not separated from the best of their dimension: what a table prints in bold.
 
-    A head is separated from the best if the difference has a corrected p below 5 % from at least three common seeds;
-    Holm's correction is over the heads of all dimensions, the family that a table shows, less those whose predictions
-    are the best one's. Nothing is said of a head that has fewer, an unhealthy cell or no seed in common with most
-    others, nor of a dimension where no head is separated.
+    A head is separated from the best if the difference has a p below 5 %, corrected as :func:`against_best` says, from
+    at least three common seeds. Nothing is said of a head that has fewer, an unhealthy cell or no seed in common with
+    most others, nor of a dimension where no head is separated.
 
     Args:
         rows: finished rows of one comparison and selection.
@@ -187,27 +244,27 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
             as the best is.
     """
     rows = _narrow(rows, metric)
-    best, p_values = dict[int, str](), dict[tuple[int, str], float]()
-    for dim in sorted(set(rows["feature_dim"])):
-        part = rows[rows["feature_dim"] == dim]
-        judged = health.sound(part) & part[metric].notna()
-        heads = sharing(
-            {str(head): own for head, own in part.groupby("head_label", sort=False) if judged[own.index].all()}
-        )
-        first = best_of(heads, metric) if len(heads) > 1 else None
-        if first is None or below_floor(heads[first], metric):
-            continue
-        best[dim] = first
-        found = {head: between(heads[first], own, answers, metric) for head, own in heads.items() if head != first}
-        p_values |= {
-            (dim, head): own.p for head, own in found.items() if own is not None and len(own.seeds) >= inference.SEEDS
+    judged = health.sound(rows) & rows[metric].notna()
+    heads = {
+        int(str(dim)): {
+            str(head): own for head, own in part.groupby("head_label", sort=False) if judged[own.index].all()
         }
-    corrected = dict(zip(p_values, holm(np.array(list(p_values.values()))), strict=True))
-    apart = {key for key, p in corrected.items() if p < 1 - inference.CONFIDENCE}
-    shown = {dim for dim, _ in apart}
-    return {(dim, best[dim]): True for dim in shown} | {key: key not in apart for key in corrected if key[0] in shown}
+        for dim, part in rows.groupby("feature_dim")
+    }
+    said = dict[tuple[int, str], bool]()
+    for dim, best in against_best(heads, answers, metric).items():
+        enough = [head for head, pair in best.behind.items() if len(pair.seeds) >= inference.SEEDS]
+        apart = {head for head in enough if best.p_values[head] < 1 - inference.CONFIDENCE}
+        if apart:
+            said |= {(dim, best.head): True} | {(dim, head): head not in apart for head in enough}
+    return said
 
 
 def below_floor(rows: pd.DataFrame, metric: str) -> bool:
-    """Say whether a calibration error is one that a perfectly calibrated head would show too."""
-    return metric.startswith("ece") and "ece_floor" in rows and bool(rows[metric].mean() <= rows["ece_floor"].mean())
+    """Say whether a calibration error is one that a perfectly calibrated head would show too; of the view that the
+    floor is of, never of another.
+    """
+    if "ece_floor" not in rows:
+        return False
+    view = "ece_temperature" if rows["ece_temperature"].notna().any() else "ece_native"
+    return metric == view and bool(rows[metric].mean() <= rows["ece_floor"].mean())

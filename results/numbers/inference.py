@@ -38,6 +38,7 @@ class Difference:
         seeds: n.
         images: N, 0 where the images are known by their variance alone.
         squares: mean squares of seeds, images and rest: the first two less the third are n N error^2.
+        image_variance: of the mean over new test images, where they are known by it alone.
     """
 
     mean: float
@@ -48,6 +49,7 @@ class Difference:
     seeds: int
     images: int
     squares: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    image_variance: float = 0.0
 
     def p(self, bound: float = 0.0) -> float:
         """Return the two-sided p-value of "the true difference is ``bound``"; NaN for one seed or one image.
@@ -140,7 +142,7 @@ def of_values(values: Floats, image_variance: float) -> Difference:
         return Difference(mean, math.nan, math.nan, math.nan, math.nan, n, 0)
     df = (n - 1) * min(variance / between, MANY) ** 2 if between else math.inf
     half = _quantile(df) * math.sqrt(variance)
-    return Difference(mean, math.sqrt(variance), df, mean - half, mean + half, n, 0)
+    return Difference(mean, math.sqrt(variance), df, mean - half, mean + half, n, 0, image_variance=image_variance)
 
 
 def verdict(found: Difference, p: float) -> str:
@@ -175,8 +177,9 @@ def seeds_needed(found: Difference, distance: float) -> str:
         fixed = max(columns - rest, 0) / (found.seeds * found.images)
         between = seeds / found.images
     else:
-        between = found.error**2 * found.seeds * (found.seeds - 1) / stats.chi2.ppf(1 - POWER, found.seeds - 1)
-        fixed = 0.0
+        fixed = found.image_variance
+        spread = max(found.error**2 - fixed, 0.0)
+        between = spread * found.seeds * (found.seeds - 1) / stats.chi2.ppf(1 - POWER, found.seeds - 1)
     variance = between / counts + fixed
     df = np.maximum(variance**2 * (counts - 1) / np.maximum((between / counts) ** 2, 1e-300), counts - 1)
     needed = stats.t.ppf((1 + CONFIDENCE) / 2, df) + stats.t.ppf(POWER, df)

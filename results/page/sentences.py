@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-import numpy as np
 import pandas as pd
 
 from headbench.results import differences
@@ -12,7 +11,6 @@ from headbench.results.answers import Answers
 from headbench.results.differences import Found
 from headbench.results.numbers import health, inference
 from headbench.results.numbers.inference import Difference
-from headbench.results.numbers.statistics import holm
 
 # Heads that a sentence names; more are counted.
 NAMED = 6
@@ -72,32 +70,25 @@ def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
     """Return how the heads stand at each dimension where two or more of them may be judged, last epoch: those without a
     marked cell that have a seed in common.
 
-    The best head is compared with every other one; Holm's correction is over the heads of all dimensions, as
-    :func:`headbench.results.differences.not_separated` has it.
+    The best head is compared with every other one as :func:`headbench.results.differences.against_best` does.
     """
-    found = list[tuple[int, str, pd.DataFrame, bool, dict[str, Found]]]()
-    for dim, every in _trained(rows).items():
-        heads = differences.sharing({head: own for head, own in every.items() if health.sound(own).all()})
-        if len(heads) < 2:
-            continue
-        best = differences.best_of(heads, "top1")
-        means = pd.Series({head: own["top1"].mean() for head, own in heads.items()}, dtype=float)
-        pairs = {
-            head: pair
-            for head in means.drop(best).sort_values(ascending=False, kind="stable").index
-            if (pair := differences.between(heads[best], heads[head], answers)) is not None
-        }
-        if pairs:
-            found.append((dim, best, heads[best], len(pairs) + 1 == len(every), pairs))
-    p_values = np.array([pair.p for *_, pairs in found for pair in pairs.values()])
-    corrected = iter(holm(p_values))
+    trained = _trained(rows)
+    healthy = {
+        dim: {head: own for head, own in every.items() if health.sound(own).all()} for dim, every in trained.items()
+    }
     standing = []
-    for dim, best, own, alone, pairs in found:
-        said = {head: _said(pair, next(corrected)) for head, pair in pairs.items()}
-        seeds = max(len(pair.seeds) for pair in pairs.values())
-        shared = own["seed"].isin(next(iter(pairs.values())).seeds)
+    for dim, best in differences.against_best(healthy, answers).items():
+        nearest = sorted(best.behind, key=lambda head: healthy[dim][head]["top1"].mean(), reverse=True)
+        if not nearest:
+            continue
+        behind = {head: best.behind[head] for head in nearest}
+        said = {head: _said(pair, best.p_values[head]) for head, pair in behind.items()}
+        seeds = max(len(pair.seeds) for pair in behind.values())
+        own = healthy[dim][best.head]
+        shared = own["seed"].isin(behind[nearest[0]].seeds)
         accuracy = float(own.loc[shared, "top1"].mean())
-        standing.append(Standing(dim, best, accuracy, not shared.all(), alone, seeds, pairs, said))
+        alone = len(behind) + 1 == len(trained[dim])
+        standing.append(Standing(dim, best.head, accuracy, not shared.all(), alone, seeds, behind, said))
     return standing
 
 

@@ -1,5 +1,6 @@
 """What is bold: the heads that are not separated from the best."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -82,6 +83,27 @@ def test_heads_that_predict_what_the_best_does_are_of_no_family() -> None:
     assert counted.loc["a"].to_dict() == {"better": 1, "tied": 2, "worse": 0, "unresolved": 0}
 
 
+def test_each_head_could_have_been_the_best() -> None:
+    """Of four heads alike but for a few images the worst is apart from the best with a p between 5 / 6 and 5 / 3 %: too
+    much for six pairs, of which three are with the best.
+    """
+    base = np.random.default_rng(5).random((3, 2000)) < 0.8
+    heads = {(head, 5): base.copy() for head in "abcd"}
+    for head, lost in {"b": 1, "c": 2, "d": 7}.items():
+        heads[head, 5][:, :lost] = False
+    pairs = {
+        (one, other): inference.compare(heads[one, 5], heads[other, 5]).p()
+        for one, other in itertools.combinations("abcd", 2)
+    }
+    assert min(pairs, key=lambda pair: pairs[pair]) == ("a", "d")
+    assert 0.05 / 6 < pairs["a", "d"] < 0.05 / 3
+    rows, answers = known.answered(heads)
+    assert not any(not_separated(rows, answers).values())
+    (standing,) = sentences.standings(rows, answers)
+    assert standing.best == "a"
+    assert "better" not in standing.said.values()
+
+
 def test_an_unhealthy_head_is_neither_the_best_nor_bold() -> None:
     heads = {("lucky", 5): known.random(0.95, 1), ("best", 5): known.random(0.80, 2), ("far", 5): known.random(0.40, 3)}
     rows, answers = known.answered(heads)
@@ -97,6 +119,10 @@ def test_of_errors_the_least_is_the_best_and_nothing_is_bold_below_the_floor() -
     )
     assert not_separated(rows, answers, "ece_temperature") == {(5, "low"): True, (5, "high"): False}
     assert not any(not_separated(rows.assign(ece_floor=0.2), answers, "ece_temperature").values())
+    # The floor is that of the temperature's view alone.
+    other = {f"ece_native{end}": rows[f"ece_temperature{end}"] for end in ("", "_low", "_high")}
+    found = not_separated(rows.assign(ece_floor=0.2, **other), answers, "ece_native")
+    assert found == {(5, "low"): True, (5, "high"): False}
 
 
 def test_the_variance_over_images_widens_a_difference_of_values() -> None:

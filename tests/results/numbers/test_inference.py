@@ -258,6 +258,22 @@ def test_no_number_of_seeds_makes_up_for_few_images() -> None:
     assert inference.seeds_needed(found, found.mean) == "more than 1000 seeds, or more test images"
 
 
+def test_seeds_do_not_shrink_the_part_of_the_images() -> None:
+    """Three differences of about 1.05 points, known to one point by their images: for all seeds of the world z is 1.05.
+    With images that tell it to a fifth of a point the seeds that are asked for are those without that part, or more.
+    """
+    values = np.array([0.0100, 0.0110, 0.0105])
+    said = inference.seeds_needed(inference.of_values(values, 0.01**2), 0.0105)
+    assert said == "more than 1000 seeds, or more test images"
+    spread = np.array([0.001, 0.02, 0.0105])
+    free, bound = (
+        int(inference.seeds_needed(inference.of_values(spread, variance), 0.0105).split()[2])
+        for variance in (0.0, 0.002**2)
+    )
+    half = stats.norm.ppf(0.975) + stats.norm.ppf(0.8)
+    assert bound == pytest.approx(free / (1 - (half * 0.002 / 0.0105) ** 2), rel=0.05)
+
+
 def test_values_far_apart_have_a_wide_interval_and_no_overflow() -> None:
     found = inference.of_values(np.array([1e-50, 2e-50, 3e-50]), 1e180)
     assert found.low < 0 < found.high
