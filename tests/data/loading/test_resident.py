@@ -100,6 +100,20 @@ def test_class_balanced_draws_every_class_equally_often() -> None:
     assert torch.allclose(torch.bincount(drawn) / len(drawn), torch.full((3,), 1 / 3), atol=0.02)
 
 
+def test_class_balanced_draws_thousands_of_classes_equally_often() -> None:
+    """Counts of a long tail like that of iNaturalist spread as a binomial does, those of its largest classes too."""
+    sizes = (1000 * 500.0 ** -torch.linspace(1, 0, 8000)).round().long()
+    labels = torch.arange(len(sizes)).repeat_interleave(sizes)
+    counts = torch.zeros(len(sizes))
+    for seed in range(3):
+        drawn = labels[SAMPLERS.get("class_balanced").target(labels, generator(seed, "test"))]
+        counts += torch.bincount(drawn, minlength=len(sizes))
+    expected = 3 * len(labels) / len(sizes)
+    squares = (counts - expected) ** 2 / expected
+    assert squares.mean() < 1.1
+    assert squares[sizes > 700].mean() < 1.3
+
+
 def test_plain_batches_keep_the_order() -> None:
     shown = torch.cat(list(part().plain_batches()))
     assert torch.equal(shown, normalise(part().images, torch.tensor([0.5]), torch.tensor([0.25])))
