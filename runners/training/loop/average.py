@@ -1,15 +1,16 @@
 """The moving average of a classifier's weights, which is evaluated in their place."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from headbench.heads.normalisation import BatchNorm
 from headbench.runners.training.classifier import Classifier
 
 
 class Average:
     """An exponential moving average of weights over the steps of a stage: a <- decay a + (1 - decay) w.
 
-    It begins at the weights that the stage begins with. Parameters and the backbone's running statistics are averaged;
+    It begins at the weights that the stage begins with. Parameters and running statistics of batch norm are averaged;
     the state of a head (assignments, class means, memories) is taken as it is, since a mean of states need not be one.
 
     Args:
@@ -33,8 +34,11 @@ class Average:
     def update(self, trained: Classifier) -> None:
         """Take up the weights after a step."""
         self._kept.update(trained)
-        for own, state in zip(self.classifier.head.buffers(), trained.head.buffers(), strict=True):
-            own.copy_(state)
+        for module, other in zip(self.classifier.head.modules(), trained.head.modules(), strict=True):
+            if isinstance(module, BatchNorm | nn.BatchNorm1d):
+                continue
+            for own, state in zip(module.buffers(recurse=False), other.buffers(recurse=False), strict=True):
+                own.copy_(state)
 
     def evaluated(self) -> Classifier:
         """Return the classifier to evaluate; its head brings an average back to where its weights have to lie."""
