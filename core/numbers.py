@@ -1,6 +1,4 @@
-"""Numbers as a user may write them: finite, whole ones with an upper bound, and never a boolean or a text in their
-place.
-"""
+"""Numbers as a user may write them: finite and within bounds, and never a boolean or a text in their place."""
 
 from typing import Annotated
 
@@ -13,7 +11,8 @@ Count = Annotated[int, Strict(), Field(gt=0, le=1_000_000)]
 Few = Annotated[int, Strict(), Field(ge=0, le=10_000)]
 # What numpy's older generators take.
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+# What float32 holds, with room for a product.
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=-1e18, le=1e18)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(gt=0, lt=1)]

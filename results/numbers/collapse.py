@@ -43,7 +43,7 @@ def measure(geometry: dict[str, Floats]) -> dict[str, float]:
             np.trace(geometry["within"] @ np.linalg.pinv(geometry["between"], rcond=1e-6, hermitian=True)) / count
         ),
         "nc2_angle": float(np.abs(pairs + 1 / (count - 1)).mean()),
-        "nc2_length": float(lengths.std() / lengths.mean()),
+        "nc2_length": float(lengths.std() / lengths.mean()) if lengths.any() else np.nan,
         "nc3": alignment,
         "nc4": float(geometry.get("nearest_mean_agreement", np.nan)),
     }

@@ -46,16 +46,20 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
         name: of the derived grid; by default the old one and a short hash of the changes.
 
     Raises:
-        UserError: for a path that does not exist.
+        UserError: for a path that does not exist, or a recipe beside a list of them.
     """
     derived = dict(contents) if changes or name is not None else contents
-    for path, value in changes.items():
+    # Recipes are chosen before a field of theirs is changed, in whatever order both are given.
+    for path in sorted(changes, key=lambda path: (path.startswith("recipe."), path == "recipe")):
+        value = changes[path]
         outer, _, inner = path.partition(".")
         axes: Any = derived.get("axes")
         if outer == "axes" and inner in Axes.model_fields:
             # What is no mapping, or no list below, is left as it is, for the check of the whole grid to refuse.
             if axes is None or isinstance(axes, dict):
                 derived["axes"] = (axes or {}) | {inner: value if isinstance(value, list) else [value]}
+            if inner == "recipe":
+                derived.pop("recipe", None)
         elif outer == "recipe" and inner:
             several = axes.get("recipe") if isinstance(axes, dict) else None
             if isinstance(several, list | tuple):
@@ -63,6 +67,8 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
                 derived["axes"] = axes | {"recipe": changed}
             elif several is None:
                 derived["recipe"] = _changed_recipe(derived.get("recipe", "fast"), inner, value)
+        elif path == "recipe" and isinstance(axes, dict) and axes.get("recipe") is not None:
+            raise UserError("--set: 'recipe' means nothing where 'axes.recipe' lists the recipes; set that one")
         elif not inner and outer in SETTABLE:
             derived[outer] = value
         else:

@@ -58,6 +58,12 @@ class Normalisation(Strict):
     mean: tuple[Number, ...]
     std: tuple[Positive, ...]
 
+    @model_validator(mode="after")
+    def _of_the_same_channels(self) -> "Normalisation":
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} channels, std {len(self.std)}")
+        return self
+
 
 class Interval(Strict):
     """Where a search looks for a number: from ``low`` to ``high``, evenly in its logarithm with ``log``."""

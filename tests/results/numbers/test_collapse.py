@@ -40,6 +40,8 @@ def test_what_is_missing_is_nan() -> None:
     means = SIMPLEX.copy()
     means[1:] = np.nan
     assert np.isnan(list(collapse.measure(geometry(means, 0.1, SIMPLEX)).values())).all()
+    dead = collapse.measure(geometry(np.zeros_like(SIMPLEX), 0.1, SIMPLEX))
+    assert np.isnan([dead["nc2_angle"], dead["nc2_length"], dead["nc3"]]).all()
 
 
 def test_the_table_is_of_the_cells_and_damage_is_named(tmp_path: Path) -> None:

@@ -542,7 +542,10 @@ def test_a_number_is_one_and_finite(changes: dict[str, Any], value: Any) -> None
             {"schedule": {"name": "one_cycle", "warmup": True}},
             {"schedule": {"name": "multi_step", "milestones": ["0.5"], "gamma": 0.1}},
         ],
+        *[{name: 1e300} for name in ("lr", "weight_decay")],
         {"normalisation": {"mean": [float("nan")], "std": [1]}},
+        {"normalisation": {"mean": [1e300], "std": [1]}},
+        {"normalisation": {"mean": [0.5], "std": [1, 2]}},
     ],
 )
 def test_a_recipe_takes_nothing_in_place_of_a_number(recipe: dict[str, Any]) -> None:

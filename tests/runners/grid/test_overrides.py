@@ -51,6 +51,22 @@ def test_a_recipe_axis_is_changed_in_every_recipe() -> None:
     assert derived["axes"]["recipe"] == [{"base": "fast", "epochs": 3}, {"base": "paper", "lr": 0.5, "epochs": 3}]
 
 
+def test_a_recipe_is_chosen_before_its_fields_are_changed_whatever_the_order() -> None:
+    for changes in ({"recipe": "paper", "recipe.epochs": 3}, {"recipe.epochs": 3, "recipe": "paper"}):
+        assert derive(grid(), changes, None)["recipe"] == {"base": "paper", "epochs": 3}
+    listed = derive(grid(), {"recipe.epochs": 3, "axes.recipe": ["fast", "paper"]}, None)
+    assert listed["axes"]["recipe"] == [{"base": "fast", "epochs": 3}, {"base": "paper", "epochs": 3}]
+
+
+@pytest.mark.parametrize(
+    ("axes", "changes"),
+    [({"recipe": ["fast"]}, {"recipe": "nonsense"}), ({}, {"axes.recipe": ["fast"], "recipe": "paper"})],
+)
+def test_a_recipe_beside_a_list_of_recipes_is_refused(axes: dict[str, Any], changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"'recipe' means nothing where 'axes\.recipe' lists"):
+        derive(grid(axes=axes), changes, None)
+
+
 @pytest.mark.parametrize("axes", [3, "fast", ["fast"], {"recipe": "fast"}, {"recipe": {"base": "fast"}}, {"recipe": 3}])
 @pytest.mark.parametrize("change", [{"recipe.epochs": 2}, {"axes.seed": 1}])
 def test_what_is_no_list_of_recipes_is_refused_and_not_taken_apart(axes: Any, change: dict[str, Any]) -> None:
