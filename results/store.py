@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import yaml
 
 from headbench.core import arrays
 from headbench.core.arrays import BadArrayError
-from headbench.core.errors import DamagedError, NewerError
+from headbench.core.errors import DamagedError, NewerError, note
 from headbench.results import cell_lines, former, schema
 from headbench.results.cell_lines import LOADER, WIDTH
 
@@ -28,6 +29,8 @@ TUNED = "+tuned"
 Ending = Literal["failed", "pruned"]
 # The files that say how a cell ended without a result.
 ENDINGS: dict[Ending, str] = {"failed": "error.txt", "pruned": "pruned.txt"}
+# The name of a cell's file while it is being written.
+TEMPORARY = re.compile(r"\..+\.(json|yaml|npz|pt|csv|txt)\.[a-z0-9_]+")
 # Of an error that is shown, in characters.
 LONGEST_ERROR = 2000
 
@@ -113,6 +116,23 @@ def read_plan(folder: Path) -> dict[str, Any]:
         raise DamagedError(f"{path} is damaged ({wrong}); run the grid again to write it anew")
     found: dict[str, Any] = plan | {"cells": [former.completed(cell) for cell in plan["cells"]]}
     return found
+
+
+def read_or_set_aside(folder: Path) -> dict[str, Any] | None:
+    """Return the contents of ``grid.yaml`` as :func:`read_plan` does, None where there is none; a damaged one is set
+    aside and named, so that what is written in its place loses nothing.
+    """
+    try:
+        return read_plan(folder)
+    except FileNotFoundError:
+        return None
+    except DamagedError:
+        path = folder / "grid.yaml"
+        note(
+            f"{path} is damaged and kept as {set_aside(path).name}; run the whole grid, and import again what was "
+            "imported into it, to list all of its cells: nothing is trained anew"
+        )
+        return None
 
 
 def _plan(path: Path, body: bytes) -> Any:

@@ -297,6 +297,7 @@ def test_status_and_clean(finished: Path, grid: Path, capfd: pytest.CaptureFixtu
     (cells[0] / "checkpoint.pt").write_bytes(b"orphan")
     (cells[1] / "checkpoint.pt").write_bytes(b"orphan")
     (cells[1] / ".result.json.x1").write_bytes(b"half")
+    (cells[1] / ".env").write_bytes(b"somebody's own")
     damage(cells[2] / "predictions.npz", "flip", 0.5)
     assert main(["status", "--grid", str(grid), "--out", str(finished)]) == 0
     shown = " ".join("".join(capfd.readouterr().out.split()).split("│"))
@@ -308,5 +309,6 @@ def test_status_and_clean(finished: Path, grid: Path, capfd: pytest.CaptureFixtu
     assert main(["clean", "--out", str(finished)]) == 0
     assert not (cells[1] / "checkpoint.pt").exists()
     assert not (cells[1] / ".result.json.x1").exists()
+    assert (cells[1] / ".env").exists()
     assert (cells[0] / "checkpoint.pt").exists()
     assert all((cell / "result.json").exists() for cell in cells[1:])

@@ -87,7 +87,7 @@ def write(told: str, given: Given, dataset: Named, about: About, out: Path, grid
     Raises:
         UserError: for labels or classes that are not those of the data set, a cell that is there already, or one that
             the grid's tables would take for a seed of another head.
-        DamagedError: if the grid's own file is damaged.
+        DamagedError: if the cell is there already, damaged.
         NewerError: if a newer harness wrote the cell that is there.
     """
     _check(about, grid)
@@ -155,11 +155,9 @@ def _identity(facts: dict[str, Any]) -> str:
 
 
 def _plan(folder: Path, grid: str) -> dict[str, Any]:
-    """Return the plan of a grid, an empty one where there is none."""
-    try:
-        return store.read_plan(folder)
-    except FileNotFoundError:
-        return {"name": grid, "description": "Classifiers that were trained elsewhere.", "cells": []}
+    """Return the plan of a grid, an empty one where there is none that can be read."""
+    empty = {"name": grid, "description": "Classifiers that were trained elsewhere.", "cells": []}
+    return store.read_or_set_aside(folder) or empty
 
 
 def _refuse_other(folder: Path, given: Given, listed: bool, grid: str) -> None:

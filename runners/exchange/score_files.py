@@ -3,8 +3,11 @@
 Their format is described in ``docs/ways-in.md``.
 """
 
+import csv
 import hashlib
 import re
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -158,7 +161,7 @@ def _table(file: Path, prefixes: tuple[str, ...], required: bool = True) -> _Tab
     """Return the scores of a file under one of the prefixes, None where there are none and none are required."""
     readers: dict[str, Callable[[], _Table | None]] = {
         ".npz": lambda: _of_npz(file, prefixes, required),
-        ".csv": lambda: _of_frame(file, lambda path: pd.read_csv(path, skipinitialspace=True)),
+        ".csv": lambda: _of_frame(file, _read_csv),
         ".parquet": lambda: _of_frame(file, pd.read_parquet),
     }
     if file.is_dir():
@@ -196,10 +199,28 @@ def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> _Table | N
     return _Table(found[0], read[found[0]], read[labelled[0]])
 
 
+def _read_csv(path: Path) -> pd.DataFrame:
+    """Read a table whose columns differ in name and whose rows are no longer than the header: pandas would rename the
+    one and take the first column of the other for names of rows.
+    """
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        names = Counter(next(csv.reader(file, skipinitialspace=True), []))
+    # A number that stands twice is refused with the numbers that are missing.
+    twice = [name for name, count in names.items() if count > 1 and not NUMBERED.fullmatch(name)]
+    if twice:
+        raise ValueError(f"column '{twice[0]}' is there twice")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return pd.read_csv(path, skipinitialspace=True, index_col=False)
+        except pd.errors.ParserWarning:
+            raise ValueError("its rows have more fields than its header") from None
+
+
 def _of_frame(file: Path, reader: Callable[[Path], pd.DataFrame]) -> _Table:
     try:
         frame = reader(file)
-    except (ValueError, OSError, UnicodeError) as error:
+    except (ValueError, OSError, UnicodeError, csv.Error) as error:
         why = " ".join(str(error).split())[:200]
         raise UserError(f"{file} is no sound {file.suffix} file ({why or type(error).__name__})") from None
     if "label" not in frame:

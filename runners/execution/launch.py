@@ -286,7 +286,23 @@ def write_plan(launch: Launch) -> None:
     before = _plan_before(out, name)
     if _plan_after(launch, before) != before:
         with alone(folder / ".lock"):
-            store.write_plan(folder, _plan_after(launch, _plan_before(out, name)))
+            before = store.read_or_set_aside(folder) or {"cells": []}
+            after = _plan_after(launch, before)
+            _tell_unlisted(launch, before["cells"], after["cells"])
+            store.write_plan(folder, after)
+
+
+def _tell_unlisted(launch: Launch, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
+    """Say how many finished cells of an earlier grid of the same name its tables have no longer."""
+    out, name = launch.job.out, launch.grid.name
+    gone = {entry["cell_id"] for entry in before} - {entry["cell_id"] for entry in after}
+    finished = [cell_id for cell_id in gone if (store.cell_folder(out, cell_id) / "result.json").is_file()]
+    if finished:
+        count = f"{len(finished)} finished cells are" if len(finished) > 1 else "1 finished cell is"
+        note(
+            f"grid '{name}' was another one before: {count} in its tables no longer, and kept in {out / store.CELLS}; "
+            "--name makes a grid of its own"
+        )
 
 
 def make_folder(folder: Path) -> None:

@@ -134,4 +134,6 @@ def _unneeded(folder: Path) -> list[Path]:
     named = [
         folder / name for name in ([locks.OLD_NAME, checkpoint.NAME, attempts.NAME] if ended else [locks.OLD_NAME])
     ]
-    return [path for path in [*named, *folder.glob(".*")] if path.is_file()]
+    # Other hidden files are the user's.
+    cut_off = [path for path in folder.glob(".*") if store.TEMPORARY.fullmatch(path.name)]
+    return [path for path in [*named, *cut_off] if path.is_file()]

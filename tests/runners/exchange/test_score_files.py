@@ -139,6 +139,9 @@ def test_what_is_said_of_the_kind_is_believed(tmp_path: Path) -> None:
         ("scores.csv", b"label,logit_0,logit_2\n0,1.5,-2\n", "the columns of classes are logit_0 to logit_1"),
         ("scores.csv", b"label,logit_0,ant\n0,1.5,-2\n", "logit_0 to logit_1, or all have names; 'ant' is neither"),
         ("scores.csv", b"label,logit_0,logit_0\n0,1.5,-2\n", "'logit_0.1' is neither"),
+        ("scores.csv", b"label,a,a\n0,1.5,-2\n", "column 'a' is there twice"),
+        ("scores.csv", b"label,label,b\n0,1.5,-2\n", "column 'label' is there twice"),
+        ("scores.csv", b"label,a,b\n0,1,-2,5\n1,0,-3,4\n", "its rows have more fields than its header"),
         ("scores.csv", b"label,a,b\n0,1.5,\n", "with nan in row 0, class 1"),
     ],
 )

@@ -50,6 +50,32 @@ def test_a_plan_that_is_there_already_is_not_waited_for(tmp_path: Path, monkeypa
         launch.write_plan(prepare(tmp_path, where=["seed=0"]))  # another command
 
 
+def test_a_damaged_plan_is_kept_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    launch.write_plan(prepare(tmp_path))
+    path = tmp_path / "runs" / "tiny" / "grid.yaml"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"digits", b"digit5", 1))
+    launch.write_plan(prepare(tmp_path))
+    assert path.read_bytes() == whole
+    assert path.with_name("grid.yaml.damaged-1").read_bytes() != whole
+    assert "grid.yaml is damaged and kept as grid.yaml.damaged-1" in capsys.readouterr().err
+
+
+def test_finished_cells_do_not_leave_a_grid_of_the_same_name_silently(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launch.write_plan(prepare(tmp_path))
+    (cell, *_) = prepare(tmp_path).todo
+    folder = store.cell_folder(tmp_path / "runs", cell.cell_id)
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    options = {"changes": ["axes.feature_dim=7"], "name": "tiny"}
+    launch.write_plan(prepare(tmp_path, **options))
+    assert "grid 'tiny' was another one before: 1 finished cell is in its tables no longer" in capsys.readouterr().err
+    launch.write_plan(prepare(tmp_path, **options))
+    assert capsys.readouterr().err == ""
+
+
 def test_what_fails_elsewhere_before_the_first_cell_begins_is_not_forgotten(tmp_path: Path) -> None:
     asked = prepare(tmp_path)
     folders = [store.cell_folder(tmp_path / "runs", planned.cell_id) for planned in asked.todo]
