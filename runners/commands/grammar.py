@@ -11,18 +11,14 @@ from typing import Any
 
 from headbench.core.errors import UserError, suggest
 from headbench.runners.commands.arguments import Parser, path
+from headbench.runners.execution import options
 
 # Every other file of this folder is a command, a keyword of Python with an underscore behind it; the one that may be
 # left out stands first.
 SHARED = {"arguments", "grammar", "main", "screen"}
 FILES = {module.name.removesuffix("_") for module in pkgutil.iter_modules([str(Path(__file__).parent)])}
 COMMANDS = ("run", *sorted(FILES - SHARED - {"run"}))
-MOST = {
-    "threads": 1024,
-    "readers": 1024,
-    "checkpoint_minutes": 100_000,
-    "workers": 1024,
-    "devices": 64,
+MOST = options.MOST | {
     "tasks": 100_000,
     "max_running": 100_000,
     "cpus": 1024,
@@ -145,10 +141,10 @@ def parse(words: list[str]) -> argparse.Namespace:
         arguments.options += unknown
     elif unknown:
         given = vars(arguments).keys() - POSITIONAL - {"version", "print_completion"}
-        options = [*(f"--{name.replace('_', '-')}" for name in given), *(OWN[2:] if implied else ())]
+        known = [*(f"--{name.replace('_', '-')}" for name in given), *(OWN[2:] if implied else ())]
         word = unknown[0].partition("=")[0]
         key = _key(word)
-        likely = f"did you mean '--set {key}=...'?" if key and "set" in given else suggest(word, options)
+        likely = f"did you mean '--set {key}=...'?" if key and "set" in given else suggest(word, known)
         if key and "set" not in given:
             likely = f"it is a key of a grid: 'bench.py run --set {key}=...' trains and reports that grid"
         raise UserError(f"unknown argument '{unknown[0]}'; {likely}")

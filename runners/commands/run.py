@@ -119,7 +119,8 @@ def ended(prepared: "Launch", arguments: argparse.Namespace, console: Console) -
     if arguments.no_report:
         endings = queue.endings((entry["cell_id"] for entry in prepared.entries), arguments.out)
         failed = [cell_id for cell_id, ending in endings.items() if ending == "failed"]
-        for cell_id in failed if arguments.quiet else []:
+        told = set() if arguments.quiet else {p.cell_id for p in prepared.todo}
+        for cell_id in (cell_id for cell_id in failed if cell_id not in told):
             _, message = store.read_ending(store.cell_folder(arguments.out, cell_id)) or ("", "")
             say(console, f"failed: {cell_id}: {message}")
         if not arguments.quiet:

@@ -7,6 +7,8 @@ from typing import Any
 
 # Between two checkpoints in the middle of an epoch, by default.
 MINUTES = 10.0
+# The most that makes sense of what is asked for a machine.
+MOST = {"threads": 1024, "readers": 1024, "checkpoint_minutes": 100_000, "workers": 1024, "devices": 64}
 # A plan keeps so many commands, the latest.
 KEPT = 20
 

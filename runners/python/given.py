@@ -44,12 +44,14 @@ def folder(place: str, value: Any) -> Path:
     return found
 
 
-def check_number(place: str, value: Any, least: int, *, whole: bool) -> None:
-    """Raise UserError for what is no number, or one below the least."""
+def check_number(place: str, value: Any, least: int, most: int, *, whole: bool) -> None:
+    """Raise UserError for what is no number, or one below the least or above the most."""
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise UserError(f"{place}: {said(value)} is not a {'whole ' if whole else ''}number")
     if not value >= least:
         raise UserError(f"{place}: {value} is not at least {least}")
+    if value > most:
+        raise UserError(f"{place}: {value} is more than {most:,}")
 
 
 def plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ from rich.console import Console
 from headbench import results
 from headbench.core.errors import UserError, suggest
 from headbench.runners.execution import launch
-from headbench.runners.execution.options import MINUTES, RunOptions
+from headbench.runners.execution.options import MINUTES, MOST, RunOptions
 from headbench.runners.grid.overrides import SETTABLE
 from headbench.runners.python import given
 from headbench.runners.search import trials
@@ -129,7 +129,7 @@ def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -
             raise UserError(f"{caller}: {key}: unknown '{settings[key]}'; {suggest(settings[key], choices)}")
     for key, least in LEAST.items():
         if key in settings and not (key in OPEN and settings[key] is None):
-            given.check_number(f"{caller}: {key}", settings[key], least, whole=key != "checkpoint_minutes")
+            given.check_number(f"{caller}: {key}", settings[key], least, MOST[key], whole=key != "checkpoint_minutes")
 
 
 @contextmanager

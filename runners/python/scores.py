@@ -7,8 +7,8 @@ import numpy as np
 
 from headbench import results
 from headbench.core.errors import UserError, suggest
-from headbench.core.folders import expanded
 from headbench.runners.exchange import imported, reference, score_files
+from headbench.runners.python import given
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,11 +43,13 @@ def import_scores(
             "import_scores: dataset: a name, or '{name: folder, path: flowers, size: 32}' as a text, not a "
             f"{type(place['dataset']).__name__}"
         )
-    given, told = score_files.of_arrays(test, val, **training)
-    out, data = expanded(str(place["out"])), place["data"]
-    root = None if data is None else expanded(str(data))
+    if not isinstance(place["grid"], str):
+        raise UserError(f"import_scores: grid: {given.said(place['grid'])} is no name of a grid")
+    out, data = given.folder("import_scores: out", place["out"]), place["data"]
+    root = None if data is None else given.path("import_scores: data", data)
+    read, told = score_files.of_arrays(test, val, **training)
     dataset = reference.named(place["dataset"])
-    found = imported.write(told, given, dataset, imported.About(**_plain(about)), out, place["grid"], root)
+    found = imported.write(told, read, dataset, imported.About(**_plain(about)), out, place["grid"], root)
     rows = results.load(out, place["grid"])
     return rows[rows["cell_id"] == found.cell_id].reset_index(drop=True)
 

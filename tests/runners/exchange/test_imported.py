@@ -262,6 +262,10 @@ def test_scores_in_memory_give_what_a_file_of_them_gives(tmp_path: Path) -> None
         headbench.import_scores(LOGITS, LABELS[:5], head="mine", dataset="toy", out=tmp_path)
     with pytest.raises(UserError, match="kind: unknown 'logit'"):
         headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path, kind="logit")
+    with pytest.raises(UserError, match="import_scores: out: None is no path"):
+        headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=None)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="import_scores: grid: 5 is no name of a grid"):
+        headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path, grid=5)  # type: ignore[arg-type]
     seed: Any = np.int64(0)
     with pytest.raises(UserError, match="there already"):
         headbench.import_scores(LOGITS, LABELS, head="mine", dataset="toy", out=tmp_path / "a", seed=seed)

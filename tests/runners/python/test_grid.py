@@ -45,6 +45,8 @@ def test_a_grid_is_trained_once_and_comes_back_as_a_frame_and_torch_is_left_as_i
         ({"workers": 0}, "run: workers: 0 is not at least 1"),
         ({"axes.head": ["etff"]}, "unknown head 'etff'; did you mean 'etf'"),
         ({"device": torch.device("cuda:0")}, "run: device: unknown 'cuda:0'; did you mean 'cuda'"),
+        ({"threads": 10**6}, "run: threads: 1000000 is more than 1,024"),
+        ({"checkpoint_minutes": float("inf")}, "run: checkpoint_minutes: inf is more than 100,000"),
         ({"workers": "two"}, "run: workers: 'two' is not a whole number"),
         ({"workers": 1.5}, "run: workers: 1.5 is not a whole number"),
         ({"devices": None}, "run: devices: None is not a whole number"),

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,8 +39,23 @@ def test_the_numbers_of_its_caller_go_on_as_without_it() -> None:
         ("psc", {"class_names": ["one"]}, "there are 1 class_names of 10 classes"),
         ("psc", {"num_classes": 1}, "num_classes is 1; at least 2"),
         ("psc", {"feature_dim": 0}, "feature_dim is 0; at least 1"),
+        ("psc", {"feature_dim": "3"}, "feature_dim is '3', no whole number"),
+        ("psc", {"num_classes": 10.0}, r"num_classes is 10\.0, no whole number"),
+        ("psc", {"seed": "a"}, "seed is 'a', no whole number"),
+        ("psc", {"seed": -1}, "seed is -1; at least 0"),
+        ("psc", {"class_counts": "abc"}, "class_counts are 10 whole numbers"),
+        ("psc", {"class_names": 5}, "class_names as many texts"),
+        (["psc"], {}, "a list is no name of a head"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(name: str, asked: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_is_refused_in_one_line(name: Any, asked: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         headbench.head(name, **({"num_classes": 10, "feature_dim": 5} | asked))
+
+
+def test_it_takes_the_numbers_of_numpy() -> None:
+    given: dict[str, Any] = {"num_classes": 10, "feature_dim": 5, "seed": 1, "prototype_seed": 2}
+    theirs = {key: np.int64(value) for key, value in given.items()}
+    one = headbench.head("hpn", **given, loss_scale=2.0).state_dict()
+    other = headbench.head("hpn", **theirs, loss_scale=np.float32(2)).state_dict()
+    assert all(torch.equal(one[name], value) for name, value in other.items())
