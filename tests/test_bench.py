@@ -91,6 +91,10 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--workers", "0"], "--workers: 0 is not at least 1"),
         (["status", "--out", "/nowhere"], "no results of any grid in /nowhere"),
         (["clean", "--out", "/nowhere"], "clean: there is no folder /nowhere"),
+        (["--out", "a", "--grid", "toy", "--out", "b"], "--out is given twice"),
+        (["report", "--out", "a", "--out", "b"], "--out is given twice; name all values after one"),
+        (["import", "x.npz", "--head", "h", "--dataset", "digits", "--datset", "cifar10"], "did you mean '--dataset'?"),
+        (["publish", "--tp", "x.zip"], "did you mean '--to'?"),
         (["--set", "recipe.momentum=0"], "nesterov needs a momentum above 0"),
         (
             ["--set", "recipe.policy=rand-m9"],

@@ -12,8 +12,26 @@ if TYPE_CHECKING:
     from headbench.runners.execution.options import RunOptions
 
 
+class _Once(argparse._StoreAction):
+    """The storing of an option's value, which is refused a second time: of two the first would be dropped silently."""
+
+    stored_in: argparse.Namespace | None = None
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        if option_string is not None and self.stored_in is namespace:
+            several = "; name all values after one" if self.nargs == "+" else ""
+            raise UserError(f"{option_string} is given twice{several}")
+        self.stored_in = namespace
+        super().__call__(parser, namespace, values, option_string)
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
+    """A parser whose errors are one line, and whose options are given once."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.register("action", None, _Once)
+        self.register("action", "store", _Once)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)

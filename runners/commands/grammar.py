@@ -4,10 +4,9 @@ import argparse
 import importlib
 import keyword
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from headbench.core.errors import UserError, suggest
 from headbench.runners.commands.arguments import Parser, path
@@ -34,21 +33,6 @@ MOST = options.MOST | {
     "epochs": 10**6,
     "d": 10**6,
     "seed": 2**32 - 1,
-}
-POSITIONAL = {
-    "command",
-    "engine",
-    "entry",
-    "what",
-    "action",
-    "dataset",
-    "options",
-    "classes",
-    "dim",
-    "file",
-    "folders",
-    "first",
-    "second",
 }
 # Options of the harness itself, without a command.
 OWN = ("-h", "--help", "--version", "--print-completion")
@@ -88,19 +72,21 @@ def completion(shell: str) -> str:
     import shtab
 
     main = parser("headbench")
-    _name_files(main, shtab.FILE)
+    for action in _arguments(main):
+        if action.type is path or action.dest == "grid":
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
     script: str = shtab.complete(main, shell)
     return script
 
 
-def _name_files(grammar: argparse.ArgumentParser, files: Mapping[str, Any]) -> None:
-    """Mark every argument that is a path as one to be completed by the names of files."""
+def _arguments(grammar: argparse.ArgumentParser, chosen: argparse.Namespace | None = None) -> Iterator[argparse.Action]:
+    """Yield the arguments of a grammar and of its commands: all of them, or the chosen one's."""
     for action in grammar._actions:
+        yield action
         if isinstance(action, argparse._SubParsersAction):
-            for inner in action.choices.values():
-                _name_files(inner, files)
-        elif action.type is path or action.dest == "grid":
-            action.complete = files  # type: ignore[attr-defined]
+            for name, inner in action.choices.items():
+                if chosen is None or name == getattr(chosen, action.dest):
+                    yield from _arguments(inner, chosen)
 
 
 def _check_folders(option: str, given: Path | list[Path] | None) -> None:
@@ -136,16 +122,18 @@ def parse(words: list[str]) -> argparse.Namespace:
         words = ["run", *words]
     if not own and words[0] not in COMMANDS:
         raise UserError(f"unknown command '{words[0]}'; {suggest(words[0], COMMANDS)}; a grid is named with --grid")
-    arguments, unknown = parser().parse_known_args(words)
+    main = parser()
+    arguments, unknown = main.parse_known_args(words)
     if hasattr(arguments, "options") and all("=" in word and not word.startswith("-") for word in unknown):
         arguments.options += unknown
     elif unknown:
-        given = vars(arguments).keys() - POSITIONAL - {"version", "print_completion"}
-        known = [*(f"--{name.replace('_', '-')}" for name in given), *(OWN[2:] if implied else ())]
+        others = () if implied else OWN[2:]
+        named = [option for action in _arguments(main, arguments) for option in action.option_strings]
+        known = [option for option in dict.fromkeys(named) if option.startswith("--") and option not in others]
         word = unknown[0].partition("=")[0]
         key = _key(word)
-        likely = f"did you mean '--set {key}=...'?" if key and "set" in given else suggest(word, known)
-        if key and "set" not in given:
+        likely = f"did you mean '--set {key}=...'?" if key and "set" in arguments else suggest(word, known)
+        if key and "set" not in arguments:
             likely = f"it is a key of a grid: 'bench.py run --set {key}=...' trains and reports that grid"
         raise UserError(f"unknown argument '{unknown[0]}'; {likely}")
     check_numbers(arguments)

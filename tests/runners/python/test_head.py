@@ -55,7 +55,7 @@ def test_what_cannot_be_is_refused_in_one_line(name: Any, asked: dict[str, Any],
 
 def test_it_takes_the_numbers_of_numpy() -> None:
     given: dict[str, Any] = {"num_classes": 10, "feature_dim": 5, "seed": 1, "prototype_seed": 2}
-    theirs = {key: np.int64(value) for key, value in given.items()}
+    theirs: dict[str, Any] = {key: np.int64(value) for key, value in given.items()}
     one = headbench.head("hpn", **given, loss_scale=2.0).state_dict()
     other = headbench.head("hpn", **theirs, loss_scale=np.float32(2)).state_dict()
     assert all(torch.equal(one[name], value) for name, value in other.items())
