@@ -91,7 +91,6 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["--workers", "0"], "--workers: 0 is not at least 1"),
         (["status", "--out", "/nowhere"], "no results of any grid in /nowhere"),
         (["clean", "--out", "/nowhere"], "clean: there is no folder /nowhere"),
-        (["--out", "a", "--grid", "toy", "--out", "b"], "--out is given twice"),
         (["report", "--out", "a", "--out", "b"], "--out is given twice; name all values after one"),
         (["import", "x.npz", "--head", "h", "--dataset", "digits", "--datset", "cifar10"], "did you mean '--dataset'?"),
         (["publish", "--tp", "x.zip"], "did you mean '--to'?"),

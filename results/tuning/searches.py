@@ -121,19 +121,30 @@ def open_storage(storage: str | None, folder: Path) -> "BaseStorage":
         if storage in (None, JOURNAL):
             folder.mkdir(parents=True, exist_ok=True)
             return _journal(folder / "journal.log")
+        check_form(storage)
         assert storage is not None
-        if "://" not in storage and Path(storage).suffix in JOURNALS:
-            if not Path(storage).parent.is_dir():
-                raise ValueError(f"there is no folder {Path(storage).parent}")
-            return _journal(Path(storage))
-        if "://" not in storage:
-            raise ValueError("neither a URL nor the name of a journal file")
-        if storage.startswith("sqlite") and storage.partition("://")[2] in ("", "/", "/:memory:"):
-            raise ValueError("a database in memory is lost with this process")
-        return optuna.storages.get_storage(storage)
+        return optuna.storages.get_storage(storage) if "://" in storage else _journal(Path(storage))
+    except UserError:
+        raise
     except Exception as error:
-        why = " ".join(str(error).split())[:300]
-        raise UserError(f"--storage {named(storage)}: {why or type(error).__name__}; give {DATABASES}") from None
+        raise _unfit(storage, " ".join(str(error).split())[:300] or type(error).__name__) from None
+
+
+def check_form(storage: str | None) -> None:
+    """Raise UserError for what is neither a database's URL nor a journal file that can be, without opening it."""
+    if storage in (None, JOURNAL):
+        return
+    assert storage is not None
+    if "://" not in storage and Path(storage).suffix not in JOURNALS:
+        raise _unfit(storage, "neither a URL nor the name of a journal file")
+    if "://" not in storage and not Path(storage).parent.is_dir():
+        raise _unfit(storage, f"there is no folder {Path(storage).parent}")
+    if storage.startswith("sqlite") and storage.partition("://")[2] in ("", "/", "/:memory:"):
+        raise _unfit(storage, "a database in memory is lost with this process")
+
+
+def _unfit(storage: str | None, why: str) -> UserError:
+    return UserError(f"--storage {named(storage)}: {why}; give {DATABASES}")
 
 
 def _journal(path: Path) -> "BaseStorage":

@@ -13,20 +13,21 @@ if TYPE_CHECKING:
 
 
 class _Once(argparse._StoreAction):
-    """The storing of an option's value, which is refused a second time: of two the first would be dropped silently."""
+    """The storing of an option's values, refused a second time: the first ones would be dropped silently. Of a single
+    value the last one counts, as scripts that add words to others' expect.
+    """
 
     stored_in: argparse.Namespace | None = None
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
-        if option_string is not None and self.stored_in is namespace:
-            several = "; name all values after one" if self.nargs == "+" else ""
-            raise UserError(f"{option_string} is given twice{several}")
+        if self.nargs == "+" and option_string is not None and self.stored_in is namespace:
+            raise UserError(f"{option_string} is given twice; name all values after one")
         self.stored_in = namespace
         super().__call__(parser, namespace, values, option_string)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, and whose options are given once."""
+    """A parser whose errors are one line, and which drops no values."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)

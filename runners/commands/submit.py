@@ -45,6 +45,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
     """Submit a grid; return the exit status."""
+    for name, usual in (("objective", "val_top1"), ("storage", None), ("seed", 0)):
+        if arguments.trials is None and getattr(arguments, name) != usual:
+            raise UserError(f"--{name} is of a search, which --trials asks for; seeds of cells are --set axes.seed=...")
     return {"slurm": _slurm, "ray": _ray}[arguments.engine](arguments, console)
 
 
@@ -186,7 +189,9 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
     )
     slurm.check(array, dry_run=arguments.dry_run)
     if arguments.trials is not None:
-        _for_a_search(arguments)
+        from headbench.runners.search import search
+
+        search.check(tune.options_of(arguments, dataclasses.replace(_for_a_search(arguments), device="cpu")))
     prepared, options = _prepared(arguments)
     grid, left, what = prepared.grid.name, len(prepared.todo), "cells" if arguments.trials is None else "trials"
     if arguments.trials is not None:

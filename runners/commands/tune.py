@@ -23,7 +23,7 @@ from headbench.runners.commands.screen import Screen, say, say_json
 
 if TYPE_CHECKING:
     from headbench.runners.execution.options import RunOptions
-    from headbench.runners.search.search import Team
+    from headbench.runners.search.search import Team, TuneOptions
 
 HELP = "search better values for every head of a grid, on validation alone and with the same budget"
 
@@ -70,6 +70,20 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return by(arguments, run_options(arguments, retry_failed=arguments.retry_failed), console)
 
 
+def options_of(arguments: argparse.Namespace, own: "RunOptions") -> "TuneOptions":
+    """Return what a search is asked for, whose cells are trained as ``own`` says."""
+    from headbench.runners.search.search import TuneOptions
+
+    return TuneOptions(
+        run=own,
+        trials=arguments.trials,
+        objectives=tuple(arguments.objective.split(",")),
+        storage=arguments.storage,
+        timeout=getattr(arguments, "timeout", None),
+        seed=arguments.seed,
+    )
+
+
 def by(arguments: argparse.Namespace, own: "RunOptions", console: Console, team: "Team | None" = None) -> int:
     """Search as :func:`run` does.
 
@@ -82,14 +96,7 @@ def by(arguments: argparse.Namespace, own: "RunOptions", console: Console, team:
     from headbench.core import yaml_files
     from headbench.runners.search import found, search
 
-    options = search.TuneOptions(
-        run=own,
-        trials=arguments.trials,
-        objectives=tuple(arguments.objective.split(",")),
-        storage=arguments.storage,
-        timeout=arguments.timeout,
-        seed=arguments.seed,
-    )
+    options = options_of(arguments, own)
     screen = Screen(stderr=True) if arguments.json else console
     searched = search.run(options, Screen(quiet=True) if arguments.quiet else screen, team)
     for study in searched.studies:

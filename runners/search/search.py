@@ -133,6 +133,17 @@ def run(options: TuneOptions, console: Console, team: Team | None = None) -> Sea
     return Searched(grid.name, driven, in_time)
 
 
+def check(options: TuneOptions) -> None:
+    """Raise UserError for a search that :func:`run` would refuse on every node of a cluster, as far as that can be told
+    where nothing is opened or trained.
+    """
+    asked, storage = _asked(options), searches.absolute(options.storage)
+    searches.check_form(storage)
+    grid, cells = launch.asked(options.run)
+    _trial_cells(cells, asked.cell_seed)
+    _refuse_another(grid.name, searches.read(options.run.out, grid.name), asked, storage)
+
+
 def _asked(options: TuneOptions) -> Asked:
     """Return what is asked of each study.
 
