@@ -200,7 +200,6 @@ COMPARISON = [column.name for column in AXES if column.role == "comparison"]
 TOGETHER = [*COMPARISON, "data_fingerprint"]
 # What rows must agree in for their seconds to be compared.
 MACHINE = ["device", "processor", "threads", "cells_per_device"]
-PERCENT = {column.name for column in COLUMNS if column.percent}
 # pandas' types of columns that would otherwise change with the fields of cells without a result, which are empty.
 TYPES = {
     column.name: {"integer": "Int64", "number": "float64"}[column.kind] for column in COLUMNS if column.kind != "text"

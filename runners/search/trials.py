@@ -1,7 +1,6 @@
 """Cells of a search without its driver, for an Optuna loop of one's own: judged on validation alone."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -30,14 +29,15 @@ def run(options: RunOptions, console: Console) -> pd.DataFrame:
     grid, cells = launch.asked(options)
     chosen = overrides.choose(cells, overrides.assignments(options.where, "--where"))
     machine, job = launch.crew(options, len(chosen))
-    planned = plan.make([cell.model_copy(update={"purpose": "tune"}) for cell in chosen], job.root)
+    outlines = plan.Outlines(job.root)
+    planned = plan.make([cell.model_copy(update={"purpose": "tune"}) for cell in chosen], outlines)
     check_validation(planned, grid.name)
     todo = queue.pending(planned, job.out, retry_failed=options.retry_failed)
     if todo:
         launch.check_others(grid.name, queue.finished([one.cell_id for one in planned], job.out), machine)
     launch.make_folder(job.out)
     queue.clear_endings(todo, job.out)
-    job = replace(job, share=replace(job.share, workers=min(job.share.workers, max(len(todo), 1))))
+    job = launch.manned(job, machine, len(todo), todo, outlines)
     with Display(console, len(todo), len(planned) - len(todo)) as display:
         launch.executor(job, machine).run(todo, display)
     return pd.DataFrame([row for one in planned for row in _rows(one, options)])
