@@ -109,7 +109,7 @@ class _Content:
     comparisons: Comparisons
     part: Part
     files: dict[str, bytes]
-    said: list[page.Answer]
+    said: dict[str, list[str]]
 
 
 @pd.option_context("mode.string_storage", drawers.TEXTS)
@@ -136,7 +136,7 @@ def _content(
     whole = printed(_whole(rows, answers, names))
     of_sets = partial(_outside, comparisons, rows, answers.out, sets)
     other_sets, numbers = tried("ood", of_sets, damaged) or (([], {}, []), {})
-    said = tried("answer", partial(_said, comparisons, answers), damaged) or []
+    said = tried("answer", partial(_said, comparisons, answers), damaged) or {}
     apart = [printed(tried(f"comparison {name}", end, damaged) or ([], {}, [])) for name, end in pending.items()]
     made, pictures = list[Table](), dict[str, Picture]()
     for more, drawn, lines in [tables, *apart, printed(other_sets), whole]:
@@ -154,13 +154,13 @@ def _chosen(bins: int | None, size: dict[str, float]) -> dict[str, Any]:
     return {"--bins": bins, "--figure-width": size.get("width"), "--font-size": size.get("font")}
 
 
-def _said(comparisons: dict[str, tuple[str, pd.DataFrame]], answers: Answers) -> list[page.Answer]:
+def _said(comparisons: Comparisons, answers: Answers) -> dict[str, list[str]]:
     """Return the answer of each comparison that has a finished cell."""
-    return [
-        page.Answer(name, sentences.answer(part, answers))
+    return {
+        name: sentences.answer(part, answers)
         for name, (_, part) in comparisons.items()
         if (part["status"] == "done").any()
-    ]
+    }
 
 
 def _whole(rows: pd.DataFrame, answers: Answers, names: Names) -> Part:

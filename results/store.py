@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
+from pydantic import BaseModel
 
 from headbench.core import arrays
 from headbench.core.arrays import BadArrayError
@@ -111,9 +112,7 @@ def read_plan(folder: Path) -> dict[str, Any]:
     if last != f"# sha256 {_sha256(body)}".encode():
         raise DamagedError(f"{path} is damaged; run the grid again to write it anew")
     plan = _plan(path, body)
-    wrong = schema.problem(schema.Plan, plan)
-    if wrong is not None:
-        raise DamagedError(f"{path} is damaged ({wrong}); run the grid again to write it anew")
+    check(path, schema.Plan, plan, "; run the grid again to write it anew")
     found: dict[str, Any] = plan | {"cells": [former.completed(cell) for cell in plan["cells"]]}
     return found
 
@@ -138,9 +137,9 @@ def read_or_set_aside(folder: Path) -> dict[str, Any] | None:
 def _plan(path: Path, body: bytes) -> Any:
     rest, listed, cells = body.partition(b"\ncells:\n")
     try:
-        return _yaml(path, rest) | {"cells": cell_lines.loaded(cells.decode())} if listed else _yaml(path, body)
+        return read_yaml(path, rest) | {"cells": cell_lines.loaded(cells.decode())} if listed else read_yaml(path, body)
     except (ValueError, TypeError):
-        return _yaml(path, body)
+        return read_yaml(path, body)
 
 
 def _content(path: Path) -> bytes:
@@ -149,7 +148,14 @@ def _content(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _yaml(path: Path, content: bytes) -> Any:
+def check(path: Path, model: type[BaseModel], content: Any, more: str = "") -> None:
+    """Raise DamagedError where the content of a file does not fit, with ``more`` behind what is wrong."""
+    if wrong := schema.problem(model, content):
+        raise DamagedError(f"{path} is damaged ({wrong}){more}")
+
+
+def read_yaml(path: Path, content: bytes) -> Any:
+    """Return what a YAML file holds; raise DamagedError if it holds something else."""
     try:
         return yaml.load(content, LOADER)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -313,10 +319,8 @@ def _agree(found: list[np.ndarray]) -> bool:
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Return a finished cell's ``cell.yaml``: its configuration; raises as :func:`read_file` does."""
-    found = _yaml(folder / "cell.yaml", read_file(folder, "cell.yaml").getvalue())
-    wrong = schema.problem(schema.Description, found)
-    if wrong is not None:
-        raise DamagedError(f"{folder / 'cell.yaml'} is damaged ({wrong})")
+    found = read_yaml(folder / "cell.yaml", read_file(folder, "cell.yaml").getvalue())
+    check(folder / "cell.yaml", schema.Description, found)
     described: dict[str, Any] = found
     return described
 

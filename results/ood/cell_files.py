@@ -44,9 +44,7 @@ def read(folder: Path, key: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     content = store.read_checked(path)
-    wrong = schema.problem(Measured, content)
-    if wrong is not None:
-        raise DamagedError(f"{path} is damaged ({wrong})")
+    store.check(path, Measured, content)
     return content
 
 

@@ -31,11 +31,6 @@ def seeds_of(rows: pd.DataFrame) -> int:
     return int(rows.groupby(keys, dropna=False)["seed"].nunique().max()) if len(rows) else 0
 
 
-def over(seeds: int) -> str:
-    """Return what captions say of so many seeds."""
-    return f", mean ± std over n = {seeds} seeds" if seeds > 1 else f", n = {seeds} seed"
-
-
 def shorter(caption: str, said: Iterable[str]) -> str:
     """Return a caption without what is said elsewhere."""
     for text in said:

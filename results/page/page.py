@@ -16,7 +16,7 @@ from headbench.results.figures.base import Picture
 from headbench.results.page import common, facets, templates
 from headbench.results.page.sections import Layout
 from headbench.results.tables import trust
-from headbench.results.tables.base import Comparisons
+from headbench.results.tables.base import Comparisons, over
 
 # What the page says of every cell, before and after its axes.
 FIRST = "cell_id status health".split()
@@ -35,26 +35,13 @@ MOST = 4
 
 
 @dataclass(frozen=True)
-class Answer:
-    """The sentences that answer a comparison.
-
-    Attributes:
-        name: of the comparison.
-        sentences: the answer.
-    """
-
-    name: str
-    sentences: list[str]
-
-
-@dataclass(frozen=True)
 class Shown:
     """What a page shows.
 
     Attributes:
         rows: of the grid.
         unfinished: cells that are not yet trained.
-        answers: one per comparison.
+        answers: sentences by comparison.
         final: tables, figures and lines of the finished cells.
         search: those of the hyperparameter search.
         commands: that made the page.
@@ -62,7 +49,7 @@ class Shown:
 
     rows: pd.DataFrame
     unfinished: int
-    answers: list[Answer]
+    answers: dict[str, list[str]]
     final: Part
     search: Part
     commands: list[str]
@@ -81,12 +68,12 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
     made, pictures, lines = shown.final
     signs = common.legend(table.caption for table in made)
     seeds = common.seeds_of(rows[rows["status"] == "done"])
-    layout = Layout(comparisons, [*signs, common.USUAL, common.over(seeds)])
-    above = {name: pictures[name] for answer in shown.answers[:MOST] if (name := f"{answer.name}-accuracy") in pictures}
+    layout = Layout(comparisons, [*signs, common.USUAL, f", {over(seeds)}"])
+    above = {name: pictures[name] for own in [*shown.answers][:MOST] if (name := f"{own}-accuracy") in pictures}
     template = templates.environment().get_template("page.html.j2")
     page: str = template.render(
         grid=escape.plain(grid),
-        answers=[_plain(answer, above, layout) for answer in shown.answers],
+        answers=[_plain(*answer, above, layout) for answer in shown.answers.items()],
         most=MOST,
         many=MANY,
         shared=escape.plain(common.facts(comparisons)[0]),
@@ -107,13 +94,13 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
     return page
 
 
-def _plain(answer: Answer, pictures: dict[str, Picture], layout: Layout) -> dict[str, Any]:
+def _plain(of: str, sentences: list[str], pictures: dict[str, Picture], layout: Layout) -> dict[str, Any]:
     """Return an answer as the template takes it, with the figure of its accuracy where that is among these."""
-    name = f"{answer.name}-accuracy"
+    name = f"{of}-accuracy"
     return {
-        "title": escape.plain(layout.titles[answer.name]),
-        "of": layout.of(answer.name),
-        "sentences": [UNBROKEN.sub("\u00a0", escape.plain(sentence)) for sentence in answer.sentences],
+        "title": escape.plain(layout.titles[of]),
+        "of": layout.of(of),
+        "sentences": [UNBROKEN.sub("\u00a0", escape.plain(sentence)) for sentence in sentences],
         "figure": layout.figure(name, pictures[name]) if name in pictures else None,
     }
 

@@ -184,7 +184,11 @@ def seeds_of(summary: pd.DataFrame) -> int:
 
 def over_seeds(summary: pd.DataFrame) -> str:
     """Return what a caption says of the seeds: ``mean ± std over n = 3 seeds``, or ``n = 1 seed``."""
-    seeds = seeds_of(summary)
+    return over(seeds_of(summary))
+
+
+def over(seeds: int) -> str:
+    """Return what a caption says of so many seeds."""
     return f"mean ± std over n = {seeds} seeds" if seeds > 1 else f"n = {seeds} seed"
 
 

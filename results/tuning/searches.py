@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import pandas as pd
-import yaml
 from filelock import FileLock
 from pydantic import Field
 
-from headbench.core.errors import DamagedError, UserError
+from headbench.core.errors import UserError
 from headbench.results import columns, schema, store
-from headbench.results.cell_lines import LOADER
 from headbench.results.schema import Count, Name, Seed, Text
 
 if TYPE_CHECKING:
@@ -65,15 +63,10 @@ def read(out: Path, grid: str) -> dict[str, Any] | None:
         DamagedError: if it is no such file.
     """
     path = folder_of(out, grid) / "search.yaml"
-    try:
-        found: dict[str, Any] = yaml.load(path.read_bytes(), LOADER)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())[:200]})") from None
-    wrong = schema.problem(Search, found)
-    if wrong is not None:
-        raise DamagedError(f"{path} is damaged ({wrong})")
+    found: dict[str, Any] = store.read_yaml(path, path.read_bytes())
+    store.check(path, Search, found)
     return found
 
 

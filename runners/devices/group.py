@@ -82,7 +82,7 @@ class _Gathered(torch.autograd.Function):
         return ctx.size * gradients[0][ctx.own], None, None
 
 
-def join(meeting: Path, rank: int, size: int, device: torch.device) -> Group:
+def join(meeting: Path, size: int, rank: int, device: torch.device) -> Group:
     """Join the processes that meet by a new file, on the device of this one; wait for all of them."""
     if sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine, whatever its name resolves to

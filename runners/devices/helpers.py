@@ -96,7 +96,7 @@ def together(
         HelperError: if one of them had an error of its own.
     """
     with tempfile.TemporaryDirectory(prefix="headbench-") as folder:
-        joined = partial(_join, Path(folder) / "group", size)
+        joined = partial(join, Path(folder) / "group", size)
         helpers = [_Helper(context, rank, act, joined) for rank in range(1, size)]
         ended = threading.Event()
         threading.Thread(target=_watch, args=(helpers, ended), daemon=True).start()
@@ -114,10 +114,6 @@ def together(
             for helper in helpers:
                 helper.process.join()
             abandon()
-
-
-def _join(meeting: Path, size: int, rank: int, device: torch.device) -> Group:
-    return join(meeting, rank, size, device)
 
 
 def _help(
