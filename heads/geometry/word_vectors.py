@@ -59,7 +59,10 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     ]
     if missing:
         few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise UserError(f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {few}")
+        raise UserError(
+            f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {few}; leave the "
+            "head out, or give a file of vectors, {name: word2vec, vectors: my.txt} (docs/heads.md)"
+        )
     vectors = torch.from_numpy(
         np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts])
     )

@@ -85,5 +85,5 @@ def title(metric: str) -> str:
 
 def caption(what: str, summary: pd.DataFrame, notes: list[str], description: str) -> str:
     """Return the caption of such lines: what they show, and notes on it."""
-    told = f"{what}, last epoch, {over_seeds(summary)}. Heads of one place stand beside each other."
+    told = f"{what}, last epoch, {over_seeds(summary)}. Points of one place are shifted, so that none hides another."
     return " ".join([told, *filter(None, notes), f"{description}."])

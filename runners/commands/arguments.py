@@ -103,7 +103,9 @@ def add_cells(parser: argparse.ArgumentParser, where: str) -> None:
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Add the options that share a machine among cells."""
     parser.add_argument(
-        "--workers", type=int, help="parallel processes (default: one per CUDA device, else one per core, at most 8)"
+        "--workers",
+        type=int,
+        help="cells at once, each in a process (default: one per CUDA device, else one per core, at most 8)",
     )
     parser.add_argument(
         "--threads", type=int, help="CPU threads of each worker (default: the cores divided among the workers)"
@@ -114,7 +116,9 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         help="processes that read streamed images for each worker, 0 for none of its own (default: as many as threads)",
     )
     add_checkpoints(parser)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if there is a GPU (default)"
+    )
     parser.add_argument(
         "--precision",
         choices=("auto", "fp32", "bf16"),

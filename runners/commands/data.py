@@ -35,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     for action in actions.choices.values():
         add_data(action)
         add_plugin(action)
-        action.add_argument("--debug", action="store_true")
+        action.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:

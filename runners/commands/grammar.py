@@ -60,7 +60,9 @@ def parser(program: str = "bench.py") -> Parser:
     commands = main.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}", parser_class=Parser)
     for name in COMMANDS:
         command = module_of(name)
-        added = commands.add_parser(name, help=command.HELP)
+        added = commands.add_parser(
+            name, help=command.HELP, description=f"{command.HELP[0].upper()}{command.HELP[1:]}."
+        )
         command.add(added)
         if added._subparsers is None:  # else its actions have it
             added.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -20,13 +20,13 @@ HELP = "certify how well C prototypes are spread in d dimensions; in two and thr
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("classes", type=int, nargs="?", help="C")
-    parser.add_argument("dim", type=int, nargs="?", help="d")
+    parser.add_argument("classes", type=int, nargs="?", help="number of classes C")
+    parser.add_argument("dim", type=int, nargs="?", help="dimension d")
     parser.add_argument(
         "--method", default="separated", help="a method, or a file (default: separated); --compare names all"
     )
-    parser.add_argument("--compare", action="store_true", help="all methods")
-    parser.add_argument("--seed", type=int, default=0, help="prototype_seed (default: 0)")
+    parser.add_argument("--compare", action="store_true", help="certificates of all methods")
+    parser.add_argument("--seed", type=int, default=0, help="prototype_seed, which draw (default: 0)")
     parser.add_argument("--png", type=path, help="the picture (default: prototypes-CxD.png, with --compare none)")
     parser.add_argument(
         "--save", type=path, metavar="FILE.npz", help="keep them: array 'prototypes' (C, d), method, seed, certificate"

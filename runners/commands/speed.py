@@ -29,7 +29,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=["auto"],
         help="auto: bfloat16 autocast where the hardware has it",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if there is a GPU (default)"
+    )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the cores)")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="whose median is shown (default: 5)")
     parser.add_argument("--json", type=path, metavar="FILE", help="keep the numbers in a file")

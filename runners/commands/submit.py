@@ -37,8 +37,12 @@ MOST_CPUS = 1024
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     engines = parser.add_subparsers(dest="engine", required=True, metavar="{slurm,ray}", parser_class=Parser)
-    _add_slurm(engines.add_parser("slurm", help="an array of drainers, and a job that builds the report after them"))
-    _add_ray(engines.add_parser("ray", help="actors on a Ray cluster, for which this command stays"))
+    _add_slurm(engines.add_parser("slurm", help="an array of tasks, and a job that writes the report after them"))
+    _add_ray(
+        engines.add_parser(
+            "ray", help="processes of a Ray cluster train cells; this command stays until they have ended"
+        )
+    )
     for engine in engines.choices.values():
         engine.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
@@ -64,7 +68,9 @@ def _add_shared(parser: argparse.ArgumentParser, whose: str, gpus: str) -> None:
     add_data(parser)
     add_cells(parser, "train only")
     parser.add_argument("--tuned", type=path, metavar="FILE.yaml", help="values that bench.py tune has found")
-    parser.add_argument("--readers", type=int, metavar="N", help=f"of streamed images, {whose} (as for run)")
+    parser.add_argument(
+        "--readers", type=int, metavar="N", help=f"processes that read streamed images, {whose} (as for run)"
+    )
     add_checkpoints(parser)
     parser.add_argument(
         "--precision",
@@ -79,23 +85,31 @@ def _add_shared(parser: argparse.ArgumentParser, whose: str, gpus: str) -> None:
 
 def _add_slurm(parser: argparse.ArgumentParser) -> None:
     _add_shared(parser, "for each worker", "--gpus")
-    parser.add_argument("--tasks", type=int, metavar="N", help=f"drainers, no more than cells (default: {TASKS})")
-    parser.add_argument("--max-running", type=int, metavar="N", help="of them at once (default: as many as fit)")
-    parser.add_argument("--cpus", type=int, default=4, metavar="N", help="cores of each (default: 4)")
-    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="of each (default: none)")
-    parser.add_argument("--time", metavar="HH:MM:SS", help="limit of each (default: that of the partition)")
-    parser.add_argument("--partition", metavar="NAME", help="default: that of the cluster")
+    parser.add_argument(
+        "--tasks", type=int, metavar="N", help=f"tasks, which all take cells until none is free (default: {TASKS})"
+    )
+    parser.add_argument("--max-running", type=int, metavar="N", help="tasks that run at once (default: as many as fit)")
+    parser.add_argument("--cpus", type=int, default=4, metavar="N", help="cores of each task (default: 4)")
+    parser.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs of each task (default: none)")
+    parser.add_argument("--time", metavar="HH:MM:SS", help="time limit of each task (default: that of the partition)")
+    parser.add_argument("--partition", metavar="NAME", help="partition (default: that of the cluster)")
     parser.add_argument(
         "--sbatch-option",
         nargs="+",
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="more of sbatch, for the drainers and the report: account=lab mem=8G",
+        help="more options of sbatch, for the tasks and the report: account=lab mem=8G",
     )
-    parser.add_argument("--devices", type=int, default=1, metavar="N", help="of each cell (default: 1; as for run)")
-    parser.add_argument("--workers", type=int, metavar="N", help="cells at once in each (default: as its GPUs, or one)")
-    parser.add_argument("--threads", type=int, metavar="N", help="of each worker (default: its part of the cores)")
+    parser.add_argument(
+        "--devices", type=int, default=1, metavar="N", help="GPUs of each cell (default: 1; as for run)"
+    )
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="cells at once in each task (default: as its GPUs, or one)"
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="CPU threads of each worker (default: its part of the cores)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="check everything and show the scripts, submit nothing")
 
 
@@ -107,9 +121,13 @@ def _add_ray(parser: argparse.ArgumentParser) -> None:
         help="of the cluster (default: $RAY_ADDRESS, else the one of this machine, else one is started here)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="cells at once (default: as many as have room now)")
-    parser.add_argument("--cpus-per-cell", type=float, default=1.0, metavar="N", help="cores of each (default: 1)")
+    parser.add_argument("--cpus-per-cell", type=float, default=1.0, metavar="N", help="cores of each cell (default: 1)")
     parser.add_argument(
-        "--gpus-per-cell", type=float, default=0.0, metavar="N", help="of each, 0.25 for four on one (default: none)"
+        "--gpus-per-cell",
+        type=float,
+        default=0.0,
+        metavar="N",
+        help="GPUs of each cell, 0.25 for four on one (default: none)",
     )
     parser.set_defaults(cell=[], devices=1, no_report=False, json=False, timeout=None)
     add_quiet(parser)

@@ -51,7 +51,7 @@ def add_search(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
         "--trials",
         type=int,
         required=required,
-        help=f"{search}of each study in the end, completed or pruned; more go on with it",
+        help=f"{search}trials of each study (a head at one d and data set), completed or pruned; more go on",
     )
     parser.add_argument(
         "--objective",
@@ -62,7 +62,7 @@ def add_search(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
     parser.add_argument(
         "--storage", help="a database's URL, or a journal file (default: a journal in the grid's folder)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the sampler (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the search's sampler (default: 0)")
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
