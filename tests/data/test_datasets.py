@@ -64,7 +64,7 @@ def test_cifar100_from_parquet_keeps_every_pixel_and_label(data_root: Path) -> N
     assert torch.equal(images_of(cifar100.train), torch.from_numpy(train.transpose(0, 3, 1, 2).copy()))
     assert cifar100.train.labels.tolist() == [99, 1, 2, 3, 4, 5, 0]
     assert cifar100.test.labels.tolist() == [7, 8, 9]
-    assert cifar100.class_names == tuple(NAMES)
+    assert (cifar100.class_names, cifar100.ranges) == (tuple(NAMES), (36, 71))
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def test_svhn_is_train_and_extra_with_every_label(
 ) -> None:
     svhn = load("svhn", data_root)
     assert svhn.sources == (40, 60)
+    assert svhn.ranges == (3, 7)
     assert torch.equal(
         images_of(svhn.train), channels_first(np.concatenate([svhn_files["train"][0], svhn_files["extra"][0]]))
     )
@@ -106,6 +107,7 @@ def test_stl10_from_its_binary_files(data_root: Path, monkeypatch: pytest.Monkey
     found = load("stl10", data_root)
     assert torch.equal(images_of(found.train), channels_first(pixels["train"]))
     assert torch.equal(images_of(found.test), channels_first(pixels["test"]))
+    assert found.ranges == (3, 7)
     assert found.train.labels.tolist() == list(range(10))
 
 
@@ -217,7 +219,7 @@ def test_imagenet_lt_from_its_lists(data_root: Path, sorted_val: bool) -> None:
     (lists / "ImageNet_LT_test.txt").write_text("val/ILSVRC2012_val_0.JPEG 0\nval/ILSVRC2012_val_1.JPEG 1\n")
     found = load("imagenet-lt", data_root)
     assert [part.labels.tolist() for part in found.parts().values()] == [[0, 0, 1], [0, 1], [0, 1]]
-    assert found.class_names == ("n01", "n02")
+    assert (found.class_names, found.ranges) == (("n01", "n02"), (390, 835))
     assert all((data_root / "imagenet" / path).is_file() for path in paths_of(found.test))
     (lists / "ImageNet_LT_val.txt").write_text("train/n01/2.png 0\ntrain/n02/9.png 1\n")
     with pytest.raises(UserError, match="there is no image .*train/n02/9.png"):

@@ -141,7 +141,7 @@ def test_cifar10_from_its_archive(data_root: Path, tmp_path: Path, place: str, m
     found = load("cifar10", data_root)
     assert torch.equal(images_of(found.train), channels_first(np.concatenate(pixels[:5])))
     assert torch.equal(images_of(found.test), channels_first(pixels[5]))
-    assert found.read_from == (archive,)
+    assert (found.read_from, found.ranges) == ((archive,), (3, 7))
     assert list(archive.parent.iterdir()) == [archive]
     shutil.copytree(tmp_path / "unpacked", archive.parent, dirs_exist_ok=True)
     archive.unlink()

@@ -2,8 +2,10 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from headbench.runners.inspection import status
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.loop.record import Record
 from headbench.runners.training.train import Training
+from tests.heads.helpers import slow_linear
 from tests.runners.helpers import CPU, QUICK, cell, digits, planned, train, way
 
 RUN = Training.run
@@ -57,21 +60,35 @@ def test_the_files_of_a_cell(head: str, tmp_path: Path) -> None:
     assert stored["selections"]["last"]["top1"] == pytest.approx(history["test_top1"].iloc[-1])
     assert stored["selections"]["best_test"]["top1"] == pytest.approx(history["test_top1"].max())
     assert result["facts"]["n_train"] == 1293
+    assert result["health"]["largest_class"] == max(Counter(digits().train.labels.tolist()).values()) / 1293
     assert stored["image_views"] == {"dl2pa": 2, "throwaway": 4}[head] * 1280
     assert stored["train_flops"] > 0
 
 
 def test_every_metric_is_recomputed_from_the_predictions(tmp_path: Path) -> None:
     (one,) = planned(cell("hpn"))
-    result = cells.run(one, digits(), tmp_path, CPU, lambda _: None, keep_weights=False)
+    wanted = [10, 500, 100, 19, 101, 20, 50, 90, 5, 40]
+    data = replace(digits(), nominal=torch.tensor(wanted), ranges=(3, 7))
+    result = cells.run(one, data, tmp_path, CPU, lambda _: None, keep_weights=False)
+    groups = {
+        "many": [1, 4],
+        "medium": [2, 5, 6, 7, 9],
+        "few": [0, 3, 8],
+        "many_range": [1, 4, 2],
+        "medium_range": [7, 6, 9, 5],
+        "few_range": [3, 0, 8],
+    }
     with np.load(tmp_path / "predictions.npz") as stored:
         for selection, row in result["selections"].items():
             val = stored["val_logits" if selection == "last" else f"{selection}_val_logits"]
             test = (stored[f"{selection}_test_logits"], stored["test_labels"])
             again = metrics.evaluate(
-                test, (val, stored["val_labels"]), result["native_scale"], digits().outline.class_counts.numpy(), None
+                test, (val, stored["val_labels"]), result["native_scale"], np.array(wanted), (3, 7)
             )
             assert {key: row[key] for key in again} == pytest.approx(again, nan_ok=True)
+            right = [np.mean(test[0][test[1] == c].argmax(axis=1) == c) for c in range(10)]
+            for name, members in groups.items():
+                assert row[f"{name}_accuracy"] == pytest.approx(np.mean([right[c] for c in members])), name
         assert stored["test_labels"].tolist() == digits().test.labels.tolist()
 
 
@@ -93,6 +110,10 @@ def test_geometry_against_a_slow_version(tmp_path: Path) -> None:
         assert np.allclose(stored["between"], between)
         assert np.allclose(stored["within"] + stored["between"], np.cov(features.T, bias=True))
         assert stored["prototypes"].shape == (10, 5)
+        nearest = np.stack([np.square(features - mean).sum(axis=1) for mean in means]).argmin(axis=0)
+        predicted = slow_linear(classifier.head, torch.from_numpy(features)).argmax(dim=1).numpy()
+        # But for an image that rounding may move.
+        assert stored["nearest_mean_agreement"] == pytest.approx(np.mean(nearest == predicted), abs=1e-3)
 
 
 def test_finished_cells_are_skipped_and_inapplicable_ones_not_run(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from headbench.runners.grid import tuned
 from headbench.runners.grid.cells import Cell
 from headbench.runners.search import found as found_in
 from headbench.runners.search import search, space, studies
+from headbench.runners.search.driver import Driver
 from tests.runners.helpers import QUICK, cell, digits, grid, planned
 from tests.runners.search.helpers import EPOCHS, TIMES, Formula, options, run, trials
 
@@ -74,6 +75,21 @@ def test_every_head_gets_the_same_number_of_trials_the_first_with_its_own_values
         assert own.trials == 9
     assert run(tmp_path, 9).complete
     same(trials(tmp_path), found)
+
+
+def test_a_trial_is_judged_by_its_last_epoch_not_by_its_best_one(
+    formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = Driver.finished
+
+    def with_a_better_epoch(driver: Driver, one: Planned, result: dict[str, Any]) -> None:
+        last = result["selections"]["last"]
+        finished(driver, one, result | {"selections": {"best_val": last | {"val_top1": 0.99}, "last": last}})
+
+    formula()
+    monkeypatch.setattr(Driver, "finished", with_a_better_epoch)
+    run(tmp_path, 1, grid(recipe=QUICK | {"epochs": 2}))
+    assert trials(tmp_path)["val_top1"].tolist() == pytest.approx([0.85])  # of the formula
 
 
 def test_a_search_that_is_stopped_again_and_again_ends_as_one_that_was_not(formula: Any, tmp_path: Path) -> None:

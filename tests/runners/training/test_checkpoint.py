@@ -5,21 +5,27 @@ import io
 import itertools
 import pickle
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from headbench.core.batch import DataInfo, Targets
 from headbench.data.splits import Protocol, partition
+from headbench.heads import HEADS, Context
+from headbench.heads.psc import PSCHead
 from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import ForeignStateError, Training
-from tests.runners.helpers import CPU, QUICK, cell, digits, train
+from tests.runners.helpers import CPU, QUICK, cell, cells, digits, train
 
 
 class StoppedError(Exception):
@@ -143,6 +149,47 @@ def test_going_on_within_an_epoch_ends_with_the_same_bits(
     resumed = train(one, long_tailed(), CPU, lambda row: rows.append(row["epoch"]), Checkpoints(tmp_path, "id"))
     assert rows == list(range((steps - 1) // 8 + 1, 5))
     assert equal(undisturbed, resumed)
+
+
+class Drawing(PSCHead):
+    """Draws from torch's stream in each step, and from its own generator before each epoch."""
+
+    noise: Tensor
+
+    def __init__(self, info: DataInfo, feature_dim: int) -> None:
+        super().__init__(info, feature_dim)
+        self.generator = info.generator
+        self.register_buffer("noise", torch.zeros(()))
+        self.masks: list[Tensor] = []
+
+    def on_epoch_start(self, context: Context) -> dict[str, float]:
+        self.noise += torch.rand((), generator=self.generator)
+        return {}
+
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        self.masks.append(F.dropout(torch.ones_like(features)))
+        return super().loss(features * self.masks[-1] + self.noise, targets, context)
+
+
+def test_what_a_head_draws_goes_on_where_it_was_and_is_of_the_cells_seed(tmp_path: Path) -> None:
+    """Stopped within the first epoch, and after it."""
+    data = replace(digits(), train=digits().train.taken(torch.arange(256)))
+    HEADS.register("drawing", version=1)(Drawing)
+    try:
+        one, other = cells(axes={"head": ["drawing"], "seed": [1, 2]}, recipe=QUICK | {"batch_size": 64})
+        undisturbed, of_another_seed = (train(each, data, CPU, lambda _: None) for each in (one, other))
+        with pytest.raises(StoppedError):
+            train(one, data, CPU, lambda _: None, Cut(tmp_path, 2))
+        torch.manual_seed(1234)
+        with pytest.raises(StoppedError):
+            train(one, data, CPU, stop_after(1), Checkpoints(tmp_path, "id", seconds=0))
+        torch.manual_seed(1234)
+        resumed = train(one, data, CPU, lambda _: None, Checkpoints(tmp_path, "id"))
+    finally:
+        HEADS.unregister("drawing")
+    assert equal(undisturbed, resumed)
+    heads: list[Any] = [undisturbed.classifier.head, of_another_seed.classifier.head]
+    assert not torch.equal(*(head.masks[0] for head in heads))
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])

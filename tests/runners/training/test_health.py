@@ -9,7 +9,8 @@ from torch import Tensor
 
 from headbench.core.batch import Targets
 from headbench.data.loading.epoch import Epoch
-from headbench.heads import Context, Head
+from headbench.heads import HEADS, Context, Head
+from headbench.heads.psc import PSCHead
 from headbench.runners.training import health
 from headbench.runners.training.classifier import build
 from tests.runners.helpers import CPU, QUICK, cell, digits, train
@@ -124,3 +125,19 @@ def test_the_loss_of_trained_features_is_below_chance(head: str) -> None:
     run = train(cell(head, recipe=QUICK | {"epochs": 4}), digits(), CPU, lambda _: None)
     assert run.losses["trained_loss"] < 0.9 * run.losses["chance_loss"]
     assert run.features.shape == (len(digits().train), 5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_chance_level_is_the_lower_of_what_zero_and_the_mean_of_the_features_give(sign: int) -> None:
+    class Curved(PSCHead):
+        def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+            return sign * torch.tanh(features).square().mean()
+
+    HEADS.register("curved", version=1)(Curved)
+    try:
+        run = train(cell("curved", recipe=QUICK | {"epochs": 1}), digits(), CPU, lambda _: None)
+    finally:
+        HEADS.unregister("curved")
+    of_the_mean = sign * torch.tanh(run.features.double().mean(dim=0)).square().mean().item()
+    assert abs(of_the_mean) > 1e-4
+    assert run.losses["chance_loss"] == pytest.approx(min(0, of_the_mean))

@@ -21,7 +21,7 @@ from headbench.runners.training import evaluate, optimisation
 from headbench.runners.training.classifier import Classifier, build, check_small, unsupported
 from headbench.runners.training.stages import stage_plan
 from headbench.runners.training.train import NonFiniteLossError, Training
-from tests.heads.helpers import make
+from tests.heads.helpers import make, slow_cross_entropy, slow_squared_cosine
 from tests.heads.throwaway import ThrowawayHead
 from tests.runners.helpers import CPU, QUICK, cell, digits, train
 
@@ -114,6 +114,13 @@ def test_selections_follow_the_history() -> None:
     assert equal(run.selected["last"].state, states(run.classifier))
 
 
+def test_of_equal_epochs_the_first_is_the_best_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = iter([0.5, 0.5, 0.7, 0.7, 0.7, 0.7, 0.6, 0.6])
+    monkeypatch.setattr(evaluate, "measure", lambda *_: {"top1": next(accuracies)})
+    run = train(cell("psc", recipe=QUICK | {"epochs": 4, "batch_size": 640}), digits(), CPU, lambda _: None)
+    assert {name: own.row["epoch"] for name, own in run.selected.items()} == {"last": 4, "best_val": 2, "best_test": 2}
+
+
 def test_without_a_validation_part_nothing_is_chosen_on_it() -> None:
     run = train(cell("psc", val_fraction=0), digits(0), CPU, lambda _: None)
     assert set(run.selected) == {"last", "best_test"}
@@ -130,6 +137,16 @@ def test_without_the_test_part_nothing_is_asked_of_it_and_the_same_is_trained(mo
     assert [row["val_top1"] for row in run.history] == [row["val_top1"] for row in whole.history]
     assert not any("test_top1" in row for row in run.history)
     assert equal(run.selected["best_val"].state, whole.selected["best_val"].state)
+
+
+def test_trials_are_pruned_by_the_log_likelihood_of_the_scores_as_the_head_gives_them() -> None:
+    one = cell("hpn", recipe=QUICK | {"epochs": 1})
+    run = train(one.model_copy(update={"purpose": "tune"}), digits(), CPU, lambda _: None)
+    prototypes = run.classifier.head.prototypes()
+    assert prototypes is not None
+    val = digits().val
+    logits, _ = slow_squared_cosine(prototypes, evaluate.embed(run.classifier, val), val.labels)
+    assert run.history[-1]["val_nll"] == pytest.approx(slow_cross_entropy(logits, val.labels).item())
 
 
 @pytest.mark.parametrize(
@@ -348,6 +365,43 @@ def staged(*stages: Stage) -> type[Head]:
     return Staged
 
 
+def test_each_stage_is_trained_by_its_own_recipe_in_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One epoch of five steps by a trapezoid, then two of two by a cosine."""
+    first = {"lr": 0.4, "weight_decay": 0.03, "schedule": {"name": "trapezoid", "up": 0.4, "down": 0.6}}
+    first |= {"batch_size": 32}
+    second = {"lr": 0.02, "weight_decay": 0.07, "schedule": {"name": "cosine", "warmup_epochs": 1, "warmup_start": 0.1}}
+    second |= {"batch_size": 64, "mixup": 0.5}
+    forward, step = Classifier.forward, torch.optim.SGD.step
+    shown: list[tuple[int, int]] = []
+    rates: list[float] = []
+    decays: list[float] = []
+
+    def seen(self: Classifier, batch: Batch, context: Context) -> Tensor:
+        shown.append((len(batch.targets.labels), len(batch.targets.pairs)))
+        return forward(self, batch, context)
+
+    def stepped(self: torch.optim.SGD) -> None:
+        for taken, name in ((rates, "lr"), (decays, "weight_decay")):
+            (value,) = {group[name] for group in self.param_groups}
+            taken.append(value)
+        step(self)
+
+    monkeypatch.setattr(Classifier, "forward", seen)
+    monkeypatch.setattr(torch.optim.SGD, "step", stepped)
+    HEADS.register("two-recipes", version=1)(staged(Stage("first", 1), Stage("second", 2, second)))
+    try:
+        few = replace(digits(), train=digits().train.taken(torch.arange(160)))
+        run = train(cell("two-recipes", recipe=QUICK | first), few, CPU, lambda _: None)
+    finally:
+        HEADS.unregister("two-recipes")
+    assert shown == [(32, 1)] * 5 + [(64, 2)] * 4
+    assert decays == [0.03] * 5 + [0.07] * 4
+    up_and_down = [0.4 * min((k + 1) / 2, 1, (5 - k) / 3) for k in range(5)]
+    risen, fallen = [0.02 * 0.1, 0.02 * 0.55], [0.02, 0.01]
+    assert rates == pytest.approx(up_and_down + risen + fallen)
+    assert [row["lr"] for row in run.history] == pytest.approx([0, 0.02, 0]), "not those of a next step"
+
+
 def test_a_loss_that_is_not_finite_ends_the_cell_with_the_epoch() -> None:
     HEADS.register("diverging", version=1)(Diverging)
     try:
@@ -548,3 +602,28 @@ def test_adamw_is_torchs() -> None:
     found = optimisation.optimiser(build(cell("psc"), digits().info(0), bf16=False), recipe, TRAIN)
     assert isinstance(found, torch.optim.AdamW)
     assert (found.defaults["lr"], found.defaults["weight_decay"]) == (1e-3, 0.05)
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize(
+    "plan", ["sgd", {"name": "muon", "lr_factor": 0.1, "momentum": 0.93, "steps": 3}], ids=["sgd", "muon"]
+)
+def test_sgd_takes_momentum_and_weight_decay_from_the_recipe(plan: Any, nesterov: bool) -> None:
+    """Also of what Muon leaves to it."""
+    changes = {"optimiser": plan, "lr": 0.2, "momentum": 0.7, "nesterov": nesterov, "weight_decay": 0.03}
+    classifier = build(cell("psc"), digits().info(0), bf16=False)
+    sgd = optimisation.optimiser(classifier, cell("psc", recipe=QUICK | changes).recipe, TRAIN)
+    names = [name for name, own in classifier.named_parameters() if own.dim() == 1 or name.startswith("head.")]
+    weights = {name: classifier.get_parameter(name).detach().double() for name in names}
+    moving, stream = {name: torch.zeros_like(w) for name, w in weights.items()}, torch.Generator().manual_seed(0)
+    for _ in range(3):
+        gradients = {name: torch.randn(own.shape, generator=stream) for name, own in classifier.named_parameters()}
+        for name, gradient in gradients.items():
+            classifier.get_parameter(name).grad = gradient.clone()
+        sgd.step()
+        for name, w in weights.items():
+            g = gradients[name].double() + 0.03 * w
+            moving[name] = 0.7 * moving[name] + g
+            weights[name] = w - 0.2 * (g + 0.7 * moving[name] if nesterov else moving[name])
+    for name, w in weights.items():
+        assert torch.allclose(classifier.get_parameter(name).double(), w, atol=1e-6), name
