@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from headbench.results.differences import between, not_separated
 from headbench.results.numbers import inference
@@ -111,6 +112,13 @@ def test_an_unhealthy_head_is_neither_the_best_nor_bold() -> None:
     assert not_separated(rows, answers) == {(5, "best"): True, (5, "far"): False}
 
 
+@pytest.mark.parametrize("metric", ["nll", "brier", "ece_raw", "ece_native", "ece_temperature"])
+def test_of_errors_the_least_is_the_best(metric: str) -> None:
+    rows, answers = known.answered({(head, 5): known.random(0.8, 1) for head in ("low", "high")})
+    rows[metric] = [0.10, 0.11, 0.10, 0.30, 0.31, 0.30]
+    assert not_separated(rows, answers, metric) == {(5, "low"): True, (5, "high"): False}
+
+
 def test_of_errors_the_least_is_the_best_and_nothing_is_bold_below_the_floor() -> None:
     rows, answers = known.answered({(head, 5): known.random(0.8, 1) for head in ("low", "high")})
     values = np.array([0.10, 0.11, 0.10, 0.30, 0.31, 0.30])
@@ -125,6 +133,17 @@ def test_of_errors_the_least_is_the_best_and_nothing_is_bold_below_the_floor() -
     assert found == {(5, "low"): True, (5, "high"): False}
 
 
+@pytest.mark.parametrize("metric", ["top1", "nll"])
+def test_heads_are_paired_by_seed_in_whatever_order_their_rows_are(metric: str) -> None:
+    rows, answers = known.answered({("a", 5): known.random(0.8, 1), ("b", 5): known.random(0.7, 2)})
+    rows["nll"] = [0.5, 0.6, 0.8, 0.4, 0.5, 0.9]
+    one, other = (rows[rows["head_label"] == head] for head in ("a", "b"))
+    paired = between(one, other, answers, metric)
+    assert paired is not None
+    assert between(one, other.iloc[[2, 0, 1]], answers, metric) == paired
+    assert between(one.iloc[[2, 0, 1]], other, answers, metric) == paired
+
+
 def test_the_variance_over_images_widens_a_difference_of_values() -> None:
     rows, answers = known.answered({("a", 5): known.random(0.8, 1), ("b", 5): known.random(0.8, 2)})
     rows["nll"] = [0.5, 0.51, 0.5, 0.4, 0.41, 0.4]
@@ -137,4 +156,7 @@ def test_the_variance_over_images_widens_a_difference_of_values() -> None:
     # Arms of 0.0196 are 1.96 standard errors of 0.01; of arms of unequal length the longer counts.
     wide = rows.assign(nll_low=rows["nll"] - 0.0196, nll_high=rows["nll"] + 0.001)
     assert math.isclose(error(wide), math.sqrt(2 * 0.01**2), rel_tol=1e-4)
+    # Each head has its own.
+    wider = wide.assign(nll_low=wide["nll_low"].where(wide["head_label"] == "a", rows["nll"] - 2 * 0.0196))
+    assert math.isclose(error(wider), math.sqrt(0.01**2 + 0.02**2), rel_tol=1e-4)
     assert between(rows[rows["head_label"] == "a"], rows[rows["head_label"] == "c"], answers) is None

@@ -46,7 +46,7 @@ def row(
     return {"epoch": epoch, "stage": stage, "val_top1": val} | numbers
 
 
-BARELY = {"trained_loss": 1.9, "train_top1": 0.25}
+GUESSED = {"chance_loss": 2.0, "train_top1": 0.1}
 PRIOR = {"trained_loss": 1.39, "chance_loss": 1.4, "train_top1": 0.4, "largest_class": 0.4}
 LEARNED = {"trained_loss": 0.5, "chance_loss": 2.3, "train_top1": 0.85, "largest_class": 0.1, "dead_features": 0.0}
 CASES: dict[str, tuple[list[dict[str, Any]], dict[str, float], list[str]]] = {
@@ -122,6 +122,25 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, float], list[str]]] = {
         {"trained_loss": 1.9, "train_top1": 0.35},
         [],
     ),
+    # Each threshold from both sides: 2 % of the loss, 5 % of the way from the largest class to 1, 25 % of excess, two
+    # thirds of what was above chance, and half of the nine features that ten classes need.
+    "a gain just below the least": ([], GUESSED | {"trained_loss": 1.962}, ["not learned"]),
+    "a gain just above the least": ([], GUESSED | {"trained_loss": 1.958}, []),
+    "an accuracy just below the least": ([], PRIOR | {"train_top1": 0.429}, ["not learned"]),
+    "an accuracy just above the least": ([], PRIOR | {"train_top1": 0.431}, []),
+    "an excess just below the most": ([row(1, 2.0, 2.48, 1.2, 2.0)], {}, []),
+    "an excess just above the most": ([row(1, 2.0, 2.52, 1.2, 2.0)], {}, ["diverged"]),
+    # It fell by 5.01, of which 24 and 26 % are 1.2024 and 1.3026.
+    "an excess just below the most of a long way": ([row(1, 0.01, 1.2124, -5.0, 0.01)], {}, []),
+    "an excess just above the most of a long way": ([row(1, 0.01, 1.3126, -5.0, 0.01)], {}, ["diverged"]),
+    "kept just too little": (
+        [row(1, 2.4, 2.2, 1.0, 2.3, 0.9), row(2, 1.0, 1.0, 0.9, 2.3, 0.1 + 0.66 * 0.8)],
+        {},
+        ["fell back"],
+    ),
+    "kept just enough": ([row(1, 2.4, 2.2, 1.0, 2.3, 0.9), row(2, 1.0, 1.0, 0.9, 2.3, 0.1 + 0.67 * 0.8)], {}, []),
+    "four features of nine": ([], {"dead_features": 12 / 16}, ["dead features"]),
+    "five features of nine": ([], {"dead_features": 11 / 16}, []),
     "nothing known": (
         [{"epoch": 1, "stage": "train", "train_loss": 1.0}],
         {"trained_loss": math.nan, "chance_loss": math.nan},
@@ -133,6 +152,12 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, float], list[str]]] = {
 @pytest.mark.parametrize(("history", "measured", "marks"), CASES.values(), ids=CASES)
 def test_marks(history: list[dict[str, Any]], measured: dict[str, float], marks: list[str]) -> None:
     assert health.assess(history, LEARNED | measured, num_classes=10, feature_dim=16)["marks"] == marks
+
+
+@pytest.mark.parametrize(("last", "marks"), [(0.5 + 0.66 * 0.4, ["fell back"]), (0.5 + 0.67 * 0.4, [])])
+def test_of_two_classes_half_is_chance(last: float, marks: list[str]) -> None:
+    history = [row(1, 2.4, 2.2, 1.0, 2.3, 0.9), row(2, 1.0, 1.0, 0.9, 2.3, last)]
+    assert health.assess(history, LEARNED, num_classes=2, feature_dim=16)["marks"] == marks
 
 
 @pytest.mark.parametrize("factor", [0.01, 100])

@@ -206,6 +206,16 @@ def test_one_seed_has_neither_interval_nor_p() -> None:
     assert inference.verdict(found, math.nan) == ""
 
 
+def test_a_tie_lies_within_both_its_bounds() -> None:
+    for low, high, said in (
+        (-0.004, 0.004, "tied"),
+        (-0.060, 0.004, "unresolved"),
+        (-0.004, 0.060, "unresolved"),
+        (-0.060, 0.060, "unresolved"),
+    ):
+        assert inference.verdict(inference.Difference((low + high) / 2, 0.02, 9, low, high, 3, 99), 0.3) == said
+
+
 def test_values_have_the_spread_of_seeds_and_the_variance_of_images() -> None:
     values = np.array([0.01, 0.03, 0.02, 0.05])
     scipys = stats.ttest_1samp(values, 0)
@@ -214,6 +224,12 @@ def test_values_have_the_spread_of_seeds_and_the_variance_of_images() -> None:
     assert without.p() == pytest.approx(scipys.pvalue)
     assert inference.of_values(values, 1e-4).error == pytest.approx(math.sqrt(values.var(ddof=1) / 4 + 1e-4))
     assert inference.of_values(values, 1e-4).df > 3
+    # Satterthwaite's: the variance of the images is known, and that of four seeds has three degrees of freedom.
+    found, of_seeds = inference.of_values(values, 5e-5), values.var(ddof=1) / 4
+    df = (of_seeds + 5e-5) ** 2 / (of_seeds**2 / 3)
+    half = stats.t.ppf(0.975, df) * math.sqrt(of_seeds + 5e-5)
+    assert found.df == pytest.approx(df)
+    assert (found.low, found.high) == pytest.approx((values.mean() - half, values.mean() + half))
     assert math.isnan(inference.of_values(np.array([0.1]), 1e-4).p())
     assert math.isnan(inference.of_values(np.array([0.1, 0.1]), 0.0).p())
 
@@ -232,6 +248,30 @@ def test_the_seeds_that_are_asked_for_have_the_power() -> None:
         runs = 0.01 + 0.006 * rng.standard_normal((200, n))
         enough.append((stats.ttest_1samp(runs, 0, axis=1).pvalue < 0.05).mean() >= 0.75)
     assert np.mean(enough) >= 0.75
+
+
+def test_the_seeds_that_are_asked_for_by_the_formula() -> None:
+    """Of answers with all three parts: the seeds' variance at its upper 80 % bound, that of the images as it is."""
+    rng = np.random.default_rng(0)
+    n, images = 4, 2000
+    difficulty = rng.random(images)
+    first = (difficulty < np.array([[0.70], [0.74], [0.78], [0.72]])) ^ (rng.random((n, images)) < 0.02)
+    second = (difficulty < 0.70) ^ (rng.random((n, images)) < 0.02)
+    d = first.astype(float) - second
+    by_seed, by_image = d.mean(axis=1), d.mean(axis=0)
+    rest = ((d - by_seed[:, None] - by_image + d.mean()) ** 2).sum() / (n - 1) / (images - 1) / images
+    seeds = by_seed.var(ddof=1) * (n - 1) / stats.chi2.ppf(0.2, n - 1)
+    fixed = by_image.var(ddof=1) / images - rest / n
+    assert seeds > 10 * rest > 0
+    assert fixed > 0
+    needed = 3
+    while True:
+        variance = seeds / needed + fixed
+        df = (needed - 1) * (variance / (seeds / needed)) ** 2
+        if (stats.t.ppf(0.975, df) + stats.t.ppf(0.8, df)) * math.sqrt(variance) < d.mean():
+            break
+        needed += 1
+    assert inference.seeds_needed(inference.compare(first, second), d.mean()) == f"at least {needed} seeds"
 
 
 def test_seeds_that_agree_by_chance_are_not_asked_for_too_few() -> None:

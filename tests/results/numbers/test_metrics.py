@@ -80,6 +80,23 @@ def test_the_three_views_are_three_scales() -> None:
     assert found["native_scale"] == scale
     assert found["brier"] == pytest.approx(calibration.brier(p, LABELS).mean())
     assert found["nll"] == pytest.approx(-np.log(p[np.arange(200), LABELS]).mean())
+    assert found["smooth_ece"] == pytest.approx(calibration.smooth_ece(p, LABELS))
+    assert found["adaptive_ece"] == pytest.approx(calibration.adaptive_ece(p, LABELS))
+    assert found["classwise_ece"] == pytest.approx(calibration.classwise_ece(p, LABELS))
+    assert found["mce"] == pytest.approx(calibration.top_label(p, LABELS).mce())
+
+
+def test_calibration_errors_are_of_as_many_bins_as_asked_for_and_of_the_native_view_without_a_temperature() -> None:
+    found = metrics.calibrated(LOGITS, LABELS, 6.1, float("nan"), bins=7)
+    p = calibration.probabilities(LOGITS.astype(float))
+    bins = calibration.top_label(p, LABELS, 7)
+    assert found["calibration_bins"] == 7
+    assert found["ece_native_plugin"] == pytest.approx(bins.ece())
+    assert found["mce"] == pytest.approx(bins.mce())
+    assert found["ece_floor"] == ece.floor(bins)
+    assert found["smooth_ece"] == pytest.approx(calibration.smooth_ece(p, LABELS))
+    assert found["adaptive_ece"] == pytest.approx(calibration.adaptive_ece(p, LABELS, 7))
+    assert found["classwise_ece"] == pytest.approx(calibration.classwise_ece(p, LABELS, 7))
 
 
 def test_without_validation_there_is_no_temperature() -> None:

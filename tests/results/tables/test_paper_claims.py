@@ -110,6 +110,9 @@ def test_a_threshold_is_for_one_head_alone() -> None:
     assert (row["id"], row["verdict"]) == ("dl2pa-lt-fifty", "supported")
     assert row["mean"] == pytest.approx(100 * heads["dl2pa", 128].mean())
     assert row["low"] < row["mean"] < row["high"]
+    rows.loc[rows["seed"] == 1, "health"] = "diverged"
+    (row,) = paper_claims.check(rows, answers).to_dict("records")
+    assert (row["verdict"], row["reason"]) == ("unresolved", "no verdict on the heads (dl2pa, seed 1: diverged)")
 
 
 def test_claims_of_other_data_are_left_out() -> None:

@@ -24,6 +24,14 @@ def test_the_text_of_the_table(tmp_path: Path) -> None:
     )
 
 
+def test_each_head_is_shown_at_its_own_largest_dimension(tmp_path: Path) -> None:
+    cells = [helpers.write_cell(tmp_path, helpers.facts(head, dim, 0), 20) for head, dim in (("psc", 5), ("hpn", 2))]
+    cells.append(helpers.write_cell(tmp_path, helpers.facts("psc", 2, 0), 20))
+    helpers.write_grid(tmp_path, cells)
+    table = per_class.table(results.load(tmp_path, "toy-grid"), tmp_path, "By hand", "toy")
+    assert table.cells.columns.tolist() == ["psc, d = 5", "hpn, d = 2"]
+
+
 def test_cells_that_name_the_classes_differently_stand_in_one_table(tmp_path: Path) -> None:
     """Results of the first schema know the classes by their numbers; the names are those of the first cell."""
     cells = [

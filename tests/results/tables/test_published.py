@@ -361,7 +361,7 @@ def test_what_others_got_stands_below_a_number_of_as_many_epochs(again: None) ->
 
 def test_a_number_of_the_validation_part_is_not_compared() -> None:
     entries = [(head, 2048, 1.0, [0.5]) for head in ("crt", "psc")]
-    facts = {"dataset": "imagenet-lt", "backbone_name": "timm", "epochs": 90}
+    facts = {"dataset": "imagenet-lt", "backbone_name": "timm", "epochs": 90, "augmentation": "crop-flip-jitter"}
     frame = rows(entries, **facts)
     frame["backbone_options"] = '{"model": "resnext50_32x4d"}'
     (table,) = published.tables(frame, "last")

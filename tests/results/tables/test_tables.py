@@ -272,6 +272,14 @@ def test_the_groups_of_a_long_tail_equal_the_rows(tmp_path: Path) -> None:
     assert made.cells["s / psc"].tolist() == ["1.00"] * len(made.cells)
 
 
+def test_the_seconds_of_a_head_are_in_units_of_the_first_heads_at_the_same_dimension() -> None:
+    """Where that was not trained at it, in none."""
+    seconds = {(2, "psc"): 4.0, (5, "psc"): 10.0, (5, "etf"): 25.0, (7, "etf"): 30.0}
+    index = pd.MultiIndex.from_tuples(seconds, names=["feature_dim", "head_label"])
+    tidy = pd.Series(seconds.values(), index, name="mean").reset_index().assign(metric="train_seconds")
+    assert groups._relative(index, tidy, "psc") == ["1.00", "1.00", "2.50", "-"]
+
+
 @pytest.mark.parametrize(
     ("column", "value"), [("device", "GPU"), ("processor", "another"), ("threads", 8), ("cells_per_device", 2)]
 )

@@ -255,6 +255,64 @@ def test_what_is_measured_at_the_end_alone_prunes_nothing(formula: Any, tmp_path
     assert set(trials(tmp_path)["state"]) == {"complete"}
 
 
+def test_the_marks_of_a_cell_are_told_of_its_trial(formula: Any, tmp_path: Path) -> None:
+    made = formula()
+    run(tmp_path, 1, grid())
+    made.marks = ["diverged", "fell back"]
+    run(tmp_path, 2, grid())
+    assert trials(tmp_path)["health"].tolist() == ["", "diverged; fell back"]
+
+
+def begun(seed: int = 0) -> studies.Study:
+    """A new study of one cell, searched for its loss with this seed."""
+    (base,) = planned(cell(recipe=QUICK | {"epochs": EPOCHS}))
+    asked = studies.Asked(trials=9, objectives=("val_nll",), seed=seed, cell_seed=1)
+    own = space.of(base.cell, digits().info(0))
+    return studies.start(optuna.storages.InMemoryStorage(), "tiny", base, own, asked)
+
+
+def losses(*values: float) -> list[dict[str, float]]:
+    """The history of a trial with these losses."""
+    return [{"epoch": epoch, "seconds": 1.0, "val_nll": value} for epoch, value in enumerate(values, start=1)]
+
+
+def test_another_seed_tries_other_values_after_the_grids_own() -> None:
+    (own, first), (others, second) = ([study.ask().params for _ in range(2)] for study in (begun(0), begun(1)))
+    assert own == others
+    assert first.keys() == second.keys()
+    assert first != second
+
+
+def test_the_first_five_trials_do_not_depend_on_what_they_come_to_and_the_sixth_does() -> None:
+    found = []
+    for sign in (1, -1):
+        study, tried = begun(seed=1), list[float]()
+        for number in range(6):
+            trial = study.ask()
+            tried.append(trial.params["recipe.lr"])
+            study.tell(trial, studies.Ending({"val_nll": sign * number}))
+        found.append(tried)
+    assert found[0][:5] == found[1][:5]
+    assert found[0][5] != found[1][5]
+
+
+def test_the_fourth_trial_is_not_pruned_and_the_fifth_is() -> None:
+    study, reasons = begun(), list[str | None]()
+    for value in (0.5, 0.5, 0.5, 0.9, 0.9):
+        trial, rows = study.ask(), losses(*[value] * EPOCHS)
+        reasons.append(study.report(trial, rows[:-1], EPOCHS))
+        study.tell(trial, studies.Ending({"val_nll": value}), rows)
+    assert [reason is not None for reason in reasons] == [False, False, False, False, True]
+
+
+def test_a_trial_has_the_seconds_of_all_its_epochs() -> None:
+    study = begun()
+    rows = [row | {"seconds": seconds} for row, seconds in zip(losses(0.9, 0.8, 0.7), (1.0, 2.5, 4.0), strict=True)]
+    study.tell(study.ask(), studies.Ending({"val_nll": 0.7}), rows)
+    (told,) = study.of_state(optuna.trial.TrialState.COMPLETE)
+    assert told.user_attrs["seconds"] == 7.5
+
+
 def test_of_equals_in_the_first_objective_the_next_one_chooses() -> None:
     (base,) = planned(cell(recipe=QUICK | {"epochs": EPOCHS}))
     asked = studies.Asked(trials=9, objectives=("val_top1", "val_ece"), seed=0, cell_seed=1)
@@ -268,29 +326,22 @@ def test_of_equals_in_the_first_objective_the_next_one_chooses() -> None:
 
 
 def test_a_trial_that_is_behind_is_pruned_but_not_at_its_last_epoch() -> None:
-    (base,) = planned(cell(recipe=QUICK | {"epochs": EPOCHS}))
-    asked = studies.Asked(trials=9, objectives=("val_nll",), seed=0, cell_seed=1)
-    own = space.of(base.cell, digits().info(0))
-    study = studies.start(optuna.storages.InMemoryStorage(), "tiny", base, own, asked)
-
-    def history(*values: float) -> list[dict[str, float]]:
-        return [{"epoch": epoch, "seconds": 1.0, "val_nll": value} for epoch, value in enumerate(values, start=1)]
-
+    study = begun()
     for number in range(5):
         assert study.wants == 9 - number
         trial = study.ask()
         assert study.wants == 8 - number
-        rows = history(*[0.5] * EPOCHS)
+        rows = losses(*[0.5] * EPOCHS)
         assert study.report(trial, rows, EPOCHS) is None
         assert study.tell(trial, studies.Ending({"val_nll": 0.5}), rows)
         assert not study.tell(trial, studies.Ending({"val_nll": 0.5}), rows)
     behind, late = study.ask(), study.ask()
-    assert study.report(behind, history(0.9), EPOCHS) is None
+    assert study.report(behind, losses(0.9), EPOCHS) is None
     # By then its best epoch is worse than the median of the others.
-    reason = study.report(behind, history(0.9, 0.8, 0.7), EPOCHS)
+    reason = study.report(behind, losses(0.9, 0.8, 0.7), EPOCHS)
     assert reason == "val_nll 0.7000 after epoch 3 is behind the median of the other trials"
-    assert study.report(late, history(*[0.9] * EPOCHS), EPOCHS) is None
-    assert study.tell(late, studies.Ending({"val_nll": 0.9}), history(*[0.9] * EPOCHS))
+    assert study.report(late, losses(*[0.9] * EPOCHS), EPOCHS) is None
+    assert study.tell(late, studies.Ending({"val_nll": 0.9}), losses(*[0.9] * EPOCHS))
     assert (study.ended, study.wants) == (6, 2)
     best = study.best()
     assert best is not None
