@@ -197,8 +197,8 @@ def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, me
         answers: of the grid's cells.
         metric: a column.
     """
-    found = dict[int, tuple[dict[str, Found], dict[str, str]]]()
-    best, tested = dict[int, str](), dict[tuple[int, str, str], float]()
+    found = dict[int, tuple[str, dict[tuple[str, str], Found], dict[str, str]]]()
+    tested = dict[tuple[int, str, str], float]()
     for dim, every in heads.items():
         shared = sharing(every)
         first = best_of(shared, metric) if len(shared) > 1 else None
@@ -213,18 +213,15 @@ def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, me
         for (one, other), pair in pairs.items():
             if pair.identical and len(pair.seeds) == len(shared[one]) == len(shared[other]):
                 copies.setdefault(other, copies.get(one, one))
-        best[dim] = first
-        found[dim] = {other: pair for (one, other), pair in pairs.items() if one == first}, copies
-        tested |= {(dim, *pair): own.p for pair, own in pairs.items() if copies.keys().isdisjoint(pair)}
+        found[dim] = first, pairs, copies
+        tested |= {(dim, *names): pair.p for names, pair in pairs.items() if copies.keys().isdisjoint(names)}
     corrected = dict(zip(tested, holm(np.array(list(tested.values()))), strict=True))
-    return {
-        dim: Best(
-            best[dim],
-            behind,
-            {head: float(corrected.get((dim, best[dim], copies.get(head, head)), math.nan)) for head in behind},
-        )
-        for dim, (behind, copies) in found.items()
-    }
+    standing = dict[int, Best]()
+    for dim, (first, pairs, copies) in found.items():
+        behind = {other: pair for (one, other), pair in pairs.items() if one == first}
+        p_values = {head: float(corrected.get((dim, first, copies.get(head, head)), math.nan)) for head in behind}
+        standing[dim] = Best(first, behind, p_values)
+    return standing
 
 
 def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") -> dict[tuple[int, str], bool]:
