@@ -11,8 +11,8 @@ Count = Annotated[int, Strict(), Field(gt=0, le=1_000_000)]
 Few = Annotated[int, Strict(), Field(ge=0, le=10_000)]
 # What numpy's older generators take.
 Seed = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
-# What float32 holds, with room for a product.
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=-1e18, le=1e18)]
+# What float32 holds.
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False, ge=-3.4e38, le=3.4e38)]
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
 Fraction = Annotated[Number, Field(gt=0, lt=1)]
