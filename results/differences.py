@@ -170,8 +170,8 @@ def best_of(heads: dict[str, pd.DataFrame], metric: str) -> str:
 
 
 @dataclass(frozen=True)
-class Best:
-    """The best head of a dimension and how far the others are from it.
+class Lead:
+    """How the other heads stand to the best one of a dimension.
 
     Attributes:
         head: its label.
@@ -184,7 +184,7 @@ class Best:
     p_values: dict[str, float]
 
 
-def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, metric: str = "top1") -> dict[int, Best]:
+def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, metric: str = "top1") -> dict[int, Lead]:
     """Return how the heads stand to the best one of their dimension; no dimension without two that share a seed, nor
     one whose best calibration error a perfectly calibrated head would show too.
 
@@ -216,11 +216,11 @@ def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, me
         found[dim] = first, pairs, copies
         tested |= {(dim, *names): pair.p for names, pair in pairs.items() if copies.keys().isdisjoint(names)}
     corrected = dict(zip(tested, holm(np.array(list(tested.values()))), strict=True))
-    standing = dict[int, Best]()
+    standing = dict[int, Lead]()
     for dim, (first, pairs, copies) in found.items():
         behind = {other: pair for (one, other), pair in pairs.items() if one == first}
         p_values = {head: float(corrected.get((dim, first, copies.get(head, head)), math.nan)) for head in behind}
-        standing[dim] = Best(first, behind, p_values)
+        standing[dim] = Lead(first, behind, p_values)
     return standing
 
 

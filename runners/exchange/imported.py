@@ -21,7 +21,6 @@ from headbench.runners.execution.plan import by_experiment, clash
 from headbench.runners.grid.cells import digest
 from headbench.runners.grid.config import folder_name
 
-GRID = "imported"
 UNKNOWN = "unknown"
 # Groups of classes, whose training images somebody must tell.
 GROUPS = tuple(metrics.groups(np.zeros(0), np.zeros(0, dtype=np.int64), None))
