@@ -10,9 +10,10 @@ import pandas as pd
 
 from headbench.results import columns, recorded
 from headbench.results.answers import Answers
+from headbench.results.differences import NEEDED
 from headbench.results.numbers import inference
 from headbench.results.tables import paired, published
-from headbench.results.tables.base import Table, describe, named_comparisons, primary, printed, summarise, unmarked
+from headbench.results.tables.base import Table, describe, named_comparisons, primary, printed, summarised, unmarked
 from headbench.results.tables.groups import BY_COUNT
 
 # Whose accuracy others are compared with, where it was trained.
@@ -89,7 +90,10 @@ def _cells(rows: pd.DataFrame, answers: Answers) -> tuple[pd.DataFrame, bool, li
     """Return the printed table, best head first at every dimension, whether it has a verdict, and the footnotes of its
     published numbers.
     """
-    summary = summarise(rows, "top1").sort_values(["feature_dim", "mean"], ascending=[True, False], kind="stable")
+    long_tailed = rows["imbalance_factor"].iloc[0] > 1
+    others = [*(BY_COUNT if long_tailed else ()), _error(rows), "nll"]
+    summaries = summarised(rows, ["top1", *others])
+    summary = summaries["top1"].sort_values(["feature_dim", "mean"], ascending=[True, False], kind="stable")
     keys = list(summary[["feature_dim", "head_label"]].itertuples(index=False, name=None))
     index = pd.MultiIndex.from_tuples([(head, dim) for dim, head in keys], names=["head", "d"])
     verdicts, differences = _verdicts(rows, answers)
@@ -97,15 +101,14 @@ def _cells(rows: pd.DataFrame, answers: Answers) -> tuple[pd.DataFrame, bool, li
     groups = rows.groupby(["feature_dim", "head_label"])
     shown: dict[str, list[str]] = {
         "seeds": [str(n) for n in summary["n"]],
-        "top-1 %": _metric(rows, "top1", keys),
+        "top-1 %": _means(summaries["top1"], keys),
         f"minus {_reference(rows)}": [differences.get(key, "-") for key in keys],
         "verdict": [verdicts[key] for key in keys],
         "published / difference": [beside.get(key, "-") for key in keys],
     }
-    long_tailed = rows["imbalance_factor"].iloc[0] > 1
-    for metric in (*(BY_COUNT if long_tailed else ()), _error(rows), "nll"):
+    for metric in others:
         title = columns.NAMED[metric].heading if not metric.endswith("_plugin") else f"plain ECE {primary(rows)} %"
-        shown[title] = _metric(rows, metric, keys)
+        shown[title] = _means(summaries[metric], keys)
     for name in MADE:
         if rows[name].nunique() > 1:
             shown[_title(name)] = [
@@ -115,12 +118,10 @@ def _cells(rows: pd.DataFrame, answers: Answers) -> tuple[pd.DataFrame, bool, li
     return pd.DataFrame(told, index=index), bool(differences), notes
 
 
-def _metric(rows: pd.DataFrame, metric: str, keys: list[tuple[int, str]]) -> list[str]:
+def _means(summary: pd.DataFrame, keys: list[tuple[int, str]]) -> list[str]:
     """Return the printed means of a metric; of accuracies and errors of calibration in percent."""
-    if metric not in rows or rows[metric].isna().all():
-        return ["-"] * len(keys)
-    summary = summarise(rows, metric).assign(metric=metric, low=math.nan, high=math.nan)
-    by_key = {(row["feature_dim"], row["head_label"]): row for row in summary.to_dict("records")}
+    records = summary.assign(low=math.nan, high=math.nan).to_dict("records")
+    by_key = {(row["feature_dim"], row["head_label"]): row for row in records}
     return [printed(by_key[key], int(by_key[key]["n"])) for key in keys]
 
 
@@ -141,10 +142,11 @@ def _verdicts(rows: pd.DataFrame, answers: Answers) -> tuple[dict[tuple[int, str
     Verdicts are those of the report's pairs: better, worse, tied or unresolved, by Holm's correction over the table.
     """
     reference, said, found = _reference(rows), dict[tuple[int, str], str](), list[dict[str, Any]]()
-    for _, own in rows.groupby(["feature_dim", "head_label"], sort=False):
-        dim, head = int(own["feature_dim"].iloc[0]), str(own["head_label"].iloc[0])
-        key = dim, head
-        base = rows[(rows["feature_dim"] == dim) & (rows["head_label"] == reference)]
+    rows = columns.narrow(rows, [*NEEDED, "top1"])
+    parts: dict[Any, pd.DataFrame] = dict(list(rows.groupby(["feature_dim", "head_label"], sort=False)))
+    for key, own in parts.items():
+        dim, head = key
+        base = parts.get((dim, reference), rows.iloc[:0])
         common = {*own["seed"]} & {*base["seed"]}
         if head == reference:
             said[key] = "the reference"

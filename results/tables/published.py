@@ -1,7 +1,8 @@
 """Measured accuracies beside the published ones, in the shape of the published table."""
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,8 @@ ACROSS = sorted(
     key=lambda column: column.kind == "text",
 )
 NUMBERS = [column.name for column in ACROSS if column.kind != "text"]
+# What is read of rows beside a metric.
+NEEDED = [*columns.names("bookkeeping", "comparison", "axis", "fact"), "selection"]
 # What the tables show: by an ending of their names the words of a caption, and the metrics that stand across.
 SHOWN = {
     "": ("Top-1 test accuracy", ("top1",)),
@@ -73,15 +76,17 @@ def _beside_each(rows: pd.DataFrame, selection: str, varied: list[Column], metri
     measured = metric in rows and rows[metric].notna().any()
     if not measured or not published_numbers.exist(rows["dataset_name"].iloc[0], metric):
         return
+    rows = columns.narrow(rows, [*NEEDED, metric, f"{metric}_low", f"{metric}_high"])
     for _, part in rows.groupby(columns.COMPARISON, sort=False, dropna=False):
         chosen = of_selection(part, selection)
-        forms = part.drop_duplicates("head_label").set_index("head_label")
-        for _, row in summarise(chosen, metric).iterrows():
-            own = forms.loc[row["head_label"]]
+        forms = part.drop_duplicates("head_label").set_index("head_label").to_dict("index")
+        of_head = Counter(own["head"] for own in forms.values())
+        for row in summarise(chosen, metric).to_dict("records"):
+            own = forms[row["head_label"]]
             training = _training(own, int(row["feature_dim"]))
             known = published_numbers.find(training, Form(own["head"], json.loads(own["head_options"])), metric)
             # A number of the head as such stands beside the plain head, or beside the only form of it that was trained.
-            if known is None and (row["head_label"] == own["head"] or (forms["head"] == own["head"]).sum() == 1):
+            if known is None and (row["head_label"] == own["head"] or of_head[own["head"]] == 1):
                 known = published_numbers.find(training, Form(own["head"]), metric)
             yield _number(row, own, varied) | _beside(row, known, training, own["backbone"])
 
@@ -118,7 +123,7 @@ def _letters(place: int) -> str:
     return (_letters(place // 26 - 1) if place >= 26 else "") + chr(ord("a") + place % 26)
 
 
-def _training(own: pd.Series, dim: int) -> Training:
+def _training(own: Mapping[Hashable, Any], dim: int) -> Training:
     """Return what a head's rows at one dimension are of."""
     backbone = Form(own["backbone_name"], json.loads(own["backbone_options"]))
     augmentation = own.get("augmentation")
@@ -127,7 +132,7 @@ def _training(own: pd.Series, dim: int) -> Training:
     return Training(own["dataset_name"], float(own["imbalance_factor"]), dim, backbone, own["epochs"], known)
 
 
-def _number(row: pd.Series, own: pd.Series, varied: list[Column]) -> dict[str, Any]:
+def _number(row: Mapping[Hashable, Any], own: Mapping[Hashable, Any], varied: list[Column]) -> dict[str, Any]:
     """Return what was measured of one cell of the table."""
     group = [columns.NAMED[row["metric"]].title] if row["metric"] in BY_COUNT else []
     values = {column.name: (row if column.name == "feature_dim" else own)[column.name] for column in ACROSS}
@@ -144,7 +149,7 @@ def _number(row: pd.Series, own: pd.Series, varied: list[Column]) -> dict[str, A
     }
 
 
-def _beside(row: pd.Series, known: pd.Series | None, own: Training, backbone: str) -> dict[str, Any]:
+def _beside(row: Mapping[Hashable, Any], known: pd.Series | None, own: Training, backbone: str) -> dict[str, Any]:
     """Return what is published beside one cell of the table, and whether and how it differs."""
     if known is None:
         names = "published published_std difference flag footnote published_from".split()

@@ -171,11 +171,13 @@ def unlike(number: pd.Series, own: Training) -> list[str]:
 def reruns(number: pd.Series) -> list[str]:
     """Return what others got who ran a published number's own experiment again: ``51.50 (source)``."""
     rows = _values(number["dataset"], number["imbalance_factor"], number["metric"])
+    rows = rows[rows["flag"].str.contains("reproduction") & (rows.index != number.name)]
+    if rows.empty:
+        return []
     same = ["head", "backbone", "d", "epochs"]
     alike = ((rows[same] == number[same]) | (rows[same].isna() & number[same].isna())).all(axis=1)
     alike &= rows["augmentation"].map(lambda theirs: _alike(theirs, number["augmentation"]) < 2)
-    again = rows[alike & rows["flag"].str.contains("reproduction") & (rows.index != number.name)]
-    return [f"{row['value']:.2f} ({row['source']})" for _, row in again.iterrows()]
+    return [f"{row['value']:.2f} ({row['source']})" for _, row in rows[alike].iterrows()]
 
 
 def stands_for(written: str, head: Form) -> bool:
