@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from headbench.results import columns
 from tests.forked import Forked
 
 ROOT = Path(__file__).parents[1]
@@ -47,6 +48,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), f"{page.name}: {link}"
         assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_every_column_is_explained_in_its_place() -> None:
+    cells = re.findall(r"^\| (`[^|]*`) \| .+ \|$", (ROOT / "docs" / "columns.md").read_text(), re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(cells)) == columns.names()
 
 
 def test_the_citation_is_of_this_version() -> None:
