@@ -59,8 +59,8 @@ class LogitAdjustedHead(LinearHead):
 
     @classmethod
     def search_space(cls, trial: Any, options: Options) -> dict[str, Any]:
-        """Return tau, around the 1 of the theory."""
-        return {"tau": trial.suggest_float("tau", 0.25, 3.0)}
+        """Return tau, around the 1 of the theory; nothing where it is chosen on validation anyway."""
+        return {} if options["tau"] is None else {"tau": trial.suggest_float("tau", 0.25, 3.0)}
 
     def __init__(
         self,

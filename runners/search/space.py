@@ -6,6 +6,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FixedTrial
+from torch import Tensor
 
 from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
@@ -112,11 +113,16 @@ def _of_head(cell: Cell, info: DataInfo, asked: Mapping[str, Any], place: str) -
     found = {name: cell.head_options[name] for name in asked}
     if None in found.values():
         built = HEADS.get(cell.head).target(info, cell.feature_dim, **cell.head_options)
-        found = {name: getattr(built, name, None) if value is None else value for name, value in found.items()}
+        found = {name: _plain(getattr(built, name, None)) if value is None else value for name, value in found.items()}
     for name, value in found.items():
         if value is None:
             raise UserError(f"{place}: option '{name}' is None, where no search can begin; give it a value")
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a number that a head keeps as a tensor as one."""
+    return value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
 
 
 def _contains(distribution: BaseDistribution, value: Any) -> bool:

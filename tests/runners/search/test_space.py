@@ -1,8 +1,10 @@
 """What a search changes: every head's own space beside the recipe's, and where it begins."""
 
+import json
 from typing import Any
 
 import pytest
+import torch
 from optuna.distributions import FloatDistribution
 
 from headbench.core.errors import UserError
@@ -20,6 +22,7 @@ def test_every_head_begins_with_its_own_values_within_five_parameters(name: str,
     own = space.of(one, info(classes, None, [f"word{number}" for number in range(classes)], 0))
     assert {"recipe.lr", "recipe.weight_decay"} <= own.distributions.keys() == own.start.keys()
     assert len(own.distributions) <= 5
+    assert json.loads(json.dumps(own.start)) == own.start
     first = space.trial_cell(one, own.start)
     assert first.recipe == one.recipe
     differ = {key for key, value in one.head_options.items() if value != first.head_options[key]}
@@ -108,6 +111,20 @@ def test_a_space_that_cannot_be_searched_is_one_clear_line(
     searching.asked = asked
     with pytest.raises(UserError, match=message):
         space.of(cell({"name": "searching", **options}), digits().info(0))
+
+
+def test_a_number_that_a_head_makes_of_none_may_be_a_tensor(searching: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    searching.asked = lambda trial: {"a": trial.suggest_float("a", 0, 3)}
+    monkeypatch.setattr(Searching, "a", torch.tensor(2.0), raising=False)
+    start = space.of(cell({"name": "searching", "a": None}, recipe=QUICK | {"search": {}}), digits().info(0)).start
+    assert json.dumps(start) == '{"head.a": 2.0}'
+
+
+def test_what_is_chosen_on_validation_anyway_is_not_searched() -> None:
+    chosen = cell({"name": "logit-adjusted", "form": "post-hoc", "tau": None})
+    given = cell({"name": "logit-adjusted", "form": "post-hoc"})
+    assert space.of(chosen, digits().info(0)).distributions.keys() == {"recipe.lr", "recipe.weight_decay"}
+    assert space.of(given, digits().info(0)).start["head.tau"] == 1.0
 
 
 def test_a_space_that_depends_on_its_own_values_is_refused(searching: Any) -> None:
