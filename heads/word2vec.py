@@ -10,8 +10,7 @@ from torch.nn import functional
 from headbench.core.batch import DataInfo
 from headbench.heads.base import Options
 from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
-from headbench.heads.geometry.word_vectors import class_vectors, file_of
-from headbench.heads.normalisation import unit
+from headbench.heads.geometry.word_vectors import check_apart, class_vectors, file_of
 from headbench.heads.registry import register
 
 
@@ -30,7 +29,8 @@ def principal_directions(vectors: Tensor, dim: int, whiten: bool = False) -> Ten
         # Axes past the rank hold rounding errors only.
         values = (values > values.max() * max(vectors.shape) * torch.finfo(values.dtype).eps).to(values.dtype)
     kept = (left * values)[:, :dim]
-    return unit(functional.pad(kept, (0, dim - kept.shape[1])))
+    # Whatever the unit of the table.
+    return functional.normalize(functional.pad(kept, (0, dim - kept.shape[1])), eps=torch.finfo(kept.dtype).tiny)
 
 
 @register(
@@ -71,8 +71,9 @@ class Word2VecHead(FixedPrototypeHead):
         """Return that d is above the size of the vectors.
 
         Raises:
-            UserError: if a class name has no vector.
+            UserError: if a class name has no vector, or no direction of its own.
         """
+        check_apart(info.class_names, options["vectors"])
         size = class_vectors(info.class_names, options["vectors"]).shape[1]
         return None if feature_dim <= size else f"the word vectors have {size} dimensions, fewer than d = {feature_dim}"
 

@@ -16,6 +16,9 @@ SHIPPED = {"glove": FOLDER / "glove50.npz", "minilm": FOLDER / "minilm384.npz"}
 FORMATS = (".npz", ".txt", ".vec")
 # Beyond this, sums of squares would overflow.
 LARGEST = 1e100
+# A class that is nearer to the mean of all, in parts of the farthest one's distance, has no direction from there.
+NEAREST = 1e-9
+INSTEAD = "leave the head out, or give a file of vectors, {name: word2vec, vectors: my.txt} (docs/heads.md)"
 
 Table = dict[str, np.ndarray]
 
@@ -60,8 +63,7 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     if missing:
         few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise UserError(
-            f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {few}; leave the "
-            "head out, or give a file of vectors, {name: word2vec, vectors: my.txt} (docs/heads.md)"
+            f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {few}; {INSTEAD}"
         )
     vectors = torch.from_numpy(
         np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts])
@@ -72,6 +74,25 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
             f"{source}: the vector of '{class_names[int((~sound).nonzero()[0])]}' is not finite, or beyond {LARGEST:g}"
         )
     return vectors
+
+
+@cache
+def check_apart(class_names: tuple[str, ...], source: str) -> None:
+    """Raise UserError where two classes have one vector, or one has no direction from the mean of all: no head could
+    tell them apart by their vectors. Arguments as for :func:`class_vectors`.
+    """
+    vectors, first = class_vectors(class_names, source), dict[bytes, int]()
+    for number, vector in enumerate(vectors.numpy()):
+        other = first.setdefault(vector.tobytes(), number)
+        if other != number:
+            raise UserError(
+                f"word2vec: '{class_names[other]}' and '{class_names[number]}' have the same word vector; {INSTEAD}"
+            )
+    lengths = (vectors - vectors.mean(dim=0)).norm(dim=1)
+    near = lengths <= NEAREST * lengths.max()
+    if near.any():
+        name = class_names[int(near.nonzero()[0])]
+        raise UserError(f"word2vec: the word vector of '{name}' is the mean of all classes; {INSTEAD}")
 
 
 def _key(name: str) -> str:

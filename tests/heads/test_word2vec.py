@@ -165,3 +165,34 @@ def test_minilm_has_a_vector_of_its_own_for_every_class_of_the_sets_whose_names_
     for names in known.values():
         directions = torch.nn.functional.normalize(class_vectors(names, "minilm"))
         assert (directions @ directions.T - torch.eye(len(names), dtype=torch.float64) * 2).max() < 0.95
+
+
+def table(folder: Path, **vectors: list[float]) -> str:
+    (folder / "mine.txt").write_text(
+        "".join(f"{name} {' '.join(map(repr, own))}\n" for name, own in vectors.items()), encoding="utf-8"
+    )
+    return str(folder / "mine.txt")
+
+
+def test_the_unit_of_a_table_does_not_matter() -> None:
+    vectors = class_vectors(tuple("0123456789"), "minilm")
+    usual = principal_directions(vectors, 4)
+    for factor in (1e-30, 1e-8, 1e8):
+        rows = principal_directions(factor * vectors, 4)
+        assert torch.allclose(rows.norm(dim=1), torch.ones(10, dtype=torch.float64))
+        assert torch.allclose(rows @ rows.T, usual @ usual.T, atol=1e-9)
+
+
+def test_classes_that_vectors_do_not_tell_apart_are_named(tmp_path: Path) -> None:
+    facts, source = info(3), table(tmp_path, lion=[1.0, 0.0], bear=[-1.0, 0.0], owl=[0.0, 0.0], bee=[0.0, 3.0])
+    for names, message in (
+        (("Lion", "bear", "lion"), "word2vec: 'Lion' and 'lion' have the same word vector"),
+        (("lion", "lion", "bee"), "word2vec: 'lion' and 'lion' have the same word vector"),
+        (("lion", "bear", "owl"), "word2vec: the word vector of 'owl' is the mean of all classes"),
+    ):
+        with pytest.raises(UserError, match=message):
+            unsupported("word2vec", dataclasses.replace(facts, class_names=names), 2, vectors=source)
+    assert (
+        unsupported("word2vec", dataclasses.replace(facts, class_names=("lion", "owl", "bee")), 2, vectors=source)
+        is None
+    )
