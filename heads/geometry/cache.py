@@ -38,6 +38,10 @@ def kept_on_disk(name: str) -> Callable[[Maker], Maker]:
             points = _read(start, (num_classes, dim))
             if points is None:
                 points = search(num_classes, dim, seed)
+                # Another machine of the same folder may have found other points meanwhile: all go by the first.
+                before = _read(start, (num_classes, dim))
+                if before is not None:
+                    return before
                 _write(start, points)
             return points
 

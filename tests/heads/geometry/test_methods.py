@@ -1,6 +1,7 @@
 """Prototypes by name: what the searches reach, the shipped table, files, the cache."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,3 +200,21 @@ def test_a_missing_file_and_an_unknown_method_are_named(tmp_path: Path) -> None:
         make(str(tmp_path / "none.npy"), 3, 2)
     with pytest.raises(UserError, match="did you mean 'separated'"):
         make("seperated", 3, 2)
+
+
+def test_points_that_another_machine_kept_meanwhile_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that all seeds of one cache folder have the same ones, though machines round differently."""
+    monkeypatch.setattr(methods, "RESTARTS", 2)
+    theirs, search = separated(7, 3), annealing.best_anneal
+    (file,) = cache.cache_folder().iterdir()
+    content = file.read_bytes()
+    file.unlink()
+
+    def late(*args: Any, **options: Any) -> Any:
+        found = search(*args, **options)
+        file.write_bytes(content)
+        return -found
+
+    monkeypatch.setattr(annealing, "best_anneal", late)
+    assert np.array_equal(separated(7, 3), theirs)
+    assert list(cache.cache_folder().iterdir()) == [file]
