@@ -13,6 +13,9 @@ from headbench.heads.base import Context, Head, RecipeView, Stage
 from headbench.heads.losses import cross_entropy, mixed
 from headbench.heads.normalisation import unit
 
+# At zero the scores say nothing, and below it they would rank the classes the other way round.
+LEAST_SCALE = 1e-6
+
 
 class CosineHead(Head):
     """Logits s cos(h, w_c).
@@ -23,7 +26,7 @@ class CosineHead(Head):
         info: facts of the data.
         feature_dim: d.
         scale: s.
-        learnable_scale: learn s by gradient, without weight decay.
+        learnable_scale: learn s by gradient, without weight decay; it stays positive.
         loss_scale: factor on the mean cross-entropy.
     """
 
@@ -64,6 +67,12 @@ class CosineHead(Head):
     def logits(self, features: Tensor) -> Tensor:
         """Map features (..., d) to s cos (..., C), without a margin."""
         return self.scale * self.cosines(features)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Keep a learnable scale positive."""
+        if isinstance(self.scale, nn.Parameter):
+            self.scale.clamp_(min=LEAST_SCALE)
 
     def with_margin(self, own: Tensor) -> Tensor:
         """Map the cosines with the own class (N, 1) to what the loss takes instead of them; here the same."""

@@ -46,6 +46,22 @@ def test_lengths_do_not_matter() -> None:
     assert torch.allclose(head.logits(0.1 * features[0]), before, atol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "options"), [("psc-cosine", {"learnable_scale": True}), ("normface", {})])
+def test_a_learnable_scale_stays_positive(name: str, options: dict[str, Any]) -> None:
+    """Labels of the farthest classes pull the scale below zero."""
+    head = make(name, scale=0.01, **options)
+    optimiser = torch.optim.SGD([parameter for parameter in head.parameters() if parameter.dim() == 0], lr=1.0)
+    features, _ = batch(5, 8)
+    head.loss(features, Targets.plain(head.logits(features[0]).argmin(dim=1)), CONTEXT).backward()
+    optimiser.step()
+    assert head.native_scale < 0
+    head.after_step()
+    assert 0 < head.native_scale < 0.01
+    other = make(name, scale=16.0, **options)
+    other.after_step()
+    assert other.native_scale == 16
+
+
 @pytest.mark.parametrize(
     ("options", "learned"), [({}, {"weight"}), ({"learnable_scale": True, "scale": 16.0}, {"weight", "scale"})]
 )
