@@ -11,6 +11,8 @@ from headbench.core.batch import DataInfo, Targets
 
 # A head's resolved options: every one by name, with its value. Defaults stand in the signature of ``__init__`` only.
 Options = Mapping[str, Any]
+# Why a head that sees the direction of a feature alone does not apply at d = 1.
+ONE_DIMENSION = "it sees a feature's direction, and in one dimension that is only its sign; it needs d >= 2"
 
 
 class RecipeView(Protocol):
@@ -88,8 +90,8 @@ class Head(nn.Module):
 
     Attributes:
         named: class level, options that the head's label names even where they have their default.
-        directional: class level, whether a feature's direction is all that the head sees of it: in one dimension that
-            is its sign, through which no gradient comes, and the head does not apply.
+        directional: class level, whether a feature's direction is all that the head sees of it, whatever its options:
+            in one dimension that is its sign, through which no gradient comes, and the head does not apply.
     """
 
     named: tuple[str, ...] = ()
@@ -106,6 +108,12 @@ class Head(nn.Module):
     def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
         """Return why this head does not apply to these data and this d, or None where it does."""
         return None
+
+    @classmethod
+    def inapplicable(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
+        """Return what :meth:`supports` does, and that a directional head needs two dimensions."""
+        reason = cls.supports(info, feature_dim, options)
+        return ONE_DIMENSION if reason is None and cls.directional and feature_dim == 1 else reason
 
     @classmethod
     def files(cls, options: Options) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from headbench.core.batch import DataInfo
-from headbench.heads.base import Context, Options
+from headbench.heads.base import ONE_DIMENSION, Context, Options
 from headbench.heads.families.class_sums import class_sums
 from headbench.heads.families.linear_softmax import LinearHead
 from headbench.heads.normalisation import unit
@@ -44,9 +44,12 @@ class NCMHead(LinearHead):
 
     @classmethod
     def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
-        """Return the class that has no mean, or None."""
+        """Return the class that has no mean, or that directions do not differ at d = 1."""
         empty = [name for name, count in zip(info.class_names, info.class_counts.tolist(), strict=True) if not count]
-        return f"class '{empty[0]}' has no training images, and so no mean" if empty else None
+        if empty:
+            return f"class '{empty[0]}' has no training images, and so no mean"
+        directions = options["normalise"] != "none" or options["distance"] == "cosine"
+        return ONE_DIMENSION if directions and feature_dim == 1 else None
 
     def __init__(
         self,

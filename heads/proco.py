@@ -31,7 +31,8 @@ Width = Annotated[int, Field(ge=16)]
         "log I_nu and its derivative by the uniform expansion, where the code's recurrence is off by 0.5 at kappa 1e4; "
         "both contrastive views move the statistics before either is contrasted, in the code the second one after the "
         "first; the random means of classes that were never seen are drawn once, in the code anew every epoch; "
-        "statistics are buffers, in the code pickled"
+        "statistics are buffers, in the code pickled; the normed classifier starts from rows of a linear layer, in the "
+        "code from unit rows"
     ),
 )
 class ProCoHead(TwoBranchHead):

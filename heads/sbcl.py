@@ -11,7 +11,7 @@ from torch import Tensor
 from headbench.core.batch import DataInfo, Targets
 from headbench.core.errors import UserError
 from headbench.core.streams import derive
-from headbench.heads.base import Context, Head, Options, RecipeView, Stage
+from headbench.heads.base import ONE_DIMENSION, Context, Head, Options, RecipeView, Stage
 from headbench.heads.families.contrastive import contrast, distinct, evenly, similarities, supervised_contrastive
 from headbench.heads.families.projector import Projector
 from headbench.heads.families.two_stage import CLASSIFIER, REPRESENTATION
@@ -74,6 +74,11 @@ class SBCLHead(Head):
     temperatures: Tensor
 
     @classmethod
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
+        """Return that the cosines of the second stage do not apply at d = 1."""
+        return ONE_DIMENSION if options["second_stage"] == "ldam" and feature_dim == 1 else None
+
+    @classmethod
     def stages(cls, recipe: RecipeView, options: Options) -> list[Stage]:
         """Return the contrast of two views without mixing, and the classifier on frozen features."""
         first, second = (max(1, round(options[part] * recipe.epochs)) for part in ("first_fraction", "second_fraction"))
@@ -81,8 +86,9 @@ class SBCLHead(Head):
         # Released code: x0.1 after epochs 140 and 180 of 200, a warm-up of 5.
         steps = {"name": "multi_step", "milestones": (0.7, 0.9), "gamma": 0.1, "warmup_epochs": second // 40}
         sgd = {"optimiser": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": False, "weight_decay": 0.0}
-        # The code's batches of 128, but no larger ones than the recipe's, which a small data set may not fill.
-        sgd |= {"batch_size": min(recipe.batch_size, 128)}
+        # The code's batches of 128, but no larger ones than the recipe's, which a small data set may not fill. What
+        # the recipe divides to save memory is whole here, where a linear layer alone learns.
+        sgd |= {"batch_size": min(recipe.batch_size, 128), "accumulate": 1}
         return [
             Stage(
                 REPRESENTATION,

@@ -36,7 +36,8 @@ SUPERVISED, TARGETED = "supervised", "targeted"
         "the weight of the other view and the six that the code draws at random; the paper trains a linear classifier "
         "on the frozen network afterwards, here one learns beside the contrast from the first view by logit-adjusted "
         "cross-entropy, as in bcl, so that the two differ by their contrast only; "
-        "centroids start at zero, in the code at random; they are matched after a step, so that a loss sees the "
+        "both views are anchors and move the centroids, in the code the query alone; centroids start at zero, in the "
+        "code at random; they are matched after a step, so that a loss sees the "
         "matching of the step before"
     ),
 )
@@ -65,9 +66,9 @@ class TSCHead(TwoBranchHead):
 
     @classmethod
     def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
-        """Return why there are no C targets in R^p."""
+        """Return why there are no C targets in R^p, or that the normed classifier does not apply."""
         reason = geometry.unsupported("uniform", info.num_classes, options["projection_dim"])
-        return reason and f"projection_dim: {reason}"
+        return f"projection_dim: {reason}" if reason else super().supports(info, feature_dim, options)
 
     @classmethod
     def stages(cls, recipe: RecipeView, options: Options) -> list[Stage]:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from headbench.core.batch import DataInfo, Targets
-from headbench.heads.base import Context, Head, Options, RecipeView, Stage
+from headbench.heads.base import ONE_DIMENSION, Context, Head, Options, RecipeView, Stage
 from headbench.heads.class_counts import log_prior
 from headbench.heads.families.projector import Projector
 from headbench.heads.losses import cross_entropy, mixed
@@ -44,6 +44,11 @@ class TwoBranchHead(Head):
         self.projector = Projector(feature_dim, hidden, projection_dim)
         self.register_buffer("log_prior", log_prior(info))
         self.normed, self.loss_scale = normed, loss_scale
+
+    @classmethod
+    def supports(cls, info: DataInfo, feature_dim: int, options: Options) -> str | None:
+        """Return that the normed classifier does not apply at d = 1."""
+        return ONE_DIMENSION if options["normed"] and feature_dim == 1 else None
 
     @property
     def native_scale(self) -> float:

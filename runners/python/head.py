@@ -26,7 +26,7 @@ def head(name: str, info: DataInfo, feature_dim: int, seed: int, options: dict[s
         raise UserError(f"head: {given.said(name)} is no name of a head")
     entry = HEADS[name]
     resolved = entry.resolve(given.plain(options), f"head '{name}'")
-    reason = entry.target.supports(info, feature_dim, resolved)
+    reason = entry.target.inapplicable(info, feature_dim, resolved)
     if reason is not None:
         raise UserError(f"head '{name}' does not apply to C = {info.num_classes} and d = {feature_dim}: {reason}")
     with torch.random.fork_rng(devices=[]):

@@ -201,11 +201,9 @@ def unsupported(cell: Cell, info: DataInfo) -> str | None:
         if cell.projection == "none" and width != cell.feature_dim:
             return f"without a projection d must equal the backbone's {width} features"
     target = HEADS.get(cell.head).target
-    reason = target.supports(info, cell.feature_dim, cell.head_options)
-    if reason is None and target.directional and cell.feature_dim == 1:
-        return "it sees a feature's direction, and in one dimension that is only its sign; it needs d >= 2"
+    reason = target.inapplicable(info, cell.feature_dim, cell.head_options)
     if reason is None and cell.projection == "none" and cell.freeze == "backbone":
-        head = HEADS.get(cell.head).target(info, cell.feature_dim, **cell.head_options)
+        head = target(info, cell.feature_dim, **cell.head_options)
         if not any(parameter.requires_grad for parameter in head.parameters()):
             return "with a frozen backbone and no projection nothing of this head is left to train"
     return reason

@@ -28,7 +28,7 @@ from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
 from headbench.heads.geometry import cache, methods
 from headbench.runners.grid import recipes
 from tests.heads import throwaway
-from tests.heads.helpers import CONTEXT, batch, info, make, make_for
+from tests.heads.helpers import CONTEXT, batch, info, make, make_for, unsupported
 from tests.heads.throwaway import ThrowawayHead
 
 # The tests of the runner register the throw-away head too.
@@ -177,6 +177,24 @@ def test_features_of_one_dimension_teach_all_heads_but_the_directional_ones(name
     features, targets = batch(2, 1, views=views(name))
     (gradient,) = torch.autograd.grad(head.loss(features, targets, CONTEXT), features)
     assert (gradient.abs().max().item() < 1e-4) == target(name).directional
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "applies"),
+    [
+        *((name, {"normed": normed}, not normed) for name in ("bcl", "proco", "tsc") for normed in (True, False)),
+        ("sbcl", {"second_stage": "ldam"}, False),
+        ("sbcl", {"second_stage": "balanced"}, True),
+        *(
+            ("ncm", {"normalise": normalise, "distance": distance}, (normalise, distance) == ("none", "euclidean"))
+            for normalise in ("none", "unit", "centred")
+            for distance in ("euclidean", "cosine")
+        ),
+    ],
+)
+def test_a_classifier_of_cosines_needs_two_dimensions(name: str, options: dict[str, Any], applies: bool) -> None:
+    assert (unsupported(name, info(), 1, **options) is None) == applies
+    assert unsupported(name, info(), 2, **options) is None
 
 
 @pytest.mark.parametrize("name", REGISTERED)

@@ -280,7 +280,7 @@ def test_classes_are_weighted_from_the_first_epoch_of_the_second_stage() -> None
 
 
 def stages(epochs: int, **options: Any) -> list[Any]:
-    recipe = recipes.load("fast", {"epochs": epochs, "mixup": 0.4}, "test")
+    recipe = recipes.load("fast", {"epochs": epochs, "mixup": 0.4, "batch_size": 192, "accumulate": 3}, "test")
     resolved = HEADS.get("sbcl").resolve(options, "sbcl")
     return [(stage, recipes.change(recipe, stage.overrides, "test")) for stage in SBCLHead.stages(recipe, resolved)]
 
@@ -290,6 +290,9 @@ def test_the_first_stage_mixes_nothing_and_the_second_trains_the_classifier_alon
     assert (first.epochs, second.epochs) == (40, 10)
     assert (first.views, second.views) == (("supcon", "supcon"), ("weak",))
     assert (contrast.mixup, contrast.cutmix, classify.mixup) == (0, 0, 0.4)
+    assert (contrast.accumulate, classify.accumulate) == (3, 1), (
+        "a linear layer needs no division, and 3 divides no 128"
+    )
     assert (classify.lr, classify.weight_decay, classify.batch_size) == (0.1, 0, 128)
     assert [optimisation.multi_step(classify.schedule, epoch, 10) for epoch in (0, 6, 7, 9)] == [1, 1, 0.1, 0.1**2]
     # The released code's 200 epochs, counted from 1: a rate of lr e / 5 up to 5, lower after 140 and 180.

@@ -34,6 +34,7 @@ def test_the_numbers_of_its_caller_go_on_as_without_it() -> None:
     [
         ("etff", {}, "unknown head 'etff'; did you mean 'etf'"),
         ("etf", {}, "head 'etf' does not apply to C = 10 and d = 5"),
+        ("hpn", {"num_classes": 2, "feature_dim": 1}, "'hpn' does not apply to C = 2 and d = 1: .* only its sign; it"),
         ("hpn", {"loss_scael": 2}, "head 'hpn': unknown key 'loss_scael'; did you mean 'loss_scale'"),
         ("psc", {"class_counts": [1, 2]}, "class_counts are 10 whole numbers"),
         ("psc", {"class_names": ["one"]}, "there are 1 class_names of 10 classes"),
