@@ -21,4 +21,7 @@ def test_nothing_learns_and_the_weights_are_as_the_code_draws_them() -> None:
     assert not list(head.parameters())
     weight = head.state_dict()["weight"]
     assert torch.allclose(weight.var(), torch.tensor(2 / 50), rtol=0.05)
+    bias = head.state_dict()["bias"]
+    assert bias.abs().max() <= 50**-0.5, "torch's own of a linear layer: uniform within 1 / sqrt(d)"
+    assert torch.allclose(bias.var(), torch.tensor(1 / (3 * 50)), rtol=0.2)
     assert not torch.equal(weight, make("frozen-linear", num_classes=400, dim=50, seed=1).state_dict()["weight"])

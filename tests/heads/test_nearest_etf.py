@@ -114,6 +114,18 @@ def test_a_running_mean_follows_its_rate_and_an_absent_class_stays() -> None:
     assert torch.allclose(means, torch.stack([mean, other, torch.zeros(4, dtype=torch.float64)]), atol=1e-6)
 
 
+def test_the_rate_of_a_running_mean_ends_at_a_ten_thousandth() -> None:
+    head = make("nearest-etf", 3, 4)
+    start = unit64(torch.randn(3, 4, generator=torch.Generator().manual_seed(0)))
+    head.load_state_dict(head.state_dict() | {"visits": torch.full((3, 1), 10**6), "class_means": start.float()})
+    features, targets = batch(3, 4)
+    head.observe(features.detach(), targets, CONTEXT)
+    z = unit64(features[0].detach())
+    means = torch.stack([z[targets.labels == label].mean(dim=0) for label in range(3)])
+    moved = head.state_dict()["class_means"].double() - start
+    assert torch.allclose(moved, 1e-4 * (means - start), atol=1e-6, rtol=0.05)
+
+
 def test_one_step_turns_the_frame_to_the_means() -> None:
     """Features at another simplex: after the first batch the frame is there, and their loss is the least of all."""
     head = make("nearest-etf", 5, 8)

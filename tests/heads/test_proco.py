@@ -12,8 +12,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from headbench.core.batch import Targets
-from headbench.heads import Context
+from headbench.heads import HEADS, Context
 from headbench.heads.proco import ProCoHead
+from headbench.runners.grid import recipes
 from tests.heads.helpers import (
     CONTEXT,
     batch,
@@ -272,3 +273,10 @@ def test_nothing_of_the_size_of_batch_times_classes_times_width_is_made() -> Non
         observe(head, features, targets)
         head.loss(features, targets, CONTEXT).backward()
     assert largest.bytes <= max(2 * size * classes * 8, 2 * classes * width * 8)
+
+
+@pytest.mark.parametrize("name", ["bcl", "proco"])
+def test_one_view_is_classified_and_two_are_contrasted(name: str) -> None:
+    (stage,) = HEADS.get(name).target.stages(recipes.load("fast", {"epochs": 7}, "test"), {})
+    assert stage.views == ("weak", "simclr", "simclr")
+    assert (stage.epochs, stage.overrides, stage.sampler) == (7, {}, "instance")
