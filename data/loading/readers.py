@@ -64,10 +64,12 @@ class Readers:
 
     Args:
         count: of the processes; 0 reads in this one, None has as many as torch has threads.
+        begin: what each of them does first, pickled where they are no copies of this process: it loads what was
+            registered here.
     """
 
-    def __init__(self, count: int | None = None) -> None:
-        self.count = count
+    def __init__(self, count: int | None = None, begin: Callable[[], None] | None = None) -> None:
+        self.count, self.begin = count, begin
         self._idle: list[DataLoader[Tensor]] = []
 
     def read(self, requests: Iterable[Request], *, pinned: bool) -> Iterator[Tensor]:
@@ -103,15 +105,17 @@ class Readers:
             sampler=_Asked(),
             num_workers=count,
             persistent_workers=count > 0,
-            worker_init_fn=_begin,
+            worker_init_fn=partial(_begin, self.begin),
             pin_memory=pinned,
             generator=torch.Generator(),
         )
 
 
-def _begin(_: int) -> None:
+def _begin(begin: Callable[[], None] | None, _: int) -> None:
     """Begin a reader: torch ends it with the process that forked it, and in a worker that is a server that goes on."""
     follow_parent()
+    if begin is not None:
+        begin()
 
 
 class _Asked:

@@ -2,6 +2,7 @@
 that it is given, and tells how they go on to who asks.
 """
 
+import os
 import socket
 import tempfile
 import threading
@@ -159,6 +160,8 @@ class Worker:
                 self._outbox.put("ended")
             except KeyboardInterrupt:
                 self._outbox.put("halted")
+            except queue.FATAL:  # this process can use its device no more, and another takes its place
+                os._exit(1)
             except Exception as error:  # it must be heard of, whatever it is
                 self._outbox.put("broken", socket.gethostname(), f"{type(error).__name__}: {error}")
 

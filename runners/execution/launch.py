@@ -129,7 +129,8 @@ def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
     cache.cache_folder()
     team, threads = hardware.share(options.workers, options.threads, cells, options.device, options.devices)
     machine = hardware.set_up(Share(options.device, threads, options.precision))
-    share = Share(machine.device.type, threads, options.precision, team, options.readers, options.devices)
+    # One precision for all workers, whatever cards they have.
+    share = Share(machine.device.type, threads, machine.precision, team, options.readers, options.devices)
     job = Job(tuple(options.plugins), root, options.out, share, options.keep_weights, options.wait)
     return machine, replace(job, checkpoint_minutes=options.checkpoint_minutes)
 

@@ -148,9 +148,7 @@ def clear_endings(cells: list[Planned], out: Path) -> None:
 
 
 # That a kernel has failed: from then on this process can compute nothing on its device.
-# Older versions of torch have no name for it.
-_FAILED = getattr(torch, "AcceleratorError", None)
-FATAL: tuple[type[Exception], ...] = () if _FAILED is None else (_FAILED,)
+FATAL = torch.AcceleratorError
 
 
 @dataclass(frozen=True)
@@ -228,7 +226,7 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
     ended = _ended(planned, way)
     if ended is not None:
         return ended
-    with locks.locked(folder, watch, fatal=(DeviceLostError, *FATAL)) as mine:
+    with locks.locked(folder, watch, fatal=(DeviceLostError, FATAL)) as mine:
         if mine is None:
             return Outcome.REQUEUED
         ended = _ended(planned, way)
@@ -243,6 +241,8 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
             if outcome is Outcome.REQUEUED:
                 way.data.drop()
             return outcome
+    # It needs the room that this process's data have on the device.
+    way.data.drop()
     way.apart(planned)
     return _ended(planned, way) or Outcome.REQUEUED
 

@@ -3,9 +3,14 @@
 import hashlib
 import importlib.util
 import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from headbench.core.errors import UserError
+
+# Behind it stands the hash of the file's place.
+PREFIX = "_headbench_plugin_"
 
 
 def load(path: Path) -> None:
@@ -14,13 +19,13 @@ def load(path: Path) -> None:
     Raises:
         UserError: if there is no such file, or it cannot be imported.
     """
+    name = f"{PREFIX}{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return
     if not path.is_file() or path.suffix != ".py":
         raise UserError(
             f"--plugin: there is no Python file {path}" + (" (its name must end in .py)" if path.is_file() else "")
         )
-    name = f"_headbench_plugin_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
-    if name in sys.modules:
-        return
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -30,3 +35,14 @@ def load(path: Path) -> None:
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise UserError(f"--plugin {path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def again() -> Callable[[], None]:
+    """Return what loads all files that this process has loaded, in another process."""
+    files = [module.__file__ for name, module in sys.modules.items() if name.startswith(PREFIX)]
+    return partial(_load_all, [Path(file) for file in files if file is not None])
+
+
+def _load_all(paths: Sequence[Path]) -> None:
+    for path in paths:
+        load(path)

@@ -54,7 +54,7 @@ def run(
         raise UserError(f"run: purpose: unknown '{purpose}'; {suggest(purpose, PURPOSES)}")
     changes = {key: value for key, value in settings.items() if key != "purpose"}
     options = _options("run", OPTIONS, grid, out, data, where, changes)
-    with _borrowed_torch():
+    with _borrowed_torch(options.device):
         if purpose == "tune":
             return trials.run(options, Console())
         prepared = launch.prepare(options)
@@ -76,7 +76,7 @@ def tune(
 
     own = {key: value for key, value in OPTIONS.items() if key not in ("devices", "keep_weights", "tuned")}
     options = _options("tune", own, grid, out, data, where, settings)
-    with _borrowed_torch():
+    with _borrowed_torch(options.device):
         searched = search.run(search.TuneOptions(run=options, **asked), Console())
     return searches.trials(study.kept for study in searched.studies)
 
@@ -133,16 +133,22 @@ def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -
 
 
 @contextmanager
-def _borrowed_torch() -> Iterator[None]:
-    """Leave torch's settings and random numbers as they were found, for a caller who goes on with torch."""
+def _borrowed_torch(device: str) -> Iterator[None]:
+    """Leave torch's settings and random numbers as they were found, for a caller who goes on with torch, and the GPUs
+    alone where ``device`` is ``cpu``.
+    """
+    cards = 0 if device == "cpu" else torch.cuda.device_count()
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     cudnn = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
+    products, current = torch.get_float32_matmul_precision(), torch.cuda.current_device() if cards else -1
     try:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        with torch.random.fork_rng(devices=range(cards)):
             yield
     finally:
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(mode)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = cudnn
+        torch.set_float32_matmul_precision(products)
+        torch.cuda.set_device(current)  # of a negative number nothing is done

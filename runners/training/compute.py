@@ -17,6 +17,7 @@ from headbench.heads import Context, Stage
 from headbench.runners.grid.recipes import Recipe
 from headbench.runners.training import optimisation
 from headbench.runners.training.classifier import Classifier
+from headbench.runners.training.hardware import out_of_memory
 
 Plan = Sequence[tuple[Stage, Recipe]]
 
@@ -43,7 +44,7 @@ def measure(classifier: Classifier, part: Part, plan: Plan, history: Sequence[di
             shown[kind] = shown.get(kind, 0) + row["images"]
     views = sum(count * len(plan[number][0].views) for (number, _), count in shown.items())
     try:
-        steps = {kind: _step(classifier, part, *plan[kind[0]], kind[1]) for kind in shown}
+        steps = {kind: _fitting(classifier, part, *plan[kind[0]], kind[1]) for kind in shown}
     # A measurement must not end a training.
     except Exception:
         return {"image_views": views, "train_flops": None}
@@ -51,15 +52,35 @@ def measure(classifier: Classifier, part: Part, plan: Plan, history: Sequence[di
     return {"image_views": views, "train_flops": flops}
 
 
-def _step(classifier: Classifier, part: Part, stage: Stage, recipe: Recipe, side: int | None) -> tuple[int, int]:
+def _fitting(classifier: Classifier, part: Part, stage: Stage, recipe: Recipe, side: int | None) -> tuple[int, int]:
     """Return the floating-point operations of one step of a stage, a multiplication and an addition being two, and the
     images of its batch, which are scaled to ``side`` pixels.
 
-    A copy of the classifier takes it with one part of the batch, on noise of the images' shape, and torch's random
-    streams are put back: nothing that is trained notices. Torch counts matrix products and convolutions, which are
-    nearly all.
+    They are those of one part of the batch, times the parts; of ever smaller ones where the device has no room, as for
+    a batch that several devices have trained.
     """
-    device, size = part.labels.device, min(recipe.batch_size // recipe.accumulate, len(part))
+    size = min(recipe.batch_size // recipe.accumulate, len(part))
+    images = recipe.accumulate * size
+    while True:
+        try:
+            passed, stepped = _step(classifier, part, stage, recipe, side, size)
+        except Exception as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+            size //= 2
+        else:
+            return passed * images // size + stepped, images
+
+
+def _step(
+    classifier: Classifier, part: Part, stage: Stage, recipe: Recipe, side: int | None, size: int
+) -> tuple[int, int]:
+    """Return the operations of a part of a batch forward and backward, and those of the optimiser.
+
+    A copy of the classifier takes it, on noise of the images' shape, and torch's random streams are put back: nothing
+    that is trained notices. Torch counts matrix products and convolutions, which are nearly all.
+    """
+    device = part.labels.device
     positions = torch.arange(size, device=device) * len(part) // size
     targets = Targets.plain(part.labels[positions], positions)
     asked = copy.deepcopy(classifier)
@@ -72,4 +93,4 @@ def _step(classifier: Classifier, part: Part, stage: Stage, recipe: Recipe, side
             asked(Batch(images, targets), Context(stage.name, stage.epochs - 1, stage.epochs)).backward()
             passed = counter.get_total_flops()
             optimiser.step()
-    return counter.get_total_flops() + (recipe.accumulate - 1) * passed, recipe.accumulate * size
+    return passed, counter.get_total_flops() - passed

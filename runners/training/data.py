@@ -7,6 +7,7 @@ import torch
 from headbench.data import Dataset
 from headbench.data.loading.readers import Readers
 from headbench.data.splits import partition
+from headbench.runners.grid import plugins
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import features, parts
 from headbench.runners.training.parts import Division, Parts
@@ -24,7 +25,7 @@ class Data:
 
     def __init__(self, root: Path, device: torch.device, *, bf16: bool = False, readers: int | None = None) -> None:
         self.root, self.device, self.bf16 = root, device, bf16
-        self.readers = Readers(readers)
+        self.readers = Readers(readers, plugins.again())
         self._loaded: tuple[str, Dataset] | None = None
         self._laid: tuple[Division, str, str | None, Parts] | None = None
 

@@ -12,6 +12,8 @@ from headbench.runners.devices.group import Group
 
 # By default; more than one per core never helps, and each holds its own copy of torch.
 MOST_WORKERS = 8
+# In messages of torch that there was no room.
+NO_ROOM = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Hardware:
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that there was no room on the device, or in the memory of the machine."""
     no_room = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
-    # torch has no name for it on a CPU.
-    return no_room or (isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error))
+    # torch has no name for it on a CPU, and none where CUDA's libraries ask for memory themselves.
+    return no_room or (isinstance(error, RuntimeError) and any(words in str(error) for words in NO_ROOM))
 
 
 @dataclass(frozen=True)
@@ -182,5 +184,6 @@ def set_up(share: Share, worker: int = 0, rank: int = 0) -> Hardware:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
+    torch.set_float32_matmul_precision("highest")
     bf16 = has_bf16(chosen) if share.precision == "auto" else share.precision == "bf16"
     return Hardware(chosen, share.threads, bf16, len(range(chosen.index or 0, share.workers * share.devices, devices)))

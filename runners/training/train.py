@@ -21,7 +21,7 @@ from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.history import Glimpse, Glimpses
 from headbench.runners.training.loop.average import Average
 from headbench.runners.training.loop.record import Record
-from headbench.runners.training.loop.state import Snapshot, fits, moments_fit
+from headbench.runners.training.loop.state import Snapshot, fits, moments_fit, on_cpu
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.stages import side, stage_plan
 
@@ -139,15 +139,16 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rest of the training depends on, after a step: copies of what goes on changing."""
+        device = self.parts.train.labels.device
         state = {
             "trained_by": self._trained_by,
             "stage": self._number,
             "epochs": self._finished,
             "classifier": self.weights(),
-            "optimiser": copy.deepcopy(self._optimiser.state_dict()),
+            "optimiser": on_cpu(self._optimiser.state_dict()),
             "schedule": copy.deepcopy(self._schedule.state_dict()),
             "random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "cuda_random": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
             "head_random": self._generator.get_state(),
             "history": list(self.history),
             "selected": {name: {"row": own.row, "state": own.state} for name, own in self.selected.items()},
@@ -338,8 +339,8 @@ class Training:
             self._average.classifier.load_state_dict(state["average"])
         schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"])
-        if state["cuda_random"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda_random"])
+        if state["cuda_random"] and device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_random"][0], device)
         self._generator.set_state(state["head_random"])
         self._finished, self.history = state["epochs"], list(state["history"])
         self.selected = {name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()}

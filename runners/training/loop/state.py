@@ -1,5 +1,6 @@
 """What the state of a training must be before one goes on from it."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,15 @@ class Snapshot:
 
     row: dict[str, Any]
     state: dict[str, Tensor]
+
+
+def on_cpu(state: Any) -> Any:
+    """Return a copy of a state of dictionaries, lists and tensors, whose tensors are on the CPU."""
+    if isinstance(state, Tensor):
+        return state.to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: on_cpu(value) for key, value in state.items()}
+    return [on_cpu(value) for value in state] if isinstance(state, list) else copy.deepcopy(state)
 
 
 def fits(state: dict[str, Any], like: dict[str, Any], lengths: Sequence[int]) -> bool:

@@ -3,6 +3,7 @@
 import multiprocessing
 import random
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from headbench.data.loading.augment import Augmentation
 from headbench.data.loading.epoch import Epoch, batches
 from headbench.data.loading.readers import Readers
 from headbench.data.loading.streamed import Streamed
+from headbench.data.loading.views import FILE_VIEWS
 from tests.data.helpers import random_images, save
 
 STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -140,3 +142,17 @@ def test_positions_choose_files(tmp_path: Path) -> None:
     part = Streamed.of(files, torch.tensor([2, 0]), torch.tensor([2, 0]), ((0.0,) * 3, (1.0,) * 3), torch.device("cpu"))
     (shown,) = part.plain_batches()
     assert (shown[:, 0, 16, 16] * 255).round().tolist() == [100, 0]
+
+
+def test_a_reader_knows_the_views_that_it_is_told_to_load(part: Streamed) -> None:
+    """Where readers are no copies of this process, which has views of a plug-in."""
+    readers = Readers(1, partial(_register, "readers-own"))
+    shown = next(batches(replace(part, readers=readers), epoch(views=("readers-own",))))
+    assert torch.equal(shown.images, torch.full((1, 4, 3, 32, 32), 0.5))
+    readers.close()
+
+
+def _register(name: str) -> None:
+    FILE_VIEWS.register(name, version=1)(
+        lambda augmentation, size, statistics: lambda image: torch.full((3, size, size), 0.5)
+    )

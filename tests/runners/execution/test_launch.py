@@ -129,3 +129,10 @@ def test_what_is_needed_after_a_training_is_asked_for_before_it(
     with pytest.raises(UserError, match=r"nothing is trained.*relplot"):
         launch.execute(prepare(tmp_path, workers=workers), Console(file=StringIO()))
     assert not list((tmp_path / "runs").glob("cells/*"))
+
+
+def test_all_workers_have_the_precision_of_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cards of one machine may differ."""
+    for bf16, precision in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(hardware, "has_bf16", lambda _, bf16=bf16: bf16)
+        assert prepare(tmp_path).job.share.precision == precision

@@ -114,7 +114,20 @@ def test_out_of_memory_beside_other_cells_is_tried_once_more_at_the_end(
     assert error.is_file() == ("failed 0" in expected)
 
 
-@pytest.mark.skipif(not queue.FATAL, reason="this torch has no name for it")
+def test_a_cell_that_is_trained_apart_has_the_room_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,) = planned(*cells())
+    attempts.begin(store.cell_folder(tmp_path, one.cell_id))
+    told, own = [], way(tmp_path, Pruning())
+    monkeypatch.setattr(own.data, "drop", lambda: told.append("dropped"))
+
+    def apart(planned: Planned) -> None:
+        told.append("trained")
+        queue.fail(planned, store.cell_folder(tmp_path, planned.cell_id), "it ends", own.events)
+
+    queue.run([one], dataclasses.replace(own, apart=apart))
+    assert told == ["dropped", "trained"]
+
+
 def test_a_kernel_that_fails_ends_the_process_and_blames_no_other_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

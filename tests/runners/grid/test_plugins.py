@@ -1,5 +1,6 @@
 """Files of the user's own: whatever they are called, they meet no other module, and a mistake in them is one line."""
 
+import pickle
 import random
 import sys
 from pathlib import Path
@@ -78,3 +79,23 @@ def test_what_is_no_python_file_is_one_line(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=message):
             plugins.load(tmp_path / name)
+
+
+def test_another_process_loads_the_same_files(tmp_path: Path) -> None:
+    def loaded() -> set[str]:
+        return {name for name in sys.modules if name.startswith(plugins.PREFIX)}
+
+    before = loaded()
+    plugins.load(plugin(tmp_path / "mine.py", "p-again"))
+    try:
+        again = pickle.dumps(plugins.again())
+        HEADS.unregister("p-again")
+        (name,) = loaded() - before
+        del sys.modules[name]
+        pickle.loads(again)()
+        assert "p-again" in HEADS
+        (tmp_path / "mine.py").unlink()
+        pickle.loads(again)()  # what is loaded stays so
+    finally:
+        HEADS.unregister("p-again")
+        del sys.modules[name]

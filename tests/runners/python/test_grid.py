@@ -17,10 +17,15 @@ SETTINGS: dict[str, Any] = {"threads": 1, "device": "cpu", "precision": "auto"}
 
 
 def of_torch() -> list[Any]:
-    return [torch.get_num_threads(), torch.get_deterministic_debug_mode(), torch.get_rng_state().tolist()]
+    settings = torch.get_num_threads(), torch.get_deterministic_debug_mode(), torch.get_float32_matmul_precision()
+    return [*settings, torch.get_rng_state().tolist()]
 
 
-def test_a_grid_is_trained_once_and_comes_back_as_a_frame_and_torch_is_left_as_it_was(tmp_path: Path) -> None:
+def test_a_grid_is_trained_once_and_comes_back_as_a_frame_and_torch_is_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: pytest.fail("a GPU was asked for"))
+    torch.set_float32_matmul_precision("high")
     before, out = of_torch(), tmp_path / "runs"
     asked: dict[str, Any] = SETTINGS | {"out": out, "data": tmp_path, "where": {"seed": [1]}}
     asked |= {"recipe.epochs": 1, "axes.seed": np.arange(2), "val_fraction": 0.2}
@@ -34,6 +39,7 @@ def test_a_grid_is_trained_once_and_comes_back_as_a_frame_and_torch_is_left_as_i
     assert {path: path.stat().st_mtime_ns for path in out.glob("cells/*/result.json")} == files
     assert headbench.load(str(out), name).equals(rows)
     assert of_torch() == before
+    torch.set_float32_matmul_precision("highest")
 
 
 @pytest.mark.parametrize(

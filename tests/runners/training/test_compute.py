@@ -1,6 +1,7 @@
 """Training compute against a count by hand, and nothing that is trained notices it."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -92,3 +93,19 @@ def test_what_cannot_be_counted_is_unknown() -> None:
         assert measured(training) == {"image_views": 2 * IMAGES, "train_flops": None}
     finally:
         HEADS.unregister("shy")
+
+
+def test_a_device_without_room_for_the_batch_counts_by_a_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a training on several devices, each of which had a part of the batch."""
+    training, asked = train(cell("psc"), digits(), CPU, lambda _: None), compute._step
+    whole = measured(training)
+
+    def small(*arguments: Any) -> tuple[int, int]:
+        if arguments[-1] > 40:
+            raise torch.cuda.OutOfMemoryError("no room")
+        return asked(*arguments)
+
+    monkeypatch.setattr(compute, "_step", small)
+    assert measured(training) == whole
+    monkeypatch.setattr(compute, "_step", lambda *_: torch.empty(2**50))
+    assert measured(training) == whole | {"train_flops": None}

@@ -118,3 +118,14 @@ def test_workers_are_spread_over_the_devices(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
     assert [hardware.set_up(Share("cuda", 1, "fp32", 3), worker).cells_per_device for worker in range(3)] == [2, 1, 2]
+
+
+def test_float32_is_float32_whatever_the_process_had_before() -> None:
+    torch.set_float32_matmul_precision("high")
+    hardware.set_up(Share("cpu", 1, "fp32"))
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+@pytest.mark.parametrize("what", ["CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`", "an illegal access"])
+def test_no_room_for_what_cudas_libraries_need_is_no_room(what: str) -> None:
+    assert hardware.out_of_memory(RuntimeError(f"CUDA error: {what}")) == what.startswith("CUBLAS")

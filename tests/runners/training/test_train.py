@@ -1,5 +1,6 @@
 """The training loop: paired, reproducible, obedient to a head's stages and hooks."""
 
+import copy
 import itertools
 import math
 from dataclasses import replace
@@ -19,6 +20,7 @@ from headbench.heads.psc import PSCHead
 from headbench.runners.grid import recipes
 from headbench.runners.training import evaluate, optimisation
 from headbench.runners.training.classifier import Classifier, build, check_small, unsupported
+from headbench.runners.training.loop.state import on_cpu
 from headbench.runners.training.stages import stage_plan
 from headbench.runners.training.train import NonFiniteLossError, Training
 from tests.heads.helpers import make, slow_cross_entropy, slow_squared_cosine
@@ -112,6 +114,28 @@ def test_selections_follow_the_history() -> None:
         values = [row[key] for row in run.history]
         assert run.selected[selection].row["epoch"] == values.index(max(values)) + 1
     assert equal(run.selected["last"].state, states(run.classifier))
+
+
+def test_a_checkpoint_keeps_the_stream_of_the_device_that_trains_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = train(cell("psc"), digits(), CPU, lambda _: None)
+    for name in ("get_rng_state", "get_rng_state_all", "set_rng_state", "set_rng_state_all"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: pytest.fail("a GPU was asked"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    state = training.state_dict()
+    assert state["cuda_random"] == []
+    # As a machine with two cards has left it after the last epoch.
+    left = {"stage": 0, "epochs": len(training.history), "cuda_random": [torch.get_rng_state()] * 2}
+    Training(cell("psc"), digits(), CPU).load_state_dict(state | left)
+
+
+def test_what_an_optimiser_keeps_is_copied() -> None:
+    weight = nn.Parameter(torch.ones(3))
+    optimiser = torch.optim.AdamW([weight])
+    weight.grad = torch.arange(3.0)
+    optimiser.step()
+    kept, before = on_cpu(optimiser.state_dict()), copy.deepcopy(optimiser.state_dict())
+    optimiser.step()
+    assert str(kept) == str(before) != str(optimiser.state_dict())
 
 
 def test_of_equal_epochs_the_first_is_the_best_one(monkeypatch: pytest.MonkeyPatch) -> None:
