@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
 from pydantic import ValidationError
 
+from headbench.core.alone import alone
 from headbench.core.errors import note
 from headbench.results import store
 from headbench.runners.execution.owner import Owner, this_process
@@ -204,7 +204,7 @@ def _create(folder: Path, mine: Owner) -> bool:
 
 def _take_over(folder: Path, mine: Owner, watch: Watch) -> bool:
     path = folder / NAME
-    with FileLock(folder.parent / ".locks"):
+    with alone(folder.parent / ".locks"):
         if watch.is_held(folder):
             return False
         if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):

@@ -64,7 +64,15 @@ def taken(folder: Path, watch: Watch | None = None) -> bool:
         return mine is not None
 
 
-def test_the_lock_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flock", [True, False])
+def test_the_lock_of_a_dead_process_is_taken_over(flock: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a file system that has no locks of its own."""
+
+    def absent(*_: Any, **__: Any) -> None:
+        raise NotImplementedError("FileSystem does not appear to support flock")
+
+    if not flock:
+        monkeypatch.setattr("filelock.FileLock.acquire", absent)
     leave(tmp_path / "cell", dead_owner())
     assert taken(tmp_path / "cell")
 
