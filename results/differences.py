@@ -16,7 +16,11 @@ from headbench.results.numbers.inference import Difference
 from headbench.results.numbers.statistics import holm
 
 # The columns that a difference needs, beside its metric.
-NEEDED = "cell_id selection head_label feature_dim seed data_fingerprint health ece_temperature ece_floor".split()
+NEEDED = (
+    "cell_id selection head_label feature_dim seed data_fingerprint health ece_temperature ece_floor calibration_view"
+).split()
+# Metrics of the view that ``calibration_view`` names.
+OF_THE_VIEW = {"nll", "brier", "ece_floor", "smooth_ece", "adaptive_ece", "classwise_ece", "mce"}
 # Half a 95 % interval in standard deviations; asking scipy takes longer than all else of a difference.
 Z = float(stats.norm.ppf(0.975))
 # Metrics in which less is better.
@@ -67,6 +71,8 @@ def between(
     one, other = _of_common_seeds(first, second, metric)
     if one.empty or one["data_fingerprint"].tolist() != other["data_fingerprint"].tolist():
         return None
+    if metric in OF_THE_VIEW and _view(one) != _view(other):
+        return None
     numbers, marks = tuple(map(int, one["seed"])), "; ".join(filter(None, map(unhealthy, (one, other))))
     if metric != "top1":
         values = one[metric].to_numpy(dtype=float) - other[metric].to_numpy(dtype=float)
@@ -83,6 +89,10 @@ def between(
         return None
     found = inference.compare(np.stack([answer.right for answer in own]), np.stack([answer.right for answer in theirs]))
     return Found(found, numbers, marks, all(a.digest == b.digest is not None for a, b in zip(own, theirs, strict=True)))
+
+
+def _view(rows: pd.DataFrame) -> set[str]:
+    return set(rows["calibration_view"].dropna()) if "calibration_view" in rows else set()
 
 
 def _narrow(rows: pd.DataFrame, metric: str) -> pd.DataFrame:

@@ -234,7 +234,7 @@ def _ranks_of(rows: pd.DataFrame, answers: Answers, name: str, told: str) -> Par
         return [], {}, []
     drawn = {}
     if ranked.several and not math.isnan(ranked.found.p):
-        drawn[name] = diagram(ranked.heads, ranked.found)
+        drawn[name] = diagram([names_of(rows)[head] for head in ranked.heads], ranked.found)
     moved = sensitivity.moves(rows, "last")
     if (moved["kind"] != "").any():
         drawn[name.replace("ranks", "sensitivity")] = sensitivity.sensitivity(moved, rows)

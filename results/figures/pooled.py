@@ -64,10 +64,9 @@ def pool(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Pooled], list[str]]:
     """
     pooled: dict[str, Pooled] = {}
     damaged: list[str] = []
-    view = primary(rows)
     for head, own in at_largest_dim(rows).groupby("head_label", sort=False):
         confidences, correct = list[Floats](), list[Bools]()
-        first = own.iloc[0]
+        first, view = own.iloc[0], primary(own)
         classes = int(first["num_classes"])
         confused = np.zeros((classes, classes), dtype=np.int64)
         for cell_id, fitted in zip(own["cell_id"], own["temperature"], strict=True):

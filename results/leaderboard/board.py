@@ -12,7 +12,7 @@ from headbench.results import columns, recorded
 from headbench.results.answers import Answers
 from headbench.results.differences import NEEDED
 from headbench.results.numbers import inference
-from headbench.results.tables import paired, published
+from headbench.results.tables import paired, published, trust
 from headbench.results.tables.base import Table, describe, named_comparisons, primary, printed, summarised, unmarked
 from headbench.results.tables.groups import BY_COUNT
 
@@ -65,7 +65,7 @@ def _board(grid: str, rows: pd.DataFrame, answers: Answers, commands: list[str])
     first = rows.iloc[0]
     above = ["dataset", "imbalance_factor"]
     beside = [name for name in columns.COMPARISON if name not in above]
-    described = describe(beside, [first[name] for name in beside])
+    described = describe(beside, [first[name] for name in beside]) + trust.mixed(rows)
     cells, judged, notes = _cells(rows, answers)
     days = sorted({str(when)[:10] for when in rows["started_at"]})
     facts = [f"{_title(name)} {_shown(name, first[name])}" for name in MADE if rows[name].nunique() == 1]

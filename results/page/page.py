@@ -69,6 +69,7 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
     signs = common.legend(table.caption for table in made)
     seeds = common.seeds_of(rows[rows["status"] == "done"])
     layout = Layout(comparisons, [*signs, common.USUAL, f", {over(seeds)}"])
+    called = {layout.titles[name] or name: part for name, (_, part) in comparisons.items()}
     above = {name: pictures[name] for own in [*shown.answers][:MOST] if (name := f"{own}-accuracy") in pictures}
     template = templates.environment().get_template("page.html.j2")
     page: str = template.render(
@@ -79,7 +80,7 @@ def render(grid: str, shown: Shown, comparisons: Comparisons) -> str:
         shared=escape.plain(common.facts(comparisons)[0]),
         signs=signs,
         seeds=seeds,
-        trust=[escape.plain(line) for line in trust.lines(shown.rows)],
+        trust=[escape.plain(line) for line in trust.lines(shown.rows, called)],
         facets=facets.facets(shown.rows),
         rows=rows,
         columns=listed,

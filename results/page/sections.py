@@ -102,8 +102,9 @@ class Layout:
         return {"dataset": facets.printed("dataset", name)} if name in self._datasets else {}
 
     def _head(self, name: str) -> str:
-        """Return the head that a figure is of, nothing for one of several."""
-        return next((head for head in self._heads if name.endswith(f"-{head}")), "")
+        """Return the head that a figure is of, nothing for one of several; it may be called as a kind is."""
+        kind = kinds.kind_of(name, self._prefixes)
+        return next((head for head in self._heads if name.endswith(f"-{kind}-{head}")), "")
 
     def table(self, table: Table, *, folded: bool) -> dict[str, Any]:
         """Return a table as the template takes it."""

@@ -78,7 +78,7 @@ def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
     }
     standing = []
     for dim, best in differences.against_best(healthy, answers).items():
-        nearest = sorted(best.behind, key=lambda head: healthy[dim][head]["top1"].mean(), reverse=True)
+        nearest = sorted(best.behind, key=lambda head: best.behind[head].difference.mean)
         if not nearest:
             continue
         behind = {head: best.behind[head] for head in nearest}
@@ -110,6 +110,8 @@ def _of_group(group: list[Standing]) -> str:
     first, where = group[0], f"At {_dims([standing.dim for standing in group])}"
     if first.seeds < inference.SEEDS:
         many = "One seed gives" if first.seeds == 1 else f"{first.seeds} seeds give"
+        if any(pair.difference.mean < 0 for standing in group for pair in standing.behind.values()):
+            return f"{many} no verdict. {where} no head is ahead of all others on the seeds that they share."
         highest = "has the highest accuracy" if first.alone else "has the highest accuracy of those compared"
         if len(group) > 1:
             return f"{many} no verdict. {where} {first.best} {highest}."

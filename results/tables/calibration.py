@@ -49,8 +49,20 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
     )
     if few:
         caption += f" * Temperature fitted on {n_val} validation images; fewer than {ENOUGH:,} fit it badly."
-    caption += _at_the_edge(rows, selection) + note_on_marks(tidy)
+    caption += _without(rows, selection) + _at_the_edge(rows, selection) + note_on_marks(tidy)
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
+
+
+def _without(rows: pd.DataFrame, selection: str) -> str:
+    """Return a sentence on the heads without a temperature beside some that have one; nothing where there are none."""
+    own = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    heads = dict.fromkeys(own.loc[own["temperature"].isna(), "head_label"])
+    if not heads or own["temperature"].isna().all():
+        return ""
+    return (
+        f" No temperature was fitted for {', '.join(heads)}: floor, smooth ECE, NLL and Brier score are of the native "
+        "view there, and not compared with the others'."
+    )
 
 
 def _at_the_edge(rows: pd.DataFrame, selection: str) -> str:

@@ -2,6 +2,8 @@
 and what is mixed.
 """
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from headbench.results.numbers import health
@@ -11,10 +13,16 @@ from headbench.results.tables.base import named_comparisons
 NAMED = 20
 
 
-def lines(rows: pd.DataFrame) -> list[str]:
+def lines(rows: pd.DataFrame, comparisons: Mapping[str, pd.DataFrame] | None = None) -> list[str]:
     """Return the lines for the rows of a grid: which finished cells are marked or imported, which selections are
     absent, and what is mixed.
+
+    Args:
+        rows: of the grid.
+        comparisons: their rows by what they are called, where they have names of their own.
     """
+    if comparisons is None:
+        comparisons = {name: part for name, (_, part) in named_comparisons(rows).items()}
     cells = rows.drop_duplicates("cell_id")
     done = cells[cells["status"] == "done"]
     trained, imported = done[done["imported"].isna()], done[done["imported"].notna()]
@@ -42,14 +50,19 @@ def lines(rows: pd.DataFrame) -> list[str]:
     absent = done[done["error"].notna()]
     if len(absent):
         found.append(f"Selections that are absent: {_named(absent, 'error')}.")
-    for name, (_, part) in named_comparisons(rows).items():
-        precisions = sorted(part["precision"].dropna().unique())
-        if len(precisions) > 1:
-            found.append(
-                f"{name}: cells of precision {' and '.join(precisions)} are mixed in one comparison, a difference that "
-                f"no seed shows."
-            )
+    found += [f"{name}: {told.lstrip('; ')}." for name, part in comparisons.items() if (told := mixed(part))]
     return found
+
+
+def mixed(rows: pd.DataFrame) -> str:
+    """Return that cells of several precisions are in one comparison, as the end of a sentence; nothing where they are
+    not.
+    """
+    precisions = sorted(rows["precision"].dropna().unique())
+    if len(precisions) < 2:
+        return ""
+    told = " and ".join(precisions)
+    return f"; cells of precision {told} are mixed in one comparison, a difference that no seed shows"
 
 
 def _named(cells: pd.DataFrame, why: str) -> str:

@@ -63,7 +63,11 @@ def _check(file: Path, data: Path | None, console: Console) -> int:
     )
     say(console, f"re-scored: {found.compared} metrics from the predictions of {len(told.cells)} cells")
     for label, source in found.labels.items():
-        beside = f"those of {source}" if source else "compared with nothing, as the data set is not at hand (--data)"
+        beside = (
+            f"those of {source}"
+            if source
+            else "compared with nothing, as the data set is not at hand (--data), or has a path of its own"
+        )
         say(console, f"labels of {label}: {beside}")
     if None in found.labels.values():
         say(console, "groups of classes: not checked there, since the data set tells their training images")

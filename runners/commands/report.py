@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     failed = _show_lines(built, screen)
     if arguments.json:
         say_json(console, _told(grid, built, failed))
-    return 1 if failed else 0
+    return 1 if failed or _unwritten(built) else 0
 
 
 def _one_folder(outs: list[Path], to: Path | None, grid: str, console: Console) -> Path:
@@ -117,7 +117,7 @@ def show_report(
     out: Path, grid: str, console: Console, storage: str | None = None, cells: Set[str] | None = None
 ) -> int:
     """Build a grid's report and print its main table, of some cells alone where they are given; return 1 if a cell
-    failed, else 0.
+    failed or the page could not be written, else 0.
     """
     from headbench.results.answers import Answers
     from headbench.results.tables.base import named_comparisons
@@ -128,7 +128,12 @@ def show_report(
     if cells is not None:
         tables = main_tables(named_comparisons(built.rows[built.rows["cell_id"].isin(cells)]), Answers(out))
     _show_tables(tables, console)
-    return 1 if _show_lines(built, console) else 0
+    return 1 if _show_lines(built, console) or _unwritten(built) else 0
+
+
+def _unwritten(built: "Report") -> bool:
+    """Say whether the page could not be written, and a line says why."""
+    return not built.written and bool(built.damaged)
 
 
 def _built(

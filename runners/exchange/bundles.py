@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from headbench.core.errors import DamagedError, NewerError, UserError, suggest
 from headbench.core.version import git_commit, version
@@ -41,6 +41,13 @@ class Member(BaseModel):
     bytes: schema.Count
 
 
+def _each_once(cells: list[str]) -> list[str]:
+    """Return the cells; raise ValueError where one is there twice, which would count as another seed."""
+    if len(set(cells)) < len(cells):
+        raise ValueError("a cell is listed more than once")
+    return cells
+
+
 class Manifest(BaseModel):
     """``manifest.json``: what a bundle holds, and the code that made it; cells tell their own."""
 
@@ -51,7 +58,7 @@ class Manifest(BaseModel):
     git_commit: schema.Text
     protocols: list[schema.Text]
     commits: list[schema.Text]
-    cells: Annotated[list[schema.Name], Field(min_length=1)]
+    cells: Annotated[list[schema.Name], Field(min_length=1), AfterValidator(_each_once)]
     files: dict[schema.Name, Member]
 
 

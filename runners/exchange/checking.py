@@ -2,8 +2,7 @@
 
 import io
 import json
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,9 @@ import pandas as pd
 from pydantic import ValidationError
 
 from headbench.core.errors import DamagedError, NewerError, UserError
-from headbench.results import grid_rows, store
+from headbench.data import DATASETS
+from headbench.data.splits import Protocol
+from headbench.results import grid_rows, schema, store
 from headbench.runners.exchange import reference, rescoring
 from headbench.runners.exchange.bundles import ROWS, Manifest
 from headbench.runners.exchange.opening import opened
@@ -19,6 +20,9 @@ from headbench.runners.exchange.reference import Named, Reference
 from headbench.runners.execution.launch import data_folder
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
+
+# What ``cell.yaml`` and ``result.json`` both say of a cell by the same name.
+SAID = ("head", "head_options", "feature_dim", "seed", "projection", "freeze", "imbalance_factor")
 
 
 @dataclass
@@ -59,8 +63,9 @@ def check(file: Path, data: Path | None) -> Checked:
         else:
             found.wrong += _rows(out, plan, rows, manifest)
             seen = dict[str, Reference | None]()
+            planned = {cell["cell_id"]: cell for cell in plan["cells"]}
             for cell_id in manifest.cells:
-                _cell(store.cell_folder(out, cell_id), data, seen, found)
+                _cell(store.cell_folder(out, cell_id), planned.get(cell_id, {}), data, seen, found)
         found.wrong = [line.replace(f"{out}/", "") for line in found.wrong]
     return found
 
@@ -83,27 +88,55 @@ def _rows(out: Path, plan: dict[str, Any], rows: pd.DataFrame, manifest: Manifes
     return lines
 
 
-def _cell(folder: Path, data: Path | None, seen: dict[str, Reference | None], found: Checked) -> None:
-    """Check one cell: its files, its metrics, and its labels where the data set is at hand."""
+def _cell(
+    folder: Path, planned: dict[str, Any], data: Path | None, seen: dict[str, Reference | None], found: Checked
+) -> None:
+    """Check one cell: its files, what they and the plan say that it is, its metrics, and its labels where the data set
+    is at hand.
+    """
     try:
         result = store.read_result(folder)
         if result is None or "purpose" in result:
             raise DamagedError(f"{folder} is no finished cell")
         store.verify(folder, result)
         description = store.read_description(folder)
-        known = _truth(result["facts"], description, data, seen)
+        facts = result["facts"]
+        for file, told in (("grid.yaml", planned), ("cell.yaml", {key: description.get(key) for key in SAID})):
+            if other := _unlike(told, facts):
+                raise DamagedError(f"{folder}: {file} has other {', '.join(other)} than result.json")
+        known = _truth(facts, description, data, seen)
         label = result["facts"]["dataset"]
         found.labels[label] = known.source if known is not None else found.labels.get(label)
         if known is not None:
-            if known.fingerprint != result["facts"]["data_fingerprint"]:
+            told = result["facts"]["data_fingerprint"]
+            # Where the data set was not at hand to who imported it, it is of the labels.
+            if told != known.fingerprint and not ("imported" in description and told.startswith(reference.OF_LABELS)):
                 raise DamagedError(f"{folder}: its data are other ones than those of {known.source}")
             reference.check(known, store.read_predictions(folder, "test_labels")["test_labels"])
-        lines, count = rescoring.differing(folder, result, known)
+        # The groups of an imported cell are of the training images that its trainer has told.
+        lines, count = rescoring.differing(folder, result, None if "imported" in description else known)
     except (DamagedError, UserError) as error:
         found.wrong.append(str(error))
         return
     found.wrong += [f"cell {folder.name}, {line}" for line in lines]
     found.compared += count
+
+
+def _unlike(told: dict[str, Any], facts: dict[str, Any]) -> list[str]:
+    """Return the facts of a cell that are told otherwise elsewhere, of those that both tell; of options the ones that
+    both have, as later harnesses have more, which are as before where nothing is said. How a harness calls the protocol
+    may differ.
+    """
+    wrong = []
+    for name in (name for name in schema.Facts.model_fields if name != "protocol"):
+        one, other = told.get(name), facts.get(name)
+        if name.endswith("_options") and one and other:
+            one, other = (value if isinstance(value, dict) else json.loads(value) for value in (one, other))
+            common = one.keys() & other.keys()
+            one, other = ({key: own[key] for key in common} for own in (one, other))
+        if one not in (None, "") and other not in (None, "") and one != other:
+            wrong.append(name)
+    return wrong
 
 
 def _truth(
@@ -113,13 +146,22 @@ def _truth(
 
     A data set at a path of its own is not looked for: a stranger's bundle names no files here.
     """
-    with suppress(ValidationError):
-        cell = Cell.model_validate(description)
-        key = json.dumps([cell.dataset, cell.dataset_options, str(parts.protocol(cell))], sort_keys=True)
-        if key not in seen:
-            dataset = Named(cell.dataset, cell.dataset_options, facts["dataset"])
-            root = None if "path" in cell.dataset_options else reference.at_hand(dataset, data)
-            loaded = None if root is None else reference.lying_in(dataset, root)
-            seen[key] = None if loaded is None else reference.of_data(dataset, loaded, parts.protocol(cell))
-        return seen[key]
-    return None
+    if "imported" in description:
+        dataset, protocol = (
+            Named(facts["dataset_name"], json.loads(facts["dataset_options"]), facts["dataset"]),
+            Protocol(),
+        )
+        if dataset.name in DATASETS.names():
+            dataset = replace(dataset, options=DATASETS.get(dataset.name).resolve(dataset.options, "dataset_options"))
+    else:
+        try:
+            cell = Cell.model_validate(description)
+        except ValidationError:
+            return None
+        dataset, protocol = Named(cell.dataset, cell.dataset_options, facts["dataset"]), parts.protocol(cell)
+    key = json.dumps([dataset.name, dataset.options, str(protocol)], sort_keys=True, default=str)
+    if key not in seen:
+        root = None if "path" in dataset.options else reference.at_hand(dataset, data)
+        loaded = None if root is None else reference.lying_in(dataset, root)
+        seen[key] = None if loaded is None else reference.of_data(dataset, loaded, protocol)
+    return seen[key]

@@ -93,7 +93,7 @@ def write(told: str, given: Given, dataset: Named, about: About, out: Path, grid
     unknown = Reference("", "-", given.test.labels, ())
     if wrong := schema.problem(schema.Facts, _facts(given, dataset, about, unknown)):
         raise UserError(f"import: {wrong}")
-    known = reference.find(dataset, given.test.labels, out, data, about.imbalance_factor)
+    known = reference.find(dataset, given.test.labels, out, data, about.imbalance_factor, about.protocol)
     names = reference.check_classes(known, given.test.logits.shape[1], given.test.class_names)
     facts = _facts(given, dataset, about, known)
     cell_id = _identity(facts)

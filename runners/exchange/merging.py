@@ -207,7 +207,8 @@ def _listed(
     """
     listed = {cell["cell_id"] for cell in ours}
     # Ours too: before there was this check, both may have been listed.
-    cells = [*ours, *(cell for cell in theirs if cell["cell_id"] not in listed)]
+    every = [*ours, *(cell for cell in theirs if cell["cell_id"] not in listed)]
+    cells = list({cell["cell_id"]: cell for cell in every}.values())
     folders = {cell["cell_id"]: store.cell_folder(target.parent, cell["cell_id"]) for cell in cells}
     described = {cell_id: _described(own) for cell_id, own in folders.items() if (own / "result.json").is_file()}
     known, left_out = dict[Experiment, dict[str, Any]](), set[str]()

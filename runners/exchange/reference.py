@@ -2,7 +2,7 @@
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from headbench.data.registry import bundled, located
 from headbench.data.splits import Protocol, partition
 from headbench.results import store
 from headbench.results.numbers.calibration import Ints
+from headbench.runners.execution import plan
 from headbench.runners.execution.launch import data_folder
 from headbench.runners.grid.choices import Choice
 from headbench.runners.training import parts
 
 # Classes that a message names.
 FEW = 3
+# Begins the fingerprint of labels alone.
+OF_LABELS = "labels-"
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,14 @@ def named(text: str) -> Named:
     return Named(choice.name, options, label)
 
 
-def find(dataset: Named, labels: Ints, out: Path, data: Path | None, imbalance_factor: float) -> Reference:
+def find(
+    dataset: Named, labels: Ints, out: Path, data: Path | None, imbalance_factor: float, protocol: str = ""
+) -> Reference:
     """Return what the labels (N,) of test images agree with: the data set where it is at hand, else finished cells of
     it in a folder of runs, else nothing but themselves.
 
-    At hand is what ``data`` names, what the usual data folder has a cache of, and what is bundled.
+    At hand is what ``data`` names, what the usual data folder has a cache of, and what is bundled. Of a long tail the
+    training images of each class are known where the protocol's name says how many are held out.
 
     Raises:
         UserError: for labels that are not those of the data set, or of cells on it.
@@ -100,16 +106,18 @@ def find(dataset: Named, labels: Ints, out: Path, data: Path | None, imbalance_f
     root = at_hand(dataset, data)
     if root is not None:
         loaded = parts.load(dataset.name, dataset.options, root)
-        found = of_data(dataset, loaded, Protocol(imbalance_factor=imbalance_factor))
+        held_out = plan.held_out(protocol)
+        found = of_data(dataset, loaded, Protocol(held_out or 0.0, imbalance_factor=imbalance_factor))
         check(found, labels)
-        return found
+        tailed = imbalance_factor > 1 and held_out is None
+        return replace(found, n_train=0, nominal=None) if tailed else found
     cells = _of_cells(dataset.label, out)
     for cell in cells:
         if np.array_equal(cell.labels, labels):
             return cell
     if cells:
         check(cells[0], labels)
-    return Reference("", f"labels-{hashlib.sha256(labels.tobytes()).hexdigest()[:16]}", labels, ())
+    return Reference("", f"{OF_LABELS}{hashlib.sha256(labels.tobytes()).hexdigest()[:16]}", labels, ())
 
 
 def check(reference: Reference, labels: Ints) -> None:

@@ -1,6 +1,7 @@
 """The plan of a grid: the identity, the names and sizes of its cells, checked on the CPU before anything is trained."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,22 @@ def protocol_name(cell: Cell, outline: Outline) -> str:
     profile = "" if cell.imbalance_profile == "exp" else f" {cell.imbalance_profile}"
     seed = f" imbalance-seed-{cell.imbalance_seed}" if cell.imbalance_seed else ""
     return name + profile + seed + split
+
+
+def held_out(protocol: str) -> float | None:
+    """Return the part of the training images that a protocol of this name holds out for validation; None where the name
+    does not tell it.
+    """
+    if protocol in ("full-train", "published"):
+        return 0.0
+    if protocol == "lt-val":
+        return LT_VAL
+    kind, _, fraction = protocol.rpartition("-")
+    if kind not in ("holdout", "lt-val"):
+        return None
+    with suppress(ValueError):
+        return part if 0 < (part := float(fraction)) < 1 else None
+    return None
 
 
 def check_views(stage: Stage, recipe: Recipe, outline: Outline, cell: Cell) -> None:

@@ -20,6 +20,7 @@ from headbench.results.compared import Comparison
 from headbench.results.figures import base, drawers, reliability
 from headbench.results.figures.pooled import Pooled, pool
 from headbench.results.numbers import calibration
+from headbench.runners.commands.main import main
 from tests.results import helpers
 
 
@@ -215,3 +216,11 @@ def test_a_result_of_other_images_than_the_grids_takes_no_table_away(tmp_path: P
     assert [table.name for table in again.tables] == names
     assert "psc-5-1-toy/result.json is not of the grid&#39;s cell (n_test); remove it" in again.page.read_text()
     assert again.damaged == []
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_a_page_that_cannot_be_written_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    helpers.toy(tmp_path)
+    (tmp_path / "toy-grid" / "report.html").mkdir()
+    assert main(["report", "--grid", "toy-grid", "--out", str(tmp_path)]) == 1
+    assert "report.html cannot be written" in capsys.readouterr().out.replace("\n", " ")

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -45,3 +46,22 @@ def test_a_figure_of_a_search_says_what_it_shows(what: str) -> None:
     kind = kinds.kind_of(f"digits-2-search-{what}-d3", ["digits-2", "digits"])
     assert kind == what.partition("-")[0]
     assert len(kinds.SHOWN[kind].split()) > 5
+
+
+def test_a_head_may_be_called_as_a_kind_of_figures() -> None:
+    rows, _ = answered({("images", 5): random(0.9, 0), ("ece", 5): random(0.7, 1)})
+    name = rows["dataset"].iloc[0]
+    drawing = base.Picture({"svg": b"<svg/>", "png": b"-"}, "A figure.", element=Markup("<svg/>"))
+    pictures = {f"{name}-images": drawing, f"{name}-ece": drawing, f"{name}-reliability-ece": drawing}
+    (shown,) = [
+        (len(block.figures), len(block.folded))
+        for part in Layout({name: ("", rows)}, []).sections([], {f"{name}-images": drawing})
+        for block in part["blocks"]
+    ]
+    assert shown == (1, 0)
+    counts = [
+        (len(block.figures), len(block.folded))
+        for part in Layout({name: ("", rows)}, []).sections([], pictures)
+        for block in part["blocks"]
+    ]
+    assert tuple(map(sum, zip(*counts, strict=True))) == (2, 1)

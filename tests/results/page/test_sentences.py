@@ -233,3 +233,19 @@ def test_false_verdicts_are_rare() -> None:
 
 def test_without_a_second_head_nothing_is_said() -> None:
     assert said({("psc", 5): random(0.9, 0)}) == []
+
+
+def test_with_few_uneven_seeds_no_head_is_called_best_that_another_one_beats() -> None:
+    def right(*counts: int) -> np.ndarray:
+        return np.stack([np.arange(100) < count for count in counts])
+
+    rows, answers = answered({("c", 5): right(63, 1), ("a", 5): right(60, 70), ("b", 5): right(66, 62)})
+    rows = rows[(rows["head_label"] != "c") | (rows["seed"] == 0)]
+    assert sentences.answer(rows, answers) == [
+        "2 seeds give no verdict. At d = 5 no head is ahead of all others on the seeds that they share."
+    ]
+    # The nearest on the seeds that both have, not by means over others.
+    rows, answers = answered({("a", 5): right(70, 1), ("b", 5): right(66, 20), ("c", 5): right(40, 60)})
+    rows = rows[(rows["head_label"] != "a") | (rows["seed"] == 0)]
+    (line,) = sentences.answer(rows, answers)
+    assert line.endswith("a has the highest accuracy, 70.00 %; b is next, 4.00 points below.")

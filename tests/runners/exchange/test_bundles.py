@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import headbench
 from headbench.core.errors import DamagedError, UserError
 from headbench.data import DATASETS, Dataset
 from headbench.results import grid_rows, store
 from headbench.runners.commands.main import main
-from headbench.runners.exchange import bundles, checking, opening
+from headbench.runners.exchange import bundles, checking, opening, reference
 from headbench.runners.execution import cell as cells
 from tests.results import helpers
 from tests.runners.helpers import CPU, cell, digits, planned
@@ -209,6 +210,42 @@ def test_rows_and_plan_agree_with_the_cells(bundle: Path, tmp_path: Path, change
     assert any(said in line for line in wrong), wrong
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (b"head: etf", b"head: hpn", "head"),
+        (b"recipe: ", b"recipe: long", "recipe"),
+        (b"epochs: ", b"epochs: 1", "epochs"),
+        (b"backbone: ", b"backbone: big", "backbone"),
+    ],
+)
+def test_a_plan_that_tells_other_facts_than_its_cells_is_named(
+    old: bytes, new: bytes, said: str, bundle: Path, tmp_path: Path
+) -> None:
+    """Tables are made of the plan's facts: heads could change places in it."""
+
+    def change(found: Members) -> None:
+        text = found["toy-grid/grid.yaml"]
+        assert old in text
+        body = text.replace(old, new).rpartition(b"# sha256")[0]
+        found["toy-grid/grid.yaml"] = body + f"# sha256 {store._sha256(body)}\n".encode()
+
+    wrong = checking.check(rewritten(bundle, tmp_path / "changed.zip", change), None).wrong
+    assert any(f"grid.yaml has other {said}" in line for line in wrong), wrong
+
+
+def test_a_cell_that_is_listed_twice_is_refused(bundle: Path, tmp_path: Path) -> None:
+    """It would count as two seeds."""
+
+    def change(found: Members) -> None:
+        manifest = json.loads(found[bundles.MANIFEST])
+        found[bundles.MANIFEST] = json.dumps(manifest | {"cells": manifest["cells"] * 2}).encode()
+
+    file = rewritten(bundle, tmp_path / "changed.zip", change)
+    with pytest.raises(UserError, match=r"manifest.json: cells: a cell is listed more than once"):
+        checking.check(file, None)
+
+
 def put(name: str, content: bytes = b"x") -> Callable[[Members], None]:
     return lambda found: found.update({name: content})
 
@@ -251,3 +288,21 @@ def test_an_archive_that_unfolds_to_more_than_it_is_is_not_unfolded(bundle: Path
     for file, said in ((bomb, "compressed"), (cut, "no sound bundle"), (lying, "claims more bytes")):
         with pytest.raises(UserError, match=said), opening.opened(file):
             pass
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_labels_of_imported_cells_are_those_of_the_data_set_too(
+    swap: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imported where the data set was not at hand, so that nothing was compared there."""
+    labels = digits().test.labels.numpy().copy()
+    if swap:
+        labels[[0, 1]] = labels[[1, 0]]
+    with monkeypatch.context() as patch:
+        patch.setattr(reference, "at_hand", lambda *_: None)
+        headbench.import_scores(np.eye(10)[labels], labels, head="mine", dataset="digits", out=tmp_path, data=tmp_path)
+    bundles.write(tmp_path, "imported", tmp_path / "mine.zip")
+    found = checking.check(tmp_path / "mine.zip", None)
+    assert found.labels == {"digits": "the data set 'digits'"}
+    assert [line for line in found.wrong if "2 of 360 differ" in line] == found.wrong
+    assert len(found.wrong) == swap

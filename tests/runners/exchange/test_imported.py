@@ -12,8 +12,13 @@ from rich.console import Console
 
 import headbench
 from headbench.core.errors import UserError
-from headbench.results import report, store
+from headbench.data import DATASETS
+from headbench.data.splits import Protocol, partition
+from headbench.results import differences, report, store
+from headbench.results.answers import Answers
+from headbench.results.figures import pooled
 from headbench.results.numbers import metrics
+from headbench.results.tables.calibration import calibration
 from headbench.runners.commands.main import main
 from headbench.runners.exchange import imported, reference, score_files
 from headbench.runners.execution import cell as cells
@@ -288,3 +293,36 @@ def test_what_cannot_be_said_of_a_training_is_refused(tmp_path: Path, wrong: dic
     with pytest.raises(UserError, match=message):
         headbench.import_scores(LOGITS, LABELS, **told)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(("protocol", "held_out"), [("unknown", None), ("published", 0.0), ("lt-val-0.2", 0.2)])
+def test_of_a_long_tail_the_protocol_tells_the_training_images(
+    protocol: str, held_out: float | None, tmp_path: Path
+) -> None:
+    truth = digits().test.labels.numpy()
+    file = npz(tmp_path, logits=np.eye(10)[truth] - 0.5, labels=truth)
+    told = bring(file, tmp_path / "runs", "digits", data=tmp_path, protocol=protocol, imbalance_factor=10.0)
+    (row,) = headbench.load(tmp_path / "runs", "imported").to_dict("records")
+    if held_out is None:
+        assert row["n_train"] == 0
+        assert np.isnan(told.measured["few_accuracy"])
+    else:
+        loaded = DATASETS["digits"].target(tmp_path)
+        assert row["n_train"] == len(partition(loaded, Protocol(held_out, imbalance_factor=10.0)).train)
+        assert told.measured["few_accuracy"] == 1
+
+
+def test_heads_with_and_without_a_temperature_are_shown_in_views_of_their_own(tmp_path: Path) -> None:
+    test: dict[str, Any] = {"logits": LOGITS, "labels": LABELS}
+    bring(npz(tmp_path, **test, val_logits=VAL_LOGITS, val_labels=VAL_LABELS), tmp_path, head_label="a")
+    bring(npz(tmp_path, **test), tmp_path, head_label="b")
+    rows, answers = headbench.load(tmp_path, "imported"), Answers(tmp_path)
+    views = {head: own.view.split(",")[0] for head, own in pooled.pool(rows, tmp_path)[0].items()}
+    assert views == {"a": "temperature view", "b": "native view"}
+    table = calibration(rows, answers, "last", "", "imported")
+    assert "No temperature was fitted for b: floor, smooth ECE, NLL and Brier score are of the native view" in (
+        table.caption
+    )
+    one, other = (rows[rows["head_label"] == head] for head in "ab")
+    assert differences.between(one, other, answers, "nll") is None
+    assert differences.between(one, one.assign(head_label="c"), answers, "nll") is not None
