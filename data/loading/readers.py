@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from headbench.core.alone import follow_parent
 from headbench.core.errors import UserError
-from headbench.core.streams import derive
+from headbench.core.streams import derive, seed_torch
 from headbench.data.formats.decoding import open_rgb
 from headbench.data.formats.walking import printable
 from headbench.data.loading.augment import Augmentation
@@ -155,7 +155,7 @@ def _views(request: Request, number: int) -> Tensor:
     for own, view in enumerate(look.views):
         # timm and torchvision draw from three global generators.
         seed = derive(request.seed, request.places[number], own)
-        torch.manual_seed(seed)
+        seed_torch(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)
         views.append(_transform(view, look)(image))

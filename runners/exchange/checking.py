@@ -101,14 +101,14 @@ def _cell(
         store.verify(folder, result)
         description = store.read_description(folder)
         facts = result["facts"]
-        for file, told in (("grid.yaml", planned), ("cell.yaml", {key: description.get(key) for key in SAID})):
-            if other := _unlike(told, facts):
+        for file, said in (("grid.yaml", planned), ("cell.yaml", {key: description.get(key) for key in SAID})):
+            if other := _unlike(said, facts):
                 raise DamagedError(f"{folder}: {file} has other {', '.join(other)} than result.json")
         known = _truth(facts, description, data, seen)
-        label = result["facts"]["dataset"]
+        label = facts["dataset"]
         found.labels[label] = known.source if known is not None else found.labels.get(label)
         if known is not None:
-            told = result["facts"]["data_fingerprint"]
+            told = facts["data_fingerprint"]
             # Where the data set was not at hand to who imported it, it is of the labels.
             if told != known.fingerprint and not ("imported" in description and told.startswith(reference.OF_LABELS)):
                 raise DamagedError(f"{folder}: its data are other ones than those of {known.source}")
@@ -147,10 +147,8 @@ def _truth(
     A data set at a path of its own is not looked for: a stranger's bundle names no files here.
     """
     if "imported" in description:
-        dataset, protocol = (
-            Named(facts["dataset_name"], json.loads(facts["dataset_options"]), facts["dataset"]),
-            Protocol(),
-        )
+        dataset = Named(facts["dataset_name"], json.loads(facts["dataset_options"]), facts["dataset"])
+        protocol = Protocol()
         if dataset.name in DATASETS.names():
             dataset = replace(dataset, options=DATASETS.get(dataset.name).resolve(dataset.options, "dataset_options"))
     else:

@@ -183,7 +183,7 @@ def _facts(cell: Cell, outline: Outline, epochs: int) -> dict[str, Any]:
         "data_fingerprint": outline.fingerprint,
         "protocol": protocol_name(cell, outline),
         "num_classes": len(outline.class_names),
-        "augmentation": cell.recipe.augmentation().label(cropped=outline.kind is Streamed and cell.freeze == "none"),
+        "augmentation": cell.recipe.augmentation().label(cropped=outline.kind is Streamed),
         "epochs": epochs,
         "n_train": outline.n_train,
         "n_val": outline.n_val,

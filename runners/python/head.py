@@ -7,7 +7,7 @@ import torch
 
 from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
-from headbench.core.streams import derive, generator
+from headbench.core.streams import derive, generator, seed_torch
 from headbench.heads import HEADS, Head
 from headbench.runners.python import given
 
@@ -30,7 +30,7 @@ def head(name: str, info: DataInfo, feature_dim: int, seed: int, options: dict[s
     if reason is not None:
         raise UserError(f"head '{name}' does not apply to C = {info.num_classes} and d = {feature_dim}: {reason}")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(seed, "head"))
+        seed_torch(derive(seed, "head"))
         return entry.target(info, feature_dim, **resolved)
 
 

@@ -12,7 +12,7 @@ from headbench.backbones import BACKBONES, Backbone
 from headbench.core import arrays
 from headbench.core.batch import Batch, DataInfo, Targets
 from headbench.core.errors import DamagedError, UserError, suggest
-from headbench.core.streams import derive
+from headbench.core.streams import derive, seed_torch
 from headbench.data.loading.augment import scaled_size
 from headbench.heads import HEADS, Context, Head
 from headbench.results import store
@@ -133,7 +133,7 @@ def build_backbone(cell: Cell, image_shape: tuple[int, int, int]) -> Backbone:
         UserError: if a file of its weights is not what it was when the cell was planned.
     """
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(cell.seed, "backbone"))
+        seed_torch(derive(cell.seed, "backbone"))
         kind = BACKBONES.get(cell.backbone).target
         backbone = kind(image_shape, **cell.backbone_options)
     # Behind the reading, so that a file that changes in between is noticed too.
@@ -160,11 +160,11 @@ def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
     """
     backbone = build_backbone(cell, info.image_shape)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(cell.seed, "projection"))
+        seed_torch(derive(cell.seed, "projection"))
         projection = (
             nn.Linear(backbone.num_features, cell.feature_dim) if cell.projection == "linear" else nn.Identity()
         )
-        torch.manual_seed(derive(cell.seed, "head"))
+        seed_torch(derive(cell.seed, "head"))
         kind = HEADS.get(cell.head).target
         head = kind(info, cell.feature_dim, **cell.head_options)
     _check_files(kind.files(cell.head_options), cell.head_files)

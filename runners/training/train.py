@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headbench.core.batch import Batch
-from headbench.core.streams import derive
+from headbench.core.streams import derive, seed_torch
 from headbench.data.loading.epoch import Epoch, batches, sample
 from headbench.heads import HEADS, Context
 from headbench.runners.grid.cells import Cell
@@ -103,7 +103,7 @@ class Training:
         """
         group, leads = self._group, self._group is None or self._group.leads
         if not self.history and self._record is None:
-            torch.manual_seed(derive(self.cell.seed, "global"))
+            seed_torch(derive(self.cell.seed, "global"), self.parts.train.labels.device)
             if self.cell.freeze == "none" and not self.cell.backbone_files:
                 self.classifier.backbone.prepare(sample(self.parts.train, PREPARED))
         while self._number < len(self.plan):
@@ -262,7 +262,8 @@ class Training:
         for batch in batches(self.parts.train, epoch, record.steps):
             if group is not None and not group.leads:
                 # What a backbone draws for its own images; anew in each step, so that no checkpoint needs to hold it.
-                torch.manual_seed(derive(self.cell.seed, "global", group.rank, len(self.history), record.steps))
+                drawn = derive(self.cell.seed, "global", group.rank, len(self.history), record.steps)
+                seed_torch(drawn, self.parts.train.labels.device)
             self._optimiser.zero_grad()
             loss = self._backward(asked, batch, replace(context, step=context.step + record.steps))
             norm = health.gradient_norm(classifier)

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from headbench.core.errors import UserError
 from headbench.data import DATASETS
 from headbench.data.formats.decoding import open_rgb
-from headbench.data.formats.image_files import image_set
+from headbench.data.formats.image_files import decode, image_set
 from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import FileSet
 from tests.data.helpers import images_of, random_images, save, write_parquet
@@ -287,3 +287,20 @@ def test_sixteen_bit_folders_differ_by_brightness(data_root: Path) -> None:
             save(data_root / "folder" / part / name / "0.png", np.full((8, 8), level, dtype=np.uint16))
     images = images_of(DATASETS.get("folder").target(data_root).train)
     assert images[:, 0, 0, 0].tolist() == [195, 39]
+
+
+def test_a_size_keeps_the_middle_square_as_pillow_scales_it(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 40, 3), dtype=np.uint8)
+    for upright in (noise, noise.transpose(1, 0, 2)):
+        image = Image.fromarray(np.ascontiguousarray(upright))
+        image.save(tmp_path / "one.png")
+        box = (10, 0, 30, 20) if image.width > image.height else (0, 10, 20, 30)
+        for size in (7, 20, 31):
+            expected = image.resize((size, size), Image.Resampling.BILINEAR, box=box)
+            assert np.array_equal(decode(tmp_path / "one.png", size, "here").transpose(1, 2, 0), np.asarray(expected))
+        stripes = np.zeros_like(noise)
+        stripes[:, 10:30, 1] = 255
+        Image.fromarray(stripes).save(tmp_path / "stripes.png")
+        assert {tuple(pixel) for pixel in decode(tmp_path / "stripes.png", 20, "here").reshape(3, -1).T.tolist()} == {
+            (0, 255, 0)
+        }

@@ -1,5 +1,6 @@
 """Batched augmentation equals torchvision's transforms, image by image."""
 
+import numpy as np
 import torch
 import torchvision.transforms.v2.functional as tv
 from hypothesis import given, settings
@@ -71,3 +72,19 @@ def test_normalise_equals_torchvision() -> None:
     mean, std = [0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]
     expected = tv.normalize(images.float() / 255, mean, std)
     assert torch.allclose(normalise(images, torch.tensor(mean), torch.tensor(std)), expected, atol=1e-5)
+
+
+def test_the_hole_of_cutout_is_centred_at_every_pixel() -> None:
+    """So that those at the border are smaller (DeVries & Taylor, 2017)."""
+    ones, side, length = torch.ones(1), 8, 4
+    images = torch.full((4000, 1, side, side), 255.0)
+    show = weak(
+        4000, Augmentation(cutout=length, cutout_fill="black"), (0 * ones, ones), (1, side, side), generator(0, "test")
+    )
+    holes = (show(images, slice(0, 4000))[:, 0] == 0).numpy()
+    possible = [set(range(max(centre - 2, 0), min(centre + 2, side))) for centre in range(side)]
+    for axis in (1, 2):
+        found = [set(np.flatnonzero(hole).tolist()) for hole in np.asarray(holes.any(axis=3 - axis))]
+        counts = [found.count(one) for one in possible]
+        assert sum(counts) == 4000
+        assert all(abs(count - 500) < 110 for count in counts)

@@ -1,6 +1,7 @@
 """Images of another data set, shown as a classifier's own are."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from headbench.data import FileSet, ImageSet
 from headbench.data.loading import foreign
 from headbench.data.loading.foreign import Foreign
 from headbench.data.loading.resident import Resident
+from headbench.data.loading.streamed import Streamed
 from tests.data.helpers import random_images, save
 
 CPU = torch.device("cpu")
@@ -65,6 +67,19 @@ def test_files_are_shown_too(tmp_path: Path) -> None:
     files = FileSet(tmp_path, ("0.png", "1.png"), torch.zeros(2, dtype=torch.int64), 224)
     batches = list(Foreign("other", files, (1, 10, 10), GREY, CPU).plain_batches())
     assert torch.allclose(torch.cat(batches), shown(pixels, (1, 10, 10), GREY), atol=0.02)
+
+
+def test_files_are_read_large_enough_for_the_longer_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path / "0.png", random_images(1, 3, side=20)[0])
+    files, read, of = FileSet(tmp_path, ("0.png",), torch.zeros(1, dtype=torch.int64), 224), list[int](), Streamed.of
+
+    def recorded(files: FileSet, *rest: Any) -> Streamed:
+        read.append(files.size)
+        return of(files, *rest)
+
+    monkeypatch.setattr(Streamed, "of", recorded)
+    (batch,) = Foreign("other", files, (1, 10, 14), GREY, CPU).plain_batches()
+    assert (read, batch.shape) == ([14], (1, 1, 10, 14))
 
 
 def test_other_channels_are_refused() -> None:

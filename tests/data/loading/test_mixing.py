@@ -1,14 +1,18 @@
 """Mixup and CutMix: one lambda per batch, partners from the batch itself, labels that follow the pixels."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from headbench.core.batch import Batch, Targets
 from headbench.data.loading.augment import Augmentation
 from headbench.data.loading.epoch import Epoch, batches
-from headbench.data.loading.mixing import draw_mixes, mix
+from headbench.data.loading.mixing import draw_box, draw_mixes, mix
 from headbench.data.loading.resident import Resident
 
 SHAPE = (1, 8, 8)
@@ -82,3 +86,29 @@ def test_the_loader_mixes_each_batch_with_itself() -> None:
         assert torch.equal(own.sort().values, other.sort().values)
         assert torch.allclose(mixed.images[0, :, 0, 0, 0] * 255, own * weight + other * rest, atol=1e-3)
     assert len({mixed.targets.pairs[0][1].item() for mixed in seen}) == 3
+
+
+@pytest.mark.parametrize("weight", [0.3, 0.64])
+def test_a_box_has_the_side_of_its_area_and_its_centre_anywhere(weight: float) -> None:
+    random, side = np.random.default_rng(0), 20
+    boxes = np.array([draw_box(weight, (3, side, side), random) for _ in range(4000)])
+    length, half = int(side * math.sqrt(1 - weight)), int(side * math.sqrt(1 - weight)) // 2
+    for start, end in (boxes[:, :2].T, boxes[:, 2:].T):
+        centres = [(max(c - half, 0), min(c + length - half, side)) for c in range(side)]
+        counts = [int(((start == low) & (end == high)).sum()) for low, high in centres]
+        assert sum(counts) == len(boxes)
+        assert all(abs(count - 200) < 90 for count in counts), "each centre is as likely"
+
+
+def test_mixup_and_cutmix_have_an_alpha_each() -> None:
+    """The weights of mixup are of Beta(0.2, 0.2), the areas of CutMix' boxes of a uniform lambda."""
+    augmentation = Augmentation(mixup=0.2, cutmix=1.0)
+    mixes = draw_mixes(1, 20_000, augmentation, (3, 1000, 1000), 0, torch.device("cpu"))
+    assert mixes is not None
+    mixup = [weight for weight, box in zip(mixes.weights.tolist(), mixes.boxes, strict=True) if box is None]
+    assert stats.kstest(mixup, stats.beta(0.2, 0.2).cdf).pvalue > 1e-3
+    whole = [box for box in mixes.boxes if box is not None and box[0] > 0 and box[1] < 1000 and box[2:] != (0, 1000)]
+    random = np.random.default_rng(1)
+    expected = [draw_box(random.uniform(), (3, 1000, 1000), random) for _ in range(10_000)]
+    expected = [box for box in expected if box[0] > 0 and box[1] < 1000 and box[2:] != (0, 1000)]
+    assert stats.ks_2samp([b - t for t, b, *_ in whole], [b - t for t, b, *_ in expected]).pvalue > 1e-3

@@ -63,7 +63,7 @@ def test_an_epoch_shows_every_file_once_with_its_label(part: Streamed) -> None:
 def test_the_number_of_readers_changes_nothing_and_the_epoch_does(
     part: Streamed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor do torch's, numpy's and Python's own random numbers notice that this process reads."""
+    """Nor do torch's, numpy's and Python's own random numbers notice that this process reads, nor those of a GPU."""
     monkeypatch.setattr("headbench.data.loading.streamed.TOGETHER", 3)
     policy = epoch(
         augmentation=Augmentation(flip=True, policy="trivial", random_erasing=0.5, mixup=1.0), views=("weak", "weak")
@@ -71,7 +71,10 @@ def test_the_number_of_readers_changes_nothing_and_the_epoch_does(
     runs = []
     for readers in (0, 1, 2):
         before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # type: ignore[index]
-        runs.append(list(batches(replace(part, readers=Readers(readers)), policy)))
+        with monkeypatch.context() as patch:
+            if not readers:
+                patch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("GPUs are seeded"))
+            runs.append(list(batches(replace(part, readers=Readers(readers)), policy)))
         assert torch.equal(before[0], torch.get_rng_state())
         assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())  # type: ignore[index]
     assert same(runs[0], runs[1])

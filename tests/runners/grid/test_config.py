@@ -424,6 +424,25 @@ def test_a_new_field_at_its_default_does_not_change_what_a_recipe_is() -> None:
     assert {name: digest(recipes.load(name, {}, "here").identity(), 8) for name in former} == former
 
 
+def test_the_recipes_are_those_of_the_recorded_rows_and_of_the_papers() -> None:
+    """Compared field by field with papers and released codes when they were written; a change is another recipe."""
+    shipped = {
+        "fast-narrow2": "9f1892b0",
+        "fast2": "5670bfd1",
+        "imagenet-adamw": "027d384c",
+        "inaturalist": "9c21b6a7",
+        "lt-contrastive": "c495892a",
+        "lt-contrastive-400": "8eaca8b6",
+        "lt-ldam": "9435b16e",
+        "lt-plain": "92e96a3f",
+        "lt-sbcl": "5d33239a",
+        "lt-short": "f95d20e8",
+        "paper": "0c8e5372",
+        "probe": "9d2a535b",
+    }
+    assert {name: digest(recipes.load(name, {}, "here").identity(), 8) for name in shipped} == shipped
+
+
 @pytest.mark.parametrize("name", ["lt", "lt-plain"])
 def test_the_long_tailed_recipes_are_the_papers(name: str) -> None:
     recipe = recipes.load(name, {}, "here")

@@ -21,10 +21,11 @@ def test_it_starts_as_in_a_cell_of_that_seed(name: str) -> None:
     assert all(torch.equal(theirs[key], alone[key]) for key in theirs)
 
 
-def test_the_numbers_of_its_caller_go_on_as_without_it() -> None:
+def test_the_numbers_of_its_caller_go_on_as_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda _: pytest.fail("GPUs are seeded"))
     headbench.head("psc", num_classes=3, feature_dim=2)
     assert torch.equal(torch.rand(3), expected)
 

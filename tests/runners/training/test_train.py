@@ -18,6 +18,7 @@ from headbench.data.loading.epoch import Epoch
 from headbench.heads import HEADS, Context, Head, Options, Stage
 from headbench.heads.psc import PSCHead
 from headbench.runners.grid import recipes
+from headbench.runners.grid.optimisers import MultiStep
 from headbench.runners.training import evaluate, optimisation
 from headbench.runners.training.classifier import Classifier, build, check_small, unsupported
 from headbench.runners.training.loop.state import on_cpu
@@ -605,6 +606,12 @@ def test_the_long_tailed_recipe_warms_up_and_drops_as_the_papers_do() -> None:
     assert all(seen[2 * epoch] == seen[2 * epoch + 1] for epoch in range(200))
     expected = [0.1 * (e + 1) / 5 if e < 5 else 0.1 if e < 160 else 0.01 if e < 180 else 0.001 for e in range(200)]
     assert by_epoch == pytest.approx(expected)
+
+
+def test_a_milestone_is_the_nearest_epoch() -> None:
+    """57 % of 100 epochs are 56.99... in floating point."""
+    plan = MultiStep(name="multi_step", milestones=(0.57,), gamma=0.1)
+    assert [optimisation.multi_step(plan, epoch, 100) for epoch in (56, 57)] == [1, 0.1]
 
 
 def test_the_imagenet_recipe_warms_up_and_falls_as_a_cosine() -> None:
