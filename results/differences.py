@@ -71,7 +71,7 @@ def between(
     one, other = _of_common_seeds(first, second, metric)
     if one.empty or one["data_fingerprint"].tolist() != other["data_fingerprint"].tolist():
         return None
-    if metric in OF_THE_VIEW and _view(one) != _view(other):
+    if metric in OF_THE_VIEW and (a := _view(one)) and (b := _view(other)) and a != b:
         return None
     numbers, marks = tuple(map(int, one["seed"])), "; ".join(filter(None, map(unhealthy, (one, other))))
     if metric != "top1":

@@ -71,6 +71,8 @@ def _check(file: Path, data: Path | None, console: Console) -> int:
         say(console, f"labels of {label}: {beside}")
     if None in found.labels.values():
         say(console, "groups of classes: not checked there, since the data set tells their training images")
+    if found.imported:
+        say(console, "groups of classes of imported cells: not checked, since their trainer tells the training images")
     say(console, NOT_CHECKED)
     for line in found.wrong:
         say(console, f"wrong: {line}")

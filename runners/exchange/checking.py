@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from headbench.runners.exchange.bundles import ROWS, Manifest
 from headbench.runners.exchange.opening import opened
 from headbench.runners.exchange.reference import Named, Reference
 from headbench.runners.execution.launch import data_folder
-from headbench.runners.grid.cells import Cell
+from headbench.runners.grid.cells import TOLD_BY_THE_DATA, Cell
 from headbench.runners.training import parts
 
 # What ``cell.yaml`` and ``result.json`` both say of a cell by the same name.
 SAID = ("head", "head_options", "feature_dim", "seed", "projection", "freeze", "imbalance_factor")
+# Facts that are no part of what a cell is: another plan may have it, and say these otherwise.
+FREE = {"protocol", "recipe", "tuned", "augmentation", "dataset", "backbone"}
 
 
 @dataclass
@@ -34,12 +36,14 @@ class Checked:
         wrong: a line for each thing that is not as it is told.
         compared: metrics that were computed anew.
         labels: what the labels of each data set were compared with, by its label; None for nothing.
+        imported: whether a cell was trained elsewhere, whose groups of classes are not checked.
     """
 
     manifest: Manifest
     wrong: list[str] = field(default_factory=list)
     compared: int = 0
     labels: dict[str, str | None] = field(default_factory=dict)
+    imported: bool = False
 
 
 def check(file: Path, data: Path | None) -> Checked:
@@ -114,6 +118,7 @@ def _cell(
                 raise DamagedError(f"{folder}: its data are other ones than those of {known.source}")
             reference.check(known, store.read_predictions(folder, "test_labels")["test_labels"])
         # The groups of an imported cell are of the training images that its trainer has told.
+        found.imported |= "imported" in description
         lines, count = rescoring.differing(folder, result, None if "imported" in description else known)
     except (DamagedError, UserError) as error:
         found.wrong.append(str(error))
@@ -124,19 +129,26 @@ def _cell(
 
 def _unlike(told: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """Return the facts of a cell that are told otherwise elsewhere, of those that both tell; of options the ones that
-    both have, as later harnesses have more, which are as before where nothing is said. How a harness calls the protocol
-    may differ.
+    both have, as later harnesses have more, which are as before where nothing is said. A label is of its name.
     """
-    wrong = []
-    for name in (name for name in schema.Facts.model_fields if name != "protocol"):
-        one, other = told.get(name), facts.get(name)
-        if name.endswith("_options") and one and other:
-            one, other = (value if isinstance(value, dict) else json.loads(value) for value in (one, other))
-            common = one.keys() & other.keys()
-            one, other = ({key: own[key] for key in common} for own in (one, other))
-        if one not in (None, "") and other not in (None, "") and one != other:
-            wrong.append(name)
-    return wrong
+    compared = [name for name in schema.Facts.model_fields if name not in FREE]
+    names = [name for name in compared if all(own.get(name) not in (None, "") for own in (told, facts))]
+    labels = [name for name in ("dataset", "backbone") if told.get(name) and facts.get(f"{name}_name")]
+    return [
+        *(name for name in labels if not str(told[name]).startswith(str(facts[f"{name}_name"]))),
+        *(name for name in names if name.endswith("_options") and _apart(told[name], facts[name])),
+        *(name for name in names if not name.endswith("_options") and told[name] != facts[name]),
+    ]
+
+
+def _apart(one: Any, other: Any) -> bool:
+    """Say whether options, each a mapping or its JSON text, differ in what both have."""
+    try:
+        first, second = (value if isinstance(value, dict) else json.loads(value) for value in (one, other))
+        common = (first.keys() & second.keys()) - {*TOLD_BY_THE_DATA}
+    except (ValueError, TypeError, AttributeError):
+        return True
+    return any(first[key] != second[key] for key in common)
 
 
 def _truth(
@@ -147,10 +159,11 @@ def _truth(
     A data set at a path of its own is not looked for: a stranger's bundle names no files here.
     """
     if "imported" in description:
-        dataset = Named(facts["dataset_name"], json.loads(facts["dataset_options"]), facts["dataset"])
-        protocol = Protocol()
-        if dataset.name in DATASETS.names():
-            dataset = replace(dataset, options=DATASETS.get(dataset.name).resolve(dataset.options, "dataset_options"))
+        name, protocol = facts.get("dataset_name"), Protocol(imbalance_factor=facts["imbalance_factor"])
+        if name not in DATASETS.names():
+            return None
+        options = DATASETS[name].resolve(json.loads(facts.get("dataset_options", "{}")), "dataset_options")
+        dataset = Named(name, options, facts["dataset"])
     else:
         try:
             cell = Cell.model_validate(description)

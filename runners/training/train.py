@@ -339,12 +339,22 @@ class Training:
         if self._average:
             self._average.classifier.load_state_dict(state["average"])
         schedule.load_state_dict(state["schedule"])
+        self._draw_on(state["cuda_random"], device)
         torch.set_rng_state(state["random"])
-        if state["cuda_random"] and device.type == "cuda":
-            torch.cuda.set_rng_state(state["cuda_random"][0], device)
         self._generator.set_state(state["head_random"])
         self._finished, self.history = state["epochs"], list(state["history"])
         self.selected = {name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()}
+
+    def _draw_on(self, states: list[Tensor], device: torch.device) -> None:
+        """Let a GPU's random numbers go on: of an earlier harness's states the one of its number, and where the
+        training was begun on a CPU, from the start.
+        """
+        if device.type != "cuda":
+            return
+        if states:
+            torch.cuda.set_rng_state(states[(device.index or 0) if len(states) > (device.index or 0) else 0], device)
+        else:
+            seed_torch(derive(self.cell.seed, "global"), device)
 
 
 def resume(cell: Cell, parts: Parts, hardware: Hardware, checkpoints: Checkpoints) -> Training:

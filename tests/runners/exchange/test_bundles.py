@@ -214,9 +214,8 @@ def test_rows_and_plan_agree_with_the_cells(bundle: Path, tmp_path: Path, change
     ("old", "new", "said"),
     [
         (b"head: etf", b"head: hpn", "head"),
-        (b"recipe: ", b"recipe: long", "recipe"),
+        (b"seed: 1", b"seed: 2", "seed"),
         (b"epochs: ", b"epochs: 1", "epochs"),
-        (b"backbone: ", b"backbone: big", "backbone"),
     ],
 )
 def test_a_plan_that_tells_other_facts_than_its_cells_is_named(
@@ -306,3 +305,39 @@ def test_labels_of_imported_cells_are_those_of_the_data_set_too(
     assert found.labels == {"digits": "the data set 'digits'"}
     assert [line for line in found.wrong if "2 of 360 differ" in line] == found.wrong
     assert len(found.wrong) == swap
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        ({}, []),
+        # Another plan may have the same cell: of a search whose first trial was best, under another recipe's name, of
+        # the same images in another folder, by a harness whose heads have more options.
+        ({"tuned": 9, "recipe": "my-fast", "protocol": "x", "augmentation": "crop"}, []),
+        ({"dataset": "folder(path=b)", "dataset_options": '{"path": "b", "exif": false, "size": 8}'}, []),
+        ({"head_options": '{"scale": 1.0, "new": null}'}, []),
+        ({"dataset": "digits"}, ["dataset"]),
+        ({"dataset_options": '{"path": "a", "size": 9}'}, ["dataset_options"]),
+        ({"head_options": {"scale": 2.0}}, ["head_options"]),
+        ({"head_options": ["scale"]}, ["head_options"]),
+        ({"head_options": "scale"}, ["head_options"]),
+        ({"seed": 1, "head_label": "etf"}, ["head_label", "seed"]),
+    ],
+)
+def test_what_another_plan_may_say_otherwise(told: dict[str, Any], wrong: list[str]) -> None:
+    own = {"dataset": "folder(path=a)", "dataset_name": "folder", "dataset_options": '{"path": "a", "size": 8}'}
+    facts = helpers.facts("psc", 5, 0) | own | {"head_options": '{"scale": 1.0}'}
+    assert checking._unlike(facts | told, facts) == wrong
+
+
+def test_a_description_of_no_cell_is_one_line(bundle: Path, tmp_path: Path) -> None:
+    def change(found: Members) -> None:
+        text = b"head_options: [a]\nimported: mine\ndataset_version: 1\nbackbone_version: 1\nhead_version: 1\n"
+        result = json.loads(found[f"{CELL}/result.json"])
+        result["sha256"]["cell.yaml"] = store._sha256(text)
+        del result["checksum"]
+        found[f"{CELL}/cell.yaml"] = text
+        found[f"{CELL}/result.json"] = json.dumps(result | {"checksum": store._checksum(result)}).encode()
+
+    wrong = checking.check(rewritten(bundle, tmp_path / "changed.zip", change), None).wrong
+    assert any("cell.yaml has other head_options than result.json" in line for line in wrong), wrong
