@@ -21,10 +21,10 @@ from headbench.runners.execution.launch import data_folder
 from headbench.runners.grid.cells import TOLD_BY_THE_DATA, Cell
 from headbench.runners.training import parts
 
-# What ``cell.yaml`` and ``result.json`` both say of a cell by the same name.
-SAID = ("head", "head_options", "feature_dim", "seed", "projection", "freeze", "imbalance_factor")
+# Labels that begin with a name.
+LABELS = ("dataset", "backbone")
 # Facts that are no part of what a cell is: another plan may have it, and say these otherwise.
-FREE = {"protocol", "recipe", "tuned", "augmentation", "dataset", "backbone"}
+FREE = {*LABELS, "recipe", "tuned", "augmentation"} | {"protocol"}
 
 
 @dataclass
@@ -105,7 +105,7 @@ def _cell(
         store.verify(folder, result)
         description = store.read_description(folder)
         facts = result["facts"]
-        for file, said in (("grid.yaml", planned), ("cell.yaml", {key: description.get(key) for key in SAID})):
+        for file, said in (("grid.yaml", planned), ("cell.yaml", description)):
             if other := _unlike(said, facts):
                 raise DamagedError(f"{folder}: {file} has other {', '.join(other)} than result.json")
         known = _truth(facts, description, data, seen)
@@ -133,7 +133,7 @@ def _unlike(told: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     """
     compared = [name for name in schema.Facts.model_fields if name not in FREE]
     names = [name for name in compared if all(own.get(name) not in (None, "") for own in (told, facts))]
-    labels = [name for name in ("dataset", "backbone") if told.get(name) and facts.get(f"{name}_name")]
+    labels = [name for name in LABELS if told.get(name) and facts.get(f"{name}_name")]
     return [
         *(name for name in labels if not str(told[name]).startswith(str(facts[f"{name}_name"]))),
         *(name for name in names if name.endswith("_options") and _apart(told[name], facts[name])),
