@@ -71,7 +71,7 @@ def between(
     one, other = _of_common_seeds(first, second, metric)
     if one.empty or one["data_fingerprint"].tolist() != other["data_fingerprint"].tolist():
         return None
-    if metric in OF_THE_VIEW and (a := _view(one)) and (b := _view(other)) and a != b:
+    if metric in OF_THE_VIEW and len(_views(one) | _views(other)) > 1:
         return None
     numbers, marks = tuple(map(int, one["seed"])), "; ".join(filter(None, map(unhealthy, (one, other))))
     if metric != "top1":
@@ -91,7 +91,8 @@ def between(
     return Found(found, numbers, marks, all(a.digest == b.digest is not None for a, b in zip(own, theirs, strict=True)))
 
 
-def _view(rows: pd.DataFrame) -> set[str]:
+def _views(rows: pd.DataFrame) -> set[str]:
+    """Return the views that rows name, none where they are not told."""
     return set(rows["calibration_view"].dropna()) if "calibration_view" in rows else set()
 
 

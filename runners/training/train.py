@@ -133,8 +133,7 @@ class Training:
     def weights(self) -> dict[str, Tensor]:
         """Return the classifier's state after the newest step, copied once, to the CPU."""
         if self._weights is None:
-            state = self.classifier.state_dict()
-            self._weights = {key: value.to("cpu", copy=True) for key, value in state.items()}
+            self._weights = on_cpu(self.classifier.state_dict())
         return self._weights
 
     def state_dict(self) -> dict[str, Any]:
@@ -351,8 +350,9 @@ class Training:
         """
         if device.type != "cuda":
             return
+        own = device.index or 0
         if states:
-            torch.cuda.set_rng_state(states[(device.index or 0) if len(states) > (device.index or 0) else 0], device)
+            torch.cuda.set_rng_state(states[own if own < len(states) else 0], device)
         else:
             seed_torch(derive(self.cell.seed, "global"), device)
 
