@@ -65,7 +65,7 @@ def _board(grid: str, rows: pd.DataFrame, answers: Answers, commands: list[str])
     first = rows.iloc[0]
     above = ["dataset", "imbalance_factor"]
     beside = [name for name in columns.COMPARISON if name not in above]
-    described = describe(beside, [first[name] for name in beside]) + trust.mixed(rows)
+    described = "; ".join(filter(None, (describe(beside, [first[name] for name in beside]), trust.mixed(rows))))
     cells, judged, notes = _cells(rows, answers)
     days = sorted({str(when)[:10] for when in rows["started_at"]})
     facts = [f"{_title(name)} {_shown(name, first[name])}" for name in MADE if rows[name].nunique() == 1]

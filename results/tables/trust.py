@@ -50,19 +50,17 @@ def lines(rows: pd.DataFrame, comparisons: Mapping[str, pd.DataFrame] | None = N
     absent = done[done["error"].notna()]
     if len(absent):
         found.append(f"Selections that are absent: {_named(absent, 'error')}.")
-    found += [f"{name}: {told.lstrip('; ')}." for name, part in comparisons.items() if (told := mixed(part))]
+    found += [f"{name}: {told}." for name, part in comparisons.items() if (told := mixed(part))]
     return found
 
 
 def mixed(rows: pd.DataFrame) -> str:
-    """Return that cells of several precisions are in one comparison, as the end of a sentence; nothing where they are
-    not.
-    """
+    """Return that cells of several precisions are in one comparison; nothing where they are not."""
     precisions = sorted(rows["precision"].dropna().unique())
     if len(precisions) < 2:
         return ""
     told = " and ".join(precisions)
-    return f"; cells of precision {told} are mixed in one comparison, a difference that no seed shows"
+    return f"cells of precision {told} are mixed in one comparison, a difference that no seed shows"
 
 
 def _named(cells: pd.DataFrame, why: str) -> str:
