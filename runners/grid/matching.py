@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from headbench.core.errors import UserError, suggest
+from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import CHOICES, PLAIN, Cell
+from headbench.runners.grid.choices import label
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d*)?(e[-+]?\d+)?(?![\w.])")
 
@@ -14,7 +16,7 @@ def matching(cells: Sequence[Cell], where: dict[str, Any], place: str, *, needed
     """Return the positions of the cells whose fields are among the values wanted.
 
     A head, data set, backbone or recipe is named with or without its options; ``head.loss_scale`` and the like are its
-    options. Numbers compare as numbers.
+    options. A recipe may have a budget, as in ``fast/4``. Numbers compare as numbers.
 
     Args:
         cells: of the grid.
@@ -31,13 +33,14 @@ def matching(cells: Sequence[Cell], where: dict[str, Any], place: str, *, needed
         if needed and not any(present):
             raise UserError(f"{place}: unknown key '{key}'; {suggest(key, _keys(cells))}")
         listed = wanted if isinstance(wanted, list) else [wanted]
+        meant = [_labelled(one, place) if key == "recipe" else one for one in listed]
         known = {_text(value): value for values in present for value in values}
         if needed and not listed:
             raise UserError(f"{place}: no value for {key}; {suggest('', known)}")
-        for one in listed:
-            if needed and not any(_same(value, one) for value in known.values()):
-                raise UserError(f"{place}: no cell has {key} '{_text(one)}'; {suggest(_text(one), known)}")
-        chosen = [number for number in chosen if any(_same(value, one) for value in present[number] for one in listed)]
+        for one, named in zip(listed, meant, strict=True):
+            if needed and not any(_same(value, named) for value in known.values()):
+                raise UserError(f"{place}: no cell has {key} '{_text(one)}'; {suggest(_text(named), known)}")
+        chosen = [number for number in chosen if any(_same(value, one) for value in present[number] for one in meant)]
     if needed and not chosen:
         raise UserError(f"{place}: matches no cell; each value occurs, but {', '.join(where)} not together")
     return chosen
@@ -54,6 +57,14 @@ def _values(cell: Cell, key: str) -> list[Any]:
         return cell.names(outer)
     options = cell.options(outer)
     return [options[inner]] if inner in options else []
+
+
+def _labelled(wanted: Any, place: str) -> Any:
+    """Return what cells call a recipe that is wanted by its budget: ``fast(epochs=2)`` for ``fast/4``."""
+    if not isinstance(wanted, str) or "(" in wanted:
+        return wanted
+    name, budget = recipes.budgeted(wanted, place)
+    return label(name, budget, recipes.load(name, {}, place).model_dump()) if budget else wanted
 
 
 def _keys(cells: Sequence[Cell]) -> set[str]:
