@@ -1,6 +1,7 @@
 """The user's mistakes, said in one line."""
 
 import difflib
+import errno
 import sys
 from collections.abc import Iterable
 
@@ -28,6 +29,11 @@ class DamagedError(Exception):
 
 class NewerError(UserError):
     """A file of the store was written by a newer harness; the message says what can be done."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether an error is that of a file system that is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def note(message: str) -> None:

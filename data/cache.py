@@ -131,7 +131,7 @@ def verify(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder / 'meta.json'}: not readable; remove {folder}, and the next run reads the data again")
     for name, facts in meta["arrays"].items():
         path = folder / name
-        if not path.is_file() or _sha256(path) != facts["sha256"]:
+        if not path.is_file() or sha256(path) != facts["sha256"]:
             raise UserError(f"{path}: not what was written; remove {folder}, and the next run reads the data again")
     return meta
 
@@ -231,7 +231,7 @@ def _write(folder: Path, dataset: Dataset, version: int, root: Path) -> None:
                     np.save(file, np.ascontiguousarray(tensor.numpy()))
                     file.flush()
                     os.fsync(file.fileno())
-                arrays[path.name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+                arrays[path.name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
         meta = {
             "format": FORMAT,
             "version": version,
@@ -276,6 +276,7 @@ def _stamp(source: Path) -> str:
     return hashlib.sha256(b"".join(stamps or [own])).hexdigest()[:16]
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

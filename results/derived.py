@@ -4,7 +4,6 @@ None is written outside the grid's folder. ``files.json`` lists what a report wr
 files alone and nobody else's are touched.
 """
 
-import errno
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from headbench.core.errors import DamagedError
+from headbench.core.errors import DamagedError, is_full
 from headbench.results import store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
-# A file system that is full stops the command, which then says so.
-FULL = (errno.ENOSPC, errno.EDQUOT)
 LIST = "files.json"
 # Files that are written at the same time.
 AT_ONCE = 8
@@ -34,7 +31,7 @@ def tried(what: str, make: Callable[[], T], lines: list[str]) -> T | None:
     try:
         return make()
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if is_full(error):  # it stops the command, which then says so
             raise
         lines.append(f"{what}: left out, {type(error).__name__}: {' '.join(str(error).split())[:300]}")
         return None
@@ -66,7 +63,7 @@ def _write(folder: Path, name: str, content: bytes) -> str:
             return f"{path.parent} leads out of {folder}"
         store.write_bytes(path, content)
     except OSError as error:
-        if error.errno in FULL:
+        if is_full(error):
             raise
         return error.strerror or str(error)
     return ""

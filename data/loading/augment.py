@@ -21,6 +21,10 @@ POLICIES = {
 }
 
 
+# Mean and standard deviation of each channel, of pixels in [0, 1].
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """What a recipe does to training images.

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from headbench.core.batch import Batch, Portion, Targets
 from headbench.core.streams import derive, generator
-from headbench.data.loading.augment import Augmentation, mirrored, scaled
+from headbench.data.loading.augment import Augmentation, Statistics, mirrored, scaled
 from headbench.data.loading.mixing import Mixes, draw_mixes, mix
 from headbench.data.loading.samplers import SAMPLERS
 
@@ -103,7 +103,7 @@ class Part(Protocol):
         """(N,) int64, on the device."""
 
     @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def statistics(self) -> Statistics:
         """Mean and standard deviation of each channel, of pixels in [0, 1], by which images are normalised."""
 
     @property

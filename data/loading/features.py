@@ -7,9 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from headbench.data.loading.augment import Statistics
 from headbench.data.loading.epoch import EpochPlan
-
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 EVAL_BATCH = 5000
 # Views of an image that are the image itself where a recipe augments nothing.

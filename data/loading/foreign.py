@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from headbench.core.errors import UserError
-from headbench.data.loading.augment import normalise
+from headbench.data.loading.augment import Statistics, normalise
 from headbench.data.loading.readers import Readers
 from headbench.data.loading.resident import EVAL_BATCH
 from headbench.data.loading.streamed import Streamed
@@ -34,7 +34,7 @@ class Foreign:
     label: str
     samples: Samples
     image_shape: tuple[int, int, int]
-    statistics: tuple[tuple[float, ...], tuple[float, ...]]
+    statistics: Statistics
     device: torch.device
     readers: Readers = field(default_factory=Readers)
 

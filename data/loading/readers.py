@@ -18,7 +18,7 @@ from headbench.core.errors import UserError
 from headbench.core.streams import derive, seed_torch
 from headbench.data.formats.decoding import open_rgb
 from headbench.data.formats.walking import printable
-from headbench.data.loading.augment import Augmentation
+from headbench.data.loading.augment import Augmentation, Statistics
 from headbench.data.loading.views import FILE_VIEWS, VIEWS, View
 from headbench.data.loading.views.plain import crop
 
@@ -38,7 +38,7 @@ class Look:
     views: tuple[str, ...]
     augmentation: Augmentation
     size: int
-    statistics: tuple[tuple[float, ...], tuple[float, ...]]
+    statistics: Statistics
     exif: bool
 
 

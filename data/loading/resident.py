@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from headbench.core.errors import UserError
-from headbench.data.loading.augment import Augmentation, normalise
+from headbench.data.loading.augment import Augmentation, Statistics, normalise
 from headbench.data.loading.epoch import EpochPlan
 from headbench.data.loading.views import VIEWS
 
@@ -45,7 +45,7 @@ class Resident:
         images: Tensor,
         positions: Tensor,
         labels: Tensor,
-        statistics: tuple[tuple[float, ...], tuple[float, ...]],
+        statistics: Statistics,
         device: torch.device,
     ) -> "Resident":
         """Lay the images at ``positions`` (N,) with their labels (N,) on the device.
@@ -69,7 +69,7 @@ class Resident:
         return len(self.labels)
 
     @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def statistics(self) -> Statistics:
         """Mean and standard deviation of each channel."""
         return tuple(self.mean.tolist()), tuple(self.std.tolist())
 

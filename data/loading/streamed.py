@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from headbench.data.loading.augment import Augmentation
+from headbench.data.loading.augment import Augmentation, Statistics
 from headbench.data.loading.epoch import EpochPlan
 from headbench.data.loading.readers import Look, Readers, Request
 from headbench.data.loading.resident import Resident
@@ -57,7 +57,7 @@ class Streamed:
         part: FileSet,
         positions: Tensor,
         labels: Tensor,
-        statistics: tuple[tuple[float, ...], tuple[float, ...]],
+        statistics: Statistics,
         device: torch.device,
         readers: Readers | None = None,
     ) -> "Streamed":
@@ -84,7 +84,7 @@ class Streamed:
         return len(self.labels)
 
     @property
-    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def statistics(self) -> Statistics:
         """Mean and standard deviation of each channel."""
         return self.mean, self.std
 

@@ -68,7 +68,7 @@ def _board(grid: str, rows: pd.DataFrame, answers: Answers, commands: list[str])
     described = "; ".join(filter(None, (describe(beside, [first[name] for name in beside]), trust.mixed(rows))))
     cells, judged, notes = _cells(rows, answers)
     days = sorted({str(when)[:10] for when in rows["started_at"]})
-    facts = [f"{_title(name)} {_shown(name, first[name])}" for name in MADE if rows[name].nunique() == 1]
+    facts = [f"{_title(name)} {columns.NAMED[name].shown(first[name])}" for name in MADE if rows[name].nunique() == 1]
     facts += [
         f"torch {', '.join(sorted(rows['torch_version'].dropna().unique()))}",
         " to ".join(dict.fromkeys((days[0], days[-1]))),
@@ -112,7 +112,7 @@ def _cells(rows: pd.DataFrame, answers: Answers) -> tuple[pd.DataFrame, bool, li
     for name in MADE:
         if rows[name].nunique() > 1:
             shown[_title(name)] = [
-                ", ".join(_shown(name, one) for one in groups.get_group(key)[name].unique()) for key in keys
+                ", ".join(map(columns.NAMED[name].shown, groups.get_group(key)[name].unique())) for key in keys
             ]
     told = {title: values for title, values in shown.items() if {*values} - {"-"}}
     return pd.DataFrame(told, index=index), bool(differences), notes
@@ -191,7 +191,3 @@ def _beside(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _title(name: str) -> str:
     return {"device": "machine"}.get(name, columns.NAMED[name].heading)
-
-
-def _shown(name: str, value: Any) -> str:
-    return columns.NAMED[name].shown(value)

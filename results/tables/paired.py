@@ -89,7 +89,7 @@ def judged(
     tidy["verdict"] = [_verdict(pair, p) for pair, p in zip(tidy["pair"], tidy["holm"], strict=True)]
     columns = {
         f"{title} [95 % interval]": [
-            IDENTICAL if pair.identical else interval(*numbers) for pair, *numbers in _shown(tidy)
+            IDENTICAL if row["pair"].identical else interval(row["mean"], row["low"], row["high"]) for row in found
         ],
         "seeds": tidy["n"].astype(str),
     }
@@ -110,10 +110,6 @@ def _numbers(pair: Found) -> dict[str, float]:
         "n": found.seeds,
         "images": found.images,
     }
-
-
-def _shown(tidy: pd.DataFrame) -> list[tuple[Found, float, float, float]]:
-    return list(tidy[["pair", "mean", "low", "high"]].itertuples(index=False, name=None))
 
 
 def _p(pair: Found, *heads: tuple[pd.DataFrame, Answers]) -> float:

@@ -1,6 +1,5 @@
 """The command line of headbench: words in, exit status out."""
 
-import errno
 import gc
 import io
 import signal
@@ -8,7 +7,7 @@ import sys
 import traceback
 
 from headbench.core import escape, version
-from headbench.core.errors import DamagedError, NewerError, StoppedError, UserError
+from headbench.core.errors import DamagedError, NewerError, StoppedError, UserError, is_full
 from headbench.runners.commands import grammar
 from headbench.runners.commands.screen import Screen
 from headbench.runners.execution import stops
@@ -47,7 +46,7 @@ def main(words: list[str]) -> int:
     except (UserError, StoppedError, DamagedError, OSError) as error:
         if "--debug" in words:
             traceback.print_exc()
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = is_full(error)
         more = (
             "; nothing that was finished is lost, and the same command goes on when there is space again"
             if full

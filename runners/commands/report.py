@@ -10,6 +10,7 @@ from rich.console import Console
 
 from headbench.core import escape
 from headbench.core.alone import alone
+from headbench.core.errors import is_full
 from headbench.runners.commands.arguments import add_grid, add_json, add_quiet, grid_name, path, require_grid
 from headbench.runners.commands.screen import Screen, say, say_json
 
@@ -94,12 +95,10 @@ def report_at_the_end(out: Path, grid: str, console: Console, **more: Any) -> in
     """Show the report of what was just trained as :func:`show_report` does; where that is not possible, one line says
     that the cells are safe: the harness's own files may have changed while it trained.
     """
-    from headbench.results import derived
-
     try:
         return show_report(out, grid, console, **more)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in derived.FULL:
+        if is_full(error):
             raise
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         say(console, f"no report ({why}); the cells are safe, and this builds it: {command_of(out, grid)}")

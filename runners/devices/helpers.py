@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -58,11 +59,7 @@ class _Helper:
         self.rank, self._lock = rank, threading.Lock()
         self._pipe, theirs = context.Pipe(duplex=False)
         self.process = context.Process(target=_help, args=(rank, act, joined, theirs))
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        try:
-            self.process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        start(self.process)
         theirs.close()
 
     def status(self) -> int | None:
@@ -114,6 +111,15 @@ def together(
             for helper in helpers:
                 helper.process.join()
             abandon()
+
+
+def start(process: BaseProcess) -> None:
+    """Start a process, from which signals are kept until it can heed them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _help(

@@ -20,10 +20,9 @@ from headbench.runners.execution import launch, locks, queue, stops
 from headbench.runners.execution.attempts import NAME as ATTEMPTS
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Way
-from headbench.runners.execution.workers import Job, Sender
+from headbench.runners.execution.workers import Job, Sender, way_of
 from headbench.runners.grid import plugins
 from headbench.runners.training import hardware
-from headbench.runners.training.data import Data
 from headbench.runners.training.history import Glimpse
 
 # Seconds that an answer waits for something to tell.
@@ -171,10 +170,7 @@ class Worker:
         for name, content in added:
             store.write_bytes(place / name, content)
             plugins.load(place / name)
-        machine = hardware.set_up(job.share)
-        loaded = Data(root, machine.device, bf16=machine.bf16, readers=job.share.readers)
-        sender, minutes = Sender(self._outbox), job.checkpoint_minutes
-        return Way(job.out, machine, loaded, sender, job.keep_weights, False, job.ood, minutes)
+        return way_of(replace(job, root=root, wait=False), hardware.set_up(job.share), Sender(self._outbox))
 
 
 def _train_apart(planned: Planned, files: dict[str, bytes], way: Way, outbox: Outbox) -> None:

@@ -5,10 +5,9 @@ from typing import Protocol
 
 from headbench.runners.execution import queue, workers
 from headbench.runners.execution.plan import Planned
-from headbench.runners.execution.queue import Events, Way
+from headbench.runners.execution.queue import Events
 from headbench.runners.execution.sharing import mps
 from headbench.runners.execution.workers import Job
-from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware
 
 
@@ -37,10 +36,7 @@ class InProcess:
         def apart(planned: Planned) -> None:
             workers.run(replace(self.job, wait=False), [planned], events)
 
-        job, device, bf16 = self.job, self.machine.device, self.machine.bf16
-        data = Data(job.root, device, bf16=bf16, readers=job.share.readers)
-        way = Way(job.out, self.machine, data, events, job.keep_weights, job.wait, job.ood, job.checkpoint_minutes)
-        queue.run(cells, replace(way, apart=apart))
+        queue.run(cells, workers.way_of(self.job, self.machine, events, apart=apart))
 
 
 @dataclass(frozen=True)

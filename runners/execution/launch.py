@@ -1,6 +1,5 @@
 """A grid from its arguments to its trained cells."""
 
-import errno
 import importlib
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from headbench.core import escape
 from headbench.core.alone import alone
-from headbench.core.errors import DamagedError, UserError, near, note
+from headbench.core.errors import DamagedError, UserError, is_full, near, note
 from headbench.core.folders import DEFAULT, expanded, from_environment
 from headbench.heads import HEADS
 from headbench.heads.geometry import cache
@@ -24,7 +23,7 @@ from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
 from headbench.runners.execution.queue import Finished
 from headbench.runners.execution.sharing import memory
-from headbench.runners.execution.workers import Job
+from headbench.runners.execution.workers import Job, data_of
 from headbench.runners.grid import config, overrides, tuned
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.config import Grid
@@ -32,7 +31,6 @@ from headbench.runners.ood import sets
 from headbench.runners.ood.measure import complete
 from headbench.runners.training import hardware
 from headbench.runners.training.classifier import divided
-from headbench.runners.training.data import Data
 from headbench.runners.training.hardware import Hardware, Share
 
 
@@ -223,19 +221,12 @@ def _plan_before(out: Path, grid: str) -> dict[str, Any]:
 
 
 def check_others(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:
-    """Compare finished cells with those that are trained next to them, and say whose head's source has changed.
+    """Compare finished cells with those that are trained next to them, and say whose head's source has changed under
+    the same version.
 
     Raises:
-        UserError: if they were trained in another precision.
-    """
-    _refuse_mixture(grid, finished, machine)
-    for line in _moved_sources(finished):
-        note(line)
-
-
-def _refuse_mixture(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:
-    """Raise UserError where ``--precision auto`` would add cells to a grid whose finished ones were trained in another
-    precision, on another machine.
+        UserError: where ``--precision auto`` would add cells to finished ones that another machine trained in another
+            precision.
     """
     for cell_id, other in finished.items():
         if other.precision != machine.precision:
@@ -245,6 +236,12 @@ def _refuse_mixture(grid: str, finished: dict[str, Finished], machine: Hardware)
                 f"{other.precision}, or give --precision {machine.precision}, which makes a grid of its own, "
                 f"'{grid}+{machine.precision}'"
             )
+    for head, count in sorted(Counter(cell.head for cell in finished.values() if cell.moved_source).items()):
+        note(
+            f"the source of head '{head}' has changed since {count} finished cells of this grid were trained, and its "
+            f"version is still {HEADS.get(head).version}; raise it if its numbers change (bench.py status names the "
+            "cells)"
+        )
 
 
 def _refuse_imported(grid: str, todo: list[Planned], earlier: list[dict[str, Any]]) -> None:
@@ -257,16 +254,6 @@ def _refuse_imported(grid: str, todo: list[Planned], earlier: list[dict[str, Any
                 f"grid '{grid}': head '{planned.cell.head_label}' was imported into it (cell {other['cell_id']}), and "
                 f"tables would average both; train it under another --name"
             )
-
-
-def _moved_sources(finished: dict[str, Finished]) -> list[str]:
-    """Return a line for each head whose source has changed since cells were finished, under the same version."""
-    moved = Counter(cell.head for cell in finished.values() if cell.moved_source)
-    return [
-        f"the source of head '{head}' has changed since {count} finished cells of this grid were trained, and its "
-        f"version is still {HEADS.get(head).version}; raise it if its numbers change (bench.py status names the cells)"
-        for head, count in sorted(moved.items())
-    ]
 
 
 def _inapplicable(wanted: list[Planned]) -> list[str]:
@@ -315,7 +302,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise
         raise UserError(f"--out: cannot make the folder {folder}: {error.strerror}; name another one") from None
 
@@ -358,8 +345,16 @@ def execute(launch: Launch, console: Console, team: Executor | None = None) -> N
 
 
 def _completed(launch: Launch) -> list[str]:
-    """Measure finished cells on other data sets that they lack; return lines on those where that is not possible."""
-    job, machine = launch.job, launch.machine
-    done = {p.cell_id: p.cell for p in launch.wanted if p.cell_id in launch.finished}
-    data = Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers)
-    return complete(done, job.ood, data, job.out)
+    """Measure finished cells on other data sets that they lack, each in the precision that it was trained in; return
+    lines on those where that is not possible.
+    """
+    lines = []
+    for precision in sorted({cell.precision for cell in launch.finished.values()}):
+        done = {
+            p.cell_id: p.cell
+            for p in launch.wanted
+            if p.cell_id in launch.finished and launch.finished[p.cell_id].precision == precision
+        }
+        data = data_of(launch.job, replace(launch.machine, bf16=precision == "bf16"))
+        lines += complete(done, launch.job.ood, data, launch.job.out)
+    return lines

@@ -2,7 +2,6 @@
 to it, the rest goes on.
 """
 
-import errno
 import os
 import time
 import traceback
@@ -16,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from headbench.core.errors import DamagedError, PrunedError, StoppedError, note
+from headbench.core.errors import DamagedError, PrunedError, StoppedError, is_full, note
 from headbench.results import store
 from headbench.runners.devices.group import Group
 from headbench.runners.devices.helpers import DeviceLostError
@@ -204,16 +203,16 @@ def run(cells: list[Planned], way: Way) -> None:
         waiting = left
 
 
-def _ended(planned: Planned, way: Way) -> Outcome | None:
+def ended(planned: Planned, out: Path, events: Events) -> Outcome | None:
     """Return how a cell has ended, and tell so; None where it has not."""
-    result = result_of(planned.cell_id, way.out)
+    result = result_of(planned.cell_id, out)
     if result is not None:
-        way.events.finished(planned, result)
+        events.finished(planned, result)
         return Outcome.DONE
-    ending = store.read_ending(store.cell_folder(way.out, planned.cell_id))
+    ending = store.read_ending(store.cell_folder(out, planned.cell_id))
     if ending is None:
         return None
-    tell = way.events.failed if ending[0] == "failed" else way.events.pruned
+    tell = events.failed if ending[0] == "failed" else events.pruned
     tell(planned, ending[1])
     return Outcome(ending[0])
 
@@ -223,15 +222,15 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
     folder = store.cell_folder(way.out, planned.cell_id)
     if watch.is_still_held(folder):
         return Outcome.REQUEUED
-    ended = _ended(planned, way)
-    if ended is not None:
-        return ended
+    outcome = ended(planned, way.out, way.events)
+    if outcome is not None:
+        return outcome
     with locks.locked(folder, watch, fatal=(DeviceLostError, FATAL)) as mine:
         if mine is None:
             return Outcome.REQUEUED
-        ended = _ended(planned, way)
-        if ended is not None:
-            return ended
+        outcome = ended(planned, way.out, way.events)
+        if outcome is not None:
+            return outcome
         deaths = attempts.deaths(folder)
         if deaths >= attempts.UNSEEN:
             message = f"its process ended without a word, {deaths} times (killed, or out of memory)"
@@ -244,7 +243,7 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
     # It needs the room that this process's data have on the device.
     way.data.drop()
     way.apart(planned)
-    return _ended(planned, way) or Outcome.REQUEUED
+    return ended(planned, way.out, way.events) or Outcome.REQUEUED
 
 
 def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
@@ -280,7 +279,7 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
         if locks.owner_of(folder) != mine:
             way.events.stopped(planned, "another process has taken its lock; it is left to that one")
             return Outcome.REQUEUED
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             attempts.end(folder)
             raise
         if isinstance(error, PrunedError):

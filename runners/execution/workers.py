@@ -24,13 +24,13 @@ from headbench.runners.devices.group import Group
 from headbench.runners.execution import attempts, locks, queue, stops
 from headbench.runners.execution.options import MINUTES
 from headbench.runners.execution.plan import Planned
-from headbench.runners.execution.queue import Events
+from headbench.runners.execution.queue import Events, Way
 from headbench.runners.grid import plugins
 from headbench.runners.ood.sets import OodSet
 from headbench.runners.training import hardware
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.data import Data
-from headbench.runners.training.hardware import Share
+from headbench.runners.training.hardware import Hardware, Share
 from headbench.runners.training.history import Glimpse
 from headbench.runners.training.train import resume
 
@@ -140,6 +140,25 @@ class Sender:
             raise stops.Stopped(signal.SIGTERM) from None
 
 
+def data_of(job: Job, machine: Hardware) -> Data:
+    """Return the data of a job's cells, on the device of this process."""
+    return Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers)
+
+
+def way_of(job: Job, machine: Hardware, events: Events, **more: Any) -> Way:
+    """Return how this process trains the cells of a job; ``more`` are fields that the job does not tell."""
+    kept, minutes = job.keep_weights, job.checkpoint_minutes
+    return Way(job.out, machine, data_of(job, machine), events, kept, job.wait, job.ood, minutes, **more)
+
+
+def _begun(job: Job, number: int, rank: int = 0) -> Hardware:
+    """Make a process ready for a job; return its share of the machine."""
+    os.environ.update(job.environment)
+    for path in job.plugins:
+        plugins.load(path)
+    return hardware.set_up(job.share, number, rank)
+
+
 def _work(job: Job, cells: list[Planned], number: int, pipe: Connection) -> None:
     """Run in a worker process: train what no other process has."""
     try:
@@ -163,16 +182,10 @@ def _work(job: Job, cells: list[Planned], number: int, pipe: Connection) -> None
 def _drain(job: Job, cells: list[Planned], number: int, sender: Sender) -> tuple[Any, ...]:
     """Train what no other process has; return the last message to the parent."""
     try:
-        os.environ.update(job.environment)
-        for path in job.plugins:
-            plugins.load(path)
-        machine = hardware.set_up(job.share, number)
+        machine = _begun(job, number)
         sender.send("ready")
-        data = Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers)
-        way = queue.Way(
-            job.out, machine, data, sender, job.keep_weights, job.wait, job.ood, job.checkpoint_minutes, team=job.team
-        )
-        queue.run(cells, way if job.share.devices == 1 else replace(way, together=partial(_together, job, number)))
+        together = {} if job.share.devices == 1 else {"together": partial(_together, job, number)}
+        queue.run(cells, way_of(job, machine, sender, team=job.team, **together))
     except OSError as error:
         return "unwritable", error.errno, error.strerror, error.filename
     return ("ended",)
@@ -187,11 +200,8 @@ def _together(job: Job, number: int, planned: Planned) -> AbstractContextManager
 
 def _assist(job: Job, number: int, planned: Planned, rank: int, join: helpers.Join) -> None:
     """Run in a process of another device: train a cell along with the worker, which alone writes."""
-    os.environ.update(job.environment)
-    for path in job.plugins:
-        plugins.load(path)
-    machine = hardware.set_up(job.share, number, rank)
-    parts = Data(job.root, machine.device, bf16=machine.bf16, readers=job.share.readers).parts(planned.cell)
+    machine = _begun(job, number, rank)
+    parts = data_of(job, machine).parts(planned.cell)
     machine = replace(machine, group=join(machine.device))
     checkpoints = Checkpoints(store.cell_folder(job.out, planned.cell_id), planned.cell_id)
     resume(planned.cell, parts, machine, checkpoints).run(lambda row: None)
@@ -257,11 +267,7 @@ def _start(job: Job, cells: list[Planned], number: int) -> _Worker:
     ours, theirs = CONTEXT.Pipe()
     # No daemon, which could have no processes of its own, for other devices or to read images; it follows its parent.
     process = CONTEXT.Process(target=_work, args=(job, cells, number, theirs))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    helpers.start(process)
     theirs.close()
     return _Worker(process, ours)
 

@@ -72,10 +72,7 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
         elif not inner and outer in SETTABLE:
             derived[outer] = value
         else:
-            known = [f"axes.{axis}" for axis in Axes.model_fields] + [
-                "recipe.FIELD",
-                *SETTABLE,
-            ]
+            known = [*(f"axes.{axis}" for axis in Axes.model_fields), "recipe.FIELD", *SETTABLE]
             raise UserError(f"--set: unknown key '{path}'; {suggest(path, known)}")
     if name is not None:
         derived["name"] = name
@@ -85,12 +82,10 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
 
 
 def _changed_recipe(recipe: Any, field: str, value: Any) -> Any:
+    if isinstance(recipe, str):
+        recipe = {"base": recipe}
     # What is neither a name nor a mapping is left as it is, for the check of the whole grid to refuse.
-    return (
-        ({"base": recipe} if isinstance(recipe, str) else recipe) | {field: value}
-        if isinstance(recipe, str | dict)
-        else recipe
-    )
+    return recipe | {field: value} if isinstance(recipe, dict) else recipe
 
 
 def choose(cells: list[Cell], where: dict[str, Any]) -> list[Cell]:

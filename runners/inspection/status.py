@@ -63,17 +63,14 @@ def of_grid(out: Path, grid: str) -> list[dict[str, str]]:
         DamagedError: if the grid's own file is damaged.
         FileNotFoundError: if there is none.
     """
-    cells, rows, watch = store.read_plan(store.grid_folder(out, grid))["cells"], [], locks.Watch()
+    cells = store.read_plan(store.grid_folder(out, grid))["cells"]
     varied = columns.varied(cells)
-    for cell in cells:
-        state, text = (
-            ("n/a", cell["not_applicable"])
-            if cell["not_applicable"]
-            else state_of(store.cell_folder(out, cell["cell_id"]), watch)
-        )
-        told = {"cell": cell["cell_id"]} | {column.heading: column.shown(cell[column.name]) for column in varied}
-        rows.append(told | {"state": state, "": text})
-    return rows
+    return [
+        {"cell": row["cell_id"]}
+        | {column.heading: column.shown(row[column.name]) for column in varied}
+        | {"state": row["state"], "": row["note"]}
+        for row in told(cells, out)["cells"]
+    ]
 
 
 def hosts(out: Path, cell_ids: Iterable[str]) -> Counter[str]:

@@ -5,7 +5,6 @@ part of the data set, and ``meta.json`` when all are there. A file grows batch b
 stopped goes on where it was.
 """
 
-import hashlib
 import json
 import os
 import time
@@ -22,13 +21,12 @@ from headbench.backbones import Backbone
 from headbench.core.errors import note
 from headbench.core.folders import from_environment
 from headbench.data import Dataset, ImageSet, cache
-from headbench.data.loading.augment import Augmentation, normalise
+from headbench.data.loading.augment import Augmentation, Statistics, normalise
 from headbench.data.loading.features import VIEWS
 from headbench.data.registry import Samples
 from headbench.heads import HEADS
 from headbench.runners.grid.cells import Cell, digest
 from headbench.runners.training.classifier import build_backbone, pooled
-from headbench.runners.training.parts import Statistics
 from headbench.runners.training.stages import stage_plan
 
 BATCH = 100
@@ -118,7 +116,7 @@ def _open(folder: Path, parts: dict[str, Samples]) -> dict[str, Tensor] | None:
         found = {}
         for name, part in parts.items():
             width, path = files[name]["width"], folder / f"{name}.f32"
-            if path.stat().st_size != 4 * width * len(part) or _sha256(path) != files[name]["sha256"]:
+            if path.stat().st_size != 4 * width * len(part) or cache.sha256(path) != files[name]["sha256"]:
                 path.unlink()
                 return None
             # Copy-on-write, since torch may have no tensor that it could not write to.
@@ -145,16 +143,11 @@ def _write(folder: Path, source: Source, backbone: Backbone) -> None:
             os.fsync(file.fileno())
         if path.stat().st_size != 4 * width * len(part):
             raise OSError("another process wrote to them, too")
-        files[name] = {"width": width, "sha256": _sha256(path)}
+        files[name] = {"width": width, "sha256": cache.sha256(path)}
     facts = {"files": files, "of": source.identity, "torch": torch.__version__, "threads": torch.get_num_threads()}
     unfinished = folder / "meta.json.part"
     unfinished.write_text(json.dumps(facts | {"device": source.device.type}, indent=1), encoding="utf-8")
     unfinished.replace(folder / "meta.json")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _kept(file: BinaryIO, width: int, count: int) -> int:

@@ -13,6 +13,7 @@ from headbench.core.errors import UserError
 from headbench.core.streams import generator
 from headbench.data import DATASETS, Dataset, FileSet, ImageSet, cache
 from headbench.data.formats.image_files import check_variation
+from headbench.data.loading.augment import Statistics
 from headbench.data.loading.epoch import Part
 from headbench.data.loading.features import Features
 from headbench.data.loading.foreign import Foreign
@@ -22,8 +23,6 @@ from headbench.data.loading.streamed import Streamed
 from headbench.data.registry import Samples
 from headbench.data.splits import Partition, Protocol
 from headbench.runners.grid.cells import Cell, digest
-
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)

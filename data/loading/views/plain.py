@@ -7,7 +7,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from headbench.data.loading.augment import Augmentation, normalise
+from headbench.data.loading.augment import Augmentation, Statistics, normalise
 from headbench.data.loading.views.registry import FILE_VIEWS, VIEWS, Show
 
 # Of an image's shorter side; 0.875 is the field's 256 to 224.
@@ -27,9 +27,7 @@ def plain(
 
 
 @FILE_VIEWS.register("plain", version=1)
-def middle(
-    augmentation: Augmentation, size: int, statistics: tuple[tuple[float, ...], tuple[float, ...]]
-) -> Callable[[Image], Tensor]:
+def middle(augmentation: Augmentation, size: int, statistics: Statistics) -> Callable[[Image], Tensor]:
     """The middle of the image, normalised."""
     return crop(size, mean=statistics[0], std=statistics[1])
 

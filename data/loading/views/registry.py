@@ -13,7 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from headbench.core.registry import Registry
-from headbench.data.loading.augment import Augmentation
+from headbench.data.loading.augment import Augmentation, Statistics
 
 # (images (B, channels, H, W) uint8, which of the epoch's draws belong to them) to normalised float32 images.
 Show = Callable[[Tensor, slice], Tensor]
@@ -22,7 +22,7 @@ Show = Callable[[Tensor, slice], Tensor]
 View = Callable[[int, Augmentation, tuple[Tensor, Tensor], tuple[int, int, int], torch.Generator], Show]
 # (the recipe's augmentation; side of what is shown; mean and deviation per channel) to a function of an image that
 # draws from the global generators.
-FileView = Callable[[Augmentation, int, tuple[tuple[float, ...], tuple[float, ...]]], Callable[[Image], Tensor]]
+FileView = Callable[[Augmentation, int, Statistics], Callable[[Image], Tensor]]
 
 VIEWS: Registry[View] = Registry("view", "headbench.data")
 FILE_VIEWS: Registry[FileView] = Registry("view of files", "headbench.data")

@@ -1,6 +1,7 @@
 """Contrastive views: a random crop, changes of colour, sometimes no colour at all; no blur."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from PIL.Image import Image
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from headbench.core.errors import UserError
 from headbench.data.loading import colours
-from headbench.data.loading.augment import Augmentation, normalise
+from headbench.data.loading.augment import Augmentation, Statistics, normalise
 from headbench.data.loading.choices import Choices, Function, apply, unchanged
 from headbench.data.loading.crops import draw_boxes, resized_crop
 from headbench.data.loading.views.registry import FILE_VIEWS, VIEWS, Show
@@ -21,46 +22,6 @@ JITTERED, GREY = 0.8, 0.2
 JITTERS = (colours.brightness, colours.contrast, colours.saturation, colours.hue)
 
 
-@VIEWS.register("simclr", version=1, paper="Chen et al., ICML 2020", source="as BCL on ImageNet-LT and ProCo have it")
-def simclr(
-    count: int,
-    augmentation: Augmentation,
-    statistics: tuple[Tensor, Tensor],
-    shape: tuple[int, int, int],
-    stream: torch.Generator,
-) -> Show:
-    """A crop of 8 to 100 % of the image, its colours changed; mirrored where the recipe flips."""
-    return _view(SIMCLR, count, augmentation, statistics, shape, stream)
-
-
-@VIEWS.register("supcon", version=1, paper="Khosla et al., NeurIPS 2020", source="as SBCL has it")
-def supcon(
-    count: int,
-    augmentation: Augmentation,
-    statistics: tuple[Tensor, Tensor],
-    shape: tuple[int, int, int],
-    stream: torch.Generator,
-) -> Show:
-    """As ``simclr``, with a crop of 20 to 100 % of the image."""
-    return _view(SUPCON, count, augmentation, statistics, shape, stream)
-
-
-@FILE_VIEWS.register("simclr", version=1)
-def simclr_of_file(
-    augmentation: Augmentation, size: int, statistics: tuple[tuple[float, ...], tuple[float, ...]]
-) -> Callable[[Image], Tensor]:
-    """The view ``simclr`` by torchvision's transforms."""
-    return _file_view(SIMCLR, augmentation, size, statistics)
-
-
-@FILE_VIEWS.register("supcon", version=1)
-def supcon_of_file(
-    augmentation: Augmentation, size: int, statistics: tuple[tuple[float, ...], tuple[float, ...]]
-) -> Callable[[Image], Tensor]:
-    """The view ``supcon`` by torchvision's transforms."""
-    return _file_view(SUPCON, augmentation, size, statistics)
-
-
 def _view(
     smallest: float,
     count: int,
@@ -69,6 +30,7 @@ def _view(
     shape: tuple[int, int, int],
     stream: torch.Generator,
 ) -> Show:
+    """A crop of ``smallest`` to 100 % of the image, its colours changed; mirrored where the recipe flips."""
     if shape[0] not in (1, 3):
         raise UserError(f"changes of colour are for images of 1 or 3 channels, and these have {shape[0]}")
     device = statistics[0].device
@@ -115,8 +77,9 @@ def jitter(images: Tensor, rounds: list[Choices], factors: Tensor) -> Tensor:
 
 
 def _file_view(
-    smallest: float, augmentation: Augmentation, size: int, statistics: tuple[tuple[float, ...], tuple[float, ...]]
+    smallest: float, augmentation: Augmentation, size: int, statistics: Statistics
 ) -> Callable[[Image], Tensor]:
+    """The same by torchvision's transforms."""
     from torchvision import transforms as tv
 
     transform: Callable[[Image], Tensor] = tv.Compose(
@@ -130,3 +93,14 @@ def _file_view(
         ]
     )
     return transform
+
+
+# A crop of 8 to 100 % of the image, and one of 20 to 100 %.
+VIEWS.register("simclr", version=1, paper="Chen et al., ICML 2020", source="as BCL on ImageNet-LT and ProCo have it")(
+    partial(_view, SIMCLR)
+)
+VIEWS.register("supcon", version=1, paper="Khosla et al., NeurIPS 2020", source="as SBCL has it")(
+    partial(_view, SUPCON)
+)
+FILE_VIEWS.register("simclr", version=1)(partial(_file_view, SIMCLR))
+FILE_VIEWS.register("supcon", version=1)(partial(_file_view, SUPCON))

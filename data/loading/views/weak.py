@@ -8,7 +8,7 @@ from torch import Tensor
 
 from headbench.core.errors import UserError
 from headbench.data.loading import policies
-from headbench.data.loading.augment import Augmentation, cutout, normalise, pad_crop_flip
+from headbench.data.loading.augment import Augmentation, Statistics, cutout, normalise, pad_crop_flip
 from headbench.data.loading.views.registry import FILE_VIEWS, VIEWS, Show
 
 
@@ -49,9 +49,7 @@ def weak(
 
 
 @FILE_VIEWS.register("weak", version=1)
-def random_crop(
-    augmentation: Augmentation, size: int, statistics: tuple[tuple[float, ...], tuple[float, ...]]
-) -> Callable[[Image], Tensor]:
+def random_crop(augmentation: Augmentation, size: int, statistics: Statistics) -> Callable[[Image], Tensor]:
     """Timm's training transform: random resized crop, flip, policy or colour jitter, normalisation, random erasing.
 
     Raises:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from headbench.heads.normalisation import BatchNorm
 from headbench.runners.training.classifier import Classifier
+from headbench.runners.training.loop.state import on_cpu
 
 
 class Average:
@@ -47,4 +48,5 @@ class Average:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return a copy of the averaged weights, on the CPU."""
-        return {key: value.to("cpu", copy=True) for key, value in self.classifier.state_dict().items()}
+        state: dict[str, Tensor] = on_cpu(self.classifier.state_dict())
+        return state
