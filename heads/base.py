@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from headbench.core.batch import DataInfo, Targets
@@ -81,12 +83,27 @@ class Context:
         return x
 
 
+def _in_float32(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of features that leaves autocast, and takes features of half precision as float32 there."""
+
+    @wraps(method)
+    def computed(self: "Head", features: Tensor, *rest: Any, **named: Any) -> Any:
+        if not torch.is_autocast_enabled(features.device.type):
+            return method(self, features, *rest, **named)
+        with torch.autocast(features.device.type, enabled=False):
+            wide = features.to(torch.promote_types(features.dtype, torch.float32))
+            return method(self, wide, *rest, **named)
+
+    return computed
+
+
 class Head(nn.Module):
     """A classifier head: a submodule of the classifier, whole in its ``state_dict``.
 
     Subclasses take ``(info, feature_dim, *, options...)``, implement :meth:`logits` and :meth:`loss`, and override what
     else they need. In ``logits``, ``loss`` and ``observe`` nothing may wait for the device: no ``.item()``, no
-    ``.cpu()``, no boolean-mask indexing, no Python branch on a tensor's value.
+    ``.cpu()``, no boolean-mask indexing, no Python branch on a tensor's value. The three compute in float32 under
+    autocast too.
 
     Attributes:
         named: class level, options that the head's label names even where they have their default.
@@ -96,6 +113,11 @@ class Head(nn.Module):
 
     named: tuple[str, ...] = ()
     directional: bool = False
+
+    def __init_subclass__(cls, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        for name in {"logits", "loss", "observe"} & vars(cls).keys():
+            setattr(cls, name, _in_float32(getattr(cls, name)))
 
     @property
     def native_scale(self) -> float:

@@ -21,7 +21,8 @@ FOLDER = Path(__file__).parent / "measured"
 # Beside a file of rows: which test images its cells get right. In the folder: the commands that made its rows.
 ANSWERS, COMMANDS = ".answers.npz", "commands.yaml"
 VERSIONS = ["dataset_version", "backbone_version", "head_version"]
-# Two rows that agree in these are of the same experiment: the later one replaces the earlier.
+# Two rows that agree in these, or are of one cell, are of the same experiment: the later one replaces the earlier. A
+# cell whose precision is left to the machine is one in either.
 EXPERIMENT = [*columns.names("comparison", "axis"), "precision", "selection"]
 
 
@@ -60,7 +61,9 @@ def _record(out: Path, grid: str, file: Path) -> Path:
     if file.is_file():
         kept = _stored(file)
         known = set(rows[EXPERIMENT].astype(str).itertuples(index=False, name=None))
-        fresh = [row not in known for row in kept[EXPERIMENT].astype(str).itertuples(index=False, name=None)]
+        again = kept["cell_id"].isin(rows["cell_id"])
+        named = kept[EXPERIMENT].astype(str).itertuples(index=False, name=None)
+        fresh = [row not in known and not same for row, same in zip(named, again, strict=True)]
         rows = pd.concat([kept[fresh], rows], ignore_index=True) if any(fresh) else rows
     _keep_answers(out, rows, file)
     asked = store.read_plan(store.grid_folder(out, grid)).get("commands", [])

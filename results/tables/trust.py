@@ -56,11 +56,16 @@ def lines(rows: pd.DataFrame, comparisons: Mapping[str, pd.DataFrame] | None = N
 
 def mixed(rows: pd.DataFrame) -> str:
     """Return that cells of several precisions are in one comparison; nothing where they are not."""
-    precisions = sorted(rows["precision"].dropna().unique())
-    if len(precisions) < 2:
+    if len(computed := precisions(rows)) < 2:
         return ""
-    told = " and ".join(precisions)
+    told = " and ".join(computed)
     return f"cells of precision {told} are mixed in one comparison, a difference that no seed shows"
+
+
+def precisions(rows: pd.DataFrame) -> list[str]:
+    """Return the precisions that cells were trained in, in order; that of imported ones is not known."""
+    trained = rows[rows["imported"].isna()]
+    return sorted(trained["precision"].dropna().unique()) if "precision" in trained else []
 
 
 def _named(cells: pd.DataFrame, why: str) -> str:

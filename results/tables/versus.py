@@ -9,7 +9,7 @@ import pandas as pd
 from headbench.results import columns
 from headbench.results.answers import Answers
 from headbench.results.numbers import unfit_rates
-from headbench.results.tables import paired
+from headbench.results.tables import paired, trust
 from headbench.results.tables.base import Table, unmarked
 
 # By which cells are paired, and no axis that the two may differ in.
@@ -94,6 +94,10 @@ def compare(first: Side, second: Side) -> Versus:
     table = _table(found, [axis.heading for axis in shown]) if found else None
     only = tuple([names[key] for key in group if key not in other] for group, other in (groups, groups[::-1]))
     said = tuple([axis.said(values[axis][number][0]) for axis in apart] for number in (0, 1))
+    computed = [trust.precisions(side) for side in (one, two)]
+    if all(computed) and computed[0] != computed[1]:
+        for sentences, precisions in zip(said, computed, strict=True):
+            sentences.append(f"precision {' and '.join(precisions)}")
     moved, without = ([], []) if table is None else (_moved(table), _open(table))
     return Versus((said[0], said[1]), table, moved, without, (only[0], only[1]), unpaired)
 

@@ -264,18 +264,21 @@ def _overridden(raw: dict[str, Any], changes: dict[str, Any], place: str) -> dic
             known = [*fields, *(f"{name}.OPTION" for name, field in fields.items() if isinstance(field, Choice))]
             raise UserError(f"{place}, overrides.set: unknown key '{path}'; {suggest(path, known)}")
         try:
-            fields[outer] = _replaced(old, outer, inner, value) if isinstance(old, Choice) else value
+            fields[outer] = _replaced(old, outer, inner, value, place) if isinstance(old, Choice) else value
         except ValidationError as error:
             raise UserError(one_line(error, Choice, f"{place}, overrides.set: {path}")) from None
     return fields
 
 
-def _replaced(old: Choice, outer: str, inner: str, value: Any) -> Choice:
+def _replaced(old: Choice, outer: str, inner: str, value: Any, place: str) -> Choice:
     if inner:
         return old.changed({inner: value})
     choice = Choice.model_validate(based(value))
-    # Another recipe keeps what the grid changed of the first one; another head or backbone has other options.
-    return choice.changed(old.options | choice.options) if outer == "recipe" else choice
+    if outer != "recipe":
+        return choice
+    # Another recipe keeps what the grid changed of the first one, but for the epochs where it has a budget; another
+    # head or backbone has other options.
+    return choice.changed(old.options | recipes.budgeted(choice.name, place)[1] | choice.options)
 
 
 class _Resolver:

@@ -2,14 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from headbench.core.errors import UserError, suggest
 from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import CHOICES, PLAIN, Cell
-from headbench.runners.grid.choices import label
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(\.\d*)?(e[-+]?\d+)?(?![\w.])")
+
+
+class Budget(NamedTuple):
+    """A recipe and the epochs that ``fast/4`` or ``fast*2`` ask of it."""
+
+    recipe: str
+    epochs: int
 
 
 def matching(cells: Sequence[Cell], where: dict[str, Any], place: str, *, needed: bool = True) -> list[int]:
@@ -33,13 +39,13 @@ def matching(cells: Sequence[Cell], where: dict[str, Any], place: str, *, needed
         if needed and not any(present):
             raise UserError(f"{place}: unknown key '{key}'; {suggest(key, _keys(cells))}")
         listed = wanted if isinstance(wanted, list) else [wanted]
-        meant = [_labelled(one, place) if key == "recipe" else one for one in listed]
-        known = {_text(value): value for values in present for value in values}
+        meant = [_budget(one, place) if key == "recipe" else one for one in listed]
+        known = {_text(value): value for values in present for value in values if not isinstance(value, Budget)}
         if needed and not listed:
             raise UserError(f"{place}: no value for {key}; {suggest('', known)}")
         for one, named in zip(listed, meant, strict=True):
-            if needed and not any(_same(value, named) for value in known.values()):
-                raise UserError(f"{place}: no cell has {key} '{_text(one)}'; {suggest(_text(named), known)}")
+            if needed and not any(_same(value, named) for values in present for value in values):
+                raise UserError(f"{place}: no cell has {key} '{_text(one)}'; {suggest(_text(one), known)}")
         chosen = [number for number in chosen if any(_same(value, one) for value in present[number] for one in meant)]
     if needed and not chosen:
         raise UserError(f"{place}: matches no cell; each value occurs, but {', '.join(where)} not together")
@@ -54,17 +60,18 @@ def _values(cell: Cell, key: str) -> list[Any]:
     if outer not in CHOICES:
         return []
     if inner in {"", "name"}:
-        return cell.names(outer)
+        budgets = [Budget(cell.recipe_name, cell.recipe.epochs)] if outer == "recipe" else []
+        return [*cell.names(outer), *budgets]
     options = cell.options(outer)
     return [options[inner]] if inner in options else []
 
 
-def _labelled(wanted: Any, place: str) -> Any:
-    """Return what cells call a recipe that is wanted by its budget: ``fast(epochs=2)`` for ``fast/4``."""
+def _budget(wanted: Any, place: str) -> Any:
+    """Return the budget that a recipe's name asks for, or what is wanted as it is."""
     if not isinstance(wanted, str) or "(" in wanted:
         return wanted
-    name, budget = recipes.budgeted(wanted, place)
-    return label(name, budget, recipes.load(name, {}, place).model_dump()) if budget else wanted
+    name, asked = recipes.budgeted(wanted, place)
+    return Budget(name, asked["epochs"]) if asked else wanted
 
 
 def _keys(cells: Sequence[Cell]) -> set[str]:

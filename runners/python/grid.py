@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from headbench.runners.execution.options import MINUTES, MOST, RunOptions
 from headbench.runners.grid.overrides import SETTABLE
 from headbench.runners.python import given
 from headbench.runners.search import trials
+from headbench.runners.training import hardware
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,20 +136,31 @@ def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -
 @contextmanager
 def _borrowed_torch(device: str) -> Iterator[None]:
     """Leave torch's settings and random numbers as they were found, for a caller who goes on with torch, and the GPUs
-    alone where ``device`` is ``cpu``.
+    alone where ``device`` is ``cpu``; a caller's autocast is off meanwhile.
     """
     cards = 0 if device == "cpu" else torch.cuda.device_count()
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    cudnn = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
-    products, current = torch.get_float32_matmul_precision(), torch.cuda.current_device() if cards else -1
+    benchmark, current = torch.backends.cudnn.benchmark, torch.cuda.current_device() if cards else -1
+    former, matmul, tf32 = [kind.fp32_precision for kind in hardware.products()], None, None
+    # A caller who set the newer attributes may not read the older ones, and has no use of them.
+    with suppress(RuntimeError):
+        matmul = torch.get_float32_matmul_precision()
+    with suppress(RuntimeError):
+        tf32 = torch.backends.cudnn.allow_tf32
+    off = torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False)
     try:
-        with torch.random.fork_rng(devices=range(cards)):
+        with torch.random.fork_rng(devices=range(cards)), off[0], off[1]:
             yield
     finally:
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(mode)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = cudnn
-        torch.set_float32_matmul_precision(products)
+        torch.backends.cudnn.benchmark = benchmark
+        if matmul is not None:
+            torch.set_float32_matmul_precision(matmul)
+        if tf32 is not None:
+            torch.backends.cudnn.allow_tf32 = tf32
+        for kind, value in zip(hardware.products(), former, strict=True):
+            kind.fp32_precision = value
         torch.cuda.set_device(current)  # of a negative number nothing is done

@@ -53,7 +53,9 @@ class Network(nn.Module):
 
 
 def classifier(cell: str | Path, out: str | Path) -> Network:
-    """Return the network of a finished cell on the CPU, see :func:`headbench.classifier`."""
+    """Return the network of a finished cell on the CPU, in float32 whatever the cell was trained in, see
+    :func:`headbench.classifier`.
+    """
     folder = Path(cell) if Path(cell).is_dir() else store.cell_folder(Path(out), str(cell))
     result = store.read_result(folder)
     if result is None:

@@ -116,7 +116,11 @@ def run(options: TuneOptions, console: Console, team: Team | None = None) -> Sea
     driven, searched = _started(grid.name, bases, wanted, asked_for, asked, outlines, elsewhere)
     left = sum(max(asked.trials - study.ended, 0) for study in driven)
     if left:
-        trained = [cell_id for study in driven for cell_id in study.cells]
+        # Those that this run does not drive too, beside whose values its own will stand.
+        rest = [base for base in bases if base.cell.point not in wanted]
+        with studies.told():
+            others = studies.there(searched.storage, grid.name, rest, asked) if rest else []
+            trained = [cell_id for study in (*driven, *others) for cell_id in study.cells]
         launch.check_others(grid.name, queue.finished(trained, options.run.out), machine)
     job = launch.manned(job, machine, left, [base for base in own if not base.not_applicable], outlines)
     for base in own:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,8 @@ from headbench.runners.devices.group import Group
 
 # By default; more than one per core never helps, and each holds its own copy of torch.
 MOST_WORKERS = 8
+# Variables of oneDNN, which has read them before any of torch's settings could be made.
+FPMATH = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 # In messages of torch that there was no room.
 NO_ROOM = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
@@ -158,6 +161,17 @@ def device_of(share: Share, worker: int = 0, rank: int = 0) -> torch.device:
     return torch.device("cuda", (worker * share.devices + rank) % torch.cuda.device_count())
 
 
+def products() -> list[Any]:
+    """Return what torch 2.9 and later multiply float32 by, with an attribute ``fp32_precision`` each; of older ones
+    nothing.
+    """
+    backends = torch.backends
+    named = [(backends.cuda, "matmul"), *((backends.cudnn, name) for name in ("conv", "rnn"))]
+    named += [(backends.mkldnn, name) for name in ("matmul", "conv", "rnn")]
+    found = [getattr(library, name, None) for library, name in named]
+    return [kind for kind in found if hasattr(kind, "fp32_precision")]
+
+
 def set_up(share: Share, worker: int = 0, rank: int = 0) -> Hardware:
     """Choose device and precision, and make torch deterministic.
 
@@ -167,10 +181,13 @@ def set_up(share: Share, worker: int = 0, rank: int = 0) -> Hardware:
         rank: which of its devices.
 
     Raises:
-        UserError: if CUDA is asked for and absent.
+        UserError: if CUDA is asked for and absent, or the environment has products of float32 in fewer bits.
     """
     if share.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
+    for name in FPMATH:
+        if (mode := os.environ.get(name, "strict")).lower() != "strict":
+            raise UserError(f"{name}={mode} lets a CPU compute float32 in fewer bits; unset it for fp32 to be fp32")
     chosen, devices = device_of(share, worker, rank), 1
     if chosen.type == "cuda":
         devices = torch.cuda.device_count()
@@ -183,7 +200,11 @@ def set_up(share: Share, worker: int = 0, rank: int = 0) -> Hardware:
     # fast_convnet on a CPU (torch's profiler).
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
+    # fp32 means fp32, whatever the process had before: the older settings first, since torch refuses to read them where
+    # they contradict the newer ones.
+    torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
+    for kind in products():
+        kind.fp32_precision = "ieee"
     bf16 = has_bf16(chosen) if share.precision == "auto" else share.precision == "bf16"
     return Hardware(chosen, share.threads, bf16, len(range(chosen.index or 0, share.workers * share.devices, devices)))

@@ -6,6 +6,7 @@ A new head brings the test file of its own file's name, ``tests/heads/test_<file
 of buffers that keep samples in their order; ``AXES`` is True where scores depend on the axes of the features.
 """
 
+import copy
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
@@ -208,6 +209,24 @@ def test_agrees_for_any_size(name: str, num_classes: int, dim: int, size: int, s
     logits, loss = reference(name)(head, features[0].detach(), targets.labels)
     assert torch.allclose(head.logits(features[0]).double(), logits, atol=1e-3, rtol=1e-4)
     assert torch.allclose(head.loss(features, targets, CONTEXT).double(), loss, atol=1e-4, rtol=1e-4)
+
+
+@every
+def test_autocast_changes_nothing(name: str) -> None:
+    """Features of half precision count as float32 there: what a backbone under autocast hands on."""
+    head, (features, targets) = small(name), shown(name)
+    halves = features.detach().bfloat16()
+    other, wide = copy.deepcopy(head), halves.float()
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        head.observe(halves, targets, CONTEXT)
+        found = head.logits(halves[0]), head.loss(halves, targets, CONTEXT)
+        with torch.autocast("cpu", enabled=False):
+            other.observe(wide, targets, CONTEXT)
+            expected = other.logits(wide[0]), other.loss(wide, targets, CONTEXT)
+    for one, two in zip(found, expected, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, two)
+    assert same(state(head), state(other))
 
 
 @every

@@ -44,6 +44,20 @@ def test_rows_are_added_and_those_of_the_same_experiment_replaced(tmp_path: Path
     pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
 
 
+def test_a_cell_that_is_trained_again_in_another_precision_is_one_seed(tmp_path: Path) -> None:
+    """``--precision auto`` leaves its id as it is."""
+    for number, right in enumerate((20, 30)):
+        cell = helpers.write_described(tmp_path / str(number), "psc", 0, right)
+        helpers.rewrite(
+            store.cell_folder(tmp_path / str(number), cell["cell_id"]),
+            {"provenance": helpers.PROVENANCE | {"precision": ("fp32", "bf16")[number]}},
+        )
+        helpers.write_grid(tmp_path / str(number), [cell])
+        file = recorded.record(tmp_path / str(number), "toy-grid", tmp_path / "measured")
+    rows = recorded.load(file)
+    assert rows[rows["selection"] == "last"][["precision", "top1"]].to_numpy().tolist() == [["bf16", 0.75]]
+
+
 @pytest.mark.parametrize("damaged", ["toy-grid.csv", "toy-grid.answers.npz", "commands.yaml"])
 def test_a_damaged_file_is_named_and_left_as_it_is(
     tmp_path: Path, damaged: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

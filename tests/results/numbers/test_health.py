@@ -227,5 +227,7 @@ def test_the_page_says_what_is_absent_mixed_or_unknown(tmp_path: Path) -> None:
         "Selections that are absent: psc d = 2 seed 0 on toy (no row 'best_test': nothing to collect).",
         "toy: cells of precision bf16 and fp32 are mixed in one comparison, a difference that no seed shows.",
     ]
+    imported = rows.assign(imported=rows["imported"].where(rows["precision"] == "fp32", "scores.npz"))
+    assert not any("precision" in line for line in trust.lines(imported))
     assert trust.lines(rows, {"recipe fast": rows})[-1].startswith("recipe fast: cells of precision bf16 and fp32 are")
     assert (rows["status"] == "done").all()

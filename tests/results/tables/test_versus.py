@@ -55,6 +55,15 @@ def test_two_heads_are_compared_where_each_grid_has_one() -> None:
     assert found.table.cells["verdict"].tolist() == ["better"]
 
 
+def test_another_precision_sets_two_grids_apart() -> None:
+    heads = {("psc", 3): known.random(0.5, 0)}
+    first, second, other = side("old", heads, precision="fp32"), side("new", heads, precision="bf16"), side("x", heads)
+    assert versus.compare(first, second).differing == (["precision fp32"], ["precision bf16"])
+    assert versus.compare(first, first).differing == versus.compare(first, other).differing == ([], [])
+    theirs = versus.Side("theirs", second.rows.assign(imported="scores.npz"), second.answers)
+    assert versus.compare(first, theirs).differing == ([], [])
+
+
 def test_other_images_are_not_compared() -> None:
     heads = {("psc", 3): known.random(0.5, 0), ("etf", 3): known.random(0.5, 1)}
     first, second = side("old", heads), side("new", heads, data_fingerprint="other")

@@ -380,6 +380,12 @@ def test_an_override_may_take_another_recipe_for_one_backbone() -> None:
     ]
 
 
+def test_an_override_with_a_budget_has_its_epochs() -> None:
+    override = {"where": {"head": "hpn"}, "set": {"recipe": "fast*2"}}
+    found = cells(axes={"head": ["psc", "hpn"]}, recipe={"base": "fast", "epochs": 12, "lr": 0.1}, overrides=[override])
+    assert [(c.recipe.epochs, c.recipe.lr) for c in found] == [(12, 0.1), (20, 0.1)]
+
+
 def test_a_budget_is_a_recipe_with_that_many_epochs() -> None:
     """``fast`` has ten."""
     budgets = ["fast/4", "fast/2", "fast/1000", "fast", "fast*2", "fast*1.25", {"base": "fast/2", "lr": 0.1}]

@@ -91,6 +91,18 @@ def test_the_numbers_are_those_of_the_network_on_the_images(root: Path, runs: Pa
         assert last[name] == pytest.approx(value, abs=1.01 / len(files) if "fpr95" in name else 0.02), name
 
 
+def test_a_finished_cell_is_measured_in_its_own_precision(root: Path, runs: Path, tmp_path: Path) -> None:
+    """On a machine whose own precision is another one."""
+    out = tmp_path / "runs"
+    shutil.copytree(runs / "without", out)
+    (first,) = runs.glob("with/cells/*/ood-*.json")
+    prepared = prepare(root, out, ood=FLOWERS)
+    printed = StringIO()
+    other = dataclasses.replace(prepared, machine=dataclasses.replace(prepared.machine, bf16=True))
+    launch.execute(other, Console(file=printed, width=500))
+    assert (cells(out)[0] / first.name).read_bytes() == first.read_bytes()
+
+
 def test_a_finished_cell_is_measured_from_its_weights_or_named(
     root: Path, runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

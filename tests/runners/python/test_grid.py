@@ -11,6 +11,7 @@ import torch
 import headbench
 from headbench.core.errors import UserError
 from headbench.runners.python import given
+from headbench.runners.training import hardware
 from tests.runners.helpers import grid
 
 SETTINGS: dict[str, Any] = {"threads": 1, "device": "cpu", "precision": "auto"}
@@ -40,6 +41,25 @@ def test_a_grid_is_trained_once_and_comes_back_as_a_frame_and_torch_is_left_as_i
     assert headbench.load(str(out), name).equals(rows)
     assert of_torch() == before
     torch.set_float32_matmul_precision("highest")
+
+
+def test_what_a_caller_has_set_changes_no_number_and_is_left_as_it_was(tmp_path: Path) -> None:
+    """Autocast, and the newer settings of torch, beside which the older ones cannot be read."""
+    asked: dict[str, Any] = SETTINGS | {"data": tmp_path, "recipe.epochs": 1, "precision": "fp32"}
+    expected = headbench.run(grid(), out=tmp_path / "plain", **asked)["nll"].tolist()
+    kinds = hardware.products()
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.fp32_precision = "tf32"
+        with torch.autocast("cpu", torch.bfloat16):
+            found = headbench.run(grid(), out=tmp_path / "set", **asked)["nll"].tolist()
+            assert torch.is_autocast_enabled("cpu")
+        assert [kind.fp32_precision for kind in kinds] == ["tf32"] * len(kinds)
+    finally:
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
+    assert found == expected
 
 
 @pytest.mark.parametrize(

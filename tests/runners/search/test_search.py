@@ -23,6 +23,7 @@ from headbench.runners.grid.cells import Cell
 from headbench.runners.search import found as found_in
 from headbench.runners.search import search, space, studies
 from headbench.runners.search.driver import Driver
+from headbench.runners.training import hardware
 from tests.runners.helpers import QUICK, cell, digits, grid, planned
 from tests.runners.search.helpers import EPOCHS, TIMES, Formula, options, run, trials
 
@@ -197,6 +198,7 @@ def test_what_has_failed_is_tried_again_where_that_is_asked(formula: Any, tmp_pa
 def test_a_search_goes_on_in_its_own_precision_alone(
     formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(hardware, "has_bf16", lambda _: False)
     made = formula()
     run(tmp_path, 1)
     before, (trained, *_) = len(made.trained), trials(tmp_path)["cell_id"]
@@ -207,6 +209,10 @@ def test_a_search_goes_on_in_its_own_precision_alone(
     monkeypatch.setattr(queue, "finished", elsewhere)
     with pytest.raises(UserError, match=f"cell {trained} was trained in bf16, and --precision auto is fp32"):
         run(tmp_path, 2)
+    # Nor with another head, whose values would stand beside those of the first.
+    asked = options(tmp_path, 2)
+    with pytest.raises(UserError, match=f"cell {trained} was trained in bf16"):
+        search.run(replace(asked, run=replace(asked.run, where=["head=ldam"])), Console(quiet=True))
     assert len(made.trained) == before
 
 

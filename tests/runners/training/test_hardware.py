@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from headbench.core.errors import UserError
 from headbench.runners.training import hardware
@@ -124,6 +125,28 @@ def test_float32_is_float32_whatever_the_process_had_before() -> None:
     torch.set_float32_matmul_precision("high")
     hardware.set_up(Share("cpu", 1, "fp32"))
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_convolutions_of_float32_are_exact_whatever_the_process_had_before() -> None:
+    """Only a CPU with bfloat16 would be inexact; and torch says of every kind of product that it is exact."""
+    images, filters = torch.randn(2, 16, 8, 8), torch.randn(16, 16, 3, 3)
+    exact = F.conv2d(images.double(), filters.double())
+    for kind in hardware.products():
+        kind.fp32_precision = "tf32"
+    if hasattr(torch.backends.mkldnn, "conv"):
+        torch.backends.mkldnn.conv.fp32_precision = "bf16"
+    hardware.set_up(Share("cpu", 1, "fp32"))
+    assert {kind.fp32_precision for kind in hardware.products()} <= {"ieee"}
+    torch.testing.assert_close(F.conv2d(images, filters).double(), exact, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", hardware.FPMATH)
+def test_an_environment_in_which_no_fp32_would_be_one_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "STRICT")
+    hardware.set_up(Share("cpu", 1, "fp32"))
+    monkeypatch.setenv(name, "BF16")
+    with pytest.raises(UserError, match=f"{name}=BF16 lets a CPU compute float32 in fewer bits"):
+        hardware.set_up(Share("cpu", 1, "fp32"))
 
 
 @pytest.mark.parametrize("what", ["CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`", "an illegal access"])
