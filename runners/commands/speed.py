@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from headbench.runners.inspection.speed import case, rows
 
     file = arguments.json
-    if file and file.exists() and (file.is_dir() or file.stat().st_size):
+    if file and (file.is_symlink() or file.exists()) and (not file.is_file() or file.stat().st_size):
         raise UserError(f"--json: {file} exists, and is not overwritten; name another file, or remove it")
     request = case.Request(
         backbone=arguments.backbone,
@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             measured.append(rows.measure(one, request.repetitions))
             console.out(escape.plain(rows.line(cases, measured[-1])), highlight=False)
     if file:
-        store.write_text(file, json.dumps(rows.document(cases, measured, request.repetitions), indent=2) + "\n")
+        document = rows.document(cases, measured, request.repetitions)
+        store.write_text(file.resolve(), json.dumps(document, indent=2) + "\n")
         say(console, f"written: {file}")
     return 0
 

@@ -332,7 +332,8 @@ def execute(launch: Launch, console: Console, team: Executor | None = None) -> N
         )
         spread = f", {job.share.devices} devices for each cell" if job.share.devices > 1 else ""
         console.print(
-            f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {threads}{spread}, {machine.precision}"
+            f"{grid.name}: {len(todo)} cells to train on {machine.device.type}, {threads}{spread}, "
+            f"{hardware.spelled(machine)}"
         )
     for line in _inapplicable(launch.wanted):
         console.print(escape.terminal(line), soft_wrap=True)

@@ -87,6 +87,16 @@ def has_bf16(device: torch.device) -> bool:
     )
 
 
+def emulated(machine: Hardware) -> bool:
+    """Say whether the precision is one that the device has to emulate, many times slower."""
+    return machine.bf16 and not has_bf16(machine.device)
+
+
+def spelled(machine: Hardware) -> str:
+    """Return the precision in words, and that it is slow where it is emulated."""
+    return f"{machine.precision} (emulated here and slow; fp32 is faster)" if emulated(machine) else machine.precision
+
+
 def cores(root: Path = Path("/")) -> int:
     """Return the number of CPU cores that this process may use: the least of its affinity, its share of a Slurm job and
     the quotas of its control groups.

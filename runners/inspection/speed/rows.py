@@ -7,7 +7,7 @@ from headbench.runners.execution import provenance
 from headbench.runners.inspection.speed import loops, timing
 from headbench.runners.inspection.speed.case import CLASSES, Case
 from headbench.runners.inspection.speed.textbook import textbook
-from headbench.runners.training import compute
+from headbench.runners.training import compute, hardware
 from headbench.runners.training.train import Training
 
 LOOPS = ("bare", "runner", "textbook")
@@ -65,11 +65,14 @@ def heading(cases: Sequence[Case]) -> list[str]:
     case, known = cases[0], provenance.describe(cases[0].hardware)
     cell, flags = case.cell, known["processor_flags"] or "no known flags"
     titles = [*_left(cases, "head", "precision"), *TITLES]
+    machines = dict.fromkeys(case.hardware for case in cases)
+    slow = [f"precision: {hardware.spelled(machine)}" for machine in machines if hardware.emulated(machine)]
     return [
         f"{cell.backbone_label}, batches of {cell.recipe.batch_size}, d = {cell.feature_dim}, {CLASSES} classes, "
         f"{len(case.images)} images a repetition",
         f"{known['device']}, {known['processor'] or 'unknown processor'} ({flags}), {known['threads']} threads, "
         f"torch {known['torch_version']}",
+        *slow,
         "",
         _line(titles),
         _line(["-" * len(title) for title in titles[:2]] + ["-" * (len(title) - 1) + ":" for title in titles[2:]]),

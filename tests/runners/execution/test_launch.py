@@ -42,6 +42,14 @@ def test_a_grid_goes_on_in_the_precision_of_its_finished_cells(tmp_path: Path, m
     assert len(prepare(tmp_path, precision="bf16").todo) == 2
 
 
+def test_bfloat16_where_it_is_emulated_is_said_to_be_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "has_bf16", lambda _: False)
+    printed = StringIO()
+    asked = prepare(tmp_path, precision="bf16", where=["seed=0"])
+    launch.execute(asked, Console(file=printed, width=500))
+    assert "1 cells to train on cpu, threads: 1, bf16 (emulated here and slow; fp32 is faster)\n" in printed.getvalue()
+
+
 def test_a_plan_that_is_there_already_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     launch.write_plan(prepare(tmp_path))
     monkeypatch.setattr(launch, "alone", lambda _: pytest.fail("it is written again"))

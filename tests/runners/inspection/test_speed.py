@@ -1,6 +1,7 @@
 """``bench.py speed``: the three loops do the same work, and what is printed and kept of it; no clock is looked at."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from headbench.heads.psc import PSCHead
 from headbench.runners.commands.main import main
 from headbench.runners.inspection.speed import case, loops, rows, textbook, timing
 from headbench.runners.inspection.speed.case import Case, Request
-from headbench.runners.training import train
+from headbench.runners.training import hardware, train
 from headbench.runners.training.classifier import Classifier
 from headbench.runners.training.train import Training
 
@@ -169,8 +170,12 @@ def test_the_command_prints_a_table_and_keeps_it(tmp_path: Path, capsys: pytest.
         assert sum(row["shares"].values()) == pytest.approx(1)
         assert min(row["shares"].values()) > 0
         assert row["flops_per_second"] > 0
-    assert main(["speed", *words, "--json", str(file)]) == 2
-    assert "exists, and is not overwritten" in capsys.readouterr().err
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for there in (file, pipe, tmp_path):
+        assert main(["speed", *words, "--json", str(there)]) == 2
+        assert f"{there} exists, and is not overwritten" in capsys.readouterr().err
+    assert pipe.is_fifo()
     assert json.loads(file.read_text()) == stored
 
 
@@ -235,3 +240,19 @@ def test_a_stop_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 )
 def test_names_with_options(text: str, expected: dict[str, Any]) -> None:
     assert case.named(text, "--head") == expected
+
+
+def test_a_head_that_chooses_on_validation_is_timed_on_as_many_images() -> None:
+    one, training = begun("tau-norm")
+    assert len(one.parts.train) == len(one.images) == STEPS * BATCH
+    assert len(training.history) == 1
+
+
+def test_a_precision_that_is_emulated_is_said_to_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "has_bf16", lambda _: False)
+    cases = case.cases(replace(SMALL, precisions=("fp32", "bf16")))
+    assert [line for line in rows.heading(cases) if "emulated" in line] == [
+        "precision: bf16 (emulated here and slow; fp32 is faster)"
+    ]
+    monkeypatch.setattr(hardware, "has_bf16", lambda _: True)
+    assert not any("emulated" in line for line in rows.heading(cases))
