@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Protocol
 
 import torch
@@ -13,6 +14,8 @@ from headbench.core.batch import DataInfo, Targets
 
 # A head's resolved options: every one by name, with its value. Defaults stand in the signature of ``__init__`` only.
 Options = Mapping[str, Any]
+# Devices whose autocast a head leaves.
+AUTOCAST = ("cpu", "cuda", "mps")
 # Why a head that sees the direction of a feature alone does not apply at d = 1.
 ONE_DIMENSION = "it sees a feature's direction, and in one dimension that is only its sign; it needs d >= 2"
 
@@ -88,7 +91,8 @@ def _in_float32(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def computed(self: "Head", features: Tensor, *rest: Any, **named: Any) -> Any:
-        if not torch.is_autocast_enabled(features.device.type):
+        on = [kind for kind in AUTOCAST if torch.is_autocast_enabled(kind)]
+        if not on or features.device.type not in on:
             return method(self, features, *rest, **named)
         with torch.autocast(features.device.type, enabled=False):
             wide = features.to(torch.promote_types(features.dtype, torch.float32))
@@ -116,8 +120,11 @@ class Head(nn.Module):
 
     def __init_subclass__(cls, **named: Any) -> None:
         super().__init_subclass__(**named)
-        for name in {"logits", "loss", "observe"} & vars(cls).keys():
-            setattr(cls, name, _in_float32(getattr(cls, name)))
+        for name in ("logits", "loss", "observe"):
+            owner = next(one for one in cls.__mro__ if name in vars(one))
+            # Another head's has been wrapped before; a mixin's has not.
+            if (owner is cls or not issubclass(owner, Head)) and isinstance(vars(owner)[name], FunctionType):
+                setattr(cls, name, _in_float32(vars(owner)[name]))
 
     @property
     def native_scale(self) -> float:

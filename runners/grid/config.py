@@ -278,7 +278,8 @@ def _replaced(old: Choice, outer: str, inner: str, value: Any, place: str) -> Ch
         return choice
     # Another recipe keeps what the grid changed of the first one, but for the epochs where it has a budget; another
     # head or backbone has other options.
-    return choice.changed(old.options | recipes.budgeted(choice.name, place)[1] | choice.options)
+    budget = recipes.budgeted(choice.name, place)[1]
+    return choice.changed({key: value for key, value in old.options.items() if key not in budget} | choice.options)
 
 
 class _Resolver:

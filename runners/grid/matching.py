@@ -39,7 +39,7 @@ def matching(cells: Sequence[Cell], where: dict[str, Any], place: str, *, needed
         if needed and not any(present):
             raise UserError(f"{place}: unknown key '{key}'; {suggest(key, _keys(cells))}")
         listed = wanted if isinstance(wanted, list) else [wanted]
-        meant = [_budget(one, place) if key == "recipe" else one for one in listed]
+        meant = [_budget(one, place) if key in {"recipe", "recipe.name"} else one for one in listed]
         known = {_text(value): value for values in present for value in values if not isinstance(value, Budget)}
         if needed and not listed:
             raise UserError(f"{place}: no value for {key}; {suggest('', known)}")

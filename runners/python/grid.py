@@ -133,6 +133,13 @@ def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -
             given.check_number(f"{caller}: {key}", settings[key], least, MOST[key], whole=key != "checkpoint_minutes")
 
 
+def _own_precision(kind: Any) -> str:
+    """Return the precision of a kind of products, ``none`` where it follows a setting of all kinds, and is left so."""
+    value = str(kind.fp32_precision)
+    kind.fp32_precision = "none"
+    return "none" if kind.fp32_precision == value else value
+
+
 @contextmanager
 def _borrowed_torch(device: str) -> Iterator[None]:
     """Leave torch's settings and random numbers as they were found, for a caller who goes on with torch, and the GPUs
@@ -142,12 +149,14 @@ def _borrowed_torch(device: str) -> Iterator[None]:
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     benchmark, current = torch.backends.cudnn.benchmark, torch.cuda.current_device() if cards else -1
-    former, matmul, tf32 = [kind.fp32_precision for kind in hardware.products()], None, None
+    matmul, tf32 = None, None
     # A caller who set the newer attributes may not read the older ones, and has no use of them.
     with suppress(RuntimeError):
         matmul = torch.get_float32_matmul_precision()
     with suppress(RuntimeError):
         tf32 = torch.backends.cudnn.allow_tf32
+    kinds = hardware.products()
+    former = [_own_precision(kind) for kind in kinds]
     off = torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False)
     try:
         with torch.random.fork_rng(devices=range(cards)), off[0], off[1]:
@@ -161,6 +170,6 @@ def _borrowed_torch(device: str) -> Iterator[None]:
             torch.set_float32_matmul_precision(matmul)
         if tf32 is not None:
             torch.backends.cudnn.allow_tf32 = tf32
-        for kind, value in zip(hardware.products(), former, strict=True):
+        for kind, value in zip(kinds, former, strict=True):
             kind.fp32_precision = value
         torch.cuda.set_device(current)  # of a negative number nothing is done

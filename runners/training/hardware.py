@@ -196,7 +196,7 @@ def set_up(share: Share, worker: int = 0, rank: int = 0) -> Hardware:
     if share.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
     for name in FPMATH:
-        if (mode := os.environ.get(name, "strict")).lower() != "strict":
+        if (mode := os.environ.get(name) or "strict").lower() != "strict":
             raise UserError(f"{name}={mode} lets a CPU compute float32 in fewer bits; unset it for fp32 to be fp32")
     chosen, devices = device_of(share, worker, rank), 1
     if chosen.type == "cuda":

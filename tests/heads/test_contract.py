@@ -229,6 +229,29 @@ def test_autocast_changes_nothing(name: str) -> None:
     assert same(state(head), state(other))
 
 
+class _Mixed:
+    """Computes for a head, and is none."""
+
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        return (features @ features.mT).mean()
+
+
+class _MixedHead(_Mixed, Head):
+    @staticmethod
+    def logits(features: Tensor) -> Tensor:
+        return features
+
+
+def test_autocast_changes_nothing_of_a_method_from_elsewhere() -> None:
+    features, targets = batch(3, 3)
+    head = _MixedHead()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = head.loss(features, targets, CONTEXT)
+        assert torch.equal(head.logits(features), features)
+    assert torch.equal(loss, (features @ features.mT).mean())
+    assert make("psc").to("meta").logits(torch.empty(2, 8, device="meta")).shape == (2, 5)
+
+
 @every
 def test_gradients_reach_features_and_what_learns_in_a_stage_and_nothing_else(name: str) -> None:
     for stage in stages(name):

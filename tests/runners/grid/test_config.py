@@ -384,6 +384,8 @@ def test_an_override_with_a_budget_has_its_epochs() -> None:
     override = {"where": {"head": "hpn"}, "set": {"recipe": "fast*2"}}
     found = cells(axes={"head": ["psc", "hpn"]}, recipe={"base": "fast", "epochs": 12, "lr": 0.1}, overrides=[override])
     assert [(c.recipe.epochs, c.recipe.lr) for c in found] == [(12, 0.1), (20, 0.1)]
+    again = {"where": {"head": "hpn"}, "set": {"recipe": "fast2"}}
+    assert cell(axes={"head": ["hpn"]}, recipe="fast", overrides=[override, again]).recipe_label == "fast2"
 
 
 def test_a_budget_is_a_recipe_with_that_many_epochs() -> None:

@@ -82,6 +82,7 @@ def test_a_recipe_is_named_by_its_budget_too() -> None:
     assert [cell.recipe.epochs for cell in choose(made, {"recipe": ["fast*2", "fast/2"]})] == [5, 20, 5]
     assert [cell.recipe_label for cell in choose(made, {"recipe": "fast*1"})] == ["fast"]
     assert [cell.recipe_label for cell in choose(made, {"recipe": "fast(epochs=5)"})] == ["fast(epochs=5)"]
+    assert choose(made, {"recipe.name": "fast/2"}) == choose(made, {"recipe": "fast/2"})
     assert len(choose(made, {"recipe": "fast"})) == 4
     with pytest.raises(UserError, match=r"^--where: no cell has recipe 'fast/4'; did you mean 'fast"):
         choose(made, {"recipe": "fast/4"})

@@ -1,7 +1,7 @@
 """A grid from Python."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -52,14 +52,33 @@ def test_what_a_caller_has_set_changes_no_number_and_is_left_as_it_was(tmp_path:
     try:
         for kind in kinds:
             kind.fp32_precision = "tf32"
+        for kind in kinds[3:]:  # of oneDNN, on a CPU
+            kind.fp32_precision = "bf16"
         with torch.autocast("cpu", torch.bfloat16):
             found = headbench.run(grid(), out=tmp_path / "set", **asked)["nll"].tolist()
             assert torch.is_autocast_enabled("cpu")
-        assert [kind.fp32_precision for kind in kinds] == ["tf32"] * len(kinds)
+        assert [kind.fp32_precision for kind in kinds] == ["tf32"] * len(kinds[:3]) + ["bf16"] * len(kinds[3:])
     finally:
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
     assert found == expected
+
+
+@pytest.mark.skipif(not hardware.products(), reason="torch before 2.9 has one setting of all")
+def test_a_precision_that_a_caller_has_set_for_all_products_stays_one_of_all(tmp_path: Path) -> None:
+    kinds, backends = hardware.products(), cast(Any, torch.backends)
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.fp32_precision = "none"
+        backends.fp32_precision = "tf32"
+        headbench.run(grid(), out=tmp_path, data=tmp_path, **SETTINGS | {"recipe.epochs": 1})
+        backends.fp32_precision = "ieee"
+        assert {kind.fp32_precision for kind in kinds} == {"ieee"}
+    finally:
+        backends.fp32_precision = "none"
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
 
 
 @pytest.mark.parametrize(
