@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,8 @@ def test_a_signal_of_the_cluster_writes_the_checkpoint_and_has_a_status_of_its_o
     folder = wait_for_epochs(tmp_path, 2)
     os.killpg(process.pid, number)
     time.sleep(0.02)
-    os.killpg(process.pid, number)
+    with suppress(ProcessLookupError):  # a fast machine has ended by then
+        os.killpg(process.pid, number)
     printed = process.communicate()
     assert process.returncode == 128 + number
     assert "Traceback" not in printed

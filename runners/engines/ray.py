@@ -222,11 +222,16 @@ class _Driver:
             member.free()
             self._postpone(planned)
             return False
-        if queue.ended(planned, out, self.events) is None:
-            deaths = attempts.deaths(folder)
-            if deaths < attempts.UNSEEN:
-                return True
+        result, ending = queue.result_of(planned.cell_id, out), store.read_ending(folder)
+        deaths = attempts.deaths(folder)
+        if result is not None:
+            self.events.finished(planned, result)
+        elif ending is not None:
+            getattr(self.events, ending[0])(planned, ending[1])
+        elif deaths >= attempts.UNSEEN:
             queue.fail(planned, folder, f"its actor ended without a word, {deaths} times", self.events)
+        else:
+            return True
         member.free()
         return False
 

@@ -203,16 +203,16 @@ def run(cells: list[Planned], way: Way) -> None:
         waiting = left
 
 
-def ended(planned: Planned, out: Path, events: Events) -> Outcome | None:
+def _ended(planned: Planned, way: Way) -> Outcome | None:
     """Return how a cell has ended, and tell so; None where it has not."""
-    result = result_of(planned.cell_id, out)
+    result = result_of(planned.cell_id, way.out)
     if result is not None:
-        events.finished(planned, result)
+        way.events.finished(planned, result)
         return Outcome.DONE
-    ending = store.read_ending(store.cell_folder(out, planned.cell_id))
+    ending = store.read_ending(store.cell_folder(way.out, planned.cell_id))
     if ending is None:
         return None
-    tell = events.failed if ending[0] == "failed" else events.pruned
+    tell = way.events.failed if ending[0] == "failed" else way.events.pruned
     tell(planned, ending[1])
     return Outcome(ending[0])
 
@@ -222,15 +222,15 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
     folder = store.cell_folder(way.out, planned.cell_id)
     if watch.is_still_held(folder):
         return Outcome.REQUEUED
-    outcome = ended(planned, way.out, way.events)
-    if outcome is not None:
-        return outcome
+    ended = _ended(planned, way)
+    if ended is not None:
+        return ended
     with locks.locked(folder, watch, fatal=(DeviceLostError, FATAL)) as mine:
         if mine is None:
             return Outcome.REQUEUED
-        outcome = ended(planned, way.out, way.events)
-        if outcome is not None:
-            return outcome
+        ended = _ended(planned, way)
+        if ended is not None:
+            return ended
         deaths = attempts.deaths(folder)
         if deaths >= attempts.UNSEEN:
             message = f"its process ended without a word, {deaths} times (killed, or out of memory)"
@@ -243,7 +243,7 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
     # It needs the room that this process's data have on the device.
     way.data.drop()
     way.apart(planned)
-    return ended(planned, way.out, way.events) or Outcome.REQUEUED
+    return _ended(planned, way) or Outcome.REQUEUED
 
 
 def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
