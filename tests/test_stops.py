@@ -5,8 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
