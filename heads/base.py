@@ -91,6 +91,7 @@ def _in_float32(method: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(method)
     def computed(self: "Head", features: Tensor, *rest: Any, **named: Any) -> Any:
+        # A device that knows no autocast may not be asked for it.
         on = [kind for kind in AUTOCAST if torch.is_autocast_enabled(kind)]
         if not on or features.device.type not in on:
             return method(self, features, *rest, **named)

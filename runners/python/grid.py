@@ -157,9 +157,12 @@ def _borrowed_torch(device: str) -> Iterator[None]:
         tf32 = torch.backends.cudnn.allow_tf32
     kinds = hardware.products()
     former = [_own_precision(kind) for kind in kinds]
-    off = torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False)
     try:
-        with torch.random.fork_rng(devices=range(cards)), off[0], off[1]:
+        with (
+            torch.random.fork_rng(devices=range(cards)),
+            torch.autocast("cpu", enabled=False),
+            torch.autocast("cuda", enabled=False),
+        ):
             yield
     finally:
         torch.set_num_threads(threads)
