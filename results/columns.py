@@ -129,6 +129,8 @@ COLUMNS = (
     Column("n_test", "fact", "integer", "test"),
     _score("top1", "top-1", long="top-1 test accuracy"),
     _score("top5"),
+    # What the choice of a recipe, or of an epoch, may rest on; results of earlier harnesses do not tell it.
+    _score("val_top1", "validation top-1"),
     _score("macro_accuracy"),
     # The convention of each group's bounds stands in its title.
     _score("many_accuracy", "many (> 100)"),

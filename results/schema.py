@@ -127,6 +127,7 @@ class Selection(_Checked):
     train_loss: Number | None
     top1: Share
     top5: Score = None
+    val_top1: Score = None
     macro_accuracy: Score = None
     many_accuracy: Score = None
     medium_accuracy: Score = None

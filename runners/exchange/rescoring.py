@@ -69,6 +69,7 @@ def _measured(
         ),
     }
     if val is not None and len(val):
+        found["val_top1"] = metrics.top_k(val, stored["val_labels"], 1)
         found["temperature"] = calibration.fit_temperature(val.astype(np.float64), stored["val_labels"])
     if known is not None and known.nominal is not None:
         found |= metrics.groups(accuracy, known.nominal, known.ranges)

@@ -23,6 +23,7 @@ def test_the_metrics_agree_with_torch() -> None:
     assert found["nll"] == pytest.approx(F.cross_entropy(torch.tensor(SCORES), torch.tensor(LABELS)).item(), rel=1e-5)
     assert found["calibration_view"] == "native"
     assert math.isnan(float(found["temperature"]))
+    assert math.isnan(float(found["val_top1"]))
 
 
 def test_the_temperature_is_that_of_the_least_nll_on_validation() -> None:
@@ -31,6 +32,7 @@ def test_the_temperature_is_that_of_the_least_nll_on_validation() -> None:
     tried = np.geomspace(0.1, 10, 2001)
     best = tried[np.argmin([F.cross_entropy(held / t, labels).item() for t in tried])]
     assert found["temperature"] == pytest.approx(best, rel=5e-3)
+    assert found["val_top1"] == pytest.approx(float((SCORES[200:].argmax(axis=1) == LABELS[200:]).mean()))
     assert found["calibration_view"] == "temperature"
     assert 0 <= float(found["ece_temperature_low"]) <= float(found["ece_temperature_high"]) <= 1
     assert float(found["ece_floor"]) > 0

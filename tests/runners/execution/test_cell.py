@@ -59,6 +59,8 @@ def test_the_files_of_a_cell(head: str, tmp_path: Path) -> None:
     assert stored["selections"].keys() == {"last", "best_val", "best_test"}
     assert stored["selections"]["last"]["top1"] == pytest.approx(history["test_top1"].iloc[-1])
     assert stored["selections"]["best_test"]["top1"] == pytest.approx(history["test_top1"].max())
+    assert stored["selections"]["last"]["val_top1"] == pytest.approx(history["val_top1"].iloc[-1])
+    assert stored["selections"]["best_val"]["val_top1"] == pytest.approx(history["val_top1"].max())
     assert result["facts"]["n_train"] == 1293
     assert result["health"]["largest_class"] == max(Counter(digits().train.labels.tolist()).values()) / 1293
     assert stored["image_views"] == {"dl2pa": 2, "throwaway": 4}[head] * 1280
