@@ -185,6 +185,8 @@ COLUMNS = (
     Column("cells_per_device", "provenance", "integer"),
     Column("threads", "provenance", "integer"),
     Column("precision", "provenance"),
+    # Whether backbones were compiled; there was no such choice before there was this column.
+    Column("compile", "provenance", usual="off"),
     Column("git_commit", "provenance", title="commit"),
     Column("torch_version", "provenance"),
     # The file of scores behind a cell that was trained elsewhere; empty for all others.
@@ -201,7 +203,7 @@ COMPARISON = [column.name for column in AXES if column.role == "comparison"]
 # description it has, and a folder of images may have grown between two runs.
 TOGETHER = [*COMPARISON, "data_fingerprint"]
 # What rows must agree in for their seconds to be compared.
-MACHINE = ["device", "processor", "threads", "cells_per_device"]
+MACHINE = ["device", "processor", "threads", "cells_per_device", "compile"]
 # pandas' types of columns that would otherwise change with the fields of cells without a result, which are empty.
 TYPES = {
     column.name: {"integer": "Int64", "number": "float64"}[column.kind] for column in COLUMNS if column.kind != "text"

@@ -89,7 +89,10 @@ def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any], answers: Answer
             answers.learn(result)
         run = {name: result.get(name) for name in columns.names("run")}
         # What an earlier harness did not tell is NaN, as in a file of recorded rows.
-        run |= {name: result["provenance"].get(name, math.nan) for name in columns.names("provenance")}
+        run |= {
+            name: result["provenance"].get(name, columns.USUAL.get(name, math.nan))
+            for name in columns.names("provenance")
+        }
         absent = "; ".join(f"no row '{name}': {reason}" for name, reason in result.get("absent", {}).items())
         run |= {"status": "done", "health": health.words(result.get("health"))} | ({"error": absent} if absent else {})
         outside = {"last": means(folder, plan.get("ood_sets", ()))}

@@ -173,6 +173,7 @@ class Provenance(_Checked):
     processor_flags: Text | None = None
     threads: Positive | None
     precision: Text
+    compile: Text = "off"
     git_commit: Text
     torch_version: Text
     cells_per_device: Positive | None = None

@@ -125,6 +125,17 @@ def add_training(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="auto: bfloat16 autocast where the hardware has it",
     )
+    add_compile(parser)
+
+
+def add_compile(parser: argparse.ArgumentParser) -> None:
+    """Add the option that compiles the network."""
+    parser.add_argument(
+        "--compile",
+        choices=("off", "on"),
+        default="off",
+        help="on: train a network that torch.compile has compiled; measure with bench.py speed whether it is faster",
+    )
 
 
 def add_checkpoints(parser: argparse.ArgumentParser) -> None:
@@ -151,6 +162,7 @@ def run_options(arguments: argparse.Namespace, **more: Any) -> "RunOptions":
         checkpoint_minutes=MINUTES if arguments.checkpoint_minutes is None else arguments.checkpoint_minutes,
         device=arguments.device,
         precision=arguments.precision,
+        compile=arguments.compile,
         plugins=arguments.plugin,
         **more,
     )

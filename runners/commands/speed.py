@@ -30,6 +30,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="auto: bfloat16 autocast where the hardware has it",
     )
     parser.add_argument(
+        "--compile",
+        nargs="+",
+        choices=("off", "on"),
+        default=["off"],
+        help="on: bare loop and runner train a network that torch.compile has compiled (default: off)",
+    )
+    parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if there is a GPU (default)"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the cores)")
@@ -52,6 +59,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         batch_size=arguments.batch_size,
         feature_dim=arguments.feature_dim,
         precisions=arguments.precision,
+        compile=arguments.compile,
         device=arguments.device,
         threads=arguments.threads,
         repetitions=arguments.repetitions,

@@ -13,6 +13,7 @@ from headbench.runners.commands.arguments import (
     Parser,
     add_cells,
     add_checkpoints,
+    add_compile,
     add_data,
     add_grid,
     add_out,
@@ -77,6 +78,7 @@ def _add_shared(parser: argparse.ArgumentParser, whose: str, gpus: str) -> None:
         choices=("fp32", "bf16"),
         help=f"the same on every node (default: bf16 with {gpus}, else fp32)",
     )
+    add_compile(parser)
     add_plugin(parser)
     parser.add_argument("--keep-weights", action="store_true", help="keep each cell's last weights")
     parser.add_argument("--retry-failed", action="store_true", help="train cells again that failed or were pruned")
@@ -158,7 +160,8 @@ def _ray(arguments: argparse.Namespace, console: Console) -> int:
     if left:
         ray_cluster.connect(arguments.address)
         actors = min(arguments.workers or ray_cluster.room(cpus, gpus), left)
-        job = dataclasses.replace(prepared.job, keep_weights=arguments.keep_weights)
+        share = dataclasses.replace(prepared.job.share, compiled=arguments.compile == "on")
+        job = dataclasses.replace(prepared.job, keep_weights=arguments.keep_weights, share=share)
         team = ray.Cluster(job, data, actors, cpus, gpus)
         say(console, f"{prepared.grid.name}: {left} cells for up to {actors} at once on the Ray cluster")
     launch.execute(prepared, Screen(quiet=True) if arguments.quiet else console, team)
@@ -209,7 +212,8 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.trials is not None:
         from headbench.runners.search import search
 
-        search.check(tune.options_of(arguments, dataclasses.replace(_for_a_search(arguments), device="cpu")))
+        here = dataclasses.replace(_for_a_search(arguments), device="cpu", compile="off")
+        search.check(tune.options_of(arguments, here))
     prepared, options = _prepared(arguments)
     grid, left, what = prepared.grid.name, len(prepared.todo), "cells" if arguments.trials is None else "trials"
     if arguments.trials is not None:
@@ -267,7 +271,7 @@ def _prepared(arguments: argparse.Namespace) -> "tuple[Launch, RunOptions]":
     options = run_options(
         arguments, retry_failed=arguments.retry_failed, tuned=arguments.tuned, devices=arguments.devices
     )
-    prepared = launch.prepare(dataclasses.replace(options, device="cpu"))
+    prepared = launch.prepare(dataclasses.replace(options, device="cpu", compile="off"))
     asked = dataclasses.replace(options, data=prepared.job.root)
     return dataclasses.replace(prepared, command=words(asked)), asked
 

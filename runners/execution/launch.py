@@ -126,9 +126,10 @@ def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
     root = data_folder(options.data)
     cache.cache_folder()
     team, threads = hardware.share(options.workers, options.threads, cells, options.device, options.devices)
-    machine = hardware.set_up(Share(options.device, threads, options.precision))
+    compiled = options.compile == "on"
+    machine = hardware.set_up(Share(options.device, threads, options.precision, compiled=compiled))
     # One precision for all workers, whatever cards they have.
-    share = Share(machine.device.type, threads, machine.precision, team, options.readers, options.devices)
+    share = Share(machine.device.type, threads, machine.precision, team, options.readers, options.devices, compiled)
     job = Job(tuple(options.plugins), root, options.out, share, options.keep_weights, options.wait)
     return machine, replace(job, checkpoint_minutes=options.checkpoint_minutes)
 

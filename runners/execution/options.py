@@ -31,6 +31,7 @@ class RunOptions:
         devices: that each worker trains a cell on.
         device: ``auto``, ``cpu`` or ``cuda``.
         precision: ``auto``, ``fp32`` or ``bf16``.
+        compile: ``on`` or ``off``: whether backbones are compiled.
         plugins: files to import first.
         keep_weights: keep each cell's last weights.
         retry_failed: train cells again that failed before.
@@ -52,6 +53,7 @@ class RunOptions:
     devices: int = 1
     device: str = "auto"
     precision: str = "auto"
+    compile: str = "off"
     plugins: Sequence[Path] = ()
     keep_weights: bool = False
     retry_failed: bool = False
@@ -77,8 +79,10 @@ def words(options: RunOptions) -> list[str]:
         "--device": [options.device],
         "--devices": [options.devices if options.devices > 1 else None],
         "--precision": [options.precision],
+        "--compile": [options.compile],
     }
-    said = {option: [str(value) for value in values if value not in (None, "auto")] for option, values in asked.items()}
+    usual = (None, "auto", "off")
+    said = {option: [str(value) for value in values if value not in usual] for option, values in asked.items()}
     plugins = [word for plugin in options.plugins for word in ("--plugin", str(plugin))]
     return [*(word for option, values in said.items() if values for word in (option, *values)), *plugins]
 

@@ -31,6 +31,7 @@ OPTIONS: dict[str, Any] = {
     "checkpoint_minutes": MINUTES,
     "device": "auto",
     "precision": "auto",
+    "compile": "off",
     "keep_weights": False,
     "retry_failed": False,
     "tuned": None,
@@ -39,7 +40,7 @@ PURPOSES = ("final", "tune")
 LEAST = {"workers": 1, "threads": 1, "readers": 0, "devices": 1, "checkpoint_minutes": 0}
 # Numbers that None leaves to the harness.
 OPEN = {"workers", "threads", "readers"}
-CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16")}
+CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16"), "compile": ("off", "on")}
 
 
 def run(

@@ -1,7 +1,7 @@
 """The classifier: backbone, projection and head in one module."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -36,22 +36,29 @@ class Classifier(nn.Module):
         projection: (B, num_features) to (B, d).
         head: the classifier head.
         bf16: autocast the backbone to bfloat16.
+        compiled: compile the backbone where it trains.
 
     Attributes:
         fixed: names of the parameters that never learn, since they came without gradient.
     """
 
-    def __init__(self, backbone: Backbone, projection: nn.Module, head: Head, *, bf16: bool = False) -> None:
+    def __init__(
+        self, backbone: Backbone, projection: nn.Module, head: Head, *, bf16: bool = False, compiled: bool = False
+    ) -> None:
         super().__init__()
-        self.backbone, self.projection, self.head, self.bf16 = backbone, projection, head, bf16
+        self.backbone, self.projection, self.head = backbone, projection, head
+        self.bf16, self.compiled = bf16, compiled
         self.fixed = frozenset(name for name, parameter in self.named_parameters() if not parameter.requires_grad)
 
     def features(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W), or the backbone's features of them (B, num_features), to features (B, d),
         float32.
         """
-        known = images.dim() == 2
-        features: Tensor = self.projection(images if known else pooled(self.backbone, images, bf16=self.bf16))
+        if images.dim() > 2:
+            # Compiled for each size of batch, half a minute each: those of an evaluation are not worth it.
+            learns = self.compiled and self.backbone.training and torch.is_grad_enabled()
+            images = (_compiled() if learns else pooled)(self.backbone, images, bf16=self.bf16)
+        features: Tensor = self.projection(images)
         return features
 
     def forward(self, batch: Batch, context: Context) -> Tensor:
@@ -125,6 +132,12 @@ def pooled(backbone: nn.Module, images: Tensor, *, bf16: bool) -> Tensor:
     return found.float()
 
 
+@cache
+def _compiled() -> Callable[..., Tensor]:
+    """Return :func:`pooled`, compiled for each network and size of batch that it is called with."""
+    return torch.compile(pooled, dynamic=False)
+
+
 def build_backbone(cell: Cell, image_shape: tuple[int, int, int]) -> Backbone:
     """Return a cell's backbone on the CPU, initialised from its own stream of the cell's seed; a frozen one is without
     gradient.
@@ -150,7 +163,7 @@ def _check_files(files: Mapping[str, Path], planned: Mapping[str, str]) -> None:
             raise UserError(f"{path} has changed since the run began; start it again")
 
 
-def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
+def build(cell: Cell, info: DataInfo, *, bf16: bool, compiled: bool = False) -> Classifier:
     """Return a cell's classifier on the CPU, each part initialised from its own stream of the cell's seed.
 
     So for one seed every head gets the same backbone, and for one seed and d the same projection.
@@ -168,7 +181,8 @@ def build(cell: Cell, info: DataInfo, *, bf16: bool) -> Classifier:
         kind = HEADS.get(cell.head).target
         head = kind(info, cell.feature_dim, **cell.head_options)
     _check_files(kind.files(cell.head_options), cell.head_files)
-    return Classifier(backbone, projection, head, bf16=bf16).to(memory_format=torch.channels_last)
+    classifier = Classifier(backbone, projection, head, bf16=bf16, compiled=compiled)
+    return classifier.to(memory_format=torch.channels_last)
 
 
 def load_weights(classifier: Classifier, folder: Path) -> None:

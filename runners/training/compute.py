@@ -84,6 +84,7 @@ def _step(
     positions = torch.arange(size, device=device) * len(part) // size
     targets = Targets.plain(part.labels[positions], positions)
     asked = copy.deepcopy(classifier)
+    asked.compiled = False  # torch counts what it runs itself
     asked.set_trainable(stage.trainable)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         shape = part.features.shape[1:] if isinstance(part, Features) else part.image_shape

@@ -1,5 +1,6 @@
 """Device, threads and precision of a run."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from headbench.runners.devices.group import Group
 MOST_WORKERS = 8
 # Variables of oneDNN, which has read them before any of torch's settings could be made.
 FPMATH = ("ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
+# Of the sizes of batches and networks of a grid, how many one process compiles; torch's own default is 8.
+COMPILED = 256
 # In messages of torch that there was no room.
 NO_ROOM = ("DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 
@@ -29,6 +32,7 @@ class Hardware:
         bf16: autocast to bfloat16.
         cells_per_device: workers of this run that share the device, and with it the images per second.
         group: the processes that train a cell together, each on a device of its own; None where this one does it alone.
+        compiled: train compiled backbones.
     """
 
     device: torch.device
@@ -36,6 +40,7 @@ class Hardware:
     bf16: bool
     cells_per_device: int = 1
     group: Group | None = None
+    compiled: bool = False
 
     @property
     def precision(self) -> str:
@@ -61,6 +66,7 @@ class Share:
         workers: how many such workers there are.
         readers: processes that read image files for it, or None for as many as threads.
         devices: that each of them trains a cell on, with a process for each.
+        compiled: train compiled backbones.
     """
 
     device: str
@@ -69,6 +75,7 @@ class Share:
     workers: int = 1
     readers: int | None = None
     devices: int = 1
+    compiled: bool = False
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -171,6 +178,24 @@ def device_of(share: Share, worker: int = 0, rank: int = 0) -> torch.device:
     return torch.device("cuda", (worker * share.devices + rank) % torch.cuda.device_count())
 
 
+def check_compiler(device: torch.device) -> None:
+    """Compile a sum, and let this process compile the networks of a whole grid.
+
+    Raises:
+        UserError: if torch.compile does not work here, for want of a C++ compiler or, on CUDA, of Triton.
+    """
+    # Which says that a toolkit of CUDA is installed where there is no card.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = COMPILED
+    try:
+        torch.compile(torch.add)(torch.ones(2, device=device), 1)
+    # Whatever compilers and the search for them lead to.
+    except Exception as error:
+        said = " ".join(str(error).split()).removeprefix("backend='inductor' raised: ")
+        reason = said.partition(" Set TORCHDYNAMO")[0][:200]
+        raise UserError(f"--compile on: torch.compile does not work here ({reason}); use --compile off") from None
+
+
 def products() -> list[Any]:
     """Return what torch 2.9 and later multiply float32 by, with an attribute ``fp32_precision`` each; of older ones
     nothing.
@@ -191,7 +216,8 @@ def set_up(share: Share, worker: int = 0, rank: int = 0) -> Hardware:
         rank: which of its devices.
 
     Raises:
-        UserError: if CUDA is asked for and absent, or the environment has products of float32 in fewer bits.
+        UserError: if CUDA is asked for and absent, the environment has products of float32 in fewer bits, or networks
+            are to be compiled and cannot be.
     """
     if share.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here; use --device cpu or auto")
@@ -217,4 +243,7 @@ def set_up(share: Share, worker: int = 0, rank: int = 0) -> Hardware:
     for kind in products():
         kind.fp32_precision = "ieee"
     bf16 = has_bf16(chosen) if share.precision == "auto" else share.precision == "bf16"
-    return Hardware(chosen, share.threads, bf16, len(range(chosen.index or 0, share.workers * share.devices, devices)))
+    if share.compiled:
+        check_compiler(chosen)
+    beside = len(range(chosen.index or 0, share.workers * share.devices, devices))
+    return Hardware(chosen, share.threads, bf16, beside, compiled=share.compiled)

@@ -64,7 +64,7 @@ class Training:
     def __init__(self, cell: Cell, parts: Parts, hardware: Hardware) -> None:
         info = parts.info(cell.seed)
         self.cell, self.parts, self._group = cell, parts, hardware.group
-        self.classifier = build(cell, info, bf16=hardware.bf16).to(hardware.device)
+        self.classifier = build(cell, info, bf16=hardware.bf16, compiled=hardware.compiled).to(hardware.device)
         self.plan = stage_plan(cell, type(self.classifier.head), len(parts.train))
         for stage, recipe in self.plan:
             self.classifier.check_trainable(stage.trainable, f"head '{cell.head}', stage '{stage.name}'")
@@ -78,6 +78,7 @@ class Training:
         self._generator = info.generator
         # An epoch by other code or in another precision is none of the training that the result will tell of.
         self._trained_by = {"head_source": HEADS.get(cell.head).source, "precision": hardware.precision}
+        self._trained_by |= {"compile": "on"} if hardware.compiled else {}
         # The stage under way and its finished epochs.
         self._number = self._finished = 0
         # The epoch under way.

@@ -46,6 +46,7 @@ class Request:
         device: ``auto``, ``cpu`` or ``cuda``.
         threads: of torch, or None for all cores.
         repetitions: whose median is taken.
+        compile: ``off``, ``on`` or both: whether bare loop and runner train a compiled backbone.
     """
 
     backbone: str = "resnet32"
@@ -56,17 +57,18 @@ class Request:
     device: str = "auto"
     threads: int | None = None
     repetitions: int = 5
+    compile: Sequence[str] = ("off",)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One head in one precision.
+    """One head in one precision, compiled or not.
 
     Attributes:
         cell: how it would be trained.
         images: noise, as many as a repetition shows.
         parts: the same on the device.
-        hardware: device and precision.
+        hardware: device, precision, and whether the backbone is compiled.
     """
 
     cell: Cell
@@ -76,14 +78,18 @@ class Case:
 
 
 def cases(request: Request) -> list[Case]:
-    """Return a case per head and precision, checked.
+    """Return a case per head, precision and whether it is compiled, checked.
 
     Raises:
         UserError: for an unknown name or option, a number out of range, or a head that does not apply.
     """
     cells = config.expand(config.parse_grid(_grid(request), PLACE), "auto", PLACE)
     threads = request.threads or hardware.cores()
-    shares = [Share(request.device, threads, precision) for precision in request.precisions]
+    shares = [
+        Share(request.device, threads, precision, compiled=choice == "on")
+        for precision in request.precisions
+        for choice in request.compile
+    ]
     machines = list(dict.fromkeys(hardware.set_up(share) for share in shares))
     device = machines[0].device
     steps = max(STEPS[device.type], math.ceil(CLASSES / request.batch_size))

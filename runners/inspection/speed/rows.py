@@ -20,6 +20,8 @@ TITLES = (
     "GFLOP/s",
     "of matmul %",
 )
+# What a row is of.
+LEFT = ("head", "precision", "compile")
 # The head that a file's first numbers are of, where it was measured.
 MAIN = "dl2pa"
 
@@ -52,6 +54,7 @@ def measure(case: Case, repetitions: int) -> dict[str, Any]:
     return {
         "head": case.cell.head_label,
         "precision": case.hardware.precision,
+        "compile": "on" if case.hardware.compiled else "off",
         **{f"{loop}_images_per_second": newest[0]["images"] / seconds[loop] for loop in LOOPS},
         "shares": {part: seconds[part] / whole for part in loops.PARTS},
         "peak_memory_mb": peak,
@@ -64,7 +67,7 @@ def heading(cases: Sequence[Case]) -> list[str]:
     """Return the first lines of the table of some cases: what was measured where, and the titles in Markdown."""
     case, known = cases[0], provenance.describe(cases[0].hardware)
     cell, flags = case.cell, known["processor_flags"] or "no known flags"
-    titles = [*_left(cases, "head", "precision"), *TITLES]
+    titles = [*_left(cases, *LEFT), *TITLES]
     machines = dict.fromkeys(case.hardware for case in cases)
     slow = [f"precision: {hardware.spelled(machine)}" for machine in machines if hardware.emulated(machine)]
     return [
@@ -75,18 +78,19 @@ def heading(cases: Sequence[Case]) -> list[str]:
         *slow,
         "",
         _line(titles),
-        _line(["-" * len(title) for title in titles[:2]] + ["-" * (len(title) - 1) + ":" for title in titles[2:]]),
+        _line(["-" * len(title) for title in titles[: len(LEFT)]] + ["-" * (len(title) - 1) + ":" for title in TITLES]),
     ]
 
 
 def line(cases: Sequence[Case], row: dict[str, Any]) -> str:
     """Return the line of a row, in Markdown."""
     numbers = (text.rjust(len(title)) for text, title in zip(_numbers(row), TITLES, strict=True))
-    return _line([*_left(cases, row["head"], row["precision"]), *numbers])
+    return _line([*_left(cases, *(row[name] for name in LEFT)), *numbers])
 
 
-def _left(cases: Sequence[Case], head: str, precision: str) -> tuple[str, str]:
-    return head.ljust(max(len(case.cell.head_label) for case in cases)), precision.ljust(len("precision"))
+def _left(cases: Sequence[Case], head: str, *others: str) -> list[str]:
+    widest = max(len(case.cell.head_label) for case in cases)
+    return [head.ljust(widest), *(text.ljust(len(name)) for text, name in zip(others, LEFT[1:], strict=True))]
 
 
 def _numbers(row: dict[str, Any]) -> list[str]:
