@@ -21,14 +21,14 @@ FIGURE = Path(__file__).parents[1] / "docs" / "figures" / "speed.png"
 
 def named(row: dict[str, Any]) -> str:
     """Return what a row is called."""
-    return f"{row['head']}, {row['precision']}"
+    return f"{row['head']}, {row['precision']}" + (", compiled" if row["compile"] == "on" else "")
 
 
 def main() -> None:
     """Write the figure."""
     rows = json.loads(FILE.read_text(encoding="utf-8"))["rows"]
     places, looks = range(len(rows)), styles({name: name for name in (*LOOPS, *PARTS)})
-    with canvas(0.5, wide=True) as figure:
+    with canvas(0.25 + 0.045 * len(rows), wide=True) as figure:
         speeds, shares = figure.subplots(1, 2, sharey=True)
         for number, loop in enumerate(LOOPS):
             lengths = [row[f"{loop}_images_per_second"] for row in rows]

@@ -75,8 +75,8 @@ def run(
         data: folder of the data sets; by default ``$HEADBENCH_DATA``, else ``~/.cache/headbench``.
         where: train only these cells, as ``--where`` does: ``{"head": ["psc", "dl2pa"], "seed": 0}``.
         **settings: options of ``bench.py run`` (``name``, ``workers``, ``threads``, ``readers``, ``devices``,
-            ``checkpoint_minutes``, ``device``, ``precision``, ``keep_weights``, ``retry_failed``, ``tuned``;
-            ``workers`` is 1, this process), and changes of the grid as ``--set`` makes them:
+            ``checkpoint_minutes``, ``device``, ``precision``, ``compile``, ``keep_weights``, ``retry_failed``,
+            ``tuned``; ``workers`` is 1, this process), and changes of the grid as ``--set`` makes them:
             ``projection="none"``, ``**{"recipe.epochs": 2, "axes.seed": [0, 1]}``.
             With ``purpose="tune"`` the cells are trials of a search of one's own: the test part is not looked at, and
             rows have ``val_top1``, ``val_nll`` and ``val_ece``.
@@ -118,7 +118,7 @@ def tune(
         timeout: seconds after which nothing more is trained.
         seed: of the sampler.
         **settings: ``name``, ``workers``, ``threads``, ``readers``, ``checkpoint_minutes``, ``device``, ``precision``,
-            and changes of the grid, as in :func:`run`.
+            ``compile``, and changes of the grid, as in :func:`run`.
 
     Returns:
         A row per trial, see :func:`headbench.results.tuning.searches.trials`. The best values are in

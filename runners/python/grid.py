@@ -127,7 +127,7 @@ def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -
         if not isinstance(settings[key], bool):
             raise UserError(f"{caller}: {key}: {given.said(settings[key])} is neither True nor False")
     for key, choices in CHOICES.items():
-        if settings.get(key, "auto") not in choices:
+        if settings.get(key, choices[0]) not in choices:
             raise UserError(f"{caller}: {key}: unknown '{settings[key]}'; {suggest(settings[key], choices)}")
     for key, least in LEAST.items():
         if key in settings and not (key in OPEN and settings[key] is None):

@@ -29,7 +29,7 @@ nll_low nll_high brier_low brier_high
 nc1 nc2_angle nc2_length nc3 nc4
 ood ood_auroc_probability ood_auroc_energy ood_auroc_score ood_fpr95_probability ood_fpr95_energy ood_fpr95_score
 train_loss train_seconds images_per_second peak_memory_mb image_views train_flops
-device processor processor_flags cells_per_device threads precision git_commit torch_version imported
+device processor processor_flags cells_per_device threads precision compile git_commit torch_version imported
 started_at finished_at
 """
 

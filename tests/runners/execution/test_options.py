@@ -17,7 +17,7 @@ from tests.runners.helpers import grid
 
 ASKED = (
     "--grid my.yaml --set recipe.epochs=2 'axes.head=hpn(a=1, b=$x),psc' --name 'a b' --where head=psc feature_dim=2,5 "
-    "--tuned t.yaml --data ../sets --device cpu --devices 2 --precision fp32 --plugin a.py --plugin b.py"
+    "--tuned t.yaml --data ../sets --device cpu --devices 2 --precision fp32 --compile on --plugin a.py --plugin b.py"
 )
 
 

@@ -157,7 +157,7 @@ def test_the_command_prints_a_table_and_keeps_it(tmp_path: Path, capsys: pytest.
     printed = capsys.readouterr().out
     table = [line.split("|")[1:-1] for line in printed.splitlines() if line.startswith("|")]
     assert [line[0].strip() for line in table[2:]] == ["psc", "dl2pa(loss_scale=2.0)"]
-    assert {len(line) for line in table} == {2 + len(rows.TITLES)}
+    assert {len(line) for line in table} == {3 + len(rows.TITLES)}
     stored = json.loads(file.read_text())
     names = [f"{loop}_images_per_second" for loop in ("bare", "runner", "textbook")]
     assert list(stored)[:3] == names
