@@ -35,6 +35,11 @@ def folder(
     held = [part for part in ("val", "test") if (tree / part).is_dir()]
     if not held:
         raise UserError(f"{tree} has neither a folder test nor val")
+    for name in held:
+        if (tree / name).resolve() == (tree / "train").resolve():
+            raise UserError(f"{printable(tree / name)} is the folder of the training images")
+    if len({(tree / name).resolve() for name in held}) < len(held):
+        raise UserError(f"{printable(tree / 'val')} and {printable(tree / 'test')} are one folder")
 
     def part(name: str) -> Samples:
         paths, labels = labelled_files(tree / name, names)

@@ -5,7 +5,9 @@
 
 from pathlib import Path
 
+from headbench.core.errors import UserError
 from headbench.data.formats.image_files import file_set, listed_files
+from headbench.data.formats.walking import printable
 from headbench.data.imagenet import MEAN, SIZE, STD
 from headbench.data.registry import Dataset, FileSet, register
 
@@ -29,7 +31,7 @@ def imagenet_lt(root: Path) -> Dataset:
         return listed_files(root / "imagenet-lt" / f"ImageNet_LT_{part}.txt", classes)
 
     train = listed("train", CLASSES)
-    ids = {label: Path(path).parent.name for path, label in zip(*train, strict=True)}
+    ids = _ids(*train)
     names = tuple(ids.get(label, f"class {label}") for label in range(max(ids) + 1))
     lists = {"train": train, "val": listed("val", len(names)), "test": listed("test", len(names))}
     folder = root / "imagenet"
@@ -43,3 +45,21 @@ def imagenet_lt(root: Path) -> Dataset:
         return file_set(folder, [placed(path, label) for path, label in zip(paths, labels, strict=True)], labels, SIZE)
 
     return Dataset(part("train"), part("test"), names, MEAN, STD, val=part("val"), ranges=(390, 835))
+
+
+def _ids(paths: list[str], labels: list[int]) -> dict[int, str]:
+    """Return the WordNet id of each label, which is the folder of its images.
+
+    Raises:
+        UserError: if a label has images of two folders, or a folder two labels.
+    """
+    ids: dict[int, str] = {}
+    label_of: dict[str, int] = {}
+    for path, label in zip(paths, labels, strict=True):
+        folder = Path(path).parent.name
+        if ids.setdefault(label, folder) != folder or label_of.setdefault(folder, label) != label:
+            other = (
+                f"label {label} is {ids[label]}" if ids[label] != folder else f"{folder} is label {label_of[folder]}"
+            )
+            raise UserError(f"ImageNet_LT_train.txt: {printable(path)} has label {label}, but before it {other}")
+    return ids

@@ -7,12 +7,14 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, note
 from headbench.data.longtail import draw, profile
 from headbench.data.registry import Dataset, Samples
 
 # Classes that a message names.
 FEW = 5
+# Of the images that a long tail wants of a class: classes of the digits differ by some per cent.
+SUFFICES = 0.9
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,15 @@ def partition(dataset: Dataset, protocol: Protocol) -> Partition:
     for length in dataset.sources or (len(labels),):
         members = start + torch.nonzero(free[start : start + length])[:, 0]
         wanted = profile(protocol.profile, len(members) / num_classes, protocol.imbalance_factor, num_classes)
+        there = torch.bincount(labels[members], minlength=num_classes)
+        short = torch.nonzero(there < SUFFICES * wanted)[:, 0].tolist()
+        if short and not dataset.sources:
+            first, factor = short[0], protocol.imbalance_factor
+            raise UserError(
+                f"imbalance_factor: {factor:g} wants {int(wanted[first])} images of class "
+                f"'{dataset.class_names[first]}', which has {int(there[first])}: a long tail is drawn from classes of "
+                "about equal sizes"
+            )
         chosen, chosen_labels = dataset.draw(labels[members], wanted, protocol.imbalance_seed)
         positions.append(members[chosen])
         given.append(chosen_labels)
@@ -126,6 +137,13 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     )
     if len(without):
         raise UserError(f"val_fraction: {fraction} leaves class {int(without[0])} without training images")
+    held_out = torch.bincount(labels[val], minlength=int(labels.max()) + 1)
+    unseen = torch.nonzero((torch.bincount(labels) > 0) & (held_out == 0))
+    if len(unseen):
+        note(
+            f"val_fraction: {fraction} holds out no image of {len(unseen)} classes, first class {int(unseen[0])}: "
+            "accuracy on validation says nothing of them"
+        )
     return torch.from_numpy(train).sort().values, torch.from_numpy(val).sort().values
 
 

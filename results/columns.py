@@ -208,7 +208,10 @@ MACHINE = ["device", "processor", "threads", "cells_per_device", "compile"]
 TYPES = {
     column.name: {"integer": "Int64", "number": "float64"}[column.kind] for column in COLUMNS if column.kind != "text"
 }
-USUAL = {column.name: column.usual for column in COLUMNS if column.usual is not None}
+_TOLD = [column for column in COLUMNS if column.usual is not None]
+# What plans, and what results, did not tell before there was such a column.
+USUAL = {column.name: column.usual for column in _TOLD if column.role != "provenance"}
+USUAL_OF_RESULTS = {column.name: column.usual for column in _TOLD if column.role == "provenance"}
 
 
 def names(*roles: Role) -> list[str]:

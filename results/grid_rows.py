@@ -90,7 +90,7 @@ def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any], answers: Answer
         run = {name: result.get(name) for name in columns.names("run")}
         # What an earlier harness did not tell is NaN, as in a file of recorded rows.
         run |= {
-            name: result["provenance"].get(name, columns.USUAL.get(name, math.nan))
+            name: result["provenance"].get(name, columns.USUAL_OF_RESULTS.get(name, math.nan))
             for name in columns.names("provenance")
         }
         absent = "; ".join(f"no row '{name}': {reason}" for name, reason in result.get("absent", {}).items())

@@ -58,6 +58,8 @@ def _record(out: Path, grid: str, file: Path) -> Path:
     rows = collect(out, grid)
     if rows.empty:
         raise UserError(f"record: no cell of grid '{grid}' in {out} is done")
+    asked = store.read_plan(store.grid_folder(out, grid)).get("commands", [])
+    _check_values(asked, rows)
     if file.is_file():
         kept = _stored(file)
         known = set(rows[EXPERIMENT].astype(str).itertuples(index=False, name=None))
@@ -66,7 +68,6 @@ def _record(out: Path, grid: str, file: Path) -> Path:
         fresh = [row not in known and not same for row, same in zip(named, again, strict=True)]
         rows = pd.concat([kept[fresh], rows], ignore_index=True) if any(fresh) else rows
     _keep_answers(out, rows, file)
-    asked = store.read_plan(store.grid_folder(out, grid)).get("commands", [])
     _keep_commands([_anywhere(words, file) for words in asked], file)
     store.write_text(file, rows.sort_values(EXPERIMENT, kind="stable").to_csv(index=False))
     return file
@@ -118,11 +119,33 @@ def _anywhere(words: list[str], file: Path) -> list[str]:
     if "--data" in kept:
         at = kept.index("--data")
         del kept[at : at + 2]
-    if "--tuned" in kept and (found := Path(kept[kept.index("--tuned") + 1])).is_file():
+    if (found := _values_of(kept)) is not None:
         beside = file.with_suffix(".yaml")
         store.write_text(beside, found.read_text(encoding="utf-8"))
         kept[kept.index("--tuned") + 1] = "/".join(beside.parts[-3:])
     return kept
+
+
+def _values_of(words: list[str]) -> Path | None:
+    """Return the file of a search's values that a command was given, None where it had none that is still there."""
+    path = Path(words[words.index("--tuned") + 1]) if "--tuned" in words else None
+    return path if path is not None and path.is_file() else None
+
+
+def _check_values(asked: list[list[str]], rows: pd.DataFrame) -> None:
+    """Raise UserError where the search has gone on since rows were trained with its values: the file that would be kept
+    beside them would not be that of the rows.
+    """
+    used = {int(trials) for trials in rows["tuned"].dropna() if trials}
+    for path in filter(None, map(_values_of, asked[-1:])):
+        with _named(path):
+            studies = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("studies", [])
+        there = {study["trials"] for study in studies}
+        if there and not used <= there:
+            raise UserError(
+                f"record: {path} has values after {max(there)} trials, and these cells were trained with those after "
+                f"{max(used)}; run the grid with it again, or give it its former state"
+            )
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
@@ -151,7 +174,7 @@ def _stored(file: Path) -> pd.DataFrame:
         rows = pd.read_csv(file, dtype=dict.fromkeys(set(columns.NAMED).difference(columns.TYPES), str))
         if rows.empty:
             raise ValueError("no rows")
-        rows = pd.DataFrame([former.completed(row) for row in rows.to_dict("records")])
+        rows = pd.DataFrame([columns.USUAL_OF_RESULTS | former.completed(row) for row in rows.to_dict("records")])
         known = [*columns.names(), *VERSIONS]
         rows = rows.reindex(columns=[*known, *(column for column in rows if column not in known)])
         return rows.astype(columns.TYPES)

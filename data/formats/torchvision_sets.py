@@ -91,7 +91,8 @@ def _loader(dataset: Any, place: Path, download: bool = False) -> Load:
     def load(**arguments: Any) -> Any:
         try:
             return dataset(place, download=download, **arguments)
-        except (OSError, RuntimeError, EOFError, ValueError) as error:
+        # Some of its readers check a file by assert.
+        except (OSError, RuntimeError, EOFError, ValueError, AssertionError, LookupError) as error:
             raise _NotWholeError(
                 "".join(f" ({key} {value})" for key, value in arguments.items() if key == "split"), _reason(error)
             ) from None

@@ -43,7 +43,7 @@ def compute(rows: pd.DataFrame, description: str, heads: dict[str, str] | None =
             those of the rows.
     """
     done = rows[(rows["status"] == "done") & (rows["selection"] == "last")]
-    machines = done[done["train_seconds"].notna()][columns.MACHINE].drop_duplicates()
+    machines = columns.narrow(done[done["train_seconds"].notna()], columns.MACHINE).drop_duplicates()
     known = {cost: measured(rows, "last", cost) for cost in COSTS}
     shown = {cost: own for cost, own in known.items() if len(own) and (cost == COSTS[0] or len(machines) == 1)}
     looks, names = styles(heads or heads_of(rows)), names_of(rows)

@@ -36,7 +36,7 @@ def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: st
     told = [name for name in (f"ece_{primary(rows)}", "temperature", *COST) if rows[name].notna().any()]
     cells, tidy = summaries(rows, selection, columns.titles(("top1", *BY_COUNT, *BY_RANGE, *told)))
     first = str(rows["head_label"].iloc[0])
-    timed = rows.loc[rows["train_seconds"].notna(), columns.MACHINE].drop_duplicates()
+    timed = columns.narrow(rows[rows["train_seconds"].notna()], columns.MACHINE).drop_duplicates()
     if len(timed) == 1:
         cells[f"s / {first}"] = _relative(cells.index, tidy, first)
     bold = marks(cells, rows, answers, selection, columns.titles(["top1"]))

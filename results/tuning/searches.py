@@ -162,7 +162,10 @@ def _journal(path: Path) -> "BaseStorage":
         with lock:
             if not _is_whole(path):
                 os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
-    return JournalStorage(JournalFileBackend(str(path), Lock(str(path))))
+    try:
+        return JournalStorage(JournalFileBackend(str(path), Lock(str(path))))
+    except json.JSONDecodeError:
+        raise ValueError(f"a line of {path} is damaged, and the file is left as it is") from None
 
 
 def _refuse_another_file(path: Path) -> None:

@@ -35,7 +35,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_cells(parser, "search only for")
     add_search(parser)
-    parser.add_argument("--retry-failed", action="store_true", help="train trials again that failed")
+    parser.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="try the grid's own values again where they failed, and more new ones in place of others that failed",
+    )
     parser.add_argument("--timeout", type=float, metavar="S", help="train nothing more after S seconds")
     add_training(parser)
     add_plugin(parser)
@@ -106,8 +110,8 @@ def by(arguments: argparse.Namespace, own: "RunOptions", console: Console, team:
     file: Path = arguments.out / searched.grid / found.FILE
     say(
         screen,
-        f"values: {file}; fresh seeds: bench.py run --tuned {shlex.quote(str(file))}, with --grid, --set, --where and "
-        f"--out as here",
+        f"values: {file}; fresh seeds: bench.py run --tuned {shlex.quote(str(file))}, with --grid, --set, --name, "
+        f"--where, --precision, --data, --plugin and --out as here",
     )
     if not arguments.no_report:
         report_at_the_end(arguments.out, searched.grid, screen, storage=arguments.storage)

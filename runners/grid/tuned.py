@@ -84,19 +84,28 @@ def changed(cell: Cell, values: dict[str, Any]) -> Cell:
     return cell.model_copy(update={"recipe": recipe, "head_options": options})
 
 
+def load(path: Path) -> Tuned:
+    """Return what a file says, whether or not something was found yet.
+
+    Raises:
+        UserError: if it is no such file.
+    """
+    if not path.is_file():
+        raise UserError(f"--tuned: there is no file {path}; bench.py tune writes runs/<grid>/tuned.yaml")
+    content = yaml_files.read(path, f"--tuned {path}")
+    try:
+        return Tuned.model_validate(content)
+    except ValidationError as error:
+        raise UserError(one_line(error, Tuned, f"--tuned {path}")) from None
+
+
 def read(path: Path) -> Tuned:
     """Return the values of a file.
 
     Raises:
         UserError: if it is no such file, or nothing was found yet.
     """
-    if not path.is_file():
-        raise UserError(f"--tuned: there is no file {path}; bench.py tune writes runs/<grid>/tuned.yaml")
-    content = yaml_files.read(path, f"--tuned {path}")
-    try:
-        found = Tuned.model_validate(content)
-    except ValidationError as error:
-        raise UserError(one_line(error, Tuned, f"--tuned {path}")) from None
+    found = load(path)
     if not any(study.trials for study in found.studies):
         raise UserError(f"--tuned {path}: no trial has ended yet")
     return found
@@ -106,7 +115,7 @@ def apply(cells: list[Cell], tuned: Tuned, path: Path) -> list[Cell]:
     """Return the cells with the values that a search has found; one without any keeps its own.
 
     Raises:
-        UserError: if a seed is that of the search, or a value is none that a search finds.
+        UserError: if a seed is that of the search, a value is none that a search finds, or two heads have become one.
     """
     trials, applied = max(study.trials for study in tuned.studies), []
     for cell in cells:
@@ -115,6 +124,14 @@ def apply(cells: list[Cell], tuned: Tuned, path: Path) -> list[Cell]:
         study = tuned.of(cell)
         counted = {"tuned": study.trials if study else trials}
         applied.append((_with(cell, study, path) if study else cell).model_copy(update=counted))
+    known: dict[str, Cell] = {}
+    for cell in applied:
+        other = known.setdefault(cell.point, cell)
+        if other.head_label != cell.head_label:
+            raise UserError(
+                f"--tuned {path}: the search found the same values for {other.head_label} and {cell.head_label}, "
+                f"d = {cell.feature_dim}, on {cell.dataset_label}, which are one head then; leave one out with --where"
+            )
     return applied
 
 
@@ -145,9 +162,10 @@ def check(cells: list[Cell], path: Path) -> None:
     found = read(path)
     for cell in cells:
         if found.of(cell) is None:
+            what = f"{cell.head_label}, d = {cell.feature_dim}, on {cell.dataset_label}{_otherwise(cell, found)}"
             raise UserError(
-                f"--tuned {path}: it has no values for {cell.head_label}, d = {cell.feature_dim}, on "
-                f"{cell.dataset_label}; search them with bench.py tune, or leave them out with --where"
+                f"--tuned {path}: it has no values for {what}; search them with bench.py tune, or leave them out with "
+                "--where"
             )
     trials = {cell.tuned: cell.head_label for cell in cells}
     if len(trials) > 1:
@@ -156,3 +174,13 @@ def check(cells: list[Cell], path: Path) -> None:
             f"--tuned {path}: not every head had the same number of trials: {trials[most]} {most}, {trials[fewest]} "
             f"{fewest}; go on with bench.py tune --trials {most}, or leave one out with --where"
         )
+
+
+def _otherwise(cell: Cell, found: Tuned) -> str:
+    """Return where the values of a cell's head, d and data set were searched instead, nothing where they were not."""
+    named, same = where(cell), ("dataset", "head", "feature_dim")
+    for study in found.studies:
+        if study.trial is not None and all(study.where.get(name) == named[name] for name in same):
+            key = next(key for key, value in named.items() if study.where.get(key) != value)
+            return f" with {key} {named[key]}, but with {key} {study.where.get(key)}"
+    return ""

@@ -76,8 +76,9 @@ def verify(root: Path, name: str | None, options: dict[str, Any]) -> list[str]:
     resolved = entry.resolve(options, f"data set '{name}'")
     folder = cache.folder_of(entry, resolved, root)
     dataset = parts.load(name, resolved, root)
-    if folder.is_dir():
-        return [_line(folder.name, cache.verify(folder))]
+    kept = cache.verify(folder) if folder.is_dir() else None
+    if kept is not None and kept["fingerprint"] == dataset.fingerprint:
+        return [_line(folder.name, kept)]
     counts = " + ".join(f"{len(part):,} {kind}" for kind, part in dataset.parts().items())
     return [
         f"{name}: {counts}, {len(dataset.class_names)} classes, fingerprint {dataset.fingerprint}; read as it is, not "

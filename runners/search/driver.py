@@ -8,7 +8,7 @@ ended by the cell's files. So any number of drivers may share a search, and one 
 import csv
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,7 @@ class Driver:
         workers: processes that train cells.
         display: shows what happens.
         deadline: by the monotonic clock, after which nothing more is trained.
+        check: raises UserError for identities of cells whose finished ones cannot stand beside this driver's.
         retry_failed: train cells again that failed before.
     """
 
@@ -57,6 +58,7 @@ class Driver:
     workers: int
     display: Display
     deadline: float = math.inf
+    check: Callable[[Iterable[str]], None] = lambda cells: None
     retry_failed: bool = False
     _trials: dict[str, list[tuple[Study, Trial]]] = field(default_factory=dict)
     _tried: set[str] = field(default_factory=set)
@@ -105,6 +107,7 @@ class Driver:
                         cells.append(planned)
                         own += 1
         chosen = {planned.cell_id: planned for planned in cells}
+        self.check(chosen)
         self._forget_endings(chosen)
         return list(chosen.values()), others
 
@@ -137,14 +140,16 @@ class Driver:
         return planned
 
     def _forget_endings(self, cells: dict[str, Planned]) -> None:
-        """Let cells go on that a search with another objective has pruned, and where it is asked for those that had
+        """Let cells go on that another search has pruned, by its own trials, and where it is asked for those that had
         failed before.
         """
         asked = self.search.asked
         for cell_id in cells.keys() - self._tried:
             folder = self._folder(cells[cell_id])
             ending, why = store.read_ending(folder) or ("", "")
-            elsewhere = ending == "pruned" and not (asked.prunes and why.startswith(f"{asked.objectives[0]} "))
+            own = tuple(_of(study) for study, _ in self._trials[cell_id])
+            here = asked.prunes and why.startswith(f"{asked.objectives[0]} ") and why.strip().endswith(own)
+            elsewhere = ending == "pruned" and not here
             if elsewhere or (ending == "failed" and self.retry_failed):
                 store.clear_endings(folder)
         self._tried |= cells.keys()
@@ -172,7 +177,7 @@ class Driver:
         with self._told():
             reasons = [study.report(trial, rows, epochs) for study, trial in self._trials[planned.cell_id]]
         if all(reasons):
-            raise PrunedError(reasons[0])
+            raise PrunedError(f"{reasons[0]}{_of(self._trials[planned.cell_id][0][0])}")
 
     def finished(self, planned: Planned, result: dict[str, Any]) -> None:
         """Tell the studies what a trial has come to after its last epoch."""
@@ -231,3 +236,8 @@ class Driver:
             yield
         except StoppedError as error:
             raise _Halt(str(error)) from error
+
+
+def _of(study: Study) -> str:
+    """Return the end of the reason for which a cell is pruned, which says by whose trials."""
+    return f" of study '{study.name}'"

@@ -51,11 +51,12 @@ class GridSearch:
 
     def keep_former(self, *, lost: bool) -> None:
         """Set a file of values aside that is of other studies, and say so: of an earlier state of the grid, or of a
-        storage that is ``lost``.
+        storage that is ``lost``; and one that cannot be read.
         """
         file, own = self._file, {studies.name_of(self.grid, base) for base in self.bases}
         former = [study for study in self._written() if study.trials and study.where["dataset"] not in self.elsewhere]
-        if former and (lost or not own.issuperset(study.study for study in former)):
+        unread = file.is_file() and not _readable(file)
+        if unread or (former and (lost or not own.issuperset(study.study for study in former))):
             note(f"the values of an earlier search of grid '{self.grid}' are kept in {store.set_aside(file, 'former')}")
 
     def write(self) -> None:
@@ -87,6 +88,15 @@ class GridSearch:
             return [*tuned.read(self._file).studies]
         except UserError:
             return []
+
+
+def _readable(file: Path) -> bool:
+    """Say whether a file is one of values, also of none yet."""
+    try:
+        tuned.load(file)
+    except UserError:
+        return False
+    return True
 
 
 def _found(study: Study) -> dict[str, Any]:

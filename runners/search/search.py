@@ -1,7 +1,7 @@
 """A search of better values for every head of a grid, from what is asked for to ``tuned.yaml``."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from numbers import Integral, Real
@@ -115,13 +115,18 @@ def run(options: TuneOptions, console: Console, team: Team | None = None) -> Sea
     asked_for = replace(options, storage=storage)
     driven, searched = _started(grid.name, bases, wanted, asked_for, asked, outlines, elsewhere)
     left = sum(max(asked.trials - study.ended, 0) for study in driven)
+
+    def check(cells: Iterable[str]) -> None:
+        """Refuse finished cells of another precision, which this search has had or now comes to."""
+        launch.check_others(grid.name, queue.finished(cells, options.run.out), machine)
+
     if left:
         # Those that this run does not drive too, beside whose values its own will stand.
         rest = [base for base in bases if base.cell.point not in wanted]
         with studies.told():
             others = studies.there(searched.storage, grid.name, rest, asked) if rest else []
             trained = [cell_id for study in (*driven, *others) for cell_id in study.cells]
-        launch.check_others(grid.name, queue.finished(trained, options.run.out), machine)
+        check(trained)
     job = launch.manned(job, machine, left, [base for base in own if not base.not_applicable], outlines)
     for base in own:
         if base.not_applicable:
@@ -131,7 +136,7 @@ def run(options: TuneOptions, console: Console, team: Team | None = None) -> Sea
     deadline = begun + (options.timeout if options.timeout is not None else float("inf"))
     with Display(console, left, 0) as display:
         team = team or Team(job.share.workers, partial(launch.executor, machine=machine))
-        driver = Driver(searched, driven, outlines, team.size, display, deadline, retry_failed=options.run.retry_failed)
+        driver = Driver(searched, driven, outlines, team.size, display, deadline, check, options.run.retry_failed)
         in_time = driver.run(team.of(job))
     searched.write()
     return Searched(grid.name, driven, in_time)
@@ -214,7 +219,9 @@ def _started(
     launch.make_folder(folder)
     with searched.alone():
         with studies.told():
-            lost = before is not None and not searches.those_there(before, opened)
+            # Without an index the storage is new here, and values that are there are of a search elsewhere.
+            known = searches.read(out, grid)
+            lost = known is None or not searches.those_there(known, opened)
             retry = options.run.retry_failed
             begun = [
                 studies.start(opened, grid, *pair, asked, retry_failed=retry) for pair in zip(own, spaces, strict=True)

@@ -255,7 +255,7 @@ def start(
     """Return a study as it is in a storage, or begin it; its first trial has the cell's own values.
 
     With ``retry_failed`` what failed before is not held against it, and the cell's own values are tried again where
-    they failed.
+    they failed and it wants trials.
 
     Raises:
         UserError: if it was started with another space, other objectives or another seed.
@@ -280,11 +280,13 @@ def start(
     failed = study.of_state(TrialState.FAIL)
     if not (retry_failed and failed):
         return study
+    study = replace(study, forgiven=len(failed))
     others = study.of_state(*ENDED, TrialState.RUNNING, TrialState.WAITING)
     # As Optuna keeps the values of a trial that is not asked for yet.
-    if not any(trial.system_attrs.get("fixed_params", trial.params) == space.start for trial in others):
+    tried = any(trial.system_attrs.get("fixed_params", trial.params) == space.start for trial in others)
+    if study.wants and not tried:
         kept.enqueue_trial(space.start)
-    return replace(study, forgiven=len(failed))
+    return study
 
 
 def _settings(space: Space, asked: Asked) -> dict[str, Any]:
