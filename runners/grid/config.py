@@ -1,4 +1,4 @@
-"""Grids and cells: reading a grid file, expanding it into cells, and the identity of a cell."""
+"""Grids: reading a grid file, and expanding it into cells."""
 
 import hashlib
 import itertools

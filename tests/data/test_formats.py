@@ -232,6 +232,43 @@ def test_imagenet_lt_from_its_lists(data_root: Path, sorted_val: bool) -> None:
         load("imagenet-lt", data_root)
 
 
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ("train/n02/1.png 0", r"train/n02/1.png has label 0, but before it label 0 is n01"),
+        ("train/n01/3.png 2", r"train/n01/3.png has label 2, but before it n01 is label 0"),
+    ],
+)
+def test_lists_of_imagenet_lt_that_contradict_themselves_are_refused(last: str, message: str, data_root: Path) -> None:
+    lists = data_root / "imagenet-lt"
+    lists.mkdir()
+    (lists / "ImageNet_LT_train.txt").write_text(f"train/n01/0.png 0\ntrain/n02/0.png 1\n{last}\n")
+    with pytest.raises(UserError, match=message):
+        load("imagenet-lt", data_root)
+
+
+def test_damaged_idx_files_are_one_line(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headbench.data.fashion_mnist.PACKAGED", data_root / "nowhere")
+    raw = data_root / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        for kind in ("images-idx3-ubyte", "labels-idx1-ubyte"):
+            (raw / f"{part}-{kind}").write_bytes(bytes(range(7, 250)) * 20)
+    with pytest.raises(UserError, match="FashionMNIST is not .whole. in"):
+        load("fashion-mnist", data_root)
+
+
+def test_a_part_that_is_a_link_to_another_is_refused(data_root: Path) -> None:
+    write_tree(data_root / "folder", ("train", "val"), ("a", "b"))
+    (data_root / "folder" / "test").symlink_to("train")
+    with pytest.raises(UserError, match="folder/test is the folder of the training images"):
+        load("folder", data_root)
+    (data_root / "folder" / "test").unlink()
+    (data_root / "folder" / "test").symlink_to("val")
+    with pytest.raises(UserError, match="folder/val and .*folder/test are one folder"):
+        load("folder", data_root)
+
+
 def test_inaturalist_from_its_json_files(data_root: Path) -> None:
     folder = data_root / "inaturalist2018"
     for n in range(3):

@@ -158,6 +158,19 @@ def test_a_tail_without_images_is_one_line() -> None:
         partition(dataset(shuffled([100] * 10)), Protocol(imbalance_factor=200))
 
 
+def test_a_tail_that_its_classes_do_not_have_is_one_line() -> None:
+    with pytest.raises(UserError, match=r"wants 41 images of class 'class 0', which has 5: a long tail is drawn from"):
+        partition(dataset(shuffled([5, 60, 60])), Protocol(imbalance_factor=10))
+    assert len(partition(dataset(shuffled([58, 60, 61])), Protocol(imbalance_factor=10)).train) > 0
+
+
+def test_classes_without_a_held_out_image_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    partition(dataset(shuffled([200, 200, 3])), Protocol(val_fraction=0.1))
+    assert "holds out no image of 1 classes, first class 2" in capsys.readouterr().err
+    partition(dataset(shuffled([200, 200, 30])), Protocol(val_fraction=0.1))
+    assert not capsys.readouterr().err
+
+
 def test_an_official_validation_set_is_used_instead_of_a_hold_out() -> None:
     labels = shuffled([10] * 4)
     held = ImageSet(torch.zeros(3, 1, 1, 1, dtype=torch.uint8), torch.tensor([0, 1, 2]))

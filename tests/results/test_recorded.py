@@ -10,6 +10,7 @@ import pytest
 
 from headbench import results
 from headbench.backbones import BACKBONES
+from headbench.core.errors import UserError
 from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.results import recorded, store
@@ -114,6 +115,19 @@ def test_two_that_record_at_once_lose_no_command_and_tell_no_folder_of_data(
     assert told == {name: [f"python bench.py --grid {name} --tuned {own} {rest}"] for name, own in tuned.items()}
     assert [(tmp_path.parent / own).read_text() for own in tuned.values()] == ["grid: first\n", "grid: second\n"]
     assert all(rest in line for line in (tmp_path / "measured" / recorded.COMMANDS).read_text().splitlines()[1::2])
+
+
+def test_values_that_a_search_has_changed_since_are_not_kept_as_those_of_the_rows(tmp_path: Path) -> None:
+    plan: dict[str, Any] = {"name": "g", "cells": [helpers.write_described(tmp_path, "psc", 0, 20, 1)]}
+    plan["cells"][0]["tuned"] = 2
+    plan["commands"] = [["--grid", "g", "--tuned", str(tmp_path / "tuned.yaml")]]
+    store.write_plan(store.grid_folder(tmp_path, "g"), plan)
+    (tmp_path / "tuned.yaml").write_text("studies: [{trials: 6}]\n")
+    with pytest.raises(UserError, match="has values after 6 trials, and these cells were trained with those after 2"):
+        recorded.record(tmp_path, "g", tmp_path / "measured")
+    assert not (tmp_path / "measured" / "g.csv").exists()
+    (tmp_path / "tuned.yaml").write_text("studies: [{trials: 2}]\n")
+    assert recorded.record(tmp_path, "g", tmp_path / "measured").is_file()
 
 
 def test_the_command_says_where_the_rows_are(

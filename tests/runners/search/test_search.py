@@ -1,6 +1,7 @@
 """The driver of a search, by a formula in place of trainings: budgets, stops, failures, storages, wrong wishes."""
 
 import math
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -214,6 +215,99 @@ def test_a_search_goes_on_in_its_own_precision_alone(
     with pytest.raises(UserError, match=f"cell {trained} was trained in bf16"):
         search.run(replace(asked, run=replace(asked.run, where=["head=ldam"])), Console(quiet=True))
     assert len(made.trained) == before
+
+
+def test_a_new_trial_takes_no_finished_cell_of_another_precision(
+    formula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "has_bf16", lambda _: False)
+    formula()
+    run(tmp_path / "before", 2)
+    (second,) = trials(tmp_path / "before").query("trial == 1 and head_label == 'psc'")["cell_id"]
+
+    def elsewhere(ids: Any, out: Path) -> dict[str, queue.Finished]:
+        return {cell_id: queue.Finished("psc", False, "bf16", 1.0) for cell_id in ids if cell_id == second}
+
+    monkeypatch.setattr(queue, "finished", elsewhere)
+    made = formula()
+    with pytest.raises(UserError, match=f"cell {second} was trained in bf16, and --precision auto is fp32"):
+        run(tmp_path, 2)
+    assert second not in {planned.cell_id for planned in made.trained}
+
+
+@pytest.mark.parametrize(("by", "kept"), [("other", True), ("tiny", False), ("", False)])
+def test_only_its_own_prunings_end_a_trial(by: str, kept: bool, formula: Any, tmp_path: Path) -> None:
+    """Two grids whose first trials are the same cells: what one of them has pruned the other one trains."""
+    formula()
+    run(tmp_path, 2)
+    (row,) = trials(tmp_path).query("trial == 1 and head_label == 'psc'").to_dict("records")
+    folder, study = store.cell_folder(tmp_path, row["cell_id"]), row["study"].replace("tiny", by, 1)
+    why = "val_top1 0.1000 after epoch 1 is behind the median of the other trials"
+    store.write_ending(folder, "pruned", f"{why} of study '{study}'" if by else why)
+    named = grid(axes={"head": ["psc", "ldam"]}, recipe=QUICK | {"epochs": EPOCHS}) | {"name": "other"}
+    run(tmp_path, 2, named)
+    assert row["cell_id"] in set(trials(tmp_path, name="other")["cell_id"])
+    assert (store.read_ending(folder) is not None) == kept
+
+
+def test_values_that_no_search_here_has_found_are_kept(
+    formula: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    formula()
+    run(tmp_path, 2)
+    file = tmp_path / "tiny" / "tuned.yaml"
+    for number, change in enumerate([lambda text: text, lambda text: f"{text}note: mine\n"], start=1):
+        before = change(file.read_text())
+        file.write_text(before)
+        if number == 1:
+            shutil.rmtree(searches.folder_of(tmp_path, "tiny"))
+        run(tmp_path, 1)
+        assert (tmp_path / "tiny" / f"tuned.yaml.former-{number}").read_text() == before
+        assert "are kept in" in capsys.readouterr().err
+
+
+def test_what_failed_is_not_queued_where_a_study_wants_no_trial(formula: Any, tmp_path: Path) -> None:
+    def fail(one: Planned, epoch: int) -> None:
+        if one.cell.recipe.lr == QUICK["lr"]:
+            raise ValueError("no luck")
+
+    formula(before=fail)
+    assert run(tmp_path, 2).complete
+    asked = options(tmp_path, 2)
+    search.run(replace(asked, run=replace(asked.run, retry_failed=True)), Console(quiet=True))
+    assert set(trials(tmp_path)["state"]) == {"complete", "fail"}
+
+
+def test_two_heads_that_a_search_has_made_one_are_refused_by_name(tmp_path: Path) -> None:
+    heads = [cell({"name": "square", "own_weight": weight}) for weight in (5, 15)]
+    found = [
+        {"study": str(n), "where": tuned.where(one), "trials": 3, "trial": 1, "set": {"head.own_weight": 7.0}}
+        for n, one in enumerate(heads)
+    ]
+    content = {"grid": "tiny", "objectives": ["val_top1"], "cell_seed": 9, "studies": found}
+    known = tuned.Tuned.model_validate(content)
+    with pytest.raises(UserError, match=r"found the same values for square.* and square\(own_weight=15.*one out with"):
+        tuned.apply(heads, known, tmp_path / "tuned.yaml")
+
+
+def test_values_of_another_recipe_are_named_so(formula: Any, tmp_path: Path) -> None:
+    formula()
+    run(tmp_path, 1)
+    asked = options(tmp_path, 1, grid(axes={"head": ["psc"]}, recipe=QUICK | {"epochs": EPOCHS + 1})).run
+    with pytest.raises(
+        UserError, match=r"no values for psc, d = 5, on digits with recipe .*, but with recipe .*; search"
+    ):
+        launch.prepare(replace(asked, tuned=tmp_path / "tiny" / "tuned.yaml"))
+
+
+def test_a_damaged_journal_is_named(formula: Any, tmp_path: Path) -> None:
+    formula()
+    run(tmp_path, 1)
+    journal = searches.folder_of(tmp_path, "tiny") / "journal.log"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*lines[:2], lines[2][:9] + "\n", *lines[3:]]))
+    with pytest.raises(UserError, match=f"a line of {journal} is damaged, and the file is left as it is"):
+        run(tmp_path, 2)
 
 
 def test_the_values_of_another_state_of_a_grid_are_kept(
