@@ -119,7 +119,7 @@ class Display:
     def finished(self, planned: Planned, result: dict[str, Any]) -> None:
         """Count and show a finished cell, once."""
         last, marks = result["selections"].get("last"), (result.get("health") or {}).get("marks")
-        part, name = ("validation", "val_top1") if last and "val_top1" in last else ("test", "top1")
+        part, name = ("validation", "val_top1") if last and "top1" not in last else ("test", "top1")
         accuracy = "no last epoch" if last is None else f"{100 * last[name]:.2f} % on {part}"
         accuracy += f" ({'; '.join(marks)})" if marks else ""
         self._end(

@@ -127,3 +127,22 @@ def test_glimpses_are_rare(monkeypatch: pytest.MonkeyPatch) -> None:
         glimpses.offer(torch.tensor(2.0 * step), step, 32 * step)
     assert [glimpse.step for glimpse in seen] == [0, *range(1, 1001, 4)]
     assert {(glimpse.loss, glimpse.speed) for glimpse in seen[1:]} == {(2.0, 256.0)}
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        ({"top1": 0.5, "val_top1": 0.25}, "50.00 % on test"),
+        ({"top1": 0.5, "val_top1": None}, "50.00 % on test"),
+        ({"val_top1": 0.25}, "25.00 % on validation"),
+    ],
+    ids=["cell", "cell without validation", "trial of a search"],
+)
+def test_a_finished_cell_tells_its_accuracy_on_test_and_a_trial_that_on_validation(
+    measured: dict[str, Any], told: str, two: list[Planned]
+) -> None:
+    printed = StringIO()
+    with Display(Console(file=printed, width=200), 2, 0) as display:
+        display.started(two[0])
+        display.finished(two[0], {"selections": {"last": measured}, "train_seconds": 2.0, "images_per_second": 3.0})
+    assert told in printed.getvalue()
