@@ -7,7 +7,7 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from headbench.core.errors import UserError, note
+from headbench.core.errors import UserError
 from headbench.data.longtail import draw, profile
 from headbench.data.registry import Dataset, Samples
 
@@ -105,6 +105,14 @@ def partition(dataset: Dataset, protocol: Protocol) -> Partition:
     return Partition(torch.cat(positions), torch.cat(given), val, official, nominal)
 
 
+def unseen(dataset: Dataset, divided: Partition) -> list[str]:
+    """Return the names of the classes of which no image is held out, none where nothing is."""
+    if not len(divided.val):
+        return []
+    counts = torch.bincount(dataset.train.labels[divided.val], minlength=len(dataset.class_names))
+    return [dataset.class_names[number] for number in torch.nonzero(counts == 0)[:, 0]]
+
+
 def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Return (training positions, validation positions), each sorted, stratified by class.
 
@@ -137,13 +145,6 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
     )
     if len(without):
         raise UserError(f"val_fraction: {fraction} leaves class {int(without[0])} without training images")
-    held_out = torch.bincount(labels[val], minlength=int(labels.max()) + 1)
-    unseen = torch.nonzero((torch.bincount(labels) > 0) & (held_out == 0))
-    if len(unseen):
-        note(
-            f"val_fraction: {fraction} holds out no image of {len(unseen)} classes, first class {int(unseen[0])}: "
-            "accuracy on validation says nothing of them"
-        )
     return torch.from_numpy(train).sort().values, torch.from_numpy(val).sort().values
 
 

@@ -136,16 +136,18 @@ def _check_values(asked: list[list[str]], rows: pd.DataFrame) -> None:
     """Raise UserError where the search has gone on since rows were trained with its values: the file that would be kept
     beside them would not be that of the rows.
     """
-    used = {int(trials) for trials in rows["tuned"].dropna() if trials}
-    for path in filter(None, map(_values_of, asked[-1:])):
-        with _named(path):
-            studies = (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("studies", [])
+    path = _values_of(asked[-1]) if asked else None
+    if path is None:
+        return
+    with _named(path):
+        studies = yaml.safe_load(path.read_text(encoding="utf-8")).get("studies", [])
         there = {study["trials"] for study in studies}
-        if there and not used <= there:
-            raise UserError(
-                f"record: {path} has values after {max(there)} trials, and these cells were trained with those after "
-                f"{max(used)}; run the grid with it again, or give it its former state"
-            )
+    used = {int(trials) for trials in rows["tuned"].dropna() if trials}
+    if there and not used <= there:
+        raise UserError(
+            f"record: {path} has values after {max(there)} trials, and these cells were trained with those after "
+            f"{max(used)}; run the grid with it again, or give it its former state"
+        )
 
 
 def commands(folder: Path) -> dict[str, list[str]]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, note
 from headbench.data.loading.resident import Resident
 from headbench.data.loading.streamed import Streamed
-from headbench.data.splits import partition
+from headbench.data.splits import partition, unseen
 from headbench.heads import HEADS, Stage
 from headbench.results import columns
 from headbench.runners.grid.cells import Cell
@@ -100,7 +100,13 @@ class Outlines:
         if division not in self.known:
             dataset = self.data.dataset(cell)
             parts.check_statistics(dataset, division.statistics)
-            self.known[division] = parts.outline(dataset, partition(dataset, division.protocol))
+            divided = partition(dataset, division.protocol)
+            if names := unseen(dataset, divided):
+                note(
+                    f"data set '{cell.dataset_label}': no image of {len(names)} of {len(dataset.class_names)} classes "
+                    f"is held out, first '{names[0]}': accuracy on validation says nothing of them"
+                )
+            self.known[division] = parts.outline(dataset, divided)
         return self.known[division]
 
 

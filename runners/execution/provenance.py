@@ -64,7 +64,7 @@ def describe(hardware: Hardware) -> dict[str, object]:
         "devices": hardware.group.size if hardware.group else 1,
         "threads": hardware.threads,
         "precision": hardware.precision,
-        "compile": "on" if hardware.compiled else "off",
+        "compile": hardware.compile,
     }
 
 

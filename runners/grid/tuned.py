@@ -181,6 +181,6 @@ def _otherwise(cell: Cell, found: Tuned) -> str:
     named, same = where(cell), ("dataset", "head", "feature_dim")
     for study in found.studies:
         if study.trial is not None and all(study.where.get(name) == named[name] for name in same):
-            key = next(key for key, value in named.items() if study.where.get(key) != value)
-            return f" with {key} {named[key]}, but with {key} {study.where.get(key)}"
+            key = next(key for key in named | study.where if study.where.get(key, "-") != named.get(key, "-"))
+            return f" with {key} {named.get(key, '-')}, but with {key} {study.where.get(key, '-')}"
     return ""

@@ -47,6 +47,11 @@ class Hardware:
         """The resolved precision."""
         return "bf16" if self.bf16 else "fp32"
 
+    @property
+    def compile(self) -> str:
+        """Whether backbones are compiled, as the option says it."""
+        return "on" if self.compiled else "off"
+
 
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that there was no room on the device, or in the memory of the machine."""

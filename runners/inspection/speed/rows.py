@@ -54,7 +54,7 @@ def measure(case: Case, repetitions: int) -> dict[str, Any]:
     return {
         "head": case.cell.head_label,
         "precision": case.hardware.precision,
-        "compile": "on" if case.hardware.compiled else "off",
+        "compile": case.hardware.compile,
         **{f"{loop}_images_per_second": newest[0]["images"] / seconds[loop] for loop in LOOPS},
         "shares": {part: seconds[part] / whole for part in loops.PARTS},
         "peak_memory_mb": peak,
