@@ -15,7 +15,7 @@ from headbench.data.formats.walking import points_nowhere, printable
 # train-00000-of-00002, of older files with a hash of each shard behind it.
 COUNTED = re.compile(r"(?P<stem>.*?)(?P<number>\d+)(?P<of>[-_.]of[-_.])(?P<total>\d+)(?P<hash>[-_.][0-9a-zA-Z]+)?")
 # train/0000 and train_1, but not train_v1: of two versions each is a set of its own.
-NUMBERED = re.compile(r"(?P<stem>.*?)(?<![-_.]v)(?P<number>\d+)")
+NUMBERED = re.compile(r"(?P<stem>.*?)(?<![-_.]v)(?<!\d)(?P<number>\d+)")
 
 
 @dataclass(frozen=True)

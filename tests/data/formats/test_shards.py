@@ -94,6 +94,7 @@ def test_a_complete_set_is_read_in_order(data_root: Path, names: list[str]) -> N
         ),
         (["train.parquet", "train/0000.parquet"], r"train.parquet and train/0000.parquet do not belong"),
         (["train.parquet", "train_extra.parquet"], r"train.parquet and train_extra.parquet do not belong"),
+        (["train-v11.parquet", "train-v12.parquet"], r"train-v1\d.parquet and train-v1\d.parquet do not belong to one"),
         (["train_v1.parquet", "train_v2.parquet"], r"train_v\d.parquet and train_v\d.parquet do not belong to one set"),
         (["train-0.parquet", "train-00.parquet"], r"train-0.parquet and train-00.parquet do not belong"),
     ],
