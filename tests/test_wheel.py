@@ -1,6 +1,6 @@
 """The wheel: what is needed is in it, and an installed harness trains and reports far from the repository."""
 
-import importlib.util
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -38,7 +38,10 @@ def call(*words: str | Path, cwd: Path, **environment: str) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of a copy of the repository's packages, built without a network."""
-    missing = [module for module in ("pip", "setuptools") if importlib.util.find_spec(module) is None]
+    # By their metadata: to look for the module pip makes setuptools hand out another distutils in this process, with
+    # which torch's compiler does not start.
+    installed = {distribution.name for distribution in importlib.metadata.distributions()}
+    missing = [name for name in ("pip", "setuptools") if name not in installed]
     if missing:
         pytest.skip(f"a wheel cannot be built without {' and '.join(missing)}")
     source, made = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
