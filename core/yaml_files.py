@@ -14,12 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml.composer import Composer
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
-from yaml.parser import Parser
-from yaml.reader import Reader
-from yaml.resolver import BaseResolver
-from yaml.scanner import Scanner
 
 from headbench.core.errors import UserError
 
@@ -58,15 +53,8 @@ class _RefusedError(Exception):
         self.line = line
 
 
-class _Loader(Reader, Scanner, Parser, Composer, BaseResolver):
-    """PyYAML's reader up to the tree of nodes, with our forms of plain scalars."""
-
-    def __init__(self, text: str) -> None:
-        Reader.__init__(self, text)
-        Scanner.__init__(self)
-        Parser.__init__(self)
-        Composer.__init__(self)
-        BaseResolver.__init__(self)
+class _Loader(yaml.BaseLoader):
+    """PyYAML's reader, used up to the tree of nodes, with our forms of plain scalars."""
 
 
 for _kind, _pattern in PATTERNS.items():
@@ -153,7 +141,7 @@ class _Builder:
         self.count = itertools.count(1)
 
     def build(self, node: Node, path: Keys) -> Any:
-        """Return the value of a node; raise UserError with its line where it has none that is meant."""
+        """Return the value of a node; raise _RefusedError where it has none that is meant."""
         if len(path) > DEEPEST:
             raise _refused(node, (), f"nested more than {DEEPEST} levels deep")
         if next(self.count) > MOST:
@@ -169,7 +157,7 @@ class _Builder:
         raise _refused(node, path, f"unknown tag {node.tag}")
 
     def mapping(self, node: MappingNode, path: Keys) -> Mapping:
-        """Return a mapping with the lines of its keys; raise UserError for a key given twice."""
+        """Return a mapping with the lines of its keys; raise _RefusedError for a key given twice."""
         own, merged = Mapping(), Mapping()
         own.lines, merged.lines = {}, {}
         for key_node, value_node in node.value:

@@ -27,7 +27,7 @@ def cifar10(root: Path) -> Dataset:
     facts: Any = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616), "ranges": (3, 7)}
     folder = root / "cifar10"
     if part_files(folder, "train"):
-        first, second, names = read_pair(folder, "train", "test", side=32)
+        first, second, names = read_pair(folder, "test", side=32)
         return Dataset(first, second, names, read_from=(folder,), **facts)
     (train, test), source = fetch(
         CIFAR10, root, lambda load: [load(train=train) for train in (True, False)], folders=("", "cifar10")

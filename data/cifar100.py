@@ -37,7 +37,7 @@ def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Datas
     folder = root / "cifar100"
     published = [place / name for place in (root, folder) for name in (CIFAR100.base_folder, CIFAR100.filename)]
     if folder.is_dir() and (part_files(folder, "train") or not any(path.exists() for path in published)):
-        train, test, names = read_pair(folder, "train", "test", side=32, label_columns=(f"{labels}_label",))
+        train, test, names = read_pair(folder, "test", side=32, label_columns=(f"{labels}_label",))
         return Dataset(train, test, names, read_from=(folder,), **facts)
     (train, test, names), source = fetch(CIFAR100, root, lambda load: _read(load, labels), folders=("", "cifar100"))
     return Dataset(train, test, names, read_from=source, **facts)

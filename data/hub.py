@@ -55,9 +55,11 @@ def hub(
     if not path:
         raise UserError("name it: {name: hub, path: USER/NAME}")
     splits = _load(root, path, config, revision)
+    import datasets  # which is there, since it has loaded them
+
     names = _splits(path, list(splits), {"train": train, "test": test, "val": val})
     first = splits[names["train"]]
-    columns = _image_column(path, first, image), _label_column(path, first, label)
+    columns = _one_of(path, "image", image, ("image", "img"), first, datasets.Image), _label_column(path, first, label)
     classes = _classes(first, columns[1])
     read = {part: _read(f"{path}, {name}", splits[name], columns, classes, size, exif) for part, name in names.items()}
     mean, std = statistics(read["train"].images)
@@ -110,12 +112,6 @@ def _splits(path: str, there: list[str], asked: dict[str, str | None]) -> dict[s
     if "test" not in found:
         raise UserError(f"{path} has no test or validation split, but {', '.join(there)}; name one: test: NAME")
     return found
-
-
-def _image_column(path: str, split: "datasets.Dataset", asked: str | None) -> str:
-    import datasets
-
-    return _one_of(path, "image", asked, ("image", "img"), split, datasets.Image)
 
 
 def _label_column(path: str, split: "datasets.Dataset", asked: str | None) -> str:

@@ -4,20 +4,19 @@ And the replica of the faulty SVHN-LT.
 """
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from headbench.data.formats.image_files import statistics
 from headbench.data.formats.torchvision_sets import fetch
-from headbench.data.longtail import draw, misaligned_draw
+from headbench.data.longtail import Draw, draw, misaligned_draw
 from headbench.data.registry import Dataset, ImageSet, register
 
 SPLITS = ("train", "extra", "test")
 
 
-def _read(root: Path, **facts: Any) -> Dataset:
+def _read(root: Path, draw: Draw) -> Dataset:
     from torchvision.datasets import SVHN
 
     parts, source = fetch(SVHN, root, lambda load: [load(split=split) for split in SPLITS], folders=("svhn", ""))
@@ -35,7 +34,7 @@ def _read(root: Path, **facts: Any) -> Dataset:
         read_from=tuple(source[0] / SVHN.split_list[split][1] for split in SPLITS),
         sources=(len(train), len(extra)),
         ranges=(3, 7),
-        **facts,
+        draw=draw,
     )
 
 
@@ -52,7 +51,7 @@ def svhn(root: Path) -> Dataset:
 
     A tail never asks for more images than a digit has.
     """
-    return _read(root, draw=draw)
+    return _read(root, draw)
 
 
 @register(
@@ -67,4 +66,4 @@ def svhn(root: Path) -> Dataset:
 )
 def svhn_lt_refbug(root: Path) -> Dataset:
     """Load SVHN for the corrupted published protocol; only with an imbalance factor above 1."""
-    return _read(root, draw=misaligned_draw)
+    return _read(root, misaligned_draw)

@@ -35,7 +35,7 @@ def tiny_imagenet(root: Path) -> Dataset:
     """
     folder = root / "tiny-imagenet"
     if part_files(folder, "train"):
-        train, test, names = read_pair(folder, "train", "val", side=SIDE)
+        train, test, names = read_pair(folder, "val", side=SIDE)
         return Dataset(train, test, names, MEAN, STD, read_from=(folder,))
     for place in (root, folder):
         if (place / PUBLISHED).is_dir():

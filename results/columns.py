@@ -2,7 +2,7 @@
 here.
 
 They stand in the order of ``results.csv``. A new axis of a grid is one entry here, of the role ``comparison``, and one
-field of the cell (:mod:`headbench.runners.grid.config`).
+field of the cell (:mod:`headbench.runners.grid.cells`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

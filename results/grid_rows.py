@@ -76,9 +76,7 @@ def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any], answers: Answer
     except NewerError as newer:
         return [common | {"status": "failed", "error": str(newer)}]
     if result is not None:
-        other = [key for key in SIZES if result["facts"][key] != cell[key]] + [
-            key for key in ("purpose",) if key in result
-        ]
+        other = [key for key in SIZES if result["facts"][key] != cell[key]] + ["purpose"] * ("purpose" in result)
         if other:
             wrong = (
                 f"{folder / 'result.json'} is not of the grid's cell ({', '.join(other)}); remove it and run the "

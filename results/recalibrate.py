@@ -16,7 +16,7 @@ def recalibrate(rows: pd.DataFrame, out: Path, bins: int) -> tuple[pd.DataFrame,
     change in the fourth digit.
 
     Args:
-        rows: of :func:`results.load`.
+        rows: of :func:`headbench.results.load`.
         out: folder of the runs.
         bins: of the calibration errors, at least 1.
 

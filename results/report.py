@@ -70,7 +70,8 @@ def build(
         FileNotFoundError: if the grid has no folder there.
         DamagedError: if the grid's own file is damaged.
     """
-    ready = partial(_get_ready, size or {})
+    size = size or {}
+    ready = partial(_get_ready, size)
     ready()
     folder, plan = store.grid_folder(out, grid), _plan(out, grid)
     before = derived.written(folder)
@@ -88,7 +89,8 @@ def build(
     damaged += derived.write(folder, files)
     tried(derived.LIST, partial(derived.settle, folder, before, files, content.names.given), damaged)
     unfinished = len(plan["cells"]) - rows["cell_id"].nunique()
-    commands = made_by.commands(out, grid, plan.get("commands", []), _chosen(bins, size or {}))
+    chosen = {"--bins": bins, "--figure-width": size.get("width"), "--font-size": size.get("font")}
+    commands = made_by.commands(out, grid, plan.get("commands", []), chosen)
     text = page.render(
         grid,
         page.Shown(rows, unfinished, content.said, (made, pictures, damaged), search, commands),
@@ -147,11 +149,6 @@ def _content(
 def _get_ready(size: dict[str, float]) -> None:
     """Set the size of figures; a process that draws has imported this file, and so all that it needs."""
     set_size(**size)
-
-
-def _chosen(bins: int | None, size: dict[str, float]) -> dict[str, Any]:
-    """Return the options of the command that makes the page again, None for one that was not given."""
-    return {"--bins": bins, "--figure-width": size.get("width"), "--font-size": size.get("font")}
 
 
 def _said(comparisons: Comparisons, answers: Answers) -> dict[str, list[str]]:

@@ -36,15 +36,13 @@ def check_names(names: tuple[str, ...], others: tuple[str, ...], file: Path) -> 
 
 
 def read_pair(
-    folder: Path, train: str, test: str, *, side: int, label_columns: tuple[str, ...] = LABEL_COLUMNS
+    folder: Path, test: str, *, side: int, label_columns: tuple[str, ...] = LABEL_COLUMNS
 ) -> tuple[ImageSet, ImageSet, tuple[str, ...]]:
     """Read a training and a test part from one folder.
 
     Args:
         folder: of the files.
-        train: how the names of the training part's files begin, as for
-            :func:`headbench.data.formats.shards.part_files`.
-        test: how those of the test part begin.
+        test: how the names of the test part's files begin, as for :func:`headbench.data.formats.shards.part_files`.
         side: that every image must have.
         label_columns: names that the label column may have.
 
@@ -54,8 +52,8 @@ def read_pair(
     Raises:
         UserError: naming the file that is missing or wrong.
     """
-    files = [part_files(folder, part) for part in (train, test)]
-    for part, found in zip((train, test), files, strict=True):
+    files = [part_files(folder, part) for part in ("train", test)]
+    for part, found in zip(("train", test), files, strict=True):
         if not found:
             raise UserError(f"no {part}*.parquet in {folder}")
     (first, class_names), (second, others) = (

@@ -7,10 +7,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-MARGIN, TEXT, SIDE = 6, 26, 96
+MARGIN, TEXT, SIDE, COLUMNS = 6, 26, 96, 10
 
 
-def contact_sheet(images: Tensor, titles: list[str], mean: Tensor, std: Tensor, columns: int = 10) -> Image.Image:
+def contact_sheet(images: Tensor, titles: list[str], mean: Tensor, std: Tensor) -> Image.Image:
     """Return a picture of images in rows, each above its title.
 
     Args:
@@ -18,15 +18,14 @@ def contact_sheet(images: Tensor, titles: list[str], mean: Tensor, std: Tensor, 
         titles: N; two lines fit.
         mean: (channels,) that was subtracted.
         std: (channels,) that was divided by.
-        columns: images per row.
     """
     pixels = (images * std[:, None, None] + mean[:, None, None]).clamp(0, 1)
     bytes_ = (255 * pixels).round().to(torch.uint8).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
     width, height = SIDE + MARGIN, SIDE + TEXT + MARGIN
-    sheet = Image.new("RGB", (columns * width + MARGIN, math.ceil(len(titles) / columns) * height + MARGIN), "white")
+    sheet = Image.new("RGB", (COLUMNS * width + MARGIN, math.ceil(len(titles) / COLUMNS) * height + MARGIN), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
     for number, (image, title) in enumerate(zip(bytes_, titles, strict=True)):
-        left, top = MARGIN + number % columns * width, MARGIN + number // columns * height
+        left, top = MARGIN + number % COLUMNS * width, MARGIN + number // COLUMNS * height
         sheet.paste(_scaled(image), (left, top))
         draw.multiline_text((left, top + SIDE + 1), title, fill="black", font=font, spacing=1)
     return sheet

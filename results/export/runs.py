@@ -1,6 +1,5 @@
 """The finished cells of a grid as runs, which every tool that shows trainings takes."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +74,7 @@ def _history(folder: Path, damaged: list[str]) -> pd.DataFrame:
         result = store.read_result(folder)
         if result is None or "history.csv" not in result["sha256"]:
             return pd.DataFrame()
-        history = pd.read_csv(io.BytesIO(store.read_file(folder, "history.csv").getvalue()))
+        history = pd.read_csv(store.read_file(folder, "history.csv"))
         numbers: pd.DataFrame = history.apply(pd.to_numeric, errors="coerce").assign(epoch=history["epoch"].astype(int))
     except DamagedError as damage:
         damaged.append(f"{damage}; its history is left out")

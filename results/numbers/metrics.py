@@ -10,6 +10,8 @@ MANY, FEW = 100, 20
 ECES = ["ece_raw", "ece_native", "ece_temperature"]
 # Metrics that have an interval over test images.
 INTERVALS = [*ECES, "nll", "brier"]
+# Accuracies of groups of classes, whose training images somebody must tell.
+GROUPS = tuple(f"{size}{kind}_accuracy" for kind in ("", "_range") for size in ("many", "medium", "few"))
 
 
 def mean_or_nan(values: Floats) -> float:
@@ -52,16 +54,16 @@ def groups(accuracy: Floats, nominal: Ints, ranges: tuple[int, int] | None) -> d
     rank[np.argsort(-nominal, kind="stable")] = np.arange(len(nominal))
     medium, few = ranges or (0, 0)
     used = ranges is not None
-    chosen = {
-        "many_accuracy": nominal > MANY,
-        "medium_accuracy": (nominal >= FEW) & (nominal <= MANY),
-        "few_accuracy": nominal < FEW,
-        "many_range_accuracy": (rank < medium) & used,
-        "medium_range_accuracy": (rank >= medium) & (rank < few) & used,
-        "few_range_accuracy": (rank >= few) & used,
-    }
+    chosen = [
+        nominal > MANY,
+        (nominal >= FEW) & (nominal <= MANY),
+        nominal < FEW,
+        (rank < medium) & used,
+        (rank >= medium) & (rank < few) & used,
+        (rank >= few) & used,
+    ]
     seen = ~np.isnan(accuracy)
-    return {name: mean_or_nan(accuracy[mask & seen]) for name, mask in chosen.items()}
+    return {name: mean_or_nan(accuracy[mask & seen]) for name, mask in zip(GROUPS, chosen, strict=True)}
 
 
 def evaluate(

@@ -10,7 +10,7 @@ from headbench.results.numbers import metrics
 from headbench.results.numbers.calibration import Ints
 
 # What a cell knows and bare scores do not: the training images of each class, and the scale inside the scores.
-UNKNOWN = {*metrics.groups(np.zeros(0), np.zeros(0, dtype=np.int64), None), "native_scale"}
+UNKNOWN = {*metrics.GROUPS, "native_scale"}
 
 # Of a score in size: what single precision holds.
 LARGEST = float(np.finfo(np.float32).max)

@@ -11,7 +11,7 @@ from scipy import stats
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
-RESAMPLES = 1000
+RESAMPLES, CONFIDENCE = 1000, 0.95
 # Numbers in memory at a time.
 BLOCK = 100_000
 
@@ -47,8 +47,8 @@ def resampled_means(values: Floats, resamples: int = RESAMPLES) -> Floats:
     return np.array(means)
 
 
-def basic_interval(estimate: float, resampled: Floats, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the basic bootstrap interval of a quantity that is never negative.
+def basic_interval(estimate: float, resampled: Floats) -> tuple[float, float]:
+    """Return the basic bootstrap interval, of 95 %, of a quantity that is never negative.
 
     Resampling adds to the bias of a statistic as sampling did, so this interval mirrors the resampled values at the
     estimate.
@@ -56,11 +56,10 @@ def basic_interval(estimate: float, resampled: Floats, confidence: float = 0.95)
     Args:
         estimate: from the samples.
         resampled: (resamples,) from resamples of them.
-        confidence: of the interval.
 
     Source: Davison & Hinkley, Bootstrap Methods and their Application, 1997, section 5.2.
     """
-    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return max(0.0, 2 * estimate - float(high)), max(0.0, 2 * estimate - float(low))
 
 

@@ -225,12 +225,9 @@ def _left_out(rows: pd.DataFrame) -> list[str]:
         said.append(f"{_names(own)} {'does' if len(own) == 1 else 'do'} not apply at {dims}.")
     failed = rows[rows["status"] == "failed"]
     if len(failed):
-        said.append(f"{_count(len(failed))} in no number: {_names(dict.fromkeys(failed['head_label']))}.")
+        count = "1 cell failed and is" if len(failed) == 1 else f"{len(failed)} cells failed and are"
+        said.append(f"{count} in no number: {_names(dict.fromkeys(failed['head_label']))}.")
     return said
-
-
-def _count(failed: int) -> str:
-    return "1 cell failed and is" if failed == 1 else f"{failed} cells failed and are"
 
 
 def _dims(dims: Iterable[int]) -> str:

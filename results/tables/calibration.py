@@ -40,10 +40,11 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
         title = titles["temperature"]
         cells[title] = cells[title].where(cells[title] == "-", cells[title] + "*")
     bins = rows["calibration_bins"].dropna().iloc[0]
+    ends = ", means of the seeds' ends" if seeds_of(tidy) > 1 else ", and of NLL and Brier score by the bootstrap"
     caption = (
         f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}. "
         f"ECE is debiased; in brackets the 95 % "
-        f"interval over test images, of the true ECE in the {view} view{_ends(tidy)}. Floor: the plain ECE that a "
+        f"interval over test images, of the true ECE in the {view} view{ends}. Floor: the plain ECE that a "
         f"perfectly calibrated head of the same "
         f"confidences shows on as many images. Smooth ECE is not debiased.{explained(bold)} {description}."
     )
@@ -76,7 +77,3 @@ def _at_the_edge(rows: pd.DataFrame, selection: str) -> str:
         f"{head}, d = {dim}" for head, dim in zip(edge["head_label"], edge["feature_dim"], strict=True)
     )
     return f" No temperature in [{low:g}, {high:g}] fits; T is an end of it: {'; '.join(heads)}." if heads else ""
-
-
-def _ends(tidy: pd.DataFrame) -> str:
-    return ", means of the seeds' ends" if seeds_of(tidy) > 1 else ", and of NLL and Brier score by the bootstrap"

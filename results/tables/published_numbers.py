@@ -84,7 +84,7 @@ def load() -> pd.DataFrame:
     Raises:
         UserError: for an augmentation that is no label.
     """
-    rows = pd.concat([_read(path) for path in _files()], ignore_index=True)
+    rows = pd.concat([_read(path) for path in sorted(FOLDER.glob("*.csv"))], ignore_index=True)
     return rows.astype({"value": float} | dict.fromkeys(NUMBERS, float))
 
 
@@ -94,10 +94,6 @@ def _read(path: Path) -> pd.DataFrame:
         if written:
             augmentations.check(written, f"{path.name}, line {line}")
     return rows.assign(table=path.stem)
-
-
-def _files() -> list[Path]:
-    return sorted(FOLDER.glob("*.csv"))
 
 
 @cache

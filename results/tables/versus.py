@@ -14,6 +14,8 @@ from headbench.results.tables.base import Table, unmarked
 
 # By which cells are paired, and no axis that the two may differ in.
 PAIRED_BY = "seed"
+# How verdicts begin of rows that became better or worse, and of those with a marked cell.
+MOVED, OPEN = ("better", "worse", "these two networks differ"), ("no verdict on the heads",)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def compare(first: Side, second: Side) -> Versus:
     if all(computed) and computed[0] != computed[1]:
         for sentences, precisions in zip(said, computed, strict=True):
             sentences.append(f"precision {' and '.join(precisions)}")
-    moved, without = ([], []) if table is None else (_moved(table), _open(table))
+    moved, without = ([], []) if table is None else (_said(table, MOVED), _said(table, OPEN))
     return Versus((said[0], said[1]), table, moved, without, (only[0], only[1]), unpaired)
 
 
@@ -121,14 +123,7 @@ def _table(found: list[dict[str, Any]], index: list[str]) -> Table:
     return Table("versus", paired.caption(tidy, whose), cells, unmarked(cells), tidy)
 
 
-def _open(table: Table) -> list[str]:
-    """Return the rows with a marked cell, of which no verdict is given, in words."""
-    without = table.tidy[table.tidy["verdict"].str.startswith("no verdict on the heads")]
-    return [f"{row['name']}: {row['mean']:+.2f} points, {row['verdict']}" for _, row in without.iterrows()]
-
-
-def _moved(table: Table) -> list[str]:
-    """Return the rows that are better or worse, in words."""
-    words = ("better", "worse", "these two networks differ")
-    moved = table.tidy[table.tidy["verdict"].isin(words)]
-    return [f"{row['name']}: {row['mean']:+.2f} points, {row['verdict']}" for _, row in moved.iterrows()]
+def _said(table: Table, verdicts: tuple[str, ...]) -> list[str]:
+    """Return the rows whose verdict begins so, in words."""
+    rows = table.tidy[table.tidy["verdict"].str.startswith(verdicts)]
+    return [f"{row['name']}: {row['mean']:+.2f} points, {row['verdict']}" for _, row in rows.iterrows()]

@@ -19,6 +19,7 @@ from headbench.runners.commands.arguments import (
     add_out,
     add_plugin,
     add_quiet,
+    add_words,
     path,
     run_options,
 )
@@ -95,14 +96,8 @@ def _add_slurm(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=int, default=0, metavar="N", help="GPUs of each task (default: none)")
     parser.add_argument("--time", metavar="HH:MM:SS", help="time limit of each task (default: that of the partition)")
     parser.add_argument("--partition", metavar="NAME", help="partition (default: that of the cluster)")
-    parser.add_argument(
-        "--sbatch-option",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="more options of sbatch, for the tasks and the report: account=lab mem=8G",
-    )
+    more = "more options of sbatch, for the tasks and the report: account=lab mem=8G"
+    add_words(parser, "--sbatch-option", "KEY=VALUE", more)
     parser.add_argument(
         "--devices", type=int, default=1, metavar="N", help="GPUs of each cell (default: 1; as for run)"
     )

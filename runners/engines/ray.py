@@ -111,7 +111,7 @@ class _Driver:
     def __init__(self, cluster: Cluster, token: Path | None, waiting: deque[Planned], events: Events) -> None:
         import ray
 
-        self.ray, self.cluster, self.token, self.waiting, self.events = ray, cluster, token, waiting, events
+        self.ray, self.cluster, self.waiting, self.events = ray, cluster, waiting, events
         self.known = {planned.cell_id: planned for planned in waiting}
         self.crew: list[_Member] = []
         self.watch, self.code, self.lost = locks.Watch(), version.words(), 0

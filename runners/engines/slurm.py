@@ -157,15 +157,12 @@ def _more(options: Sequence[str]) -> list[str]:
 
 def _script(about: str, lines: list[str], words: Sequence[str]) -> str:
     """Return a script that ends as one command, so that the signals of a job reach it."""
-    program = [sys.executable, str(ROOT / "bench.py")] if in_checkout() else [_installed()]
+    installed = str(Path(sysconfig.get_path("scripts"), "headbench"))
+    program = [sys.executable, str(ROOT / "bench.py")] if in_checkout() else [installed]
     command = shlex.join([*program, words[0]])
     for word in words[1:]:
         command += f" \\\n    {word}" if word.startswith("--") else f" {shlex.quote(word)}"
     return "\n".join(["#!/bin/bash", about, *lines, "", f"exec {command}", ""])
-
-
-def _installed() -> str:
-    return str(Path(sysconfig.get_path("scripts"), "headbench"))
 
 
 def submit(folder: Path) -> tuple[str, str]:

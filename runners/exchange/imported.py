@@ -22,8 +22,6 @@ from headbench.runners.grid.cells import digest
 from headbench.runners.grid.config import folder_name
 
 UNKNOWN = "unknown"
-# Groups of classes, whose training images somebody must tell.
-GROUPS = tuple(metrics.groups(np.zeros(0), np.zeros(0, dtype=np.int64), None))
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,8 @@ def write(told: str, given: Given, dataset: Named, about: About, out: Path, grid
     folder, grid_folder = store.cell_folder(out, cell_id), store.grid_folder(out, grid)
     grid_folder.mkdir(parents=True, exist_ok=True)
     with alone(grid_folder / ".lock"):
-        plan = _plan(grid_folder, grid)
+        empty: dict[str, Any] = {"name": grid, "description": "Classifiers that were trained elsewhere.", "cells": []}
+        plan = store.read_or_set_aside(grid_folder) or empty
         listed = any(entry["cell_id"] == cell_id for entry in plan["cells"])
         _refuse_other(folder, given, listed, grid)
         entry = {"cell_id": cell_id, "not_applicable": None, "imported": told} | facts
@@ -153,12 +152,6 @@ def _identity(facts: dict[str, Any]) -> str:
     return digest({"imported": 1} | said)
 
 
-def _plan(folder: Path, grid: str) -> dict[str, Any]:
-    """Return the plan of a grid, an empty one where there is none that can be read."""
-    empty = {"name": grid, "description": "Classifiers that were trained elsewhere.", "cells": []}
-    return store.read_or_set_aside(folder) or empty
-
-
 def _refuse_other(folder: Path, given: Given, listed: bool, grid: str) -> None:
     """Raise UserError for a cell that is there already, unless it holds the same scores and the grid does not list it.
 
@@ -204,7 +197,7 @@ def _measured(given: Given, known: Reference) -> dict[str, Any]:
         test, val, given.native_scale, unknown if nominal is None else nominal, known.ranges
     )
     if nominal is None:
-        found |= dict.fromkeys(GROUPS, float("nan"))
+        found |= dict.fromkeys(metrics.GROUPS, float("nan"))
     return found | {"per_class_accuracy": metrics.per_class_accuracy(*test).tolist()} | answers.pack(answers.of(*test))
 
 

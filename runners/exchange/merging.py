@@ -168,7 +168,8 @@ def _plan(source: Path, target: Path, merged: Merged) -> None:
     """Add the cells that a plan lists to the plan of the same grid."""
     try:
         theirs = store.read_plan(source)
-        with alone(_made(target) / ".lock"):
+        target.mkdir(parents=True, exist_ok=True)
+        with alone(target / ".lock"):
             ours = store.read_plan(target) if (target / "grid.yaml").is_file() else {"cells": []}
             apart = ("cells", "commands", *OUTSIDE)
             rests = [{key: value for key, value in plan.items() if key not in apart} for plan in (ours, theirs)]
@@ -301,11 +302,6 @@ def _short(value: Any) -> str:
     """Return a value of a plan as a line names it."""
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return textwrap.shorten(text, 60, placeholder=" ...")
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _in_order(contents: dict[str, Any], cells: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -285,7 +285,10 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
         if isinstance(error, PrunedError):
             if planned.cell.purpose == "tune":  # a search prunes many, and goes on with none of them
                 checkpoints.remove()
-            return prune(planned, folder, str(error), way.events)
+            store.write_ending(folder, "pruned", str(error))
+            attempts.end(folder)
+            way.events.pruned(planned, str(error))
+            return Outcome.PRUNED
         if out_of_memory(error) and first and way.hardware.cells_per_device > 1:
             # Its attempt stays counted, so that the next one that ends so fails it.
             way.events.stopped(planned, "out of memory beside other cells on its device; tried once more")
@@ -329,11 +332,3 @@ def fail(planned: Planned, folder: Path, message: str, events: Events, trace: st
     attempts.end(folder)
     events.failed(planned, message)
     return Outcome.FAILED
-
-
-def prune(planned: Planned, folder: Path, message: str, events: Events) -> Outcome:
-    """End a cell with a ``pruned.txt``, and tell so; its history stays."""
-    store.write_ending(folder, "pruned", message)
-    attempts.end(folder)
-    events.pruned(planned, message)
-    return Outcome.PRUNED

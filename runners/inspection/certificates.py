@@ -1,4 +1,4 @@
-"""``bench.py prototypes``: certificates of prototypes, their picture, and the table that comes with the harness."""
+"""``bench.py prototypes``: certificates of prototypes, their file, and the table that comes with the harness."""
 
 import io
 from collections.abc import Iterator

@@ -1,7 +1,6 @@
 """What was listed last, for the next time: to make a list takes the seconds in which torch is imported."""
 
 import hashlib
-import os
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -41,8 +40,10 @@ def listed(what: str) -> list[Listed]:
         if kept.sources == sources:
             return kept.listed
     made = listing.listed(what)
+    from headbench.results import store  # whose imports are slow, and needless where the list was kept
+
     with suppress(OSError, UserError):
-        _write(_file(what), Kept(sources=sources, listed=made).model_dump_json())
+        store.write_text(_file(what), Kept(sources=sources, listed=made).model_dump_json())
     return made
 
 
@@ -63,10 +64,3 @@ def _digest(roots: list[Path]) -> str:
         content = path.read_bytes()
         digest.update(f"{path} {len(content)}\n".encode() + content)
     return digest.hexdigest()
-
-
-def _write(file: Path, content: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    unfinished.write_text(content)
-    unfinished.replace(file)

@@ -157,7 +157,7 @@ class Study:
         """
         if not self.asked.prunes:
             return None
-        (objective,), known = self.asked.objectives, self._frozen(trial).intermediate_values
+        (objective,), known = self.asked.objectives, self.kept._storage.get_trial(trial._trial_id).intermediate_values
         measured = {int(row["epoch"]): row[objective] for row in history if not math.isnan(row[objective])}
         for epoch, value in measured.items():
             if epoch not in known:
@@ -197,10 +197,6 @@ class Study:
             trial.set_user_attr("error", error)
             state = TrialState.PRUNED if ending.pruned else TrialState.FAIL
             self.kept.tell(trial, state=state, skip_if_finished=True)
-
-    def _frozen(self, trial: Trial) -> FrozenTrial:
-        """Return a trial as the storage has it now."""
-        return self.kept._storage.get_trial(trial._trial_id)
 
     def best(self) -> FrozenTrial | None:
         """Return the best completed trial by the first objective, of equals by the next one, the first of several; None

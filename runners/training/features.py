@@ -25,6 +25,7 @@ from headbench.data.loading.augment import Augmentation, Statistics, normalise
 from headbench.data.loading.features import VIEWS
 from headbench.data.registry import Samples
 from headbench.heads import HEADS
+from headbench.results import store
 from headbench.runners.grid.cells import Cell, digest
 from headbench.runners.training.classifier import build_backbone, pooled
 from headbench.runners.training.stages import stage_plan
@@ -145,9 +146,7 @@ def _write(folder: Path, source: Source, backbone: Backbone) -> None:
             raise OSError("another process wrote to them, too")
         files[name] = {"width": width, "sha256": cache.sha256(path)}
     facts = {"files": files, "of": source.identity, "torch": torch.__version__, "threads": torch.get_num_threads()}
-    unfinished = folder / "meta.json.part"
-    unfinished.write_text(json.dumps(facts | {"device": source.device.type}, indent=1), encoding="utf-8")
-    unfinished.replace(folder / "meta.json")
+    store.write_text(folder / "meta.json", json.dumps(facts | {"device": source.device.type}, indent=1))
 
 
 def _kept(file: BinaryIO, width: int, count: int) -> int:
