@@ -232,6 +232,15 @@ def titles(shown: Iterable[str]) -> dict[str, str]:
     return {name: NAMED[name].title for name in shown}
 
 
+def differing(rows: "pd.DataFrame") -> list[str]:
+    """Return what the comparisons of rows differ in beside the data set; their images only where those of one data set
+    differ, since those of two always do.
+    """
+    found = [column for column in COMPARISON[1:] if rows[column].nunique(dropna=False) > 1]
+    images = rows.groupby("dataset")["data_fingerprint"].nunique()
+    return [*found, "data_fingerprint"] if (images > 1).any() else found
+
+
 def varied(cells: Sequence[Mapping[str, Any]]) -> list[Column]:
     """Return the axes in which cells differ, by their facts."""
     return [column for column in AXES if len({cell[column.name] for cell in cells}) > 1]

@@ -59,7 +59,8 @@ def between(
     be had.
 
     Accuracy is compared image by image, since both heads saw the same test images. Of other metrics only the interval
-    over images is known; the two heads' are taken as independent, which makes the result rather too wide.
+    over images is known; the two heads' are taken as independent, which makes the result rather too wide. Where it is
+    not known, as of rows of earlier harnesses, nothing is compared.
 
     Args:
         first: rows of one head, dimension, comparison and selection, one per seed.
@@ -76,14 +77,9 @@ def between(
     numbers, marks = tuple(map(int, one["seed"])), "; ".join(filter(None, map(unhealthy, (one, other))))
     if metric != "top1":
         values = one[metric].to_numpy(dtype=float) - other[metric].to_numpy(dtype=float)
-        known = not np.isnan(values).any()
-        return (
-            Found(
-                inference.of_values(values, image_variance(one, metric) + image_variance(other, metric)), numbers, marks
-            )
-            if known
-            else None
-        )
+        variance = image_variance(one, metric) + image_variance(other, metric)
+        known = not np.isnan([*values, variance]).any()
+        return Found(inference.of_values(values, variance), numbers, marks) if known else None
     own, theirs = answers.of_rows(one), (others or answers).of_rows(other)
     if own is None or theirs is None:
         return None
@@ -142,14 +138,14 @@ def unhealthy(rows: pd.DataFrame) -> str:
 
 def image_variance(rows: pd.DataFrame, metric: str) -> float:
     """Return the variance of a metric over test images, the mean over seeds, from the cells' 95 % intervals: the longer
-    arm counts.
+    arm counts. NaN where no cell has one, 0 of a metric that has none.
     """
     if f"{metric}_low" not in rows:
         return 0.0
     value, low, high = (rows[f"{metric}{end}"].to_numpy(dtype=float) for end in ("", "_low", "_high"))
     squares = (np.fmax(value - low, high - value) / Z) ** 2
     known = ~np.isnan(squares)
-    return float(np.where(known, squares, 0.0).sum() / known.sum()) if known.any() else 0.0
+    return float(np.where(known, squares, 0.0).sum() / known.sum()) if known.any() else math.nan
 
 
 def sharing(heads: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -240,7 +236,8 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
 
     A head is separated from the best if the difference has a p below 5 %, corrected as :func:`against_best` says, from
     at least three common seeds. Nothing is said of a head that has fewer, an unhealthy cell or no seed in common with
-    most others, nor of a dimension where no head is separated.
+    most others, nor of a dimension where no head is separated, or one from the best that is ahead of it on the seeds
+    that these two share.
 
     Args:
         rows: finished rows of one comparison and selection.
@@ -259,11 +256,13 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         }
         for dim, part in rows.groupby("feature_dim")
     }
-    said = dict[tuple[int, str], bool]()
+    said, sign = dict[tuple[int, str], bool](), -1 if metric in ERRORS else 1
     for dim, best in against_best(heads, answers, metric).items():
         enough = [head for head, pair in best.behind.items() if len(pair.seeds) >= inference.SEEDS]
         apart = {head for head in enough if best.p_values[head] < 1 - inference.CONFIDENCE}
-        if apart:
+        # On the seeds that these two share; on others it was behind, so that neither is the best.
+        beaten = any(sign * best.behind[head].difference.mean < 0 for head in apart)
+        if apart and not beaten:
             said |= {(dim, best.head): True} | {(dim, head): head not in apart for head in enough}
     return said
 

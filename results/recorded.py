@@ -66,11 +66,24 @@ def _record(out: Path, grid: str, file: Path) -> Path:
         again = kept["cell_id"].isin(rows["cell_id"])
         named = kept[EXPERIMENT].astype(str).itertuples(index=False, name=None)
         fresh = [row not in known and not same for row, same in zip(named, again, strict=True)]
+        _check_precisions(kept[fresh], rows, file)
         rows = pd.concat([kept[fresh], rows], ignore_index=True) if any(fresh) else rows
     _keep_answers(out, rows, file)
     _keep_commands([_anywhere(words, file) for words in asked], file)
     store.write_text(file, rows.sort_values(EXPERIMENT, kind="stable").to_csv(index=False))
     return file
+
+
+def _check_precisions(kept: pd.DataFrame, rows: pd.DataFrame, file: Path) -> None:
+    """Raise UserError for a seed that another cell of another precision has recorded already: it would count as two."""
+    seed = [name for name in EXPERIMENT if name != "precision"]
+    before = dict(zip(kept[seed].astype(str).itertuples(index=False, name=None), kept["precision"], strict=True))
+    for row, named in zip(rows.itertuples(), rows[seed].astype(str).itertuples(index=False, name=None), strict=True):
+        if named in before:
+            raise UserError(
+                f"record: {row.head_label} d={row.feature_dim} seed={row.seed} is in {file} in {before[named]}, and "
+                f"would count as another seed in {row.precision}; train it in a grid of another name (--name)"
+            )
 
 
 def _keep_answers(out: Path, rows: pd.DataFrame, file: Path) -> None:

@@ -55,8 +55,8 @@ def side_by_side(found: dict[str, Pooled], comparison: Comparison) -> Drawn:
         for empty in axes.reshape(lines, 2, columns).transpose(0, 2, 1).reshape(-1, 2)[len(found) :].flat:
             empty.set_visible(False)
         legend(figure, *axes[0, 0].get_legend_handles_labels())
-    views, seeds = {own.view for own in found.values()}, max(own.seeds for own in found.values())
-    pooling = f"{seeds} seeds pooled" if seeds > 1 else "one seed"
+    views, seeds = {own.view for own in found.values()}, sorted({own.seeds for own in found.values()})
+    pooling = f"{' to '.join(map(str, seeds[:1] + seeds[1:][-1:]))} seeds pooled" if seeds[-1] > 1 else "one seed"
     caption = (
         f"Accuracy of the test images of each confidence ({' / '.join(sorted(views))}), last epoch, {pooling}; below, "
         "the share of images that have it, on a logarithmic scale. The whiskers are the 95 % interval of one seed's "

@@ -144,7 +144,10 @@ def _parts(group: list[Standing]) -> list[str]:
     if len(unresolved) == 1:
         parts.append(f"no difference between {_names([first.best, *unresolved])} is resolved")
     elif unresolved:
-        parts.append(f"{first.best} is ahead, and its differences to {_names(unresolved)} are not resolved")
+        beaten = any(standing.behind[head].difference.mean < 0 for standing in group for head in unresolved)
+        nobody = f"none is ahead on all seeds that two share, and {first.best}'s"
+        who = nobody if beaten else f"{first.best} is ahead, and its"
+        parts.append(f"{who} differences to {_names(unresolved)} are not resolved")
     within = f"within ± {100 * inference.TIE:g} points"
     if len(tied) == 1:
         parts.append(f"{_names([first.best, *tied])} are tied, {within}")

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from headbench.core import yaml_files
-from headbench.results import differences
+from headbench.results import columns, differences
 from headbench.results.answers import Answers
 from headbench.results.columns import TOGETHER
 from headbench.results.differences import Found
@@ -100,7 +100,7 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
     """
     done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
     parts = [part for _, part in done.groupby(TOGETHER, sort=False, dropna=False)]
-    several = tuple(done[column].nunique() > 1 for column in ("imbalance_factor", "recipe"))
+    several = columns.differing(done)
     found = [
         row
         for number, part in enumerate(parts)
@@ -108,14 +108,14 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
         if _about(claim, part)
         for row in _tested(claim, part, number, answers, _data(part, several))
     ]
-    columns = (
+    shown = (
         "id text source published dataset comparison selection head against variant feature_dim metric rule bound "
         "mean low high df n p holm verdict reason"
     ).split()
-    tested = pd.DataFrame(found, columns=[*columns, "favours", "found"])
+    tested = pd.DataFrame(found, columns=[*shown, "favours", "found"])
     tested["holm"] = holm(tested["p"].to_numpy(dtype=float))
     decided = [_decide(row) for _, row in tested.iterrows()]
-    return tested.assign(verdict=[verdict for verdict, _ in decided], reason=[reason for _, reason in decided])[columns]
+    return tested.assign(verdict=[verdict for verdict, _ in decided], reason=[reason for _, reason in decided])[shown]
 
 
 def _about(claim: Claim, part: pd.DataFrame) -> bool:
@@ -172,11 +172,14 @@ def _row(claim: Claim, shown: tuple[pd.DataFrame, ...], answers: Answers) -> dic
     )
 
 
-def _data(part: pd.DataFrame, several: tuple[bool, ...]) -> str:
-    """Return the data of one comparison's rows, with their imbalance factor and recipe where the grid has several."""
-    (factors, recipes), first = several, part.iloc[0]
-    imbalance = f", IF {first['imbalance_factor']:g}" if factors or first["imbalance_factor"] != 1 else ""
-    return f"{first['dataset']}{imbalance}" + (f", {first['recipe']}" if recipes else "")
+def _data(part: pd.DataFrame, several: list[str]) -> str:
+    """Return the data of one comparison's rows, with their imbalance factor and what else several of the grid differ
+    in.
+    """
+    first = part.iloc[0]
+    told = dict.fromkeys([*(["imbalance_factor"] if first["imbalance_factor"] != 1 else []), *several])
+    said = [first["recipe"] if name == "recipe" else columns.NAMED[name].above(first[name]) for name in told]
+    return ", ".join([first["dataset"], *said])
 
 
 def _variants(claim: Claim, part: pd.DataFrame, side: Side, dim: int) -> list[pd.DataFrame]:

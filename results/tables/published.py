@@ -19,6 +19,7 @@ from headbench.results.tables.base import (
     note_on_marks,
     of_selection,
     over_seeds,
+    seeds_of,
     summarise,
     unmarked,
 )
@@ -97,8 +98,9 @@ def _table(rows: pd.DataFrame, tidy: pd.DataFrame, varied: list[Column], name: s
     letters = {note: _letters(place) for place, note in enumerate(notes)}
     heads = list(dict.fromkeys(tidy["head_label"]))
     cells = pd.DataFrame("-", index=pd.Index(heads, name="head"), columns=titles)
+    usual = seeds_of(tidy)
     for _, row in tidy.iterrows():
-        cells.loc[row["head_label"], row["column"]] = _text(row, letters)
+        cells.loc[row["head_label"], row["column"]] = _text(row, usual, letters)
     first = rows.iloc[0]
     shared = ", ".join(
         column.said(first[column.name]) if column.quiet else f"{column.heading} {first[column.name]}"
@@ -173,9 +175,11 @@ def _beside(row: Mapping[Hashable, Any], known: pd.Series | None, own: Training,
     }
 
 
-def _text(row: pd.Series, letters: dict[str, str]) -> str:
+def _text(row: pd.Series, usual: int, letters: dict[str, str]) -> str:
     missing = MISSING.get(row["state"], "-")
     spread = f" ± {row['std']:.2f}" if row["n"] > 1 else ""
+    # One seed is told by its lack of a spread.
+    spread += f" (n={row['n']})" if 1 < row["n"] < usual else ""
     measured = f"{row['measured']:.2f}{spread}{f' {SIGN}' if row['marked'] else ''}" if row["n"] else missing
     if np.isnan(row["published"]):
         return measured

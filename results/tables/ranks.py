@@ -72,8 +72,7 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
     if len(heads) < 2:
         return [], []
     found, left_out = [], []
-    varied = [column for column in COMPARISON[1:] if done[column].nunique() > 1]
-    varied += ["data_fingerprint"] if (done.groupby("dataset")["data_fingerprint"].nunique() > 1).any() else []
+    varied = columns.differing(done)
     for key, part in done.groupby([*TOGETHER, "feature_dim"], sort=False, dropna=False):
         by_head = {str(head): own for head, own in part.groupby("head_label", sort=False)}
         missing = [head for head in heads if head not in by_head]
@@ -101,12 +100,22 @@ def _of_seeds(rows: pd.DataFrame, seeds: set[int]) -> pd.DataFrame:
 def accuracies(counted: list[Condition]) -> pd.DataFrame:
     """Return top-1: heads across; down are ``dataset``, ``condition``, a number, and ``seed``.
 
+    A data set with other labels, or of another size, is the same one here.
+
     Args:
         counted: of :func:`conditions`, not empty.
     """
     rows = pd.concat([condition.rows for condition in counted], keys=range(len(counted)), names=["condition"])
-    found = rows.pivot_table("top1", ["dataset", "condition", "seed"], "head_label", sort=False)
+    found = rows.assign(dataset=rows["dataset"].map(_images)).pivot_table(
+        "top1", ["dataset", "condition", "seed"], "head_label", sort=False
+    )
     return found[list(counted[0].heads)]
+
+
+def _images(dataset: str) -> str:
+    """Return the name of the images of a data set: its own, unless options name a folder or a file."""
+    name, _, options = dataset.partition("(")
+    return dataset if "path=" in options else name
 
 
 def scores(found: pd.DataFrame) -> tuple[Floats, bool]:

@@ -160,3 +160,42 @@ def test_the_variance_over_images_widens_a_difference_of_values() -> None:
     wider = wide.assign(nll_low=wide["nll_low"].where(wide["head_label"] == "a", rows["nll"] - 2 * 0.0196))
     assert math.isclose(error(wider), math.sqrt(0.01**2 + 0.02**2), rel_tol=1e-4)
     assert between(rows[rows["head_label"] == "a"], rows[rows["head_label"] == "c"], answers) is None
+
+
+def test_nothing_is_bold_where_the_best_is_beaten_on_the_seeds_that_two_share() -> None:
+    """Of seeds that each two share b is ahead of a, c of b and a, by ten points, of c."""
+    counts = {
+        "a": dict.fromkeys(range(6), 1600),
+        "b": dict.fromkeys(range(3), 1640) | dict.fromkeys(range(6, 9), 1400),
+        "c": dict.fromkeys((0, 3, 4, 5), 1400) | dict.fromkeys(range(6, 9), 1600),
+    }
+    rng = np.random.default_rng(0)
+    right = {
+        (head, 5): np.stack([rng.permutation(2000) < own.get(seed, 0) for seed in range(9)])
+        for head, own in counts.items()
+    }
+    rows, answers = known.answered(right)
+    rows = rows[[seed in counts[head] for head, seed in rows[["head_label", "seed"]].itertuples(index=False)]]
+    for ahead in ("ba", "cb", "ac"):
+        first, second = (rows[rows["head"] == head] for head in ahead)
+        pair = between(first, second, answers)
+        assert pair is not None
+        assert pair.difference.mean > 0.01
+    assert not_separated(rows, answers) == {}
+    # Without the third the second is better than the first on all seeds that they share.
+    two = rows[rows["head"] != "c"]
+    assert not_separated(two, answers) == {(5, "b"): True, (5, "a"): False}
+
+
+def test_a_metric_whose_interval_is_not_known_is_not_compared() -> None:
+    """As NLL of rows of the first schema: over seeds alone two heads would be told apart that new images would not."""
+    rows, answers = known.answered({("x", 5): known.random(0.7, 0), ("y", 5): known.random(0.7, 1)})
+    values = {"x": [1.000, 1.001, 1.002], "y": [1.0035, 1.0043, 1.0054]}
+    rows = rows.assign(nll=[*values["x"], *values["y"]])
+    told = rows.assign(nll_low=rows["nll"] - 0.02, nll_high=rows["nll"] + 0.02)
+    pair = between(told[told["head"] == "x"], told[told["head"] == "y"], answers, "nll")
+    assert pair is not None
+    assert pair.p > 0.5
+    unknown = rows.assign(nll_low=np.nan, nll_high=np.nan)
+    assert between(unknown[unknown["head"] == "x"], unknown[unknown["head"] == "y"], answers, "nll") is None
+    assert not_separated(unknown, answers, "nll") == {}

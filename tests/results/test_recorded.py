@@ -45,6 +45,20 @@ def test_rows_are_added_and_those_of_the_same_experiment_replaced(tmp_path: Path
     pd.testing.assert_frame_equal(found, wanted, check_dtype=False)
 
 
+def test_a_seed_in_two_precisions_that_were_asked_for_is_refused(tmp_path: Path) -> None:
+    """With ``--precision fp32`` and ``bf16`` the two cells have ids of their own."""
+    cell = helpers.write_described(tmp_path, "psc", 0, 30)
+    helpers.write_grid(tmp_path, [cell])
+    file = recorded.record(tmp_path, "toy-grid", tmp_path / "measured")
+    precision = recorded.load(file)["precision"].iloc[0]
+    other = file.read_text().replace(str(cell["cell_id"]), "other").replace(f",{precision},", ",bf16,")
+    file.write_text(other)
+    line = f"record: psc d=5 seed=0 is in .* in bf16, and would count as another seed in {precision}; .*--name"
+    with pytest.raises(UserError, match=line):
+        recorded.record(tmp_path, "toy-grid", tmp_path / "measured")
+    assert file.read_text() == other
+
+
 def test_a_cell_that_is_trained_again_in_another_precision_is_one_seed(tmp_path: Path) -> None:
     """``--precision auto`` leaves its id as it is."""
     for number, right in enumerate((20, 30)):

@@ -249,3 +249,25 @@ def test_with_few_uneven_seeds_no_head_is_called_best_that_another_one_beats() -
     rows = rows[(rows["head_label"] != "a") | (rows["seed"] == 0)]
     (line,) = sentences.answer(rows, answers)
     assert line.endswith("a has the highest accuracy, 70.00 %; b is next, 4.00 points below.")
+
+
+def test_with_many_uneven_seeds_no_head_is_called_ahead_of_one_that_beats_it() -> None:
+    """Of seeds that each two share b is ahead of a, c of b and a of c: any two have three."""
+
+    def of_seeds(**by_head: dict[int, int]) -> list[str]:
+        right = {
+            (head, 5): np.stack([np.arange(400) < counts.get(seed, 0) for seed in range(9)])
+            for head, counts in by_head.items()
+        }
+        rows, answers = answered(right)
+        there = [seed in by_head[head] for head, seed in rows[["head_label", "seed"]].itertuples(index=False)]
+        return sentences.answer(rows[there], answers)
+
+    a = dict.fromkeys(range(6), 320)
+    b = {0: 316, 1: 324, 2: 332, 6: 280, 7: 280, 8: 280}
+    (line,) = of_seeds(a=a, b=b, c={0: 312, 3: 312, 4: 320, 5: 316, 6: 284, 7: 292, 8: 288})
+    assert line == (
+        "At d = 5 none is ahead on all seeds that two share, and c's differences to a and b are not resolved."
+    )
+    (line,) = of_seeds(a=a, b=b, c={0: 316, 3: 320, 4: 324, 5: 332, 6: 284, 7: 292, 8: 288})
+    assert line == "At d = 5 c is ahead, and its differences to a and b are not resolved."

@@ -162,6 +162,24 @@ def test_the_tables_have_a_row_per_claim_and_keep_what_no_paper_claims_apart() -
     assert not set(papers.tidy["id"]) & set(expected.tidy["id"])
 
 
+def test_two_comparisons_of_one_data_set_are_told_apart_by_what_they_differ_in() -> None:
+    """In whatever that is: a claim may be supported by one and contradicted by the other."""
+    made = []
+    for number, right in enumerate((0.8, 0.6)):
+        heads = {("psc", 50): known.random(0.7, 0), ("dl2pa", 50): known.random(right, 1)}
+        made.append(known.answered(heads, backbone=f"net-{number}"))
+    answers = known.Given({})
+    for rows, own in made:
+        names = {cell_id: f"{rows['backbone'].iloc[0]} {cell_id}" for cell_id in own._cells}
+        answers._cells |= {names[cell_id]: answer for cell_id, answer in own._cells.items()}
+        rows["cell_id"] = rows["cell_id"].map(names)
+    found = paper_claims.check(pd.concat([rows for rows, _ in made], ignore_index=True), answers)
+    papers = paper_claims.as_tables(found)[0].cells["d = 50"]
+    claim = "DL2PA is more than 1 point above the linear softmax."
+    assert papers[claim, "cifar100, net-0"].startswith("supported")
+    assert papers[claim, "cifar100, net-1"].startswith("contradicted")
+
+
 def test_the_file_of_claims_is_sound() -> None:
     loaded = paper_claims.load()
     assert len({claim.id for claim in loaded}) == len(loaded)

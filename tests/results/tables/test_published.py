@@ -245,6 +245,16 @@ def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> p
     return pd.DataFrame(found)
 
 
+def test_fewer_seeds_than_the_table_has_are_told() -> None:
+    given = [("psc", 50, 1.0, [0.64, 0.65, 0.66]), ("psc", 10, 1.0, [0.5, 0.5]), ("hpn", 50, 1.0, [0.64, 0.66, 0.65])]
+    (table,) = published.tables(rows(given, epochs=250), "last")
+    assert list(table.cells.loc["psc"]) == [
+        "50.00 ± 0.00 (n=2) / 25.67 (+24.33) a",
+        "65.00 ± 1.00 / 60.60 (+4.40) a",
+    ]
+    assert str(table.cells.loc["hpn", "d = 50"]).startswith("65.00 ± 1.00 / ")
+
+
 def test_the_text_of_a_table() -> None:
     (table,) = published.tables(
         rows(

@@ -68,6 +68,15 @@ def test_heads_with_as_many_right_images_are_tied() -> None:
     assert ranks.averages(ranks.accuracies(counted)).to_dict() == {"x": 1.5, "y": 1.5}
 
 
+def test_other_labels_of_a_data_set_are_no_other_data_set() -> None:
+    """Its images are the same; another folder or file has other ones."""
+    scores: dict[str, list[int | None]] = {"x": [360], "y": [320], "z": [40]}
+    same = dict.fromkeys(("cifar100", "cifar100(labels=coarse)"), scores)
+    assert not ranked(*grid(same, [5])).several
+    others = dict.fromkeys(("folder(path=cats)", "folder(path=dogs)"), scores)
+    assert ranked(*grid(others, [5])).several
+
+
 def test_ranks_are_averaged_within_a_data_set_and_tested_over_data_sets() -> None:
     """In a: ranks (1, 2, 3) and (2, 1, 3); in b: (1, 2, 3) twice.
 
