@@ -102,6 +102,21 @@ def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any], answers: Answer
     return [] if ending is None else [common | {"status": ending[0], "error": ending[1]}]
 
 
+def damaged(rows: pd.DataFrame, out: Path) -> list[str]:
+    """Return a line for each cell whose results cannot be read, in order.
+
+    Args:
+        rows: of a grid.
+        out: folder of its runs.
+    """
+    failed = rows[rows["status"] == "failed"]
+    return [
+        str(error)
+        for cell_id, error in zip(failed["cell_id"], failed["error"], strict=True)
+        if store.read_ending(store.cell_folder(out, cell_id)) is None
+    ]
+
+
 def _known(stored: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in stored.items() if key in columns.NAMED}
 

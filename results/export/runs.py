@@ -47,7 +47,7 @@ class Run:
 
 
 def of_grid(out: Path, grid: str) -> tuple[list[Run], list[str]]:
-    """Return the finished cells of a grid as runs, and a line for each history that is damaged.
+    """Return the finished cells of a grid as runs, and a line for each cell or history that is damaged.
 
     Raises:
         FileNotFoundError: if the grid has no folder there.
@@ -56,7 +56,7 @@ def of_grid(out: Path, grid: str) -> tuple[list[Run], list[str]]:
     rows = grid_rows.load(out, grid)
     done = rows[rows["status"] == "done"]
     varied = [axis for axis in columns.AXES if axis.role == "axis" or done[axis.name].nunique() > 1]
-    runs, damaged = list[Run](), list[str]()
+    runs, damaged = list[Run](), [f"left out: {line}" for line in grid_rows.damaged(rows, out)]
     for cell_id, own in done.groupby("cell_id", sort=False):
         first = own.iloc[0]
         words = [*(f"{axis.title or axis.name}={axis.shown(first[axis.name])}" for axis in varied), str(cell_id)]

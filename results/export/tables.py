@@ -5,13 +5,19 @@ from pathlib import Path
 import pandas as pd
 
 from headbench.core import escape
+from headbench.core.errors import UserError
 from headbench.results import store
 from headbench.results.derived import with_texts
 from headbench.results.export.runs import Run
 
 
 def write(runs: list[Run], folder: Path, grid: str) -> str:
-    """Write ``cells.csv`` and ``epochs.csv``; return what they are."""
+    """Write ``cells.csv`` and ``epochs.csv``; return what they are.
+
+    Raises:
+        UserError: if there is a ``cells.csv`` already that has none of these cells.
+    """
+    _refuse_other(folder / "cells.csv", {run.cell_id for run in runs})
     cells = [
         {"run": run.name, "cell_id": run.cell_id}
         | run.parameters
@@ -25,3 +31,15 @@ def write(runs: list[Run], folder: Path, grid: str) -> str:
     for file, frame in {"cells.csv": pd.DataFrame(cells), "epochs.csv": ordered}.items():
         store.write_text(folder / file, with_texts(frame, escape.csv).to_csv(index=False))
     return f"{folder / 'cells.csv'}, {folder / 'epochs.csv'}"
+
+
+def _refuse_other(file: Path, cells: set[str]) -> None:
+    """Raise UserError for a file that is no export of these cells."""
+    if not file.exists():
+        return
+    try:
+        there = set(pd.read_csv(file, usecols=["cell_id"], dtype=str)["cell_id"])
+    except (ValueError, OSError):  # pandas' errors are of the first
+        there = set()
+    if not there & cells:
+        raise UserError(f"export: {file} is there already, and has no cell of this grid; give another --to")

@@ -20,6 +20,10 @@ VERSION = "brain.Event:2"
 def write(runs: list[Run], folder: Path, grid: str) -> str:
     """Write a folder per run; return what shows them."""
     for run in runs:
+        # Named by what cells differed in then: TensorBoard would show it twice.
+        for former in folder.glob(f"*-{run.cell_id}*"):
+            if former.name != run.name and not (folder / run.name).exists():
+                former.rename(folder / run.name)
         store.write_bytes(folder / run.name / FILE, _records(_events(run)))
     return f"tensorboard --logdir {shlex.quote(str(folder))}"
 

@@ -7,12 +7,15 @@ import pandas as pd
 from markupsafe import Markup
 
 from headbench.core import escape
+from headbench.core.errors import UserError
 from headbench.results import columns, store
 from headbench.results.leaderboard.board import Board, boards
 from headbench.results.page import facets, templates
 from headbench.results.tables import render
 
 FILE = "index.html"
+# What tells such a page from others.
+MARK = b"<title>Leaderboard: headbench</title>"
 # The end tags that HTML leaves out of tables, and what a script of the page puts there: a third of it.
 OPTIONAL = re.compile('</(?:td|th|tr)>| data-title="[^"]*"')
 
@@ -23,8 +26,13 @@ def write(measured: Path, folder: Path) -> Path:
     Args:
         measured: the folder of recorded rows.
         folder: of the page.
+
+    Raises:
+        UserError: if another page is there.
     """
     file = folder / FILE
+    if file.exists() and MARK not in file.read_bytes():
+        raise UserError(f"leaderboard: {file} is there already, and is no leaderboard; give another --to")
     store.write_text(file, page(boards(measured)))
     return file
 

@@ -37,6 +37,14 @@ class Side:
         """The rows of finished cells, after the last epoch."""
         return self.rows[(self.rows["status"] == "done") & (self.rows["selection"] == "last")]
 
+    @property
+    def left_out(self) -> list[str]:
+        """A line for each cell that failed or is damaged."""
+        return [
+            f"{row.head_label} d={row.feature_dim} seed={row.seed}: {row.error}"
+            for row in self.rows[self.rows["status"] == "failed"].itertuples()
+        ]
+
 
 @dataclass(frozen=True)
 class Versus:

@@ -52,6 +52,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     for place, side, differing, only in zip(("first", "second"), sides, found.differing, found.only, strict=True):
         named = ", ".join(differing)
         say(console, f"{place}: {side.name}, {len(side.done)} finished cells{f', {named}' if named else ''}")
+        for line in side.left_out:
+            say(console, f"left out of {place}: {line}")
         if only:
             more = f" and {len(only) - MOST} more" if len(only) > MOST else ""
             say(console, f"only in {place}: {'; '.join(only[:MOST])}{more}")
@@ -72,7 +74,13 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 def _told(sides: "list[Side]", found: "Versus") -> dict[str, Any]:
     """Return a comparison for scripts: of each side what it is and what it alone has, and the rows in common."""
     told = {
-        place: {"name": side.name, "cells": len(side.done), "differing": differing, "only": only}
+        place: {
+            "name": side.name,
+            "cells": len(side.done),
+            "differing": differing,
+            "only": only,
+            "left_out": side.left_out,
+        }
         for place, side, differing, only in zip(("first", "second"), sides, found.differing, found.only, strict=True)
     }
     # As JSON, in which what is not known is null.

@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     into, sources = (first, others) if arguments.into is None else (arguments.into, arguments.folders)
     if into.suffix == ".zip":
         raise UserError(f"merge: {into}: a bundle takes no cells; name a folder for them with --into")
+    if arguments.into is None and not into.is_dir():
+        raise UserError(f"merge: there is no folder {into}; for a new one name all others, and it with --into")
     with ExitStack() as opening:
         places = {place: opening.enter_context(opened(place))[1] for place in sources if place.suffix == ".zip"}
         merged = merging.merge([places.get(place, place) for place in sources], into)

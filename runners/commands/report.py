@@ -61,7 +61,9 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Build a grid's report; return the exit status."""
     grid = grid_name(arguments.grid)
     screen = Screen(stderr=True) if arguments.json else console
-    out = _one_folder(arguments.out, arguments.to, grid, screen)
+    out, conflicts = _one_folder(arguments.out, arguments.to, grid)
+    for line in conflicts:
+        say(screen, line)
     given = {"width": arguments.figure_width, "font": arguments.font_size}
     size = {name: value for name, value in given.items() if value is not None}
     built = _built(out, grid, arguments.bins, arguments.storage, size)
@@ -69,26 +71,37 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         _show_tables(built.tables, screen)
     failed = _show_lines(built, screen)
     if arguments.json:
-        say_json(console, _told(grid, built, failed))
+        say_json(console, _told(grid, built, failed, conflicts))
     return 1 if failed or _unwritten(built) else 0
 
 
-def _one_folder(outs: list[Path], to: Path | None, grid: str, console: Console) -> Path:
-    """Return the only folder of results, or one with links to the cells of all; one that is given twice counts once."""
+def _one_folder(outs: list[Path], to: Path | None, grid: str) -> tuple[Path, list[str]]:
+    """Return the only folder of results, or one with links to the cells of all, and a line for each cell that was left
+    out; a folder that is given twice counts once.
+
+    Raises:
+        UserError: if a folder has no such grid, or the one that would be made has cells of other folders.
+    """
     named = dict[Path, Path]()
     for out in outs:
         named.setdefault(out.resolve(), out)
     outs = list(named.values())
     if to is None and len(outs) == 1:
-        return outs[0]
+        return outs[0], []
+    from headbench.core.errors import UserError
+    from headbench.results import store
     from headbench.runners.exchange import merging
 
     for out in outs:
         require_grid(out, grid)
-    into = to or outs[0].with_name("+".join(out.resolve().name for out in outs))
-    for line in merging.merge(outs, into, link=True).conflicts:
-        say(console, line)
-    return into
+    # "." and ".." have no name of their own.
+    first = outs[0].resolve() if outs[0].name in {"", ".."} else outs[0]
+    into = to or first.with_name("+".join(out.resolve().name for out in outs))
+    linked = {cell.resolve() for cell in (into / store.CELLS).glob("*") if cell.is_symlink()}
+    own = {cell.resolve() for out in outs for cell in (out / store.CELLS).glob("*")}
+    if to is None and (others := sorted(linked - own)):
+        raise UserError(f"report: {into} has {others[0]}, too; name another folder with --to, or remove it")
+    return into, merging.merge(outs, into, link=True).conflicts
 
 
 def report_at_the_end(out: Path, grid: str, console: Console, **more: Any) -> int:
@@ -176,7 +189,7 @@ def _show_lines(built: "Report", console: Console) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in failed]
 
 
-def _told(grid: str, built: "Report", failed: list[dict[str, Any]]) -> dict[str, Any]:
+def _told(grid: str, built: "Report", failed: list[dict[str, Any]], conflicts: list[str]) -> dict[str, Any]:
     """Return for scripts what was built, and of what."""
     states = built.rows.drop_duplicates("cell_id")["status"].value_counts()
     return {
@@ -184,6 +197,6 @@ def _told(grid: str, built: "Report", failed: list[dict[str, Any]]) -> dict[str,
         "page": str(built.page) if built.written else None,
         "counts": {str(state): int(count) for state, count in states.items()},
         "failed": failed,
-        "lines": built.damaged,
+        "lines": [*conflicts, *built.damaged],
         "tables": [str(built.page.parent / "tables" / f"{escape.file_name(made.name)}.csv") for made in built.tables],
     }

@@ -5,6 +5,7 @@ same cells give the same bytes. ``manifest.json`` names every other file. ``docs
 """
 
 import hashlib
+import os
 import re
 import tempfile
 import zipfile
@@ -18,6 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from headbench.core.errors import DamagedError, NewerError, UserError, suggest
 from headbench.core.version import git_commit, version
 from headbench.results import grid_rows, schema, store
+from headbench.results.ood import cell_files
 from headbench.runners.grid.config import folder_name
 
 MANIFEST, ROWS = "manifest.json", "results.csv"
@@ -76,7 +78,7 @@ def write(out: Path, grid: str, file: Path, heads: Iterable[str] = ()) -> Manife
         DamagedError: naming the cells that are damaged; nothing is written then.
     """
     if file.exists():
-        raise UserError(f"publish: {file} is there already, and is not overwritten; give another --to")
+        raise UserError(_there(file))
     folder = store.grid_folder(out, grid)
     plan = store.read_plan(folder)
     if plan["name"] != grid:
@@ -100,6 +102,10 @@ def write(out: Path, grid: str, file: Path, heads: Iterable[str] = ()) -> Manife
     return manifest
 
 
+def _there(file: Path) -> str:
+    return f"publish: {file} is there already, and is not overwritten; give another --to"
+
+
 def _of_heads(cells: list[dict[str, Any]], heads: list[str]) -> list[dict[str, Any]]:
     known = {name for cell in cells for name in (cell["head"], cell["head_label"])}
     for head in heads:
@@ -121,6 +127,8 @@ def _finished(out: Path, cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 raise DamagedError(f"{folder} is damaged (it has no {missing[0]})")
             store.verify(folder, result)
             store.read_description(folder)
+            for path in cell_files.paths(folder):
+                cell_files.read(folder, cell_files.key_of(path))
             (row, *_) = grid_rows.of_plan(out, {"name": "", "cells": [cell]}).to_dict("records")
             if row["status"] != "done":
                 raise DamagedError(str(row["error"]))
@@ -166,4 +174,10 @@ def _write_archive(file: Path, members: dict[str, Content]) -> None:
                 member = zipfile.ZipInfo(name, EPOCH)
                 member.create_system, member.external_attr = 3, 0o644 << 16
                 archive.writestr(member, _bytes(content))
-        whole.rename(file)
+        try:
+            # A rename would replace what another process has written since.
+            os.link(whole, file)
+        except FileExistsError:
+            raise UserError(_there(file)) from None
+        except OSError:  # a file system without links
+            whole.rename(file)

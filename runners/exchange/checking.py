@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.data import DATASETS
 from headbench.data.splits import Protocol
 from headbench.results import grid_rows, schema, store
+from headbench.results.ood import cell_files
 from headbench.runners.exchange import reference, rescoring
 from headbench.runners.exchange.bundles import ROWS, Manifest
 from headbench.runners.exchange.opening import opened
@@ -103,14 +104,17 @@ def _cell(
         if result is None or "purpose" in result:
             raise DamagedError(f"{folder} is no finished cell")
         store.verify(folder, result)
+        for path in cell_files.paths(folder):
+            cell_files.read(folder, cell_files.key_of(path))
         description = store.read_description(folder)
         facts = result["facts"]
         for file, said in (("grid.yaml", planned), ("cell.yaml", description)):
             if other := _unlike(said, facts):
                 raise DamagedError(f"{folder}: {file} has other {', '.join(other)} than result.json")
         known = _truth(facts, description, data, seen)
-        label = facts["dataset"]
-        found.labels[label] = known.source if known is not None else found.labels.get(label)
+        label, source = facts["dataset"], None if known is None else known.source
+        # Compared only if those of each of its cells were.
+        found.labels[label] = None if found.labels.get(label, source) is None else source
         if known is not None:
             told = facts["data_fingerprint"]
             # Where the data set was not at hand to who imported it, it is of the labels.
@@ -119,7 +123,7 @@ def _cell(
             reference.check(known, store.read_predictions(folder, "test_labels")["test_labels"])
         # The groups of an imported cell are of the training images that its trainer has told.
         found.imported |= "imported" in description
-        lines, count = rescoring.differing(folder, result, None if "imported" in description else known)
+        lines, count = rescoring.differing(folder, result, known)
     except (DamagedError, UserError) as error:
         found.wrong.append(str(error))
         return
@@ -154,25 +158,26 @@ def _apart(one: Any, other: Any) -> bool:
 def _truth(
     facts: dict[str, Any], description: dict[str, Any], data: Path | None, seen: dict[str, Reference | None]
 ) -> Reference | None:
-    """Return the data set of a cell, divided as the cell says, where it is at hand.
+    """Return the data set of a cell, divided as the cell says, where it is at hand; without training images of its
+    classes for an imported cell, and for one that another harness described.
 
     A data set at a path of its own is not looked for: a stranger's bundle names no files here.
     """
-    if "imported" in description:
+    try:
+        cell = Cell.model_validate(description)
+    except ValidationError:
         name, protocol = facts.get("dataset_name"), Protocol(imbalance_factor=facts["imbalance_factor"])
         if name not in DATASETS.names():
             return None
         options = DATASETS[name].resolve(json.loads(facts.get("dataset_options", "{}")), "dataset_options")
-        dataset = Named(name, options, facts["dataset"])
+        dataset, divided = Named(name, options, facts["dataset"]), False
     else:
-        try:
-            cell = Cell.model_validate(description)
-        except ValidationError:
-            return None
+        divided = True
         dataset, protocol = Named(cell.dataset, cell.dataset_options, facts["dataset"]), parts.protocol(cell)
-    key = json.dumps([dataset.name, dataset.options, str(protocol)], sort_keys=True, default=str)
+    key = json.dumps([dataset.name, dataset.options, str(protocol), divided], sort_keys=True, default=str)
     if key not in seen:
         root = None if "path" in dataset.options else reference.at_hand(dataset, data)
         loaded = None if root is None else reference.lying_in(dataset, root)
-        seen[key] = None if loaded is None else reference.of_data(dataset, loaded, protocol)
+        found = None if loaded is None else reference.of_data(dataset, loaded, protocol)
+        seen[key] = found if found is None or divided else replace(found, nominal=None)
     return seen[key]

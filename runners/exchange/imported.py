@@ -97,14 +97,15 @@ def write(told: str, given: Given, dataset: Named, about: About, out: Path, grid
     cell_id = _identity(facts)
     folder, grid_folder = store.cell_folder(out, cell_id), store.grid_folder(out, grid)
     grid_folder.mkdir(parents=True, exist_ok=True)
-    with alone(grid_folder / ".lock"):
+    # The first, since the cell may be another grid's too.
+    with alone(out / ".import.lock"), alone(grid_folder / ".lock"):
         empty: dict[str, Any] = {"name": grid, "description": "Classifiers that were trained elsewhere.", "cells": []}
         plan = store.read_or_set_aside(grid_folder) or empty
         listed = any(entry["cell_id"] == cell_id for entry in plan["cells"])
-        _refuse_other(folder, given, listed, grid)
+        measured = _measured(given, known)
+        _refuse_other(folder, given, measured, listed, grid)
         entry = {"cell_id": cell_id, "not_applicable": None, "imported": told} | facts
         _refuse_clash(plan["cells"], entry, grid)
-        measured = _measured(given, known)
         if store.read_result(folder) is None:
             _write_cell(folder, facts, given, names, measured, told)
         beside = _beside(plan["cells"], facts)
@@ -152,23 +153,34 @@ def _identity(facts: dict[str, Any]) -> str:
     return digest({"imported": 1} | said)
 
 
-def _refuse_other(folder: Path, given: Given, listed: bool, grid: str) -> None:
-    """Raise UserError for a cell that is there already, unless it holds the same scores and the grid does not list it.
+def _refuse_other(folder: Path, given: Given, measured: dict[str, Any], listed: bool, grid: str) -> None:
+    """Raise UserError for a cell that is there already, unless it holds the same and the grid does not list it.
 
     A damaged one raises DamagedError.
     """
-    if store.read_result(folder) is None:
+    result = store.read_result(folder)
+    if result is None:
         return
-    there = store.read_predictions(folder, "last_test_logits", "test_labels")
-    same = np.array_equal(there["last_test_logits"], stored(given.test.stored)) and np.array_equal(
-        there["test_labels"], given.test.labels
-    )
-    if listed or not same:
+    there, own = store.read_predictions(folder), _predictions(given)
+    apart = [name for name in there | own if not np.array_equal(there.get(name, ()), own.get(name, ()))]
+    groups = result["selections"]["last"]
+    kinds = {
+        "scores": {"last_test_logits", "test_labels"}.intersection(apart),
+        "held-out images": apart,
+        "native_scale": result["native_scale"] != given.native_scale,
+        "class_counts": any(_known(groups.get(name)) != _known(measured[name]) for name in metrics.GROUPS),
+    }
+    other = next((f"other {kind}" for kind, differ in kinds.items() if differ), "")
+    if listed or other:
         raise UserError(
-            f"cell {folder.name} is there already, with {'the same' if same else 'other'} scores, and is not "
-            f"overwritten; "
-            + (f"grid '{grid}' lists it" if same else "give another --seed, --head, --d, --backbone or --recipe")
+            f"cell {folder.name} is there already, with {other or 'the same scores'}, and is not overwritten; "
+            + ("give another --seed, --head, --d, --backbone or --recipe" if other else f"grid '{grid}' lists it")
         )
+
+
+def _known(value: float | None) -> float | None:
+    """Return a number, None where it is not known."""
+    return None if value is None or np.isnan(value) else value
 
 
 def _refuse_clash(cells: list[dict[str, Any]], entry: dict[str, Any], grid: str) -> None:
@@ -201,6 +213,14 @@ def _measured(given: Given, known: Reference) -> dict[str, Any]:
     return found | {"per_class_accuracy": metrics.per_class_accuracy(*test).tolist()} | answers.pack(answers.of(*test))
 
 
+def _predictions(given: Given) -> dict[str, np.ndarray]:
+    """Return the scores and labels that a cell keeps."""
+    test = {"last_test_logits": stored(given.test.stored), "test_labels": given.test.labels}
+    if given.val is None:
+        return test
+    return test | {"val_logits": stored(given.val.stored), "val_labels": given.val.labels}
+
+
 def _write_cell(
     folder: Path,
     facts: dict[str, Any],
@@ -210,9 +230,6 @@ def _write_cell(
     told: str,
 ) -> None:
     """Write the files of a cell, ``result.json`` last."""
-    predictions = {"last_test_logits": stored(given.test.stored), "test_labels": given.test.labels}
-    if given.val is not None:
-        predictions |= {"val_logits": stored(given.val.stored), "val_labels": given.val.labels}
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     provenance = dict.fromkeys(("device", "precision", "torch_version"), UNKNOWN) | {
         "git_commit": git_commit(),
@@ -235,7 +252,7 @@ def _write_cell(
     store.check_result(result)
     versions = {f"{name}_version": 0 for name in ("dataset", "backbone", "head")}
     store.write_yaml(folder / "cell.yaml", {"imported": told} | versions | facts)
-    store.write_arrays(folder / "predictions.npz", predictions)
+    store.write_arrays(folder / "predictions.npz", _predictions(given))
     store.write_result(folder, result, ["cell.yaml", "predictions.npz"])
 
 

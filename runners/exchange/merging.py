@@ -64,8 +64,13 @@ def merge(sources: list[Path], into: Path, *, link: bool = False) -> Merged:
 
 
 def _own(folder: Path) -> str:
-    """Say of a grid's own folder, which is none of results, which one to name; nothing of any other."""
-    return f"; it is a grid's own folder, name {folder.parent}" if (folder / "grid.yaml").is_file() else ""
+    """Say of a grid's own folder, and of that of cells, which are none of results, which one to name; nothing of any
+    other.
+    """
+    above = folder.resolve().parent
+    if (folder / "grid.yaml").is_file():
+        return f"; it is a grid's own folder, name {folder.parent}"
+    return f"; it is the folder of cells of {above}, name that" if folder.resolve() == above / store.CELLS else ""
 
 
 def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> None:
@@ -80,6 +85,8 @@ def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> Non
     others = _outside(source, merged) if result is not None else {}
     try:
         there = store.read_result(target)
+        if there is not None:
+            store.verify(target, there)
     except (DamagedError, NewerError) as error:
         merged.conflicts.append(f"left as it is: {error}; merge into a new folder (--into) to have that of {source}")
         return

@@ -10,10 +10,13 @@ from headbench.core.errors import DamagedError
 from headbench.results import answers, store
 from headbench.results.numbers import calibration, collapse, metrics
 from headbench.runners.exchange.reference import Reference
+from headbench.runners.execution.cell import FLOAT32_VALUES
 
 # By how much numbers may differ, absolutely below 1 and relatively above: rounding differs from machine to machine, a
 # fitted temperature by the end of its search, and scores in half precision are not quite those that were judged.
 TOLERANCE, FITTED, HALF = 1e-6, 1e-3, 1e-2
+# Selections that tables of heads rest on.
+FOR_TABLES = ("last", "best_val")
 # Of the images, how many half precision may give another class.
 MOVED = 2e-3
 
@@ -32,11 +35,14 @@ def differing(folder: Path, result: dict[str, Any], known: Reference | None) -> 
     stored, lines, count = store.read_predictions(folder), list[str](), 0
     if "test_labels" not in stored or len(stored["test_labels"]) != result["facts"]["n_test"]:
         raise DamagedError(f"{folder / 'predictions.npz'} has no labels of {result['facts']['n_test']} test images")
+    held_out = result["facts"]["n_val"]
+    if any(len(own) != held_out for name, own in stored.items() if name.endswith(("val_logits", "val_labels"))):
+        raise DamagedError(f"{folder / 'predictions.npz'} has not the scores of {held_out} validation images")
     for selection, measured in result["selections"].items():
         logits = stored.get(f"{selection}_test_logits")
         if logits is None or logits.shape[1] != result["facts"]["num_classes"]:
             raise DamagedError(f"{folder / 'predictions.npz'} has no test scores of '{selection}'")
-        half = logits.dtype == np.float16
+        half = logits.dtype == np.float16 and logits.size > FLOAT32_VALUES
         found = _measured(stored, selection, measured, result["native_scale"], known)
         if "nc1" in measured and (folder / "geometry.npz").exists():
             found |= collapse.measure(store.read_arrays(folder, "geometry.npz"))
@@ -47,8 +53,21 @@ def differing(folder: Path, result: dict[str, Any], known: Reference | None) -> 
             for name, value in told.items()
             if not _agree(value, found[name], HALF if half else FITTED if name == "temperature" else TOLERANCE)
         ]
+        lines += [
+            f"{selection} {name}: {measured[name]:.6g} is told, without scores of validation images"
+            for name in ("temperature", "val_top1")
+            if selection in FOR_TABLES
+            and name not in found
+            and isinstance(measured.get(name), int | float)
+            and not math.isnan(measured[name])
+        ]
         lines += _answers(logits, stored["test_labels"], selection, measured, half)
     return lines, count
+
+
+def _held_out(selection: str) -> str:
+    """Return the name of the scores of a selection's validation images."""
+    return "val_logits" if selection == "last" else f"{selection}_val_logits"
 
 
 def _measured(
@@ -56,7 +75,7 @@ def _measured(
 ) -> dict[str, float]:
     """Return the metrics of a selection by its own temperature, and the temperature that is fitted anew."""
     logits, labels = stored[f"{selection}_test_logits"], stored["test_labels"]
-    val = stored.get("val_logits" if selection == "last" else f"{selection}_val_logits")
+    val = stored.get(_held_out(selection))
     temperature = measured.get("temperature")
     shown = math.nan if temperature is None else float(temperature)
     accuracy = metrics.per_class_accuracy(logits, labels)
@@ -83,6 +102,8 @@ def _answers(logits: np.ndarray, labels: np.ndarray, selection: str, measured: d
         told = answers.unpack(measured, len(labels)).right
         if (moved := int((told != answers.of(logits, labels).right).sum())) > most:
             lines.append(f"{selection}: {moved} images are told to be right, or wrong, and are not")
+        if not _agree(measured["top1"], told.mean(), TOLERANCE):
+            lines.append(f"{selection} top1: {measured['top1']:.6g} is told, and {told.mean():.6g} of the images")
     by_class = measured.get("per_class_accuracy")
     if by_class is not None:
         told = np.array([math.nan if value is None else value for value in by_class])

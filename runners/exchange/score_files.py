@@ -19,7 +19,7 @@ import pandas as pd
 
 from headbench.core import arrays
 from headbench.core.arrays import BadArrayError
-from headbench.core.errors import UserError, note
+from headbench.core.errors import UserError, near, note
 from headbench.results.numbers import scores
 from headbench.results.numbers.calibration import Floats, Ints
 
@@ -27,6 +27,10 @@ Kind = Literal["logits", "probabilities"]
 KINDS: tuple[Kind, ...] = ("logits", "probabilities")
 # What an array or column of scores may be called; the last one does not tell its kind.
 WORDS = (*KINDS, "scores")
+# Arrays of a file that tell of the training.
+TRAINING = ("native_scale", "class_counts")
+# Columns of numbers that tables of scores have, and that are no classes.
+NO_CLASSES = {"id", "idx", "index", "image_id", "sample", "pred", "prediction", "predicted", "target", "y", "y_true"}
 # Before the names of arrays in a .npz file; the last is what the harness itself stores.
 TEST, VAL = ("", "test_", "last_test_"), ("val_",)
 # What scores that are in no file are called in messages.
@@ -190,13 +194,23 @@ def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> _Table | N
         known = arrays.headers(file)
         found = [f"{prefix}{word}" for prefix in prefixes for word in WORDS if f"{prefix}{word}" in known]
         labelled = [name for prefix in prefixes if (name := f"{prefix}labels") in known]
-        if not found and not required:
+        _check_names(file, list(known))
+        if not (found or labelled or required):
             return None
         if len(found) != 1 or len(labelled) != 1:
             wanted = f"one of '{prefixes[0]}logits' and '{prefixes[0]}probabilities', and '{prefixes[0]}labels'"
             raise UserError(f"{file}: {wanted} are needed; its arrays are {', '.join(known) or 'none'}")
         read = arrays.read_npz(file, (found[0], labelled[0]))
     return _Table(found[0], read[found[0]], read[labelled[0]])
+
+
+def _check_names(file: Path, names: list[str]) -> None:
+    """Raise UserError for an array whose name is nearly one that would be read, and that is not there."""
+    read = {f"{prefix}{word}" for prefix in (*TEST, *VAL) for word in (*WORDS, "labels")} | set(TRAINING)
+    for name in sorted(set(names) - read):
+        meant = near(name, read, cutoff=0.85)
+        if meant is not None and meant not in names:
+            raise UserError(f"{file}: array '{name}' is none that is read; did you mean '{meant}'?")
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -234,6 +248,8 @@ def _of_frame(file: Path, reader: Callable[[Path], pd.DataFrame]) -> _Table:
                 f"{file}: column '{name}' holds other things than numbers{_first_text(frame[name])}; the columns are "
                 f"'label' and one for each class"
             )
+        if name.strip().casefold() in NO_CLASSES:
+            raise UserError(f"{file}: column '{name}' would be a class; the columns are 'label' and one for each class")
         if name.startswith("Unnamed:") or not name.strip():
             raise UserError(f"{file}: column '{name}' has no name; pandas writes no index with index=False")
     labels = frame["label"].to_numpy()
@@ -327,7 +343,7 @@ def _about_training(file: Path, classes: int) -> tuple[float, Ints | None]:
         return 1.0, None
     with _sound(file):
         known = arrays.headers(file)
-        names = [name for name in ("native_scale", "class_counts") if name in known]
+        names = [name for name in TRAINING if name in known]
         read = arrays.read_npz(file, names) if names else {}
     return _checked_training(file, classes, np.asarray(read.get("native_scale", 1.0)), read.get("class_counts"))
 

@@ -1,5 +1,6 @@
 """What ``bench.py data`` does: list the data sets, verify their caches, show what the network sees."""
 
+import io
 import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from headbench.data.loading.epoch import Epoch, batches
 from headbench.data.loading.views import FILE_VIEWS, VIEWS
 from headbench.data.registry import bundled, located
 from headbench.data.splits import Protocol, partition
+from headbench.results import store
 from headbench.runners.grid import recipes
 from headbench.runners.training import parts
 
@@ -152,8 +154,9 @@ def show(root: Path, name: str, options: dict[str, Any], wanted: Sheet, file: Pa
     batch = next(iter(batches(part, epoch)))
     mean, std = (torch.tensor(values) for values in statistics)
     sheet = contact_sheet(batch.images[0], _titles(batch.targets, dataset.class_names), mean, std)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(file)
+    content = io.BytesIO()
+    sheet.save(content, format="png")
+    store.write_bytes(file, content.getvalue())
 
 
 def _titles(targets: Targets, names: tuple[str, ...]) -> list[str]:

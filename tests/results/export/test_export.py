@@ -131,3 +131,32 @@ def test_a_grid_without_a_finished_cell_is_one_line(tmp_path: Path, capsys: pyte
     helpers.write_grid(tmp_path, [{"cell_id": "none", "not_applicable": "no"} | helpers.facts("psc", 5, 0)])
     assert main(words("csv", tmp_path, tmp_path)) == 2
     assert "no cell of grid 'toy-grid'" in capsys.readouterr().err
+
+
+def test_a_damaged_cell_is_named_and_a_file_of_others_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs_, to = tmp_path / "runs", tmp_path / "tables"
+    cells = [helpers.write_cell(runs_, helpers.facts(head, 5, 0), 30) for head in ("psc", "etf")]
+    helpers.write_grid(runs_, cells)
+    to.mkdir()
+    (to / "cells.csv").write_text("my,own\n1,2\n")
+    assert main(words("csv", runs_, to)) == 2
+    assert "cells.csv is there already, and has no cell of this grid" in capsys.readouterr().err
+    assert (to / "cells.csv").read_text() == "my,own\n1,2\n"
+    assert main(words("csv", runs_, tmp_path / "new")) == 0
+    (store.cell_folder(runs_, cells[0]["cell_id"]) / "result.json").write_text("")
+    assert main(words("csv", runs_, tmp_path / "new")) == 1
+    assert "left out: " in capsys.readouterr().out
+    assert len(pd.read_csv(tmp_path / "new" / "cells.csv")) == 1
+
+
+def test_a_run_whose_name_has_changed_is_not_shown_twice(out: Path, tmp_path: Path) -> None:
+    """A run is named by what the grid's cells differ in, and that changes with each other cell."""
+    pytest.importorskip("tensorboard")
+    assert main(words("tensorboard", out, tmp_path)) == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    former = tmp_path / names[0].replace("head=", "longer-head=")
+    (tmp_path / names[0]).rename(former)
+    assert main(words("tensorboard", out, tmp_path)) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == names

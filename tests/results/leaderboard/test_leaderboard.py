@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from headbench.core.errors import UserError
 from headbench.results import recorded, store
 from headbench.results.leaderboard import board, page
 from headbench.runners.commands import grammar
@@ -66,6 +67,15 @@ def test_the_page_is_escaped_and_stands_alone(measured: Path) -> None:
     assert "The command is not recorded." in shown
     for outside in ("http://", "https://", "<link", " src="):
         assert outside not in shown
+
+
+def test_another_page_is_not_overwritten(measured: Path, tmp_path: Path) -> None:
+    (tmp_path / page.FILE).write_text("<title>Mine</title>")
+    with pytest.raises(UserError, match="is no leaderboard; give another --to"):
+        page.write(measured, tmp_path)
+    assert (tmp_path / page.FILE).read_text() == "<title>Mine</title>"
+    (tmp_path / page.FILE).unlink()
+    assert page.write(measured, tmp_path).read_bytes() == page.write(measured, tmp_path).read_bytes()
 
 
 def test_the_page_of_the_repository_is_that_of_its_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

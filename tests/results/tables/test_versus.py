@@ -87,6 +87,22 @@ def test_cells_of_one_identity_in_two_folders_keep_their_own_answers(
     assert "psc 2 52.50 90.83 +38.33" in re.sub(r"[^\w.+]+", " ", said)
 
 
+def test_cells_that_are_left_out_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b"):
+        cells = [helpers.write_cell(tmp_path / name, helpers.facts("psc", 2, seed), 30) for seed in range(2)]
+        helpers.write_grid(tmp_path / name, cells)
+    (store.cell_folder(tmp_path / "b", cells[1]["cell_id"]) / "result.json").write_text("")
+    words = ["compare", str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main(words) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "left out of second: psc d=2 seed=1: " in said
+    assert "is damaged" in said
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["first"]["left_out"] == []
+    assert "psc d=2 seed=1" in told["second"]["left_out"][0]
+
+
 def test_grids_are_named_in_every_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Bundles: the same bytes for the same cells, and nothing of a stranger's that is not what it says."""
 
+import errno
 import json
 import shutil
 import zipfile
@@ -151,6 +152,106 @@ def test_numbers_that_the_predictions_do_not_give_are_named(out: Path, tmp_path:
     assert any(line.startswith("cell psc-5-1-toy, last top1") for line in wrong)
     assert any("1 images are told to be right" in line for line in wrong)
     assert not any("etf" in line for line in wrong)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of runs with two cells that were trained on the digits."""
+    out = tmp_path_factory.mktemp("trained")
+    found = [planned(cell("dl2pa", axes={"seed": [seed]}))[0] for seed in (0, 1)]
+    for one in found:
+        cells.run(one, digits(), store.cell_folder(out, one.cell_id), CPU, lambda _: None, keep_weights=False)
+    helpers.write_grid(out, [{"cell_id": one.cell_id, "not_applicable": None} | one.facts for one in found])
+    return out
+
+
+def forged(
+    trained: Path, out: Path, change: Callable[[dict[str, Any], dict[str, Any], dict[str, Any]], None]
+) -> list[str]:
+    """Change the result, predictions and description of the first of two cells, with all checksums made anew; return
+    what is wrong with a bundle of both.
+    """
+    shutil.copytree(trained, out)
+    folder = store.cell_folder(out, store.read_plan(store.grid_folder(out, "toy-grid"))["cells"][0]["cell_id"])
+    result, description = store.read_result(folder), store.read_description(folder)
+    arrays = store.read_predictions(folder)
+    assert result is not None
+    change(result, arrays, description)
+    store.write_arrays(folder / "predictions.npz", arrays)
+    store.write_yaml(folder / "cell.yaml", description)
+    helpers.rewrite(folder, {"selections": result["selections"]})
+    bundles.write(out, "toy-grid", out / "forged.zip")
+    return checking.check(out / "forged.zip", None).wrong
+
+
+def test_labels_are_compared_also_of_a_cell_that_another_harness_described(trained: Path, tmp_path: Path) -> None:
+    def all_right(result: dict[str, Any], arrays: dict[str, Any], description: dict[str, Any]) -> None:
+        arrays["test_labels"] = arrays["last_test_logits"].argmax(axis=1)
+        for own in result["selections"].values():
+            own |= {"top1": 1.0}
+        description["of_a_later_harness"] = 1
+
+    assert any(line.startswith("the labels are not those") for line in forged(trained, tmp_path / "a", all_right))
+    # What is sound stays so.
+    assert forged(trained, tmp_path / "b", lambda _, __, description: description.update(of_a_later_harness=1)) == []
+
+
+def test_a_temperature_without_validation_images_is_not_believed(trained: Path, tmp_path: Path) -> None:
+    def without(result: dict[str, Any], arrays: dict[str, Any], description: dict[str, Any]) -> None:
+        for name in [name for name in arrays if name.endswith(("val_logits", "val_labels"))]:
+            del arrays[name]
+
+    def fewer(result: dict[str, Any], arrays: dict[str, Any], description: dict[str, Any]) -> None:
+        arrays |= {name: arrays[name][:5] for name in arrays if name.endswith(("val_logits", "val_labels"))}
+
+    lines = forged(trained, tmp_path / "a", without)
+    assert any("last temperature" in line and "without scores of validation images" in line for line in lines)
+    assert any("last val_top1" in line for line in lines)
+    (line,) = forged(trained, tmp_path / "b", fewer)
+    assert "has not the scores of" in line
+
+
+def test_half_precision_excuses_no_small_bundle(trained: Path, tmp_path: Path) -> None:
+    def half(result: dict[str, Any], arrays: dict[str, Any], description: dict[str, Any]) -> None:
+        arrays |= {name: arrays[name].astype(np.float16) for name in arrays if arrays[name].dtype.kind == "f"}
+        result["selections"]["last"]["top1"] += 0.009
+
+    assert any("last top1" in line for line in forged(trained, tmp_path / "a", half))
+
+
+def test_what_was_measured_on_other_data_sets_is_sound_too(out: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "runs"
+    shutil.copytree(out, copy)
+    path = store.cell_folder(copy, "psc-5-0-toy") / "ood-0123456789abcdef.json"
+    path.write_text('{"broken')
+    with pytest.raises(DamagedError, match="nothing is written, since .*ood-0123456789abcdef.json is damaged"):
+        bundles.write(copy, "toy-grid", tmp_path / "toy.zip")
+    assert not (tmp_path / "toy.zip").exists()
+
+
+def test_of_two_that_publish_at_once_the_second_overwrites_nothing(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, written = tmp_path / "toy.zip", bundles._members
+
+    def meanwhile(*given: Any) -> Any:
+        file.write_bytes(b"of another process")
+        return written(*given)
+
+    monkeypatch.setattr(bundles, "_members", meanwhile)
+    with pytest.raises(UserError, match="is there already, and is not overwritten"):
+        bundles.write(out, "toy-grid", file)
+    assert file.read_bytes() == b"of another process"
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.zip"]
+
+
+def test_a_full_disk_is_not_a_fault_of_the_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"), opening.opened(bundle):
+        pass
 
 
 def test_a_bundle_is_sound_where_its_data_set_is_not_at_hand(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,38 @@ def test_a_cell_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     assert bring(npz(tmp_path), tmp_path, seed=1).cell_id != first.cell_id
     assert (store.cell_folder(tmp_path, first.cell_id) / "result.json").read_bytes() == before
     assert len(headbench.load(tmp_path, "imported")) == 2
+
+
+def test_a_cell_that_is_there_is_not_taken_for_one_of_other_held_out_images_scale_or_counts(tmp_path: Path) -> None:
+    """Its numbers would be those of the first import, whatever is printed."""
+    test: dict[str, Any] = {"logits": LOGITS, "labels": LABELS}
+    val: dict[str, Any] = {"val_logits": VAL_LOGITS, "val_labels": VAL_LABELS}
+    bring(npz(tmp_path, **test), tmp_path)
+    for more, what in (
+        (val, "held-out images"),
+        ({"native_scale": 5.0}, "native_scale"),
+        ({"class_counts": [9] * 4}, "class_counts"),
+    ):
+        with pytest.raises(UserError, match=f"is there already, with other {what}, and is not overwritten"):
+            bring(npz(tmp_path, **test, **more), tmp_path, grid="other")
+    bring(npz(tmp_path, **test, **val), tmp_path, seed=1)
+    with pytest.raises(UserError, match="with other held-out images"):
+        bring(npz(tmp_path, **test), tmp_path, grid="other", seed=1)
+    assert bring(npz(tmp_path, **test, **val), tmp_path, grid="other", seed=1).measured["temperature"] > 0
+
+
+def test_of_two_imports_of_one_name_at_once_into_two_grids_one_is_refused(tmp_path: Path) -> None:
+    files = [npz(tmp_path, f"{n}.npz", logits=(1 + n) * LOGITS, labels=LABELS) for n in range(4)]
+
+    def one(number: int) -> str:
+        try:
+            return bring(files[number], tmp_path / "runs", grid=f"grid-{number}").cell_id
+        except UserError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as pool:
+        said = list(pool.map(one, range(4)))
+    assert sum("with other scores, and is not overwritten" in line for line in said) == 3
 
 
 def test_it_is_compared_with_trained_cells_that_are_described_alike(tmp_path: Path, no_pictures: None) -> None:

@@ -222,6 +222,55 @@ def test_what_cannot_be_merged_is_one_line(tmp_path: Path, capsys: pytest.Captur
     assert "give two folders of results at least" in capsys.readouterr().err
 
 
+def test_a_damaged_cell_of_the_target_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = machine(tmp_path / "one", {"psc": 30})
+    machine(tmp_path / "two", {"psc": 30})
+    (own["psc"] / "predictions.npz").unlink()
+    assert main(["merge", str(tmp_path / "one"), str(tmp_path / "two")]) == 1
+    assert "left as it is: " in (said := " ".join(capsys.readouterr().out.split()))
+    assert "predictions.npz is damaged or missing; merge into a new folder" in said
+
+
+def test_no_folder_is_made_of_a_misspelt_one_nor_of_that_of_cells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine(tmp_path / "one", {"psc": 30})
+    machine(tmp_path / "two", {"etf": 31})
+    assert main(["merge", str(tmp_path / "oen"), str(tmp_path / "two")]) == 2
+    assert f"there is no folder {tmp_path / 'oen'}; for a new one" in capsys.readouterr().err
+    cells = tmp_path / "one" / "cells"
+    assert main(["merge", str(cells), str(tmp_path / "two")]) == 2
+    assert f"it is the folder of cells of {tmp_path / 'one'}, name that" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+    assert not (cells / "cells").exists()
+
+
+def test_a_report_of_several_folders_has_no_cells_of_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two pairs of folders may have the same names; and the folder that one stands in has none."""
+    for place, head in (("a", "psc"), ("b", "etf"), ("c", "hpn")):
+        machine(tmp_path / place / "runs", {head: 30})
+    shown: list[Path] = []
+
+    def build(out: Path, grid: str, *_: object) -> report.Report:
+        shown.append(out)
+        return report.Report(grid_rows.load(out, grid), [], out, [], written=False)
+
+    monkeypatch.setattr(report, "build", build)
+    monkeypatch.chdir(tmp_path / "a" / "runs")
+    words = ["report", "--grid", "toy-grid", "--out", "."]
+    assert main([*words, "../../b/runs"]) == 0
+    assert main([*words, "../../b/runs"]) == 0
+    assert shown == [tmp_path / "a" / "runs+runs"] * 2
+    capsys.readouterr()
+    assert main([*words, "../../c/runs"]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'b' / 'runs'}" in said
+    assert "name another folder with --to" in said
+    assert main([*words, "../../c/runs", "--to", str(tmp_path / "other")]) == 0
+
+
 def test_one_report_of_two_folders_leaves_both_as_they_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -248,6 +297,7 @@ def test_one_report_of_two_folders_leaves_both_as_they_are(
     printed = capsys.readouterr()
     told, end = json.JSONDecoder().raw_decode(printed.out)
     assert told["grid"] == "toy-grid"
+    assert any("conflict" in line for line in told["lines"])
     assert "conflict" in printed.err
     assert "conflict" in printed.out[end:]
     assert [contents(one), contents(two)] == before
