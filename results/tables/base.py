@@ -18,6 +18,9 @@ from headbench.results.tables.names import Names
 SELECTIONS = {"last": "last epoch", "best_val": "best epoch on validation", "best_test": "best epoch on test (paper)"}
 # Columns by which values are summarised over seeds.
 KEYS = ["head_label", "feature_dim"]
+# Of a mean: fewer than a double has, so that it prints alike in whatever order it was summed, and more than any number
+# of images tells.
+DIGITS = 12
 # A temperature from fewer validation images is flagged.
 ENOUGH = 1000
 # Behind the number of a group with a marked cell.
@@ -134,6 +137,7 @@ def summarised(rows: pd.DataFrame, metrics: Iterable[str]) -> dict[str, pd.DataF
     marked, summaries = groups["marked"].any().to_numpy(), dict[str, pd.DataFrame]()
     for metric, columns_of_ends in ends.items():
         summary = groups[metric].agg(mean="mean", std="std", n="count").reset_index()
+        summary["mean"] = summary["mean"].round(DIGITS)
         for end, column in zip(("low", "high"), columns_of_ends, strict=True):
             summary[end] = groups[column].mean().to_numpy(dtype=float) if column in rows else np.nan
         summaries[metric] = summary.assign(metric=metric, state=state, marked=marked)

@@ -16,10 +16,8 @@ from headbench.results.columns import COMPARISON, TOGETHER
 from headbench.results.differences import Found, between, unhealthy
 from headbench.results.numbers import inference
 from headbench.results.numbers.statistics import Floats, Ranks, holm, ranks
-from headbench.results.tables.base import SELECTIONS, Table, unmarked
+from headbench.results.tables.base import DIGITS, SELECTIONS, Table, unmarked
 
-# Of a mean accuracy: fewer than a double has, more than any number of images tells.
-DIGITS = 12
 OUTCOMES = ["better", "tied", "worse", "unresolved"]
 # The columns that a ranking needs.
 NEEDED = list(dict.fromkeys((*COMPARISON, *differences.NEEDED, "status", "top1")))
