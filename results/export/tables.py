@@ -12,12 +12,7 @@ from headbench.results.export.runs import Run
 
 
 def write(runs: list[Run], folder: Path, grid: str) -> str:
-    """Write ``cells.csv`` and ``epochs.csv``; return what they are.
-
-    Raises:
-        UserError: if there is a ``cells.csv`` already that has none of these cells.
-    """
-    _refuse_other(folder / "cells.csv", {run.cell_id for run in runs})
+    """Write ``cells.csv`` and ``epochs.csv``; return what they are."""
     cells = [
         {"run": run.name, "cell_id": run.cell_id}
         | run.parameters
@@ -33,13 +28,15 @@ def write(runs: list[Run], folder: Path, grid: str) -> str:
     return f"{folder / 'cells.csv'}, {folder / 'epochs.csv'}"
 
 
-def _refuse_other(file: Path, cells: set[str]) -> None:
-    """Raise UserError for a file that is no export of these cells."""
-    if not file.exists():
-        return
-    try:
-        there = set(pd.read_csv(file, usecols=["cell_id"], dtype=str)["cell_id"])
-    except (ValueError, OSError):  # pandas' errors are of the first
-        there = set()
-    if not there & cells:
-        raise UserError(f"export: {file} is there already, and has no cell of this grid; give another --to")
+def refuse_others(runs: list[Run], folder: Path) -> None:
+    """Raise UserError for a folder whose tables are no export of these cells."""
+    for file in (folder / "cells.csv", folder / "epochs.csv"):
+        if not file.exists():
+            continue
+        try:
+            there = set(pd.read_csv(file, usecols=["cell_id"], dtype=str)["cell_id"])
+        except (ValueError, OSError):  # pandas' errors are of the first
+            there = {"of another table"}
+        # The epochs of cells that were imported have no row.
+        if there and not there & {run.cell_id for run in runs}:
+            raise UserError(f"export: {file} is there already, and has no cell of this grid; give another --to")

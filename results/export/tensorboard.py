@@ -2,6 +2,7 @@
 
 import io
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,10 @@ def write(runs: list[Run], folder: Path, grid: str) -> str:
     for run in runs:
         # Named by what cells differed in then: TensorBoard would show it twice.
         for former in folder.glob(f"*-{run.cell_id}*"):
-            if former.name != run.name and not (folder / run.name).exists():
-                former.rename(folder / run.name)
+            if former.name != run.name:
+                (former / FILE).unlink(missing_ok=True)
+                with suppress(OSError):  # where others put files of their own
+                    former.rmdir()
         store.write_bytes(folder / run.name / FILE, _records(_events(run)))
     return f"tensorboard --logdir {shlex.quote(str(folder))}"
 

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Write the finished cells of a grid, and say what shows them; return 1 if a history was left out."""
     from headbench.core.errors import UserError
     from headbench.results import store
-    from headbench.results.export import runs
+    from headbench.results.export import runs, tables
 
     if arguments.what != "csv":
         try:
@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     found, damaged = runs.of_grid(arguments.out, grid)
     if not found:
         raise UserError(f"export: no cell of grid '{grid}' in {arguments.out} is done")
+    if arguments.what == "csv" and arguments.to is not None:
+        tables.refuse_others(found, arguments.to)
     to = arguments.to or store.grid_folder(arguments.out, grid) / arguments.what
     shown = importlib.import_module(f"headbench.results.export.{WRITERS[arguments.what]}").write(found, to, grid)
     for line in damaged:

@@ -80,7 +80,7 @@ def _one_folder(outs: list[Path], to: Path | None, grid: str) -> tuple[Path, lis
     out; a folder that is given twice counts once.
 
     Raises:
-        UserError: if a folder has no such grid, or the one that would be made has cells of other folders.
+        UserError: if a folder has no such grid, or the one for all has links to cells of yet other folders.
     """
     named = dict[Path, Path]()
     for out in outs:
@@ -97,10 +97,12 @@ def _one_folder(outs: list[Path], to: Path | None, grid: str) -> tuple[Path, lis
     # "." and ".." have no name of their own.
     first = outs[0].resolve() if outs[0].name in {"", ".."} else outs[0]
     into = to or first.with_name("+".join(out.resolve().name for out in outs))
-    linked = {cell.resolve() for cell in (into / store.CELLS).glob("*") if cell.is_symlink()}
+    linked = {cell.resolve() for cell in (into / store.CELLS).glob("*") if cell.is_symlink() and cell.exists()}
     own = {cell.resolve() for out in outs for cell in (out / store.CELLS).glob("*")}
-    if to is None and (others := sorted(linked - own)):
-        raise UserError(f"report: {into} has {others[0]}, too; name another folder with --to, or remove it")
+    if others := sorted(linked - own):
+        raise UserError(
+            f"report: {into} has links to cells of {others[0].parent.parent}, too; name another folder with --to"
+        )
     return into, merging.merge(outs, into, link=True).conflicts
 
 

@@ -169,7 +169,10 @@ def _truth(
         name, protocol = facts.get("dataset_name"), Protocol(imbalance_factor=facts["imbalance_factor"])
         if name not in DATASETS.names():
             return None
-        options = DATASETS[name].resolve(json.loads(facts.get("dataset_options", "{}")), "dataset_options")
+        try:
+            options = DATASETS[name].resolve(json.loads(facts.get("dataset_options", "{}")), "dataset_options")
+        except UserError:  # a later harness may have more
+            return None
         dataset, divided = Named(name, options, facts["dataset"]), False
     else:
         divided = True

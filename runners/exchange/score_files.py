@@ -30,7 +30,7 @@ WORDS = (*KINDS, "scores")
 # Arrays of a file that tell of the training.
 TRAINING = ("native_scale", "class_counts")
 # Columns of numbers that tables of scores have, and that are no classes.
-NO_CLASSES = {"id", "idx", "index", "image_id", "sample", "pred", "prediction", "predicted", "target", "y", "y_true"}
+NO_CLASSES = {"id", "idx", "image_id", "pred", "prediction", "predicted", "y_true"}
 # Before the names of arrays in a .npz file; the last is what the harness itself stores.
 TEST, VAL = ("", "test_", "last_test_"), ("val_",)
 # What scores that are in no file are called in messages.
@@ -205,11 +205,11 @@ def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> _Table | N
 
 
 def _check_names(file: Path, names: list[str]) -> None:
-    """Raise UserError for an array whose name is nearly one that would be read, and that is not there."""
-    read = {f"{prefix}{word}" for prefix in (*TEST, *VAL) for word in (*WORDS, "labels")} | set(TRAINING)
+    """Raise UserError for an array whose name is nearly one that may be left out, and that is not there."""
+    read = {f"{prefix}{word}" for prefix in VAL for word in (*WORDS, "labels")} | set(TRAINING)
     for name in sorted(set(names) - read):
         meant = near(name, read, cutoff=0.85)
-        if meant is not None and meant not in names:
+        if meant is not None and meant not in names and meant[:3] == name[:3].casefold():
             raise UserError(f"{file}: array '{name}' is none that is read; did you mean '{meant}'?")
 
 
@@ -249,7 +249,10 @@ def _of_frame(file: Path, reader: Callable[[Path], pd.DataFrame]) -> _Table:
                 f"'label' and one for each class"
             )
         if name.strip().casefold() in NO_CLASSES:
-            raise UserError(f"{file}: column '{name}' would be a class; the columns are 'label' and one for each class")
+            raise UserError(
+                f"{file}: column '{name}' would be a class; leave it out, or, if it is one, call the columns logit_0, "
+                f"logit_1 and so on"
+            )
         if name.startswith("Unnamed:") or not name.strip():
             raise UserError(f"{file}: column '{name}' has no name; pandas writes no index with index=False")
     labels = frame["label"].to_numpy()

@@ -1,5 +1,6 @@
 """Finished cells for other tools, read back with their own readers."""
 
+import shutil
 import struct
 import sys
 from collections.abc import Iterator
@@ -144,11 +145,20 @@ def test_a_damaged_cell_is_named_and_a_file_of_others_is_not_overwritten(
     assert main(words("csv", runs_, to)) == 2
     assert "cells.csv is there already, and has no cell of this grid" in capsys.readouterr().err
     assert (to / "cells.csv").read_text() == "my,own\n1,2\n"
+    (to / "cells.csv").rename(to / "epochs.csv")
+    assert main(words("csv", runs_, to)) == 2
+    assert "epochs.csv is there already" in capsys.readouterr().err
     assert main(words("csv", runs_, tmp_path / "new")) == 0
     (store.cell_folder(runs_, cells[0]["cell_id"]) / "result.json").write_text("")
     assert main(words("csv", runs_, tmp_path / "new")) == 1
     assert "left out: " in capsys.readouterr().out
     assert len(pd.read_csv(tmp_path / "new" / "cells.csv")) == 1
+    # The grid's own folder follows the grid, whatever its cells are.
+    own = ["export", "csv", "--grid", "toy-grid", "--out", str(runs_)]
+    assert main(own) == 1
+    other = helpers.write_cell(runs_, helpers.facts("hpn", 5, 0), 30)
+    helpers.write_grid(runs_, [other])
+    assert main(own) == 0
 
 
 def test_a_run_whose_name_has_changed_is_not_shown_twice(out: Path, tmp_path: Path) -> None:
@@ -156,7 +166,10 @@ def test_a_run_whose_name_has_changed_is_not_shown_twice(out: Path, tmp_path: Pa
     pytest.importorskip("tensorboard")
     assert main(words("tensorboard", out, tmp_path)) == 0
     names = sorted(path.name for path in tmp_path.iterdir())
-    former = tmp_path / names[0].replace("head=", "longer-head=")
-    (tmp_path / names[0]).rename(former)
+    for former in ("longer-head=", "older-head="):
+        shutil.copytree(tmp_path / names[0], tmp_path / names[0].replace("head=", former))
+    (tmp_path / names[0].replace("head=", "older-head=") / "mine.txt").write_text("kept")
     assert main(words("tensorboard", out, tmp_path)) == 0
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert sorted(path.parent.name for path in tmp_path.rglob("events*")) == names
+    assert [path.parent.name for path in tmp_path.rglob("mine.txt")] == [names[0].replace("head=", "older-head=")]
+    assert not (tmp_path / names[0].replace("head=", "longer-head=")).exists()

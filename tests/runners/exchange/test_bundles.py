@@ -196,6 +196,12 @@ def test_labels_are_compared_also_of_a_cell_that_another_harness_described(train
     assert forged(trained, tmp_path / "b", lambda _, __, description: description.update(of_a_later_harness=1)) == []
 
 
+def test_a_data_set_with_options_of_a_later_harness_is_compared_with_nothing() -> None:
+    facts = helpers.facts("psc", 5, 0) | {"dataset": "digits", "dataset_name": "digits", "imbalance_factor": 1.0}
+    assert checking._truth(facts | {"dataset_options": '{"later": 1}'}, {}, None, {}) is None
+    assert checking._truth(facts | {"dataset_options": "{}"}, {}, None, {}) is not None
+
+
 def test_a_temperature_without_validation_images_is_not_believed(trained: Path, tmp_path: Path) -> None:
     def without(result: dict[str, Any], arrays: dict[str, Any], description: dict[str, Any]) -> None:
         for name in [name for name in arrays if name.endswith(("val_logits", "val_labels"))]:

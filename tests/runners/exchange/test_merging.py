@@ -1,6 +1,7 @@
 """The cells of two folders of runs in one: nothing is lost, overwritten or hidden."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -266,9 +267,12 @@ def test_a_report_of_several_folders_has_no_cells_of_others(
     capsys.readouterr()
     assert main([*words, "../../c/runs"]) == 2
     said = capsys.readouterr().err
-    assert f"{tmp_path / 'b' / 'runs'}" in said
-    assert "name another folder with --to" in said
+    assert f"has links to cells of {tmp_path / 'b' / 'runs'}, too; name another folder with --to" in said
     assert main([*words, "../../c/runs", "--to", str(tmp_path / "other")]) == 0
+    assert main([*words, "../../b/runs", "--to", str(tmp_path / "other")]) == 2
+    # A cell that is gone, to be trained again, is none of another folder.
+    shutil.rmtree(machine(tmp_path / "b" / "runs", {"etf": 30})["etf"])
+    assert main([*words, "../../b/runs"]) == 0
 
 
 def test_one_report_of_two_folders_leaves_both_as_they_are(

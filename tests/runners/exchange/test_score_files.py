@@ -51,6 +51,14 @@ def test_a_csv_may_have_spaces_and_labels_with_a_point(tmp_path: Path) -> None:
     assert other.class_names is None
 
 
+def test_further_arrays_and_classes_of_unusual_names_are_left_alone(tmp_path: Path) -> None:
+    names = ("best_test_logits", "fast_test_logits", "eval_labels", "all_labels", "test2_logits")
+    arrays: dict[str, Any] = {"logits": LOGITS, "labels": LABELS} | dict.fromkeys(names, LOGITS)
+    assert score_files.read(npz(tmp_path, **arrays)).val is None
+    (tmp_path / "letters.csv").write_text("label,x,y,index,target\n0,1.5,-2,0,0\n1,0.5,2,0,0\n")
+    assert score_files.read(tmp_path / "letters.csv").test.class_names == ("x", "y", "index", "target")
+
+
 def test_held_out_images_come_in_the_same_file_or_in_another(tmp_path: Path) -> None:
     whole = npz(tmp_path, "w.npz", logits=LOGITS, labels=LABELS, val_logits=VAL_LOGITS, val_labels=VAL_LABELS)
     other = npz(tmp_path, "v.npz", logits=VAL_LOGITS, labels=VAL_LABELS)
