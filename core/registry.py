@@ -58,7 +58,9 @@ class Entry(Generic[T]):
             if p.kind is p.KEYWORD_ONLY
         }
         return create_model(
-            f"{self.name} options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields
+            f"{self.name} options",
+            __config__=ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True),
+            **fields,
         )
 
     @cached_property
@@ -66,7 +68,8 @@ class Entry(Generic[T]):
         """Every option that has a default, with it, in JSON types."""
         fields = self.options_model.model_fields.items()
         made = self.options_model.model_construct(**{name: f.default for name, f in fields if not f.is_required()})
-        return made.model_dump(mode="json")
+        # A default of another type is named where options are resolved.
+        return made.model_dump(mode="json", warnings=False)
 
     def identity(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the options, all of them given, that say what is computed: those of ``later`` only where they are not
@@ -123,7 +126,8 @@ class Registry(Mapping[str, Entry[T]]):
         def decorate(target: T) -> T:
             if name in self._registered:
                 known = self._registered[name].target
-                raise ValueError(f"{self.kind} '{name}' is registered twice: {known} and {target}")
+                files = " and ".join(str(inspect.getsourcefile(one)) for one in (known, target))
+                raise ValueError(f"{self.kind} '{name}' is registered twice, in {files}; give one another name")
             self._registered[name] = Entry(name, target, version, about, self.package, later)
             return target
 

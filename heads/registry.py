@@ -1,13 +1,15 @@
 """The registry of heads and its decorator."""
 
+import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 from headbench.core.registry import Registry
 from headbench.heads.base import Head
 
 # Of the entry points by which other installed packages add their heads.
 GROUP = "headbench.heads"
+H = TypeVar("H", bound=type[Head])
 HEADS: Registry[type[Head]] = Registry("head", "headbench.heads", GROUP)
 
 
@@ -20,7 +22,7 @@ def register(
     deviations: str = "none known",
     display: str = "",
     later: tuple[str, ...] = (),
-) -> Callable[[Any], Any]:
+) -> Callable[[H], H]:
     """Return a class decorator that registers a head.
 
     Args:
@@ -31,6 +33,30 @@ def register(
         deviations: known differences from the source.
         display: the name in figures and in tables for papers, where it is not that of a grid file.
         later: options that came when cells had been trained without them; at their default no part of a ``cell_id``.
+
+    Raises:
+        TypeError: by the decorator, for a class that is no head.
     """
     about = {"paper": paper, "source": source, "deviations": deviations} | ({"display": display} if display else {})
-    return HEADS.register(name, version=version, later=later, **about)
+
+    def decorate(target: H) -> H:
+        if wrong := _wrong(target):
+            raise TypeError(f"head '{name}': {target.__name__} {wrong}")
+        HEADS.register(name, version=version, later=later, **about)(target)
+        return target
+
+    return decorate
+
+
+def _wrong(target: type[Head]) -> str:
+    """Return what a class lacks to be a head, nothing where it is one."""
+    if not (isinstance(target, type) and issubclass(target, Head)):
+        return "is no class below headbench.heads.Head"
+    missing = [method for method in ("logits", "loss") if getattr(target, method) is getattr(Head, method)]
+    if missing:
+        return f"has no method {missing[0]}"
+    taken = list(inspect.signature(target).parameters.values())
+    if sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in taken) != 2:
+        return "does not take (info, feature_dim, *, options...): its options stand behind the *"
+    untyped = [one.name for one in taken if one.kind is one.KEYWORD_ONLY and one.annotation is one.empty]
+    return f"has an option without a type, '{untyped[0]}'" if untyped else ""

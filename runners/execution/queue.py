@@ -323,7 +323,7 @@ def _message(planned: Planned, error: Exception) -> str:
         batch, parts = planned.cell.recipe.batch_size, 2 * planned.cell.recipe.accumulate
         accumulated = f"accumulate={parts}" if batch % parts == 0 else f"batch_size={max(batch // 2, 1)}"
         return f"out of memory ({told[:120]}); try --set recipe.{accumulated}"
-    return f"{type(error).__name__}: {told}"
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__
 
 
 def fail(planned: Planned, folder: Path, message: str, events: Events, trace: str = "") -> Outcome:

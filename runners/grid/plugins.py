@@ -2,12 +2,18 @@
 
 import hashlib
 import importlib.util
+import multiprocessing
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from headbench.core.errors import UserError
+from headbench.backbones import BACKBONES
+from headbench.core.errors import UserError, note
+from headbench.data import DATASETS
+from headbench.data.loading.samplers import SAMPLERS
+from headbench.data.loading.views import VIEWS
+from headbench.heads import HEADS
 
 # Behind it stands the hash of the file's place.
 PREFIX = "_headbench_plugin_"
@@ -30,11 +36,19 @@ def load(path: Path) -> None:
     assert spec is not None
     assert spec.loader is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    before = _registered()
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise UserError(f"--plugin {path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if _registered() == before and multiprocessing.parent_process() is None:
+        note(f"--plugin {path} registers nothing; is its @register missing?")
+
+
+def _registered() -> list[list[str]]:
+    """Return the names in each registry that a file may add to."""
+    return [registry.names() for registry in (HEADS, BACKBONES, DATASETS, VIEWS, SAMPLERS)]
 
 
 def again() -> Callable[[], None]:

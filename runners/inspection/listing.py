@@ -140,7 +140,8 @@ def _recipe(path: Path) -> str:
 
 
 def _registered(entry: Entry[Any]) -> Listed:
-    docstring = inspect.getdoc(entry.target) or ""
+    # Its own, and not that of a class that it is derived from.
+    docstring = inspect.cleandoc(entry.target.__doc__ or "")
     described = dict(re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", docstring, re.MULTILINE))
     properties = entry.options_model.model_json_schema()["properties"]
     options = (

@@ -1,7 +1,7 @@
 """The classifier: backbone, projection and head in one module."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -73,7 +73,12 @@ class Classifier(nn.Module):
         """Return the loss of features (V, B, d), which the head observes first."""
         with torch.no_grad():
             self.head.observe(features.detach(), targets, context)
-        return self.head.loss(features, targets, context)
+        loss = self.head.loss(features, targets, context)
+        if loss.dim():
+            raise UserError(
+                f"{type(self.head).__name__}: the loss is a scalar, the batch's mean, not {tuple(loss.shape)}"
+            )
+        return loss
 
     def set_trainable(self, prefixes: Collection[str]) -> None:
         """Let the parameters below prefixes of names (``head``, ``head.scale``) learn, but the fixed ones, and freeze
@@ -183,6 +188,44 @@ def build(cell: Cell, info: DataInfo, *, bf16: bool, compiled: bool = False) -> 
     _check_files(kind.files(cell.head_options), cell.head_files)
     classifier = Classifier(backbone, projection, head, bf16=bf16, compiled=compiled)
     return classifier.to(memory_format=torch.channels_last)
+
+
+def check_head(head: Head, num_classes: int, features: Tensor) -> None:
+    """Check what a training relies on, before it begins.
+
+    Args:
+        head: on its device.
+        num_classes: C.
+        features: (B, d), of any values, on the same device.
+
+    Raises:
+        UserError: for a parameter that neither trains nor is stored, since no module has it, and for logits of another
+            shape than (B, C).
+    """
+    name, known = type(head).__name__, {id(parameter) for parameter in head.parameters()}
+    for module in head.modules():
+        for attribute, value in vars(module).items():
+            if any(id(tensor) not in known for tensor in _learnable(value)):
+                raise UserError(
+                    f"{name}: '{attribute}' holds a parameter that is none of the module's, so that nothing trains or "
+                    f"stores it; make it a torch.nn.Parameter, or of several a torch.nn.ParameterList"
+                )
+    training, wanted = head.training, (len(features), num_classes)
+    with torch.no_grad():
+        found = tuple(head.eval().logits(features).shape)
+    head.train(training)
+    if found != wanted:
+        raise UserError(f"{name}: logits of features {tuple(features.shape)} are {found}, and not (B, C) = {wanted}")
+
+
+def _learnable(value: object) -> Iterator[Tensor]:
+    """Yield the tensors in a value, or in a list, tuple or dictionary of them, that a gradient would come to."""
+    if isinstance(value, Tensor):
+        if value.requires_grad and value.is_leaf:
+            yield value
+    elif isinstance(value, list | tuple | dict):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _learnable(part)
 
 
 def load_weights(classifier: Classifier, folder: Path) -> None:

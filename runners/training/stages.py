@@ -61,7 +61,7 @@ def _check_steps(stage: Stage, recipe: Recipe, train_size: int, place: str) -> N
     if recipe.drop_last and train_size < recipe.batch_size:
         raise UserError(
             f"{place}: batch_size {recipe.batch_size} is more than the {train_size} training images, and drop_last is "
-            f"set"
+            f"set; lower it (--set recipe.batch_size={max(train_size // 2, 1)})"
         )
     whole, rest = divmod(train_size, recipe.batch_size)
     steps = stage.epochs * (whole if recipe.drop_last else whole + math.ceil(rest / recipe.batch_size))

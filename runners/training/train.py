@@ -16,7 +16,7 @@ from headbench.heads import HEADS, Context
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints
-from headbench.runners.training.classifier import Classifier, Shared, build
+from headbench.runners.training.classifier import Classifier, Shared, build, check_head
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.history import Glimpse, Glimpses
 from headbench.runners.training.loop.average import Average
@@ -65,6 +65,7 @@ class Training:
         info = parts.info(cell.seed)
         self.cell, self.parts, self._group = cell, parts, hardware.group
         self.classifier = build(cell, info, bf16=hardware.bf16, compiled=hardware.compiled).to(hardware.device)
+        check_head(self.classifier.head, info.num_classes, torch.ones(2, cell.feature_dim, device=hardware.device))
         self.plan = stage_plan(cell, type(self.classifier.head), len(parts.train))
         for stage, recipe in self.plan:
             self.classifier.check_trainable(stage.trainable, f"head '{cell.head}', stage '{stage.name}'")

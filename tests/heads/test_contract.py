@@ -9,6 +9,7 @@ of buffers that keep samples in their order; ``AXES`` is True where scores depen
 import copy
 import importlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,15 +23,18 @@ from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from headbench.core.batch import Targets
+from headbench.core.batch import DataInfo, Targets
+from headbench.core.errors import UserError
 from headbench.core.registry import Entry
 from headbench.heads import HEADS, Context, Head, Stage
 from headbench.heads.families.fixed_prototypes import FixedPrototypeHead
 from headbench.heads.geometry import cache, methods
-from headbench.runners.grid import recipes
+from headbench.runners.grid import plugins, recipes
+from headbench.runners.training.classifier import check_head
 from tests.heads import throwaway
 from tests.heads.helpers import CONTEXT, batch, info, make, make_for, unsupported
 from tests.heads.throwaway import ThrowawayHead
+from tests.test_imports import ROOT
 
 # The tests of the runner register the throw-away head too.
 REGISTERED = [name for name in HEADS.names() if not issubclass(HEADS.get(name).target, ThrowawayHead)]
@@ -602,3 +606,63 @@ class MakesHostTensors(ThrowawayHead):
 def test_the_fake_device_finds_what_it_is_there_for(wrong: type[Head]) -> None:
     with pytest.raises(Exception, match=r"CPU tensor|_local_scalar_dense|nonzero"):
         on_fake_cuda(make(wrong, 5, 8), 8)
+
+
+def test_the_head_of_the_guide_keeps_what_the_guide_says(tmp_path: Path) -> None:
+    """The example of CONTRIBUTING.md, which others copy."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (tmp_path / "guide.py").write_text(text.split("```python\n")[1].split("```")[0])
+    plugins.load(tmp_path / "guide.py")
+    try:
+        test_features_of_one_dimension_teach_all_heads_but_the_directional_ones("my-cosine")
+        head = build("my-cosine", 5, 8)
+        check_head(head, 5, torch.ones(2, 8))
+        features, targets = batch(5, 8)
+        (weight,) = head.parameters()
+        cosines = torch.nn.functional.cosine_similarity(features[0][:, None].double(), weight[None].double(), dim=-1)
+        assert torch.allclose(head.logits(features[0]).double(), 16 * cosines, atol=1e-5)
+        loss = torch.nn.functional.cross_entropy(16 * cosines, targets.labels)
+        assert torch.allclose(head.loss(features, targets, CONTEXT).double(), loss, atol=1e-5)
+    finally:
+        HEADS.unregister("my-cosine")
+
+
+@every
+def test_every_head_has_what_a_training_relies_on(name: str) -> None:
+    check_head(build(name, 5, 8), 5, torch.ones(2, 8))
+
+
+class Loose(Head):
+    """Cross-entropy with its vectors outside the module."""
+
+    def __init__(self, data: DataInfo, feature_dim: int, keep: Callable[[Tensor], Any], classes: int = 1) -> None:
+        super().__init__()
+        weight = torch.randn(classes * data.num_classes, feature_dim)
+        self.kept = keep(weight)
+        self.weight = weight
+
+    def logits(self, features: Tensor) -> Tensor:
+        return features @ self.weight.T
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda weight: [torch.nn.Parameter(weight)],
+        lambda weight: {"a": (weight, torch.nn.Parameter(weight))},
+        lambda weight: weight.clone().requires_grad_(),
+    ],
+)
+def test_a_parameter_that_nothing_would_train_is_refused(keep: Callable[[Tensor], Any]) -> None:
+    with pytest.raises(UserError, match="Loose: 'kept' holds a parameter that is none of the module's"):
+        check_head(Loose(info(5), 8, keep), 5, torch.ones(2, 8))
+    # As buffers, lists of parameters of the module and constants are not.
+    check_head(Loose(info(5), 8, torch.nn.Parameter), 5, torch.ones(2, 8))
+    check_head(Loose(info(5), 8, lambda weight: [weight]), 5, torch.ones(2, 8))
+
+
+def test_logits_of_another_width_are_refused_before_the_first_step() -> None:
+    head = Loose(info(5), 8, torch.nn.Parameter, classes=2).eval()
+    with pytest.raises(UserError, match=r"Loose: logits of features \(2, 8\) are \(2, 10\), and not .* = \(2, 5\)"):
+        check_head(head, 5, torch.ones(2, 8))
+    assert not head.training

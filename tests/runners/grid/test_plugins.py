@@ -57,7 +57,7 @@ def test_a_plugin_meets_no_other_module(tmp_path: Path) -> None:
         ("1 +", "SyntaxError: "),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("raise RuntimeError('a\\nb')", "RuntimeError: a b"),
-        (HEAD.replace("NAME", "psc"), "head 'psc' is registered twice"),
+        (HEAD.replace("NAME", "psc"), r"head 'psc' is registered twice, in .*psc.py and .*mine.py; give one another"),
     ],
 )
 def test_a_plugin_that_cannot_be_imported_is_one_line(text: str, message: str, tmp_path: Path) -> None:
@@ -67,6 +67,69 @@ def test_a_plugin_that_cannot_be_imported_is_one_line(text: str, message: str, t
         with pytest.raises(UserError, match=message) as caught:
             plugins.load(file)
         assert "\n" not in str(caught.value)
+
+
+CLASS = """
+import torch
+from headbench.heads import Head, register
+
+class Whole(Head):
+    def logits(self, features): ...
+    def loss(self, features, targets, context): ...
+
+@register("mine", version=1, paper="-", source="-")
+"""
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        ("class Mine(torch.nn.Module): ...", "head 'mine': Mine is no class below headbench.heads.Head"),
+        ("def mine(info, feature_dim): ...", "head 'mine': mine is no class below headbench.heads.Head"),
+        ("class Mine(Head): ...", "head 'mine': Mine has no method logits"),
+        ("class Mine(Head):\n    def logits(self, features): ...", "head 'mine': Mine has no method loss"),
+        (
+            "class Mine(Whole):\n    def __init__(self, feature_dim): ...",
+            r"head 'mine': Mine does not take \(info, feature_dim, \*, options...\)",
+        ),
+        (
+            "class Mine(Whole):\n    def __init__(self, info, feature_dim, scale: float = 1.0): ...",
+            "stand behind the *",
+        ),
+        (
+            "class Mine(Whole):\n    def __init__(self, info, feature_dim, *, scale=1.0): ...",
+            "head 'mine': Mine has an option without a type, 'scale'",
+        ),
+    ],
+)
+def test_a_class_that_is_no_head_is_one_line(head: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(f"{CLASS}{head}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        plugins.load(tmp_path / "mine.py")
+    assert "\n" not in str(caught.value)
+    assert "mine" not in HEADS
+
+
+def test_a_default_of_another_type_is_one_line(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    text = "class Mine(Whole):\n    def __init__(self, info, feature_dim, *, scale: float = 'big'): ..."
+    (tmp_path / "mine.py").write_text(f"{CLASS}{text}\n")
+    plugins.load(tmp_path / "mine.py")
+    try:
+        assert HEADS.get("mine").defaults == {"scale": "big"}
+        with pytest.raises(UserError, match="head 'mine': scale: "):
+            HEADS.get("mine").resolve({}, "head 'mine'")
+    finally:
+        HEADS.unregister("mine")
+    assert not recwarn.list
+
+
+def test_a_file_that_registers_nothing_is_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.py").write_text(HEAD.partition("@register")[0] + "class Mine(PSCHead):\n    pass\n")
+    plugins.load(tmp_path / "mine.py")
+    assert "mine.py registers nothing; is its @register missing?" in capsys.readouterr().err
+    plugins.load(plugin(tmp_path / "two.py", "p-two"))
+    HEADS.unregister("p-two")
+    assert not capsys.readouterr().err
 
 
 def test_what_is_no_python_file_is_one_line(tmp_path: Path) -> None:
