@@ -20,7 +20,7 @@ from headbench.core.errors import note
 from headbench.runners.devices.group import Group, abandon, join
 
 # Signals that the first process heeds for all.
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 # From an error of the first process until that of a helper which led to it must be known, and from the end of a helper
 # until the first process must have noticed.
 ECHO, NOTICED = 2.0, 30.0

@@ -148,6 +148,9 @@ class Worker:
         except (UserError, OSError) as error:
             self._outbox.put("refused", socket.gethostname(), str(error))
             return
+        except Exception as error:  # as of a device that does not start: it would be waited for without end
+            self._outbox.put("broken", socket.gethostname(), f"{type(error).__name__}: {error}")
+            return
         self._outbox.put("ready", socket.gethostname(), version.words(), token is not None and token.is_file())
         while True:
             planned, files = self._inbox.get()

@@ -62,6 +62,7 @@ def run(
         if checkpoints is None
         else resume(planned.cell, parts, hardware, checkpoints)
     )
+    training.begun = provenance.together(training.begun, described | {"started_at": started})
     log, check = Log(folder, training.history), checkpoints.check if checkpoints else lambda: None
 
     def logged(row: dict[str, Any]) -> None:
@@ -84,10 +85,12 @@ def run(
     if keep_weights:
         store.write_bytes(folder / "weights.pt", _saved(training.classifier))
     result = _told(training, planned, judged) | _cost(training, hardware)
-    result |= {"provenance": described, "started_at": started, "finished_at": _now()}
+    began = {"started_at": training.begun["started_at"], "finished_at": _now()}
+    result |= {"provenance": described | {name: training.begun[name] for name in provenance.TOLD}} | began
     result |= {"inputs": parts.inputs()} if keep_weights else {}
     files = ["cell.yaml", "history.csv", "predictions.npz", "geometry.npz", *(["weights.pt"] if keep_weights else [])]
     store.check_result(result)
+    check()
     store.write_result(folder, result, files)
     return result
 

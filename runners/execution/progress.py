@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from headbench.core import escape
+from headbench.core.errors import is_full
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.queue import Outcome
 from headbench.runners.training.history import Glimpse
@@ -93,7 +94,7 @@ class Display:
 
     def glimpse(self, planned: Planned, seen: Glimpse) -> None:
         """Show how an epoch goes on; say where a cell has gone on from its checkpoint."""
-        epochs, running = planned.facts["epochs"], self.running[planned.cell_id][1]
+        epochs, running = planned.facts["epochs"], self._of(planned)
         if running.seen is None and seen.epoch > 1:
             self.resumed += (seen.epoch - 1) / epochs
             self._line(f"  {_name(planned)}: resumed at epoch {seen.epoch}/{epochs}")
@@ -108,7 +109,7 @@ class Display:
 
     def epoch(self, planned: Planned, row: dict[str, Any]) -> None:
         """Show a finished epoch."""
-        epochs, running = planned.facts["epochs"], self.running[planned.cell_id][1]
+        epochs, running = planned.facts["epochs"], self._of(planned)
         accuracy = "" if math.isnan(row.get("val_top1", math.nan)) else f"val {100 * row['val_top1']:.1f} %"
         told = [f"epoch {row['epoch']}/{epochs}", f"loss {row['train_loss']:.4f}", *([accuracy] if accuracy else [])]
         running.part, running.accuracy = row["epoch"] / epochs, accuracy
@@ -147,6 +148,10 @@ class Display:
             self.ended[planned.cell_id] = outcome
             self._line(f"[{len(self.ended)}/{self.cells}] {_name(planned)}: {text}, {self._left()}")
 
+    def _of(self, planned: Planned) -> _Running:
+        """Return how far a cell is; another process may have lost it since this one took it."""
+        return self.running.setdefault(planned.cell_id, (planned, _Running()))[1]
+
     def _left(self) -> str:
         """Estimate the time left from the cells of this run so far, the running ones by their epochs."""
         ended = len(self.ended) + sum(running.part for _, running in self.running.values())
@@ -176,11 +181,17 @@ class Display:
     def _report(self, planned: Planned, seconds: float) -> None:
         """Print where a cell stands, where nothing else shows it and the last line is so many seconds old."""
         if not self.live and time.monotonic() - self.last_line > seconds:
-            self._line(f"  {_name(planned)}: {self.running[planned.cell_id][1].text}, {self._left()}")
+            self._line(f"  {_name(planned)}: {self._of(planned).text}, {self._left()}")
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()
-        self.console.print(escape.terminal(text), soft_wrap=True)
+        try:
+            self.console.print(escape.terminal(text), soft_wrap=True)
+        except OSError as error:
+            if is_full(error):
+                raise
+            # The terminal has gone, which is no fault of the cell's.
+            self.console.quiet = True
         self._show()
 
 

@@ -4,6 +4,7 @@ import importlib.metadata
 import platform
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ CPUINFO = Path("/proc/cpuinfo")
 # What Linux calls the instructions that decide the speed of a training: vectors of float32, vectors and matrices of
 # bfloat16.
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+
+
+# Of several attempts at one cell each is told.
+TOLD, PLUS = ("git_commit", "torch_version", "device", "processor", "processor_flags"), " + "
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,21 @@ def describe(hardware: Hardware) -> dict[str, object]:
         "precision": hardware.precision,
         "compile": hardware.compile,
     }
+
+
+def together(before: Mapping[str, str], now: Mapping[str, object]) -> dict[str, str]:
+    """Return what tells of a training in several attempts where and by what it was trained: the values of ``TOLD`` of
+    each in turn, joined by a plus where they differ, and when the first began.
+
+    Args:
+        before: the same of the attempts so far, empty for the first.
+        now: what :func:`describe` says of this one, and its ``started_at``.
+    """
+    joined = {"started_at": before.get("started_at", str(now["started_at"]))}
+    for name in TOLD:
+        known = before[name].split(PLUS) if name in before else []
+        joined[name] = PLUS.join(dict.fromkeys([*known, str(now[name])]))
+    return joined
 
 
 def moved_source(result: dict[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -225,7 +225,15 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
     ended = _ended(planned, way)
     if ended is not None:
         return ended
-    with locks.locked(folder, watch, fatal=(DeviceLostError, FATAL)) as mine:
+    with ExitStack() as held:
+        try:
+            mine = held.enter_context(locks.locked(folder, watch, fatal=(DeviceLostError, FATAL)))
+        except OSError as error:
+            # One folder is another user's, or a file; where none can be written, the grid ends.
+            if is_full(error) or not os.access(folder.parent, os.W_OK):
+                raise
+            way.events.failed(planned, f"its folder {folder} cannot be written ({error.strerror or error})")
+            return Outcome.FAILED
         if mine is None:
             return Outcome.REQUEUED
         ended = _ended(planned, way)
@@ -294,8 +302,10 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
             way.events.stopped(planned, "out of memory beside other cells on its device; tried once more")
             return Outcome.REQUEUED
         return fail(planned, folder, _message(planned, error), way.events, traceback.format_exc())
-    attempts.end(folder)
-    checkpoints.remove()
+    # Written while it was its own; of a process that took it meanwhile nothing is removed.
+    if locks.owner_of(folder) == mine:
+        attempts.end(folder)
+        checkpoints.remove()
     way.events.finished(planned, result)
     return Outcome.DONE
 

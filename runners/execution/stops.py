@@ -1,4 +1,6 @@
-"""Signals that stop a run in order: a cluster's SIGTERM, SIGUSR1 and SIGUSR2 do what Ctrl-C does."""
+"""Signals that stop a run in order: a cluster's SIGTERM, SIGUSR1 and SIGUSR2, and SIGHUP of a terminal that goes away,
+do what Ctrl-C does.
+"""
 
 import signal
 import threading
@@ -7,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):

@@ -14,6 +14,7 @@ from torch import Tensor
 from headbench.core import arrays
 from headbench.core.errors import note
 from headbench.results import store
+from headbench.runners.training.hardware import out_of_memory
 
 FORMAT = 1
 # Between two writes, so that cells of short epochs do not spend their time on the disk.
@@ -99,7 +100,9 @@ def _read(content: bytes) -> dict[str, Any] | None:
     try:
         arrays.check_archive(io.BytesIO(content))
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception:  # whatever a foreign file leads to
+    except Exception as error:  # whatever a foreign file leads to
+        if out_of_memory(error):
+            raise
         return None
     return state if isinstance(state, dict) else None
 

@@ -17,7 +17,7 @@ from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.classifier import Classifier, Shared, build, check_head
-from headbench.runners.training.hardware import Hardware
+from headbench.runners.training.hardware import Hardware, out_of_memory
 from headbench.runners.training.history import Glimpse, Glimpses
 from headbench.runners.training.loop.average import Average
 from headbench.runners.training.loop.record import Record
@@ -57,6 +57,7 @@ class Training:
         evaluated: the parts that each epoch of the last stage is evaluated on, and that choose a best epoch.
         history: one row per finished epoch.
         selected: by selection's name, the epoch it chose; ``best_val`` only where there is a validation part.
+        begun: what the processes that train it tell of themselves; a training that goes on has that of all before.
         features: (N, d) of the training part by the weights of the last epoch, once it has ended.
         losses: the head's own loss of these, ``trained_loss``, and its chance level, ``chance_loss``.
     """
@@ -73,6 +74,7 @@ class Training:
             optimisation.optimiser(self.classifier, recipe, stage)
         self.evaluated = {"val": parts.val} | ({"test": parts.test} if cell.purpose == "final" else {})
         self.history: list[dict[str, Any]] = []
+        self.begun: dict[str, str] = {}
         self.selected: dict[str, Snapshot] = {}
         self.features = torch.empty(0)
         self.losses: dict[str, float] = {}
@@ -152,6 +154,7 @@ class Training:
             "cuda_random": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
             "head_random": self._generator.get_state(),
             "history": list(self.history),
+            "begun": dict(self.begun),
             "selected": {name: {"row": own.row, "state": own.state} for name, own in self.selected.items()},
         }
         average = {"average": self._average.state_dict()} if self._average else {}
@@ -166,6 +169,8 @@ class Training:
         try:
             self._load(state)
         except Exception as error:  # whatever foreign contents lead to
+            if out_of_memory(error) or isinstance(error, torch.AcceleratorError):  # of the machine, not of the state
+                raise
             raise ForeignStateError from error
 
     def context(self, name: str, epochs: int = 1, epoch: int = 0, step: int = 0) -> Context:
@@ -344,6 +349,7 @@ class Training:
         torch.set_rng_state(state["random"])
         self._generator.set_state(state["head_random"])
         self._finished, self.history = state["epochs"], list(state["history"])
+        self.begun = {str(name): str(value) for name, value in state.get("begun", {}).items()}
         self.selected = {name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()}
 
     def _draw_on(self, states: list[Tensor], device: torch.device) -> None:
