@@ -39,3 +39,16 @@ def test_a_worker_ends_itself_where_a_kernel_has_failed_and_tells_of_anything_el
     with pytest.raises(EndedError):
         worker._work(job, tmp_path, [], None)
     assert [kind for kind, *_ in worker.news()] == ["ready", "broken"]
+
+
+def test_a_worker_whose_device_does_not_start_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("CUDA driver initialization failed")
+
+    monkeypatch.setattr("headbench.runners.training.hardware.set_up", fail)
+    monkeypatch.setattr("threading.Thread.start", lambda _: None)
+    job = Job((), tmp_path, tmp_path, Share("cpu", 1, "fp32"), keep_weights=False, wait=False)
+    worker = Worker(job, tmp_path, [], None)
+    worker._work(job, tmp_path, [], None)
+    ((kind, _, why),) = worker.news()
+    assert (kind, why) == ("broken", "RuntimeError: CUDA driver initialization failed")

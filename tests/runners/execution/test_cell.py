@@ -405,3 +405,20 @@ def test_who_has_lost_its_lock_writes_nothing(tmp_path: Path, monkeypatch: pytes
             queue.run([one], lone)
         assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "cell.yaml"} == winners
         lock.unlink()
+
+
+def test_who_loses_its_lock_while_it_writes_leaves_no_result(tmp_path: Path) -> None:
+    """A machine that was suspended within its last writes, while another one took the cell."""
+    (one,) = planned(cell("psc"))
+
+    def lost() -> None:
+        if (tmp_path / "geometry.npz").exists():
+            raise LostError
+
+    class LostError(Exception):
+        pass
+
+    checkpoints = Checkpoints(tmp_path, one.cell_id, check=lost)
+    with pytest.raises(LostError):
+        cells.run(one, digits(), tmp_path, CPU, lambda _: None, keep_weights=False, checkpoints=checkpoints)
+    assert not (tmp_path / "result.json").exists()

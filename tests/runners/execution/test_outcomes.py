@@ -147,3 +147,15 @@ def test_a_kernel_that_fails_ends_the_process_and_blames_no_other_cell(
     # The others of its team leave the cell to their parent, until this process has ended and that has judged it.
     assert [path.parent.name for path in watched.out.rglob("lock.json")] == [todo[0].cell_id]
     assert not list(alone.out.rglob("lock.json"))
+
+
+def test_a_folder_that_cannot_be_written_ends_its_cell_alone(tmp_path: Path) -> None:
+    """A file stands in its place, or it is another user's."""
+    todo = planned(*cells(axes={"seed": [0, 1]}, recipe=QUICK))
+    folder = store.cell_folder(tmp_path, todo[0].cell_id)
+    folder.parent.mkdir(parents=True)
+    folder.write_text("mine")
+    events = Pruning()
+    queue.run(todo, way(tmp_path, events))
+    assert [told for told in events.told if told[0] != "started"] == [("failed", 0), ("finished", 1)]
+    assert folder.read_text() == "mine"

@@ -1,5 +1,6 @@
 """What is shown of cells while they are trained: a display on a terminal, plain lines elsewhere."""
 
+import errno
 import fcntl
 import os
 import pty
@@ -146,3 +147,33 @@ def test_a_finished_cell_tells_its_accuracy_on_test_and_a_trial_that_on_validati
         display.started(two[0])
         display.finished(two[0], {"selections": {"last": measured}, "train_seconds": 2.0, "images_per_second": 3.0})
     assert told in printed.getvalue()
+
+
+def test_a_terminal_that_has_gone_is_no_fault_of_a_cell(two: list[Planned]) -> None:
+    class Gone(StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    class Full(StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    display = Display(Console(file=Gone()), 2, 0)
+    for one in two:
+        display.started(one)
+        display.epoch(one, ROW)
+        display.failed(one, "no luck")
+    assert len(display.ended) == 2
+    with pytest.raises(OSError, match="No space left"):
+        Display(Console(file=Full()), 2, 0).failed(two[0], "no luck")
+
+
+def test_a_cell_that_another_worker_has_lost_goes_on(two: list[Planned]) -> None:
+    """Its folder was removed while the first trained it: the second has begun when the first hears of it."""
+    display = Display(Console(file=StringIO()), 2, 0)
+    display.started(two[0])
+    display.started(two[0])
+    display.stopped(two[0], "another process has taken its lock")
+    display.glimpse(two[0], Glimpse(1, 1, 2))
+    display.epoch(two[0], ROW)
+    assert list(display.running) == [two[0].cell_id]

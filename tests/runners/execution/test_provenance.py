@@ -1,12 +1,17 @@
-"""Which processor a number was computed on."""
+"""Which processor, code and attempts a number is of."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from headbench.core.errors import StoppedError
+from headbench.runners.execution import cell as cells
 from headbench.runners.execution import provenance
 from headbench.runners.execution.provenance import Processor
-from tests.runners.helpers import CPU
+from headbench.runners.training.checkpoint import Checkpoints
+from tests.runners.helpers import CPU, QUICK, cell, digits, planned
 
 XEON = """processor\t: 0
 vendor_id\t: GenuineIntel
@@ -45,3 +50,34 @@ def test_every_result_tells_the_processor(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(provenance, "processor", lambda: Processor("AMD EPYC", "avx2"))
     described = provenance.describe(CPU)
     assert (described["processor"], described["processor_flags"]) == ("AMD EPYC", "avx2")
+
+
+def test_a_cell_in_two_attempts_tells_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of code and machine, and when the first began; the head's source and the precision are one throughout."""
+    (one,) = planned(cell("psc", recipe=QUICK | {"epochs": 3}))
+
+    def attempt(commit: str, device: str, on_epoch: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        described = provenance.describe(CPU) | {"git_commit": commit, "device": device}
+        monkeypatch.setattr(provenance, "describe", lambda _: described)
+        checkpoints = Checkpoints(tmp_path, one.cell_id, seconds=0)
+        return cells.run(one, digits(), tmp_path, CPU, on_epoch, keep_weights=False, checkpoints=checkpoints)
+
+    def stop(row: dict[str, Any]) -> None:
+        raise StoppedError
+
+    times = iter(["2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00", "2026-01-03T00:00:00+00:00"])
+    monkeypatch.setattr(cells, "_now", lambda: next(times))
+    with pytest.raises(StoppedError):
+        attempt("a", "cpu", stop)
+    result = attempt("b", "cpu", lambda _: None)
+    told = result["provenance"]
+    assert (told["git_commit"], told["device"], told["precision"]) == ("a + b", "cpu", "fp32")
+    assert (result["started_at"], result["finished_at"]) == ("2026-01-01T00:00:00+00:00", "2026-01-03T00:00:00+00:00")
+
+
+def test_what_is_told_of_attempts_is_told_once() -> None:
+    now = dict.fromkeys(provenance.TOLD, "x") | {"started_at": "2"}
+    first = provenance.together({}, now)
+    assert provenance.together(first, now | {"started_at": "3"}) == first == now
+    third = provenance.together(provenance.together(first, now | {"git_commit": "y"}), now)
+    assert third["git_commit"] == "x + y"

@@ -24,7 +24,7 @@ from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
 from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.parts import Parts
-from headbench.runners.training.train import ForeignStateError, Training
+from headbench.runners.training.train import ForeignStateError, Training, resume
 from tests.runners.helpers import CPU, QUICK, cell, cells, digits, train
 
 
@@ -357,3 +357,32 @@ def test_a_checkpoint_that_is_no_state_is_set_aside(state: object, tmp_path: Pat
     (tmp_path / "checkpoint.pt").write_bytes(hashlib.sha256(buffer.getvalue()).digest() + buffer.getvalue())
     assert Checkpoints(tmp_path, "id").load() is None
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt.damaged-1"]
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        (torch.optim.SGD, torch.OutOfMemoryError("CUDA out of memory")),
+        (torch.optim.SGD, torch.AcceleratorError("an illegal memory access")),
+        (torch.optim.SGD, MemoryError()),
+        (torch, MemoryError()),
+    ],
+)
+def test_a_checkpoint_that_there_is_no_room_to_load_stays(
+    place: Any, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else may fill the device for a second."""
+    one, data = started("psc"), long_tailed()
+    with pytest.raises(StoppedError):
+        train(one, data, CPU, stop_after(2), Checkpoints(tmp_path, "id", seconds=0))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: Any, **__: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, "load" if place is torch else "load_state_dict", full)
+        with pytest.raises(type(error)):
+            resume(one, data, CPU, Checkpoints(tmp_path, "id"))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert len(resume(one, data, CPU, Checkpoints(tmp_path, "id")).history) == 2
