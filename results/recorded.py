@@ -82,7 +82,7 @@ def _check_precisions(kept: pd.DataFrame, rows: pd.DataFrame, file: Path) -> Non
         if named in before:
             raise UserError(
                 f"record: {row.head_label} d={row.feature_dim} seed={row.seed} is in {file} in {before[named]}, and "
-                f"would count as another seed in {row.precision}; train it in a grid of another name (--name)"
+                f"would count as another seed in {row.precision}; remove that row, or give the grid another --name"
             )
 
 
