@@ -126,8 +126,8 @@ class Registry(Mapping[str, Entry[T]]):
         def decorate(target: T) -> T:
             if name in self._registered:
                 known = self._registered[name].target
-                files = " and ".join(str(inspect.getsourcefile(one)) for one in (known, target))
-                raise ValueError(f"{self.kind} '{name}' is registered twice, in {files}; give one another name")
+                places = f"{_place(known)} and {_place(target)}"
+                raise ValueError(f"{self.kind} '{name}' is registered twice, in {places}; give one another name")
             self._registered[name] = Entry(name, target, version, about, self.package, later)
             return target
 
@@ -190,3 +190,11 @@ def discover(package: str, paths: list[str]) -> None:
     """Import every module of a package once, so that a new file registers itself."""
     for module in pkgutil.iter_modules(paths):
         importlib.import_module(f"{package}.{module.name}")
+
+
+def _place(target: Callable[..., Any]) -> str:
+    """Return the file of what is registered; itself where it is neither a class nor a function, as a partial one."""
+    try:
+        return str(inspect.getsourcefile(target))
+    except TypeError:
+        return str(target)

@@ -21,7 +21,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, console: Console) -> int:
-    """Write the finished cells of a grid, and say what shows them; return 1 if a history was left out."""
+    """Write the finished cells of a grid, and say what shows them; return 1 if a cell or a history was left out."""
     from headbench.core.errors import UserError
     from headbench.results import store
     from headbench.results.export import runs, tables

@@ -84,7 +84,7 @@ def together(before: Mapping[str, str], now: Mapping[str, object]) -> dict[str, 
     joined = {"started_at": before.get("started_at", str(now["started_at"]))}
     for name in TOLD:
         known = before[name].split(PLUS) if name in before else []
-        joined[name] = PLUS.join(dict.fromkeys([*known, str(now[name])]))
+        joined[name] = PLUS.join(filter(None, dict.fromkeys([*known, str(now[name])])))
     return joined
 
 

@@ -165,6 +165,7 @@ class Training:
 
         Raises:
             ForeignStateError: if it is not that of such a training; this one is of no use then.
+            Exception: what the machine raises, such as out of memory, as it is: the state may be sound.
         """
         try:
             self._load(state)

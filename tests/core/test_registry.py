@@ -1,5 +1,6 @@
 """The registry: explicit names, duplicates are errors, unknown names suggest the nearest, options are checked."""
 
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -34,6 +35,9 @@ def test_get_returns_what_was_registered(things: Registry[type[Thing]]) -> None:
 def test_a_duplicate_name_is_an_error(things: Registry[type[Thing]]) -> None:
     with pytest.raises(ValueError, match="thing 'thing' is registered twice"):
         things.register("thing", version=1)(Thing)
+    # As views of images are.
+    with pytest.raises(ValueError, match="registered twice, in .*test_registry.py and functools.partial"):
+        things.register("thing", version=1)(partial(Thing))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["thign", "THING", "Thign"])
