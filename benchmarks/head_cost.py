@@ -12,16 +12,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from headbench.backbones import BACKBONES
+from headbench.core import arrays
 from headbench.core.batch import DataInfo, Targets
 from headbench.core.streams import generator
 from headbench.data.loading.augment import Augmentation
 from headbench.data.loading.views import VIEWS
 from headbench.heads import HEADS, Context, Head, Stage
 from headbench.heads.geometry.assignment import assign
+from headbench.heads.geometry.word_vectors import SHIPPED
 from headbench.runners.grid import recipes
 from headbench.runners.training.classifier import pooled
 from headbench.runners.training.hardware import has_bf16
@@ -35,8 +38,10 @@ VARIANTS: dict[str, dict[str, Any]] = {"dl2pa": {"loss": "dot-regression", **LON
 
 
 def info(num_classes: int) -> DataInfo:
-    """Facts of an invented data set."""
-    names = tuple(str(c % 10) for c in range(num_classes))
+    """Facts of an invented data set, whose classes have word vectors that differ."""
+    table = arrays.read_npz(SHIPPED["minilm"], ["names", "vectors"])
+    _, first = np.unique(table["vectors"], axis=0, return_index=True)
+    names = tuple(map(str, table["names"][first[:num_classes]]))
     return DataInfo(
         num_classes, torch.full((num_classes,), 500), names, 500 * num_classes, (3, 32, 32), generator(0, "cost"), 1
     )

@@ -47,3 +47,9 @@ def of_computed() -> Path:
         UserError: if there is no home.
     """
     return from_environment("HEADBENCH_CACHE") or expanded(DEFAULT)
+
+
+def stamp(path: Path) -> tuple[int, int, int]:
+    """Return what differs once a file has changed, or another one stands in its place: time, size and number."""
+    about = path.stat()
+    return about.st_mtime_ns, about.st_size, about.st_ino

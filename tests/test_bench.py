@@ -114,6 +114,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["prototypes", "6", "2", "--png", "x"], "--png: 'x' does not end in .png"),
         (["prototypes", "6", "5", "--png", "x.png"], "can be drawn in 2 and 3 dimensions, not in 5"),
         (["prototypes", "100000", "3"], "more than can be computed here"),
+        (["prototypes", "10", "300000"], "more than can be computed here"),
         (["--set", "recipe.loss_scale={hpn: 3}"], "loss_scale: unknown loss 'hpn'"),
         (["prototypes", "ten", "3"], "invalid int value: 'ten'"),
         (["prototypes", "10", "3", "--method", "simplx"], "unknown method 'simplx'; did you mean 'simplex'"),

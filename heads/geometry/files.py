@@ -36,7 +36,8 @@ def read(path: Path) -> Array:
     """Return a user's prototypes as unit rows (C, d) float64.
 
     A ``.npy`` array (C, d); a ``.npz`` file with one array (C, d), or with one of several named ``prototypes``; a
-    ``.pt`` tensor (C, d), or a mapping whose one tensor is (d, C), as the DL2PA authors publish.
+    ``.pt`` tensor (C, d), also one of a mapping named ``prototypes``, or a mapping whose one tensor of another name is
+    (d, C), as the DL2PA authors publish.
 
     Raises:
         UserError: if it cannot be read, is no matrix of finite numbers, or has a row of zeros.
@@ -84,7 +85,7 @@ def _contents(path: Path) -> Any:
         return _only(arrays.read_npz(path))
     arrays.check_archive(path)
     loaded = torch.load(path, map_location="cpu", weights_only=True)
-    tensor = _only(loaded).T if isinstance(loaded, dict) else loaded
+    tensor = loaded if torch.is_tensor(loaded) else _only(loaded) if NAME in loaded else _only(loaded).T
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise ValueError(f"numbers of type {tensor.dtype}")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():

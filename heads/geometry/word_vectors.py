@@ -9,7 +9,7 @@ from torch import Tensor
 
 from headbench.core import arrays
 from headbench.core.errors import UserError, suggest
-from headbench.core.folders import expanded
+from headbench.core.folders import expanded, stamp
 
 FOLDER = Path(__file__).parents[1] / "word_vectors"
 SHIPPED = {"glove": FOLDER / "glove50.npz", "minilm": FOLDER / "minilm384.npz"}
@@ -18,6 +18,8 @@ FORMATS = (".npz", ".txt", ".vec")
 LARGEST = 1e100
 # A class that is nearer to the mean of all, in parts of the farthest one's distance, has no direction from there.
 NEAREST = 1e-9
+# So many missing names are listed.
+LISTED = 200
 INSTEAD = "leave the head out, or give a file of vectors, {name: word2vec, vectors: my.txt} (docs/heads.md)"
 
 Table = dict[str, np.ndarray]
@@ -39,7 +41,6 @@ def file_of(source: str) -> Path:
     return path
 
 
-@cache
 def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     """Return the vectors (C, n) float64 of class names; case and underscores do not matter.
 
@@ -53,6 +54,11 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     Raises:
         UserError: listing the names that have no vector, or naming a file that cannot be read.
     """
+    return _class_vectors(class_names, source, *stamp(file_of(source)))
+
+
+@cache
+def _class_vectors(class_names: tuple[str, ...], source: str, *_: int) -> Tensor:
     keys = [_key(name) for name in class_names]
     words = {word for key in keys for word in (key, *key.split())}
     table = _read(file_of(source), words)
@@ -61,9 +67,9 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
         name for name, own in zip(class_names, parts, strict=True) if not own or any(word not in table for word in own)
     ]
     if missing:
-        few = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        listed = ", ".join(missing[:LISTED]) + (", ..." if len(missing) > LISTED else "")
         raise UserError(
-            f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {few}; {INSTEAD}"
+            f"word2vec: no word vector for {len(missing)} of {len(class_names)} class names: {listed}; {INSTEAD}"
         )
     vectors = torch.from_numpy(
         np.stack([np.mean([table[word] for word in own], axis=0, dtype=np.float64) for own in parts])
@@ -76,11 +82,15 @@ def class_vectors(class_names: tuple[str, ...], source: str) -> Tensor:
     return vectors
 
 
-@cache
 def check_apart(class_names: tuple[str, ...], source: str) -> None:
     """Raise UserError where two classes have one vector, or one has no direction from the mean of all: no head could
     tell them apart by their vectors. Arguments as for :func:`class_vectors`.
     """
+    _check_apart(class_names, source, *stamp(file_of(source)))
+
+
+@cache
+def _check_apart(class_names: tuple[str, ...], source: str, *_: int) -> None:
     vectors, first = class_vectors(class_names, source), dict[bytes, int]()
     for number, vector in enumerate(vectors.numpy()):
         other = first.setdefault(vector.tobytes(), number)

@@ -28,7 +28,7 @@ def assignment(
     """Draw how many classes changed their prototype before each epoch, and how similar class means and prototypes then
     were.
 
-    One line per head and seed, at the smallest dimension; None where no head re-assigns classes.
+    One line per head and seed, each head at its smallest dimension; None where no head re-assigns classes.
 
     Args:
         history: of :func:`headbench.results.figures.histories.read`.
@@ -40,7 +40,8 @@ def assignment(
     if CHANGES not in history:
         return None
     moved = history.dropna(subset=[CHANGES])
-    moved = moved[moved["feature_dim"] == moved["feature_dim"].min()]
+    dims = moved.groupby("head_label", sort=False)["feature_dim"].min()
+    moved = moved[moved["feature_dim"] == moved["head_label"].map(dims)]
     looks, labels = styles(heads or heads_of(history)), dict[str, object]()
     with canvas(0.62, wide=True) as figure:
         left, right = figure.subplots(1, 2)
@@ -55,6 +56,12 @@ def assignment(
     caption = (
         "Classes that changed their prototype before each epoch, and how similar class means and prototypes then were, "
         "a line per head and seed; the class means of the first epoch are not known before it, which counts as 0. "
-        f"d = {moved['feature_dim'].iloc[0]}. {description}."
+        f"{_told(dims.rename(names))}. {description}."
     )
     return Drawn(figure, caption)
+
+
+def _told(dims: pd.Series) -> str:
+    """Return the dimensions of heads in words, those that differ from the smallest by head: ``d = 2; of hpn 5``."""
+    others = [f"of {name} {dim}" for name, dim in dims.items() if dim != dims.min()]
+    return "; ".join([f"d = {dims.min()}", *others])

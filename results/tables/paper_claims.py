@@ -20,7 +20,7 @@ from headbench.results.numbers.inference import Difference
 from headbench.results.numbers.statistics import holm
 from headbench.results.tables.base import SELECTIONS, Table, interval, unmarked
 from headbench.results.tables.paired import IDENTICAL
-from headbench.results.tables.published_numbers import Form, stands_for
+from headbench.results.tables.published_numbers import Form, is_step, stands_for
 
 FILE = Path(__file__).parents[1] / "claims.yaml"
 
@@ -119,11 +119,13 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
 
 
 def _about(claim: Claim, part: pd.DataFrame) -> bool:
-    dataset, imbalance = part["dataset"].iloc[0], part["imbalance_factor"].iloc[0]
+    dataset, imbalance, protocol = part.iloc[0][["dataset", "imbalance_factor", "protocol"]]
     wanted = (
         claim.imbalance_factor if claim.imbalance_factor is not None else 1 if claim.dataset is not None else imbalance
     )
-    return (claim.dataset is None or dataset in claim.dataset) and imbalance == wanted
+    # What is claimed of a long tail of a named data set is claimed of exponential class counts.
+    of_these = claim.dataset is None or (dataset in claim.dataset and not is_step(protocol))
+    return of_these and imbalance == wanted
 
 
 def _tested(claim: Claim, part: pd.DataFrame, comparison: int, answers: Answers, data: str) -> list[dict[str, Any]]:
@@ -136,8 +138,14 @@ def _tested(claim: Claim, part: pd.DataFrame, comparison: int, answers: Answers,
         about | {"feature_dim": dim} | row
         for dim in ([claim.head.feature_dim] if claim.head.feature_dim else sorted(set(part["feature_dim"])))
         for shown in product(*(_variants(claim, part, side, dim) for side in _sides(claim)))
-        if (row := _row(claim, shown, answers))
+        if _as_long(shown) and (row := _row(claim, shown, answers))
     ]
+
+
+def _as_long(shown: tuple[pd.DataFrame, ...]) -> bool:
+    """Return whether two forms of one head were trained for as many epochs; its options may say how many they are."""
+    heads, epochs = ({rows[name].iloc[0] for rows in shown} for name in ("head", "epochs"))
+    return len(heads) > 1 or len(epochs) == 1
 
 
 def _sides(claim: Claim) -> list[Side]:

@@ -47,9 +47,9 @@ def tables(rows: pd.DataFrame, selection: str, names: Names | None = None) -> li
     accuracy of many, medium and few classes is.
 
     Heads stand down; across stands what the grid varies: dimensions, imbalance factors or backbones. A cell holds the
-    measured mean ± std, the published value and, where both are of as many epochs, the same augmentation and network,
-    and of test images, the difference; a letter points to the footnote that says what is wrong with the published
-    value, and what others got who ran it again.
+    measured mean ± std, the published value and, where both are of as many epochs, the same augmentation, network and
+    class counts, and of test images, the difference; a letter points to the footnote that says what is wrong with the
+    published value, and what others got who ran it again.
 
     What is not known of one of them is taken as equal, an augmentation with a footnote. A network that no paper has is
     compared with theirs, which the caption names.
@@ -75,7 +75,7 @@ def tables(rows: pd.DataFrame, selection: str, names: Names | None = None) -> li
 def _beside_each(rows: pd.DataFrame, selection: str, varied: list[Column], metric: str) -> Iterator[dict[str, Any]]:
     """Yield the cells of a table that are of one metric; none where no row has it, or no paper."""
     measured = metric in rows and rows[metric].notna().any()
-    if not measured or not published_numbers.exist(rows["dataset_name"].iloc[0], metric):
+    if not measured or not published_numbers.exist(rows["dataset"].iloc[0], metric):
         return
     rows = columns.narrow(rows, [*NEEDED, metric, f"{metric}_low", f"{metric}_high"])
     for _, part in rows.groupby(columns.COMPARISON, sort=False, dropna=False):
@@ -131,7 +131,8 @@ def _training(own: Mapping[Hashable, Any], dim: int) -> Training:
     augmentation = own.get("augmentation")
     # Rows of earlier harnesses do not tell it.
     known = augmentation if isinstance(augmentation, str) else ""
-    return Training(own["dataset_name"], float(own["imbalance_factor"]), dim, backbone, own["epochs"], known)
+    factor, step = float(own["imbalance_factor"]), published_numbers.is_step(own["protocol"])
+    return Training(own["dataset"], factor, dim, backbone, own["epochs"], known, step)
 
 
 def _number(row: Mapping[Hashable, Any], own: Mapping[Hashable, Any], varied: list[Column]) -> dict[str, Any]:

@@ -43,13 +43,14 @@ class Training:
     """What a measured number is of, beside its head.
 
     Attributes:
-        dataset: name of the data set.
+        dataset: label of the data set: one with options of its own, as other classes are, is of no paper.
         imbalance_factor: n_max / n_min.
         feature_dim: d.
         backbone: with its options.
         epochs: of all stages, NaN where they are not known.
         augmentation: of the view to classify, a label of :mod:`headbench.core.augmentations`, empty where it is not
             known.
+        step: whether the class counts of a long tail are a step; those of all published numbers are exponential.
     """
 
     dataset: str
@@ -58,6 +59,7 @@ class Training:
     backbone: Form
     epochs: float = math.nan
     augmentation: str = ""
+    step: bool = False
 
     @property
     def network(self) -> str:
@@ -105,7 +107,7 @@ def _values(dataset: str, imbalance_factor: float, metric: str) -> pd.DataFrame:
 
 
 def exist(dataset: str, metric: str) -> bool:
-    """Return whether any number of a data set's name is published in a metric."""
+    """Return whether any number of a data set's label is published in a metric."""
     rows = load()
     return bool(((rows["dataset"] == dataset) & (rows["metric"] == metric)).any())
 
@@ -155,6 +157,7 @@ def unlike(number: pd.Series, own: Training) -> list[str]:
         ("of {:g} epochs, not {:g}", number["epochs"], own.epochs),
         ("with {}, not {}", number["augmentation"], own.augmentation),
         ("on {}, not {}", number["backbone"], own.network),
+        ("of {} class counts, not a {}", "exponential", own.step and "step"),
     )
     return [
         words.format(theirs, ours)
@@ -162,6 +165,11 @@ def unlike(number: pd.Series, own: Training) -> list[str]:
         # What is not known, empty or NaN, differs from nothing.
         if theirs and ours and theirs != ours and theirs == theirs and ours == ours
     ]
+
+
+def is_step(protocol: str) -> bool:
+    """Return whether the class counts of a protocol of this name are a step."""
+    return "step" in protocol.split()
 
 
 def reruns(number: pd.Series) -> list[str]:

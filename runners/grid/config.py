@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 from headbench.backbones import BACKBONES
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
+from headbench.core.folders import stamp
 from headbench.core.numbers import Seed
 from headbench.core.registry import Entry
 from headbench.core.validation import Strict, one_line
@@ -113,8 +114,7 @@ class Grid(Strict):
 
 def contents(path: Path) -> str:
     """Return the SHA-256 of what is in a file, read again where the file has changed."""
-    about = path.stat()
-    return _contents(path, about.st_mtime_ns, about.st_size, about.st_ino)
+    return _contents(path, *stamp(path))
 
 
 @cache

@@ -31,6 +31,14 @@ def test_every_head_has_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert {("weak",), ("weak", "simclr", "simclr")} <= views
 
 
+def test_the_classes_of_every_size_have_word_vectors() -> None:
+    """The benchmark would end at that head otherwise, after all others."""
+    entry = HEADS.get("word2vec")
+    for num_classes, dim in head_cost.SIZES:
+        reason = entry.target.supports(head_cost.info(num_classes), dim, entry.resolve({}, "word2vec"))
+        assert (reason is None) == (dim <= 384)
+
+
 def test_the_network_part_trains_on_all_views(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head_cost, "BATCH", 2)
     head_cost.network_part(("weak", "simclr", "simclr"))()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headbench.core.errors import UserError
 from headbench.heads import HEADS, Head
-from headbench.heads.geometry.word_vectors import class_vectors
+from headbench.heads.geometry.word_vectors import check_apart, class_vectors
 from headbench.heads.word2vec import principal_directions
 from tests.heads.helpers import info, slow_squared_cosine, unsupported
 
@@ -107,6 +107,17 @@ def test_the_shipped_tables_know_the_classes_of_every_small_data_set(source: str
 def test_the_default_vectors_have_at_least_d_dimensions_in_every_grid() -> None:
     assert unsupported("word2vec", info(), 384) is None
     assert unsupported("word2vec", info(), 385) == "the word vectors have 384 dimensions, fewer than d = 385"
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    file, names = tmp_path / "mine.txt", ("cat", "dog", "fox")
+    file.write_text("cat 1 0\ndog 0 1\nfox 1 1\n", encoding="utf-8")
+    assert class_vectors(names, str(file)).tolist() == [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
+    check_apart(names, str(file))
+    file.write_text("cat 10 0\ndog 0 1\nfox 0 1\n", encoding="utf-8")
+    assert class_vectors(names, str(file)).tolist() == [[10.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+    with pytest.raises(UserError, match="'dog' and 'fox' have the same word vector"):
+        check_apart(names, str(file))
 
 
 @pytest.mark.parametrize("header", ["", "3 2\n"])

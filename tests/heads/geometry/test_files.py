@@ -33,6 +33,14 @@ def test_usual_rows_keep_every_bit(tmp_path: Path) -> None:
     assert np.array_equal(files.read(tmp_path / "p.npy"), rows / np.linalg.norm(rows, axis=1, keepdims=True))
 
 
+def test_a_mapping_named_as_ours_is_read_as_all_ours(tmp_path: Path) -> None:
+    """By class, where the authors' mapping of another name is by dimension."""
+    rows = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+    for name, saved in (("ours", {"prototypes": rows}), ("plain", rows), ("theirs", {"w": rows.T})):
+        torch.save(saved, tmp_path / f"{name}.pt")
+        assert files.read(tmp_path / f"{name}.pt") == pytest.approx(rows.numpy(), abs=1e-7)
+
+
 USELESS: dict[str, Any] = {
     "complex": np.array([[1 + 1j, 1], [1, 0]]),
     "complex with nothing imaginary": np.eye(2, dtype=complex),

@@ -47,6 +47,22 @@ def test_what_is_drawn_is_in_the_histories(tmp_path: Path) -> None:
     assert [text.get_text() for text in drawn.figure.legends[0].get_texts()] == ["DL2PA"]
 
 
+def test_a_head_of_larger_dimensions_alone_is_drawn_too() -> None:
+    lines = [("dl2pa", 2), ("dl2pa", 5), ("dl2pa(prototypes=orthoplex)", 5)]
+    history = pd.DataFrame(
+        [
+            {"head": "dl2pa", "head_label": head, "seed": 0, "feature_dim": dim, "epoch": epoch, "num_classes": 10}
+            | {"assignment_changes": 3.0, "assignment_similarity": 4.0}
+            for head, dim in lines
+            for epoch in (1, 2)
+        ]
+    )
+    drawn = assignment.assignment(history, {lines[0][0]: "DL2PA", lines[2][0]: "DL2PA, orthoplex"}, "by hand")
+    assert drawn is not None
+    assert [len(panel.lines) for panel in drawn.figure.axes] == [2, 2]
+    assert "d = 2; of DL2PA, orthoplex 5. by hand." in drawn.caption
+
+
 def test_heads_without_assignment_have_no_figure_and_damage_is_named(tmp_path: Path) -> None:
     rows = rows_and_histories(tmp_path, {})
     store.write_text(tmp_path / "cells" / "cell0" / "history.csv", "epoch\n1\n")

@@ -214,6 +214,30 @@ def test_a_claim_of_some_epochs_is_tested_on_cells_of_as_many(monkeypatch: pytes
     assert both["dataset"].tolist() == ["cifar100, IF 100, long"]
 
 
+def test_a_claim_of_named_data_is_not_tested_on_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    heads = {("proco", 64): known.random(0.6, 1), ("bcl", 64): known.random(0.5, 2)}
+    rows, answers = known.answered(heads, imbalance_factor=100.0, protocol="lt-val step")
+    claimed(monkeypatch, "proco", "bcl", dataset=["cifar100"])
+    assert paper_claims.check(rows, answers).empty
+    assert len(paper_claims.check(rows.assign(protocol="lt-val"), answers)) == 1
+    claimed(monkeypatch, "proco", "bcl")
+    assert len(paper_claims.check(rows, answers)) == 1
+
+
+@pytest.mark.parametrize(("long", "verdicts"), [(100, 1), (110, 0)])
+def test_two_forms_of_one_head_are_compared_after_as_many_epochs(
+    monkeypatch: pytest.MonkeyPatch, long: int, verdicts: int
+) -> None:
+    claimed(monkeypatch, "sbcl(cluster_period=5)", "sbcl(cluster_period=0)")
+    heads = {
+        ("sbcl(cluster_period=5)", 64): known.random(0.6, 1),
+        ("sbcl(cluster_period=0)", 64): known.random(0.5, 2),
+    }
+    rows, answers = known.answered(heads, imbalance_factor=100.0, epochs=100)
+    rows.loc[rows["head_label"] == "sbcl(cluster_period=5)", "epochs"] = long
+    assert len(paper_claims.check(rows, answers)) == verdicts
+
+
 def test_a_claim_may_mean_a_head_by_one_of_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
     claimed(monkeypatch, "sbcl(subclasses=True)", "sbcl(subclasses=False)")
     heads = {

@@ -44,6 +44,15 @@ def test_every_published_number_has_a_source() -> None:
     assert papers | {"decoupling", "gnc"} == set(rows["table"])
 
 
+def test_epochs_that_a_note_begins_with_are_compared_too() -> None:
+    """Not those of a head that adds a stage of its own, whose length is not told."""
+    rows = published_numbers.load()
+    told = rows["note"].str.extract(r"^(\d+) epochs")[0].astype(float)
+    rows = rows[told.notna() & (rows["table"] != "decoupling")]
+    assert len(rows) > 30
+    assert (rows["epochs"] == told[rows.index]).all()
+
+
 def test_what_is_wrong_is_flagged() -> None:
     rows = published_numbers.load()
     own = rows[rows["table"] == "dl2pa"]
@@ -187,7 +196,9 @@ def test_the_scales_of_the_collapse_study_in_a_table() -> None:
     made = pd.concat(
         [
             rows(
-                [("psc-cosine", 10, 1.0, [0.25])], head_options=json.dumps({"scale": scale, "learnable_scale": False})
+                [("psc-cosine", 10, 1.0, [0.25])],
+                epochs=200,
+                head_options=json.dumps({"scale": scale, "learnable_scale": False}),
             ).assign(head_label=label)
             for label, scale in forms.items()
         ]
@@ -287,6 +298,21 @@ def test_a_number_of_the_dimension_is_preferred_to_one_of_any() -> None:
     assert (number["d"], number["value"]) == (10, 25.67)
 
 
+def test_other_classes_have_no_published_numbers() -> None:
+    facts = {"dataset": "cifar100(labels=coarse)", "dataset_name": "cifar100", "epochs": 250}
+    assert published.tables(rows([("hpn", 10, 1.0, [0.75])], **facts), "last") == []
+
+
+@pytest.mark.parametrize("protocol", ["published step", "lt-val-0.02 step imbalance-seed-1"])
+def test_class_counts_of_a_step_are_not_compared_with_exponential_ones(protocol: str) -> None:
+    facts = {"backbone": "resnet32", "epochs": 200, "augmentation": STRONG, "protocol": protocol}
+    (table,) = published.tables(rows([("proco", 64, 100.0, [0.4])], **facts), "last")
+    assert table.cells.loc["proco", "d = 64"] == "40.00 / 52.80 a"
+    assert " a: of exponential class counts, not a step, and so not compared;" in table.caption
+    (table,) = published.tables(rows([("proco", 64, 100.0, [0.4])], **facts | {"protocol": "published"}), "last")
+    assert table.cells.loc["proco", "d = 64"] == "40.00 / 52.80 (-12.80) a"
+
+
 def test_imbalance_factors_stand_across() -> None:
     entries = [(head, 128, factor, [0.45]) for factor in (50.0, 100.0) for head in ("psc", "dl2pa", "hpn")]
     facts = {"backbone": "resnet32(shortcut=A, width=32)", "protocol": "published", "epochs": 200}
@@ -322,10 +348,10 @@ def again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "dataset,imbalance_factor,backbone,d,head,metric,value,std,n,selection,source,evidence,flag,note,augmentation\n"
     )
     monkeypatch.setattr(published_numbers, "FOLDER", tmp_path)
-    for cached in (published_numbers.load, published_numbers._values):
+    for cached in (published_numbers.load, published_numbers._values, published_numbers.find):
         cached.cache_clear()
     yield
-    for cached in (published_numbers.load, published_numbers._values):
+    for cached in (published_numbers.load, published_numbers._values, published_numbers.find):
         cached.cache_clear()
 
 
