@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from headbench.core.errors import UserError
 from headbench.data.formats.parquet_files import read_pair
 from headbench.data.formats.shards import part_files
 from headbench.data.formats.torchvision_sets import Load, fetch, image_set
@@ -35,11 +36,13 @@ def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine") -> Datas
 
     facts = STATISTICS | {"ranges": (36, 71) if labels == "fine" else None}
     folder = root / "cifar100"
-    published = [place / name for place in (root, folder) for name in (CIFAR100.base_folder, CIFAR100.filename)]
-    if folder.is_dir() and (part_files(folder, "train") or not any(path.exists() for path in published)):
+    if part_files(folder, "train"):
         train, test, names = read_pair(folder, "test", side=32, label_columns=(f"{labels}_label",))
         return Dataset(train, test, names, read_from=(folder,), **facts)
-    (train, test, names), source = fetch(CIFAR100, root, lambda load: _read(load, labels), folders=("", "cifar100"))
+    try:
+        (train, test, names), source = fetch(CIFAR100, root, lambda load: _read(load, labels), folders=("", "cifar100"))
+    except UserError as error:
+        raise UserError(f"{error}; no train*.parquet in {folder}" if folder.is_dir() else str(error)) from None
     return Dataset(train, test, names, read_from=source, **facts)
 
 

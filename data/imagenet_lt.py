@@ -34,6 +34,7 @@ def imagenet_lt(root: Path) -> Dataset:
     ids = _ids(*train)
     names = tuple(ids.get(label, f"class {label}") for label in range(max(ids) + 1))
     lists = {"train": train, "val": listed("val", len(names)), "test": listed("test", len(names))}
+    _check(lists, names)
     folder = root / "imagenet"
 
     def placed(path: str, label: int) -> str:
@@ -63,3 +64,21 @@ def _ids(paths: list[str], labels: list[int]) -> dict[int, str]:
             )
             raise UserError(f"ImageNet_LT_train.txt: {printable(path)} has label {label}, but before it {other}")
     return ids
+
+
+def _check(lists: dict[str, tuple[list[str], list[int]]], names: tuple[str, ...]) -> None:
+    """Check lists by part against each other, and against the folders of ImageNet's training images.
+
+    Raises:
+        UserError: naming the first line of an image that is listed before, or has the label of another folder.
+    """
+    seen: dict[str, str] = {}
+    for part, (paths, labels) in lists.items():
+        for number, (path, label) in enumerate(zip(paths, labels, strict=True), start=1):
+            place = f"ImageNet_LT_{part}.txt, line {number}"
+            if path in seen:
+                raise UserError(f"{place}: {printable(path)} is listed before, in {seen[path]}")
+            seen[path] = place
+            folder = Path(path).parent.name
+            if path.startswith("train/") and folder != names[label]:
+                raise UserError(f"{place}: {printable(path)} has label {label}, which is {names[label]}")

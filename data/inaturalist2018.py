@@ -26,6 +26,7 @@ def inaturalist2018(root: Path) -> Dataset:
     folder = root / "inaturalist2018"
     train, test = (_read(folder / f"{part}2018.json") for part in ("train", "val"))
     categories = sorted(train.categories, key=lambda category: category.id)
+    _check_names(folder / "val2018.json", train, test)
     labels = {category.id: number for number, category in enumerate(categories)}
     names = tuple(category.name or str(category.id) for category in categories)
     return Dataset(_part(folder, train, labels, "train"), _part(folder, test, labels, "val"), names, MEAN, STD)
@@ -67,6 +68,15 @@ def _read(file: Path) -> _Contents:
             else f"not as published, at {'.'.join(map(str, problem['loc']))}"
         )
         raise UserError(f"{file}: {kind} ({problem['msg'][:120]})") from None
+
+
+def _check_names(file: Path, train: _Contents, test: _Contents) -> None:
+    """Raise UserError, naming the file of the test part, where a category of both parts has two names."""
+    named = {category.id: category.name for category in train.categories}
+    for category in test.categories:
+        known = named.get(category.id, category.name)
+        if known != category.name:
+            raise UserError(f"{file}: category {category.id} is {category.name!r}, in train2018.json {known!r}")
 
 
 def _part(folder: Path, contents: _Contents, labels: dict[int, int], name: str) -> FileSet:

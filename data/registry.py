@@ -114,14 +114,16 @@ class Dataset:
         """Check the parts against each other.
 
         Raises:
-            UserError: if a part has not one label per image, a label that is no class, or images of another size than
+            UserError: if a part has no images, not one label per image, a label that is no class, or images of another size than
                 the training part's.
         """
         for name, part in self.parts().items():
             count = len(part.images) if isinstance(part, ImageSet) else len(part.paths)
             if count != len(part.labels):
                 raise UserError(f"the {name} part has {count} images, but {len(part.labels)} labels")
-            if len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < len(self.class_names):
+            if not count:
+                raise UserError(f"the {name} part has no images")
+            if not 0 <= int(part.labels.min()) <= int(part.labels.max()) < len(self.class_names):
                 raise UserError(
                     f"the {name} part has labels from {part.labels.min()} to {part.labels.max()}, but there are "
                     f"{len(self.class_names)} classes"

@@ -98,9 +98,10 @@ def partition(dataset: Dataset, protocol: Protocol) -> Partition:
         start += length
     empty = [dataset.class_names[c] for c in torch.nonzero(nominal == 0)[:, 0]]
     if empty:
+        most = int(len(labels) / num_classes)
         raise UserError(
             f"imbalance_factor: {protocol.imbalance_factor:g} leaves {len(empty)} of {num_classes} classes without "
-            f"images, first '{empty[0]}'"
+            f"images, first '{empty[0]}'; the factor is at most the number of images per class, about {most}"
         )
     return Partition(torch.cat(positions), torch.cat(given), val, official, nominal)
 

@@ -50,7 +50,9 @@ def tiny_imagenet(root: Path) -> Dataset:
 def _packed(archive: Path) -> Dataset:
     """Read the published archive, unpacked in a temporary folder."""
     if md5(archive) != MD5:
-        raise UserError(f"tiny-imagenet: {archive} is not the published file: its MD5 is not {MD5}")
+        raise UserError(
+            f"tiny-imagenet: {archive} is not the published file: its MD5 is not {MD5}; without it, it is downloaded"
+        )
     with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(archive) as packed:
         packed.extractall(scratch)
         return replace(_published(Path(scratch) / PUBLISHED), read_from=(archive,))
@@ -60,9 +62,9 @@ def _download(root: Path, folder: Path) -> None:
     from torchvision.datasets import utils
 
     try:
-        # Extracted elsewhere and renamed, so that a folder of this name is whole.
+        # Elsewhere and renamed, so that a folder of this name is whole, and no archive that broke off is left.
         with tempfile.TemporaryDirectory(dir=root) as scratch:
-            utils.download_and_extract_archive(URL, str(root), extract_root=scratch, md5=MD5)
+            utils.download_and_extract_archive(URL, scratch, extract_root=scratch, md5=MD5)
             (Path(scratch) / folder.name).rename(folder)
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -105,4 +107,7 @@ def _test(folder: Path, names: list[str]) -> ImageSet:
             raise UserError(f"{annotations}, line {number}: no known class in {line[:80]!r}")
         paths.append(fields[0])
         labels.append(names.index(fields[1]))
+    images = {path.name for path in files_below(folder / "images")} if (folder / "images").is_dir() else set()
+    if unlisted := sorted(images - set(paths)):
+        raise UserError(f"{annotations}: no line for {len(unlisted)} of {len(images)} images, first {unlisted[0]}")
     return image_set(folder / "images", paths, labels, side=SIDE)

@@ -46,8 +46,8 @@ def assignment(
     with canvas(0.62, wide=True) as figure:
         left, right = figure.subplots(1, 2)
         for (head, _), own in moved.groupby(["head_label", "seed"], sort=False):
-            look = looks[head].sparsely_marked(len(own))
-            (labels[names[head]],) = left.plot(own["epoch"], own[CHANGES], **look)
+            look = looks[str(head)].sparsely_marked(len(own))
+            (labels[names[str(head)]],) = left.plot(own["epoch"], own[CHANGES], **look)
             right.plot(own["epoch"], own[SIMILARITY] / own["num_classes"], **look)
         classes = int(moved["num_classes"].iloc[0])
         left.set(xlabel="epoch", ylabel=f"classes re-assigned, of {classes}", ylim=(-0.03 * classes, 1.03 * classes))

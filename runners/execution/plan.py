@@ -100,7 +100,10 @@ class Outlines:
         if division not in self.known:
             dataset = self.data.dataset(cell)
             parts.check_statistics(dataset, division.statistics)
-            divided = partition(dataset, division.protocol)
+            try:
+                divided = partition(dataset, division.protocol)
+            except UserError as error:
+                raise UserError(f"data set '{cell.dataset_label}': {error}") from None
             if names := unseen(dataset, divided):
                 note(
                     f"data set '{cell.dataset_label}': no image of {len(names)} of {len(dataset.class_names)} classes "
@@ -117,7 +120,10 @@ def _checked(cell: Cell, outline: Outline) -> tuple[dict[str, Any], str | None]:
         UserError: if such a cell cannot be set up.
     """
     check_augmentation(cell.recipe, outline, cell)
-    reason = unsupported(cell, outline.info(cell.seed))
+    try:
+        reason = unsupported(cell, outline.info(cell.seed))
+    except UserError as error:
+        raise UserError(f"data set '{cell.dataset_label}': {error}") from None
     stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, outline.n_train)
     for stage, recipe in stages:
         check_views(stage, recipe, outline, cell)
@@ -180,7 +186,7 @@ def check_augmentation(recipe: Recipe, outline: Outline, cell: Cell) -> None:
             kind = "streamed images" if name in Resident.ignored else "images in memory"
             raise UserError(
                 f"recipe '{cell.recipe_label}': {name} is for {kind}, and '{cell.dataset_label}' has the others; set "
-                f"recipe.{name} to null or 0"
+                f"recipe.{name}=0"
             )
 
 

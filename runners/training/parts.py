@@ -143,8 +143,8 @@ def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
     """Load a registered data set from the data folder, or from its cache there.
 
     Raises:
-        UserError: naming the data set, if it is missing, damaged, a class has no training images, or a channel one
-            value everywhere.
+        UserError: naming the data set, if it is missing, damaged, a class has no training images, or a channel of
+            images in memory one value everywhere.
     """
     try:
         dataset = cache.load(DATASETS.get(name), options, root)

@@ -99,9 +99,15 @@ def test_a_truncated_parquet_file_is_one_line(data_root: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_cifar100_folder_names_the_missing_file(data_root: Path) -> None:
+def test_an_empty_cifar100_folder_names_the_missing_file(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be downloaded in its place."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.datasets.cifar.download_and_extract_archive", refuse)
     (data_root / "cifar100").mkdir()
-    with pytest.raises(UserError, match=r"no train\*.parquet in"):
+    with pytest.raises(UserError, match=r"could not be downloaded \(no network\).*; no train\*.parquet in"):
         DATASETS.get("cifar100").target(data_root)
 
 

@@ -247,6 +247,27 @@ def test_lists_of_imagenet_lt_that_contradict_themselves_are_refused(last: str, 
         load("imagenet-lt", data_root)
 
 
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        (["train/n02/2.png 1", "train/n01/2.png 1"], r"val.txt, line 2: train/n01/2.png has label 1, which is n02"),
+        (["train/n01/2.png 0", "train/n01/2.png 0"], r"val.txt, line 2: train/n01/2.png is listed before, in .*val.txt"),
+        (["train/n01/0.png 0"], r"val.txt, line 1: train/n01/0.png is listed before, in ImageNet_LT_train.txt, line 1"),
+    ],
+)
+def test_a_list_of_imagenet_lt_is_held_against_the_folders_and_the_lists_before(
+    held_out: list[str], message: str, data_root: Path
+) -> None:
+    write_tree(data_root / "imagenet", ("train",), ("n01", "n02"), each=4)
+    lists = data_root / "imagenet-lt"
+    lists.mkdir()
+    (lists / "ImageNet_LT_train.txt").write_text("train/n01/0.png 0\ntrain/n02/0.png 1\n")
+    (lists / "ImageNet_LT_val.txt").write_text("\n".join(held_out) + "\n")
+    (lists / "ImageNet_LT_test.txt").write_text("val/ILSVRC2012_val_0.JPEG 0\n")
+    with pytest.raises(UserError, match=message):
+        load("imagenet-lt", data_root)
+
+
 def test_damaged_idx_files_are_one_line(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headbench.data.fashion_mnist.PACKAGED", data_root / "nowhere")
     raw = data_root / "FashionMNIST" / "raw"
@@ -274,11 +295,11 @@ def test_inaturalist_from_its_json_files(data_root: Path) -> None:
     for n in range(3):
         save(folder / "train_val2018" / "Aves" / f"{n}.jpg", random_images(1, n)[0])
 
-    def write(part: str, images: list[int], categories: list[int]) -> None:
+    def write(part: str, images: list[int], categories: list[int], first: str = "wren") -> None:
         contents = {
             "images": [{"id": n, "file_name": f"train_val2018/Aves/{n}.jpg"} for n in images],
             "annotations": [{"image_id": n, "category_id": c} for n, c in zip(images, categories, strict=True)],
-            "categories": [{"id": 1, "name": "wren"}, {"id": 0, "name": "robin"}],
+            "categories": [{"id": 1, "name": first}, {"id": 0, "name": "robin"}],
         }
         (folder / f"{part}2018.json").write_text(json.dumps(contents))
 
@@ -292,6 +313,12 @@ def test_inaturalist_from_its_json_files(data_root: Path) -> None:
     )
     write("val", [2], [5])
     with pytest.raises(UserError, match=r"val2018.json: image train_val2018/Aves/2.jpg has no known category \(5\)"):
+        load("inaturalist2018", data_root)
+    write("val", [2], [1], "owl")
+    with pytest.raises(UserError, match=r"val2018.json: category 1 is 'owl', in train2018.json 'wren'"):
+        load("inaturalist2018", data_root)
+    write("val", [], [])
+    with pytest.raises(UserError, match=r"the test part has no images"):
         load("inaturalist2018", data_root)
     (folder / "val2018.json").write_text("{")
     with pytest.raises(UserError, match=r"val2018.json: not JSON"):

@@ -242,6 +242,18 @@ def test_tiny_imagenet_unpacked_beside_other_things(data_root: Path) -> None:
     assert (found.class_names, found.read_from) == (("n02", "n01"), (own,))
 
 
+def test_test_images_of_tiny_imagenet_without_a_line_are_refused(data_root: Path) -> None:
+    """As of a list that was cut off: a smaller test part is another one."""
+    pixels, own = random_images(5, 0, 64), data_root / "tiny-imagenet-200"
+    for number, name in enumerate(("n02", "n01")):
+        save(own / "train" / name / "images" / f"{name}_0.JPEG", pixels[number])
+        save(own / "val" / "images" / f"val_{number}.JPEG", pixels[2 + number])
+    (own / "wnids.txt").write_text("n02\nn01\n")
+    (own / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn01\t0\t0\t1\t1\n")
+    with pytest.raises(UserError, match=r"val_annotations.txt: no line for 1 of 2 images, first val_1.JPEG"):
+        load("tiny-imagenet", data_root)
+
+
 def test_an_empty_folder_hides_no_archive_beside_it(
     data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,11 +176,12 @@ def test_every_text_file_of_a_data_set_is_utf8_or_one_line(data_root: Path, name
 
 
 def test_a_list_with_a_byte_order_mark_and_names_of_their_own(data_root: Path) -> None:
-    save(data_root / "imagenet" / "train" / "n01" / "café.png", random_images(1, 0)[0])
     (data_root / "imagenet-lt").mkdir()
-    for part in ("train", "val", "test"):
-        (data_root / "imagenet-lt" / f"ImageNet_LT_{part}.txt").write_bytes("\ufefftrain/n01/café.png 0\r\n".encode())
-    assert paths_of(load("imagenet-lt", data_root).train) == ["train/n01/café.png"]
+    for number, part in enumerate(("train", "val", "test")):
+        path = f"train/n01/café{number}.png"
+        save(data_root / "imagenet" / path, random_images(1, number)[0])
+        (data_root / "imagenet-lt" / f"ImageNet_LT_{part}.txt").write_bytes(f"\ufeff{path} 0\r\n".encode())
+    assert paths_of(load("imagenet-lt", data_root).train) == ["train/n01/café0.png"]
     (data_root / "imagenet-lt" / "ImageNet_LT_val.txt").write_text(
         f"train/n01/café.png {'9' * 5000}\n", encoding="utf-8"
     )
