@@ -114,8 +114,8 @@ class Dataset:
         """Check the parts against each other.
 
         Raises:
-            UserError: if a part has no images, not one label per image, a label that is no class, or images of another size than
-                the training part's.
+            UserError: if a part has no images, not one label per image, a label that is no class, or images
+                of another size than the training part's.
         """
         for name, part in self.parts().items():
             count = len(part.images) if isinstance(part, ImageSet) else len(part.paths)

@@ -2,9 +2,10 @@
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ import yaml
 from headbench.core import arrays
 from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, UserError
-from headbench.results import columns, former, grid_rows, store
+from headbench.results import columns, former, grid_rows, schema, store
 from headbench.results.answers import Answer, Answers
 from headbench.results.numbers import unfit_rates
 
@@ -67,6 +68,7 @@ def _record(out: Path, grid: str, file: Path) -> Path:
         named = kept[EXPERIMENT].astype(str).itertuples(index=False, name=None)
         fresh = [row not in known and not same for row, same in zip(named, again, strict=True)]
         _check_precisions(kept[fresh], rows, file)
+        _check_trained_alike(kept[fresh], rows, file)
         rows = pd.concat([kept[fresh], rows], ignore_index=True) if any(fresh) else rows
     _keep_answers(out, rows, file)
     _keep_commands([_anywhere(words, file) for words in asked], file)
@@ -84,6 +86,23 @@ def _check_precisions(kept: pd.DataFrame, rows: pd.DataFrame, file: Path) -> Non
                 f"record: {row.head_label} d={row.feature_dim} seed={row.seed} is in {file} in {before[named]}, and "
                 f"would count as another seed in {row.precision}; remove that row, or give the grid another --name"
             )
+
+
+def _check_trained_alike(kept: pd.DataFrame, rows: pd.DataFrame, file: Path) -> None:
+    """Raise UserError where the seeds of one head would be of two searches' values."""
+    known = {_but_seed(row): row for row in kept.to_dict("records")}
+    for row in rows.to_dict("records"):
+        other = known.get(_but_seed(row))
+        if other is not None and (names := schema.of_other_values(other, row)):
+            raise UserError(
+                f"record: {row['head_label']} d={row['feature_dim']} seed={row['seed']} was trained with another "
+                f"{' and '.join(names)} than seed={other['seed']} in {file}, and would count as a seed of the same "
+                "head; remove those rows, or give the grid another --name"
+            )
+
+
+def _but_seed(row: Mapping[Hashable, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in EXPERIMENT if name != "seed")
 
 
 def _keep_answers(out: Path, rows: pd.DataFrame, file: Path) -> None:

@@ -6,6 +6,7 @@ A file that does not fit is a damaged one, whoever wrote it.
 import base64
 import binascii
 import json
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
@@ -273,6 +274,27 @@ class TrialResult(_Result):
 def of_result(content: Any) -> type[BaseModel]:
     """Return the model of a ``result.json``."""
     return TrialResult if isinstance(content, dict) and "purpose" in content else Result
+
+
+def apart(one: Any, other: Any, left_out: Collection[str] = ()) -> bool:
+    """Return whether options, each a mapping or its JSON text, differ in what both have; later harnesses have more."""
+    try:
+        first, second = (value if isinstance(value, dict) else json.loads(value) for value in (one, other))
+        common = (first.keys() & second.keys()) - {*left_out}
+    except (ValueError, TypeError, AttributeError):
+        return True
+    return any(first[name] != second[name] for name in common)
+
+
+def of_other_values(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> list[str]:
+    """Return the facts of the values that two cells of one label, dimension and recipe were trained with, as those of
+    two searches are, which differ.
+    """
+    hashes = [cell.get("recipe_hash") or "" for cell in (one, other)]
+    return [
+        *(["recipe_hash"] if all(hashes) and hashes[0] != hashes[1] else []),
+        *(["head_options"] if apart(one["head_options"], other["head_options"]) else []),
+    ]
 
 
 def _length(text: str) -> int:

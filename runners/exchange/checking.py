@@ -140,19 +140,13 @@ def _unlike(told: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     labels = [name for name in LABELS if told.get(name) and facts.get(f"{name}_name")]
     return [
         *(name for name in labels if not str(told[name]).startswith(str(facts[f"{name}_name"]))),
-        *(name for name in names if name.endswith("_options") and _apart(told[name], facts[name])),
+        *(
+            name
+            for name in names
+            if name.endswith("_options") and schema.apart(told[name], facts[name], TOLD_BY_THE_DATA)
+        ),
         *(name for name in names if not name.endswith("_options") and told[name] != facts[name]),
     ]
-
-
-def _apart(one: Any, other: Any) -> bool:
-    """Say whether options, each a mapping or its JSON text, differ in what both have."""
-    try:
-        first, second = (value if isinstance(value, dict) else json.loads(value) for value in (one, other))
-        common = (first.keys() & second.keys()) - {*TOLD_BY_THE_DATA}
-    except (ValueError, TypeError, AttributeError):
-        return True
-    return any(first[key] != second[key] for key in common)
 
 
 def _truth(

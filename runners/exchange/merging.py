@@ -10,6 +10,7 @@ from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.results import columns, schema, store
 from headbench.results.ood import cell_files
+from headbench.runners.exchange.checking import FREE
 from headbench.runners.execution import locks, options
 from headbench.runners.execution.plan import Experiment, clash, experiments
 from headbench.runners.grid import config
@@ -148,11 +149,12 @@ def _outside(folder: Path, merged: Merged) -> dict[str, bytes]:
 
 
 def _numbers(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what two trainings of one cell agree in, if they are the same to the bit; how a harness calls the protocol
-    that the identity tells does not count.
+    """Return what two trainings of one cell agree in, if they are the same to the bit; what a plan calls the cell, and
+    where its images lie, does not count.
     """
     kept = {name: result[name] for name in ("class_names", "selections")}
-    return kept | {"facts": {name: value for name, value in result["facts"].items() if name != "protocol"}}
+    free = {*FREE, "dataset_options"}
+    return kept | {"facts": {name: value for name, value in result["facts"].items() if name not in free}}
 
 
 def _conflict(there: dict[str, Any], result: dict[str, Any], source: Path, target: Path) -> str:
@@ -209,9 +211,9 @@ def _outside_sets(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, lis
 def _listed(
     ours: list[dict[str, Any]], theirs: list[dict[str, Any]], source: Path, target: Path, merged: Merged
 ) -> list[dict[str, Any]]:
-    """Return the cells of two plans; of several that are done and are trainings of one experiment, or of two versions
-    of a head, the first, as tables would count them as so many seeds; and none that is not done where another training
-    of it is.
+    """Return the cells of two plans; of several that are done and are trainings of one experiment, of two versions of a
+    head, or with other values of one, the first, as tables would count them as so many seeds; and none that is not done
+    where another training of it is.
     """
     listed = {cell["cell_id"] for cell in ours}
     # Ours too: before there was this check, both may have been listed.
@@ -223,9 +225,14 @@ def _listed(
     for cell in cells:
         if cell["cell_id"] not in described:
             continue
-        other = clash(known, cell) or _of_other_version(known, cell, described)
+        of_dimension = (*experiments(cell)[0], cell["feature_dim"])
+        other = (
+            clash(known, cell)
+            or _of_other_version(known, cell, described)
+            or _of_other_values(known.get(of_dimension), cell)
+        )
         if other is None:
-            for experiment in experiments(cell):
+            for experiment in (*experiments(cell), of_dimension):
                 known.setdefault(experiment, cell)
         else:
             left_out.add(cell["cell_id"])
@@ -245,6 +252,11 @@ def _of_other_version(
     both = [described[one["cell_id"]] for one in (first, cell) if one is not None]
     versions = [[own[name] for name in schema.Description.model_fields] for own in both if own]
     return first if len(versions) == 2 and versions[0] != versions[1] else None
+
+
+def _of_other_values(known: dict[str, Any] | None, cell: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the known cell of the same head and dimension if it was trained with other values than this one."""
+    return known if known is not None and schema.of_other_values(known, cell) else None
 
 
 def _other_training(

@@ -251,7 +251,10 @@ def test_lists_of_imagenet_lt_that_contradict_themselves_are_refused(last: str, 
     ("held_out", "message"),
     [
         (["train/n02/2.png 1", "train/n01/2.png 1"], r"val.txt, line 2: train/n01/2.png has label 1, which is n02"),
-        (["train/n01/2.png 0", "train/n01/2.png 0"], r"val.txt, line 2: train/n01/2.png is listed before, in .*val.txt"),
+        (
+            ["train/n01/2.png 0", "train/n01/2.png 0"],
+            r"val.txt, line 2: train/n01/2.png is listed before, in .*val.txt",
+        ),
         (["train/n01/0.png 0"], r"val.txt, line 1: train/n01/0.png is listed before, in ImageNet_LT_train.txt, line 1"),
     ],
 )

@@ -388,6 +388,31 @@ def test_seeds_of_two_versions_of_a_head_are_not_listed_together(tmp_path: Path)
     assert listed == {"psc-5-1-toy", "etf-5-1-toy", "etf-5-2-toy"}
 
 
+@pytest.mark.parametrize("changes", [{"recipe_hash": "456"}, {"head_options": '{"scale": 3.0}'}])
+def test_seeds_of_two_searches_values_are_not_listed_together(tmp_path: Path, changes: dict[str, str]) -> None:
+    """Each dimension has values of its own; an option that one of both does not know differs in nothing."""
+    options = {"tuned": 5, "head_options": '{"scale": 2.0}'}
+    for seed, own in enumerate(({}, changes, {"head_options": '{"scale": 2.0, "later": 1}'})):
+        out = tmp_path / str(seed)
+        helpers.write_grid(out, [helpers.write_cell(out, helpers.facts("psc", 5, seed) | options | own, 30)])
+    out = tmp_path / "other dimension"
+    helpers.write_grid(out, [helpers.write_cell(out, helpers.facts("psc", 9, 0) | options | changes, 30)])
+    (line,) = merging.merge([tmp_path / "0", tmp_path / "1", tmp_path / "2", out], tmp_path / "new").conflicts
+    assert "(psc, d = 5, seed 1 on toy)" in line
+    assert "would count as a seed beside cell psc-5-0-toy" in line
+    listed = {cell["cell_id"] for cell in store.read_plan(tmp_path / "new" / "toy-grid")["cells"]}
+    assert listed == {"psc-5-0-toy", "psc-5-2-toy", "psc-9-0-toy"}
+
+
+def test_a_cell_that_another_plan_calls_otherwise_is_the_same_cell(tmp_path: Path) -> None:
+    """As one that a search found to be the best, whose values are those of the grid."""
+    for name, told in (("one", {"tuned": 0}), ("two", {"tuned": 5, "recipe": "fast(lr=0.1)"})):
+        cell = helpers.facts("psc", 5, 0) | told
+        helpers.write_grid(tmp_path / name, [helpers.write_cell(tmp_path / name, cell, 30, cell_id="same")], name)
+    merged = merging.merge([tmp_path / "one", tmp_path / "two"], tmp_path / "new")
+    assert (merged.conflicts, merged.counts) == ([], {"copied": 1, "there already": 1})
+
+
 def test_what_is_done_is_listed_before_what_is_only_planned(tmp_path: Path) -> None:
     """One folder has planned a head of an older version, or it did not apply there; the other has trained it."""
     planned = {"cell_id": "v1", "not_applicable": None} | helpers.facts("psc", 5, 0)
