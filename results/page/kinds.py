@@ -54,7 +54,8 @@ def kind_of(name: str, prefixes: Iterable[str]) -> str:
         prefixes: names of comparisons and data sets, the longest first.
     """
     rest = next((name.removeprefix(f"{own}-") for own in prefixes if name.startswith(f"{own}-")), name)
-    found = re.match(r"[a-z]+", rest.removeprefix("search-"))
+    # Comparisons that were searched alone, and not trained yet, are no prefixes.
+    found = re.match(r"[a-z]+", re.split(r"(?:^|-)search-", rest)[-1])
     return found[0] if found else ""
 
 

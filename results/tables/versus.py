@@ -81,14 +81,12 @@ def compare(first: Side, second: Side) -> Versus:
     apart = [axis for axis, (ones, twos) in values.items() if len(ones) == 1 and len(twos) == 1 and ones[0] != twos[0]]
     keys = [axis for axis in axes if axis not in apart]
     groups = [_groups(side, keys) for side in (one, two)]
-    shown = [
-        axis
-        for number, axis in enumerate(keys)
-        if axis.role == "axis" or len({key[number] for group in groups for key in group}) > 1
-    ]
+    common = [key for key in groups[0] if key in groups[1]]
+    every = [*groups[0], *(key for key in groups[1] if key not in groups[0])]
+    shown = _varied(keys, common)
+    names = {key: _named(key, keys, shown if key in common else _varied(keys, every)) for key in every}
     found, unpaired = list[dict[str, Any]](), list[str]()
-    names = {key: _named(key, keys, shown) for group in groups for key in group}
-    for key in (key for key in groups[0] if key in groups[1]):
+    for key in common:
         before, after = groups[0][key], groups[1][key]
         row = paired.difference(after, before, second.answers, first.answers)
         if not row:
@@ -103,7 +101,8 @@ def compare(first: Side, second: Side) -> Versus:
         found.append({"name": names[key]} | told | accuracies | row)
     table = _table(found, [axis.heading for axis in shown]) if found else None
     only = tuple([names[key] for key in group if key not in other] for group, other in (groups, groups[::-1]))
-    said = tuple([axis.said(values[axis][number][0]) for axis in apart] for number in (0, 1))
+    usual = [[axis for axis in apart if values[axis][number][0] != axis.usual] for number in (0, 1)]
+    said = tuple([axis.said(values[axis][number][0]) for axis in usual[number]] for number in (0, 1))
     computed = [trust.precisions(side) for side in (one, two)]
     if all(computed) and computed[0] != computed[1]:
         for sentences, precisions in zip(said, computed, strict=True):
@@ -115,6 +114,13 @@ def compare(first: Side, second: Side) -> Versus:
 def _groups(rows: pd.DataFrame, keys: list[columns.Column]) -> dict[tuple[Hashable, ...], pd.DataFrame]:
     """Return rows by their values in some columns, in order of appearance."""
     return {tuple(key): part for key, part in rows.groupby([axis.name for axis in keys], sort=False, dropna=False)}
+
+
+def _varied(keys: list[columns.Column], groups: list[tuple[Hashable, ...]]) -> list[columns.Column]:
+    """Return the columns in which groups differ, and always head and dimension."""
+    return [
+        axis for number, axis in enumerate(keys) if axis.role == "axis" or len({group[number] for group in groups}) > 1
+    ]
 
 
 def _named(key: tuple[Hashable, ...], keys: list[columns.Column], shown: list[columns.Column]) -> str:

@@ -75,12 +75,15 @@ def named(storage: str | None) -> str:
     beginning.
     """
     if storage is None or "://" not in storage:
-        return storage or JOURNAL
+        return JOURNAL if storage is None else storage
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 
     try:
-        return make_url(storage).render_as_string(hide_password=True)
+        url = make_url(storage)
+        # Drivers take one as a value of the query too.
+        secret = dict.fromkeys((name for name in url.query if "pass" in name.lower()), "***")
+        return url.update_query_dict(secret).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
     except (ArgumentError, ValueError):
         return storage.partition("://")[0] + "://..."
 
@@ -127,7 +130,8 @@ def check_form(storage: str | None) -> None:
     """Raise UserError for what is neither a database's URL nor a journal file that can be, without opening it."""
     if storage in (None, JOURNAL):
         return
-    assert storage is not None
+    if not storage:
+        raise UserError(f"--storage is empty; give {DATABASES}")
     if "://" not in storage and Path(storage).suffix not in JOURNALS:
         raise _unfit(storage, "neither a URL nor the name of a journal file")
     if "://" not in storage and not Path(storage).parent.is_dir():

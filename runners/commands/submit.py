@@ -175,7 +175,9 @@ def _for_a_search(arguments: argparse.Namespace) -> "RunOptions":
             raise UserError(
                 f"{option} goes with no search (--trials): it begins with the grid's own values and keeps none"
             )
-    return run_options(arguments, retry_failed=arguments.retry_failed, devices=arguments.devices)
+    if arguments.devices > 1:
+        raise UserError(f"--devices {arguments.devices} goes with no search (--trials): each trial has one device")
+    return run_options(arguments, retry_failed=arguments.retry_failed)
 
 
 def _check_resources(cpus: float, gpus: float) -> None:
@@ -212,9 +214,8 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
     prepared, options = _prepared(arguments)
     grid, left, what = prepared.grid.name, len(prepared.todo), "cells" if arguments.trials is None else "trials"
     if arguments.trials is not None:
-        left = arguments.trials * len(
-            {planned.cell.model_copy(update={"seed": 0}).point for planned in prepared.wanted}
-        )
+        applying = (planned.cell for planned in prepared.wanted if planned.not_applicable is None)
+        left = arguments.trials * len({cell.with_seed(0).point for cell in applying})
     if not left:
         say(console, f"{grid}: no cell is left to train; this builds its report: {command_of(arguments.out, grid)}")
         return 0
@@ -222,6 +223,7 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
     folder = store.grid_folder(arguments.out, grid) / ("slurm" if arguments.trials is None else "slurm-search")
     drain = _drain(arguments, options)
     report = ["report", "--grid", grid, "--out", str(arguments.out)]
+    report += ["--storage", arguments.storage] if arguments.storage else []
     scripts = slurm.scripts(array, grid, drain, report, folder)
     if arguments.dry_run:
         for name, script in scripts.items():
@@ -234,11 +236,14 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
         queue.clear_endings(prepared.again, arguments.out)
     for name, script in scripts.items():
         store.write_text(folder / name, script)
+        (folder / name).chmod(0o600)  # the URL of a storage may hold a password
     drainers, reporter = slurm.submit(folder)
     where = shlex.join(["--grid", grid, "--out", str(arguments.out)])
+    # Of a search there is no plan that status could read.
+    status = f"; python bench.py status {where}" if arguments.trials is None else ""
     say(console, f"{grid}: {left} {what} for array {drainers} of {array.tasks} tasks, then report {reporter}")
     say(console, f"scripts and what they print: {folder}")
-    say(console, f"watch: squeue --array --jobs {drainers},{reporter}; python bench.py status {where}")
+    say(console, f"watch: squeue --array --jobs {drainers},{reporter}{status}")
     say(console, f"stop: scancel {drainers} {reporter}; finished cells and checkpoints are kept")
     return 0
 
@@ -293,6 +298,6 @@ def _drain(arguments: argparse.Namespace, options: "RunOptions") -> list[str]:
         search = ["--trials", str(arguments.trials), "--objective", arguments.objective, "--seed", str(arguments.seed)]
         search += ["--storage", arguments.storage] if arguments.storage else []
         search += ["--retry-failed"] if arguments.retry_failed else []
-        return ["tune", *words(dataclasses.replace(options, devices=1)), *search, *shared, "--no-report"]
+        return ["tune", *words(options), *search, *shared, "--no-report"]
     shared += ["--keep-weights"] if arguments.keep_weights else []
     return ["run", *words(options), *shared, "--no-wait", "--no-report"]

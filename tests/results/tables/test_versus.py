@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from headbench.results import store
@@ -62,6 +63,23 @@ def test_another_precision_sets_two_grids_apart() -> None:
     assert versus.compare(first, first).differing == versus.compare(first, other).differing == ([], [])
     theirs = versus.Side("theirs", second.rows.assign(imported="scores.npz"), second.answers)
     assert versus.compare(first, theirs).differing == ([], [])
+
+
+def test_what_is_as_usual_sets_nothing_apart() -> None:
+    heads = {("psc", 3): known.random(0.5, 0)}
+    first, second = side("plain", heads), side("searched", heads, tuned=12)
+    assert versus.compare(first, second).differing == ([], ["tuned, 12 trials each"])
+
+
+def test_the_table_has_columns_for_what_rows_in_common_differ_in() -> None:
+    """A row that one side alone has is named by all that sets it apart."""
+    heads = {("psc", 3): known.random(0.5, 0)}
+    one, other = side("one", heads), side("other", heads, backbone="another net", projection="none")
+    both = versus.Side("both", pd.concat([one.rows, other.rows]), one.answers)
+    found = versus.compare(both, one)
+    assert found.table is not None
+    assert found.table.cells.index.names == ["head", "d"]
+    assert found.only == (["another net, projection none, head psc, d = 3"], [])
 
 
 def test_other_images_are_not_compared() -> None:

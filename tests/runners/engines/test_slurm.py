@@ -122,6 +122,8 @@ def test_a_dry_run_shows_the_scripts_and_writes_nothing(
         ("--grid tinny", "unknown grid 'tinny'"),
         ("--trials 3 --objective foo", "--objective: unknown 'foo'"),
         ("--trials 3 --storage junk", "--storage junk: neither a URL nor the name of a journal file"),
+        ("--trials 3 --storage=", "--storage is empty; give a"),
+        ("--trials 3 --devices 2", "--devices 2 goes with no search (--trials): each trial has one device"),
         ("--trials 0", "--trials: 0 is not at least 1"),
         ("--seed 5", "--seed is of a search, which --trials asks for"),
         ("--gpus 2 --devices 4", "--devices 4: a task has no more than its --gpus 2"),
@@ -247,6 +249,21 @@ def test_a_search_is_an_array_of_drivers(tmp_path: Path, calls: Path, capsys: py
     assert started((folder / "report.sh").read_text())[:3] == ["report", "--grid", "tiny+fp32"]
     assert not (tmp_path / "my runs" / "tiny+fp32" / "grid.yaml").exists()
     assert calls.read_text().count("\n") == 2
+
+
+def test_the_page_of_a_search_is_made_from_its_storage(
+    tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whose URL may hold a password, which nobody else reads; status has no plan of a search to read."""
+    storage = f"sqlite:///{tmp_path}/search.db"
+    assert main(words(tmp_path, "--trials", "2", "--storage", storage, "--set", "axes.feature_dim=2")) == 0
+    printed = capsys.readouterr().out
+    assert "watch: squeue --array --jobs 7,8\n" in printed
+    (folder,) = (tmp_path / "my runs").glob("*/slurm-search")
+    for name in ("drain.sh", "report.sh"):
+        command = started((folder / name).read_text())
+        assert command[command.index("--storage") + 1] == storage
+        assert (folder / name).stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("more", ["--tuned tuned.yaml", "--keep-weights"])
