@@ -21,6 +21,7 @@ from headbench.runners.execution.plan import Planned
 from headbench.runners.ood.measure import measure
 from headbench.runners.training import compute, evaluate
 from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.classifier import numbers
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.health import dead_features
 from headbench.runners.training.history import Glimpse, Log
@@ -184,7 +185,7 @@ def _selections(
         snapshot = training.selected[selection]
         classifier.load_state_dict(snapshot.state)
         try:
-            fitted = classifier.head.finalize(context)
+            fitted = numbers(classifier.head.finalize(context), classifier.head)
         except UserError as error:
             note(f"{planned.cell_id}: no '{selection}' row, since the head cannot be finished: {error}")
             absent[selection] = str(error)

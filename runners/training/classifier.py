@@ -288,6 +288,21 @@ def check_small(cell: Cell, small: Small | None, image_shape: tuple[int, int, in
         )
 
 
+def numbers(logged: dict[str, float], head: nn.Module) -> dict[str, float]:
+    """Return what a head logs as Python's own numbers, as a checkpoint holds; numpy's and tensors are none.
+
+    Raises:
+        UserError: naming what is no number.
+    """
+    found = {}
+    for name, value in logged.items():
+        try:
+            found[name] = value if type(value) in (int, float) else float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise UserError(f"{type(head).__name__} logs no number as '{name}': {value!r:.80}") from None
+    return found
+
+
 def divided(cell: Cell, devices: int) -> Cell:
     """Return a cell as it is on several devices: another one, if its backbone trains and is not the same to a batch in
     portions as to the whole.

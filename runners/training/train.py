@@ -16,7 +16,7 @@ from headbench.heads import HEADS, Context
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints
-from headbench.runners.training.classifier import Classifier, Shared, build, check_head
+from headbench.runners.training.classifier import Classifier, Shared, build, check_head, numbers
 from headbench.runners.training.hardware import Hardware, out_of_memory
 from headbench.runners.training.history import Glimpse, Glimpses
 from headbench.runners.training.loop.average import Average
@@ -238,7 +238,7 @@ class Training:
         row = record.begun | {"lr": self._schedule.get_last_lr()[0]} | record.row()
         if not math.isfinite(row["train_loss"]):
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
-        logged = record.logged | head.on_epoch_end(replace(context, step=context.step + steps))
+        logged = record.logged | numbers(head.on_epoch_end(replace(context, step=context.step + steps)), head)
         if self._number == len(self.plan) - 1:
             metrics = ("top1", "nll") if self.cell.purpose == "tune" else ("top1",)
             for name, part in self.evaluated.items():
@@ -249,7 +249,7 @@ class Training:
     def _opened(self, epoch: Epoch, context: Context) -> Record:
         """Begin an epoch; return its record before the first step."""
         head, labels = self.classifier.head, self.parts.train.labels
-        logged = head.on_epoch_start(context)
+        logged = numbers(head.on_epoch_start(context), head)
         nothing = health.zero(labels, self.cell.feature_dim)
         begun = {
             "epoch": len(self.history) + 1,
@@ -267,8 +267,9 @@ class Training:
         assert record is not None
         asked = classifier if group is None else group.parallel(Shared(classifier, group))
         for batch in batches(self.parts.train, epoch, record.steps):
-            if group is not None and not group.leads:
+            if group is not None and not group.leads and self.cell.devices > 1:
                 # What a backbone draws for its own images; anew in each step, so that no checkpoint needs to hold it.
+                # Where none does, all processes draw what one device would, as a head may.
                 drawn = derive(self.cell.seed, "global", group.rank, len(self.history), record.steps)
                 seed_torch(drawn, self.parts.train.labels.device)
             self._optimiser.zero_grad()

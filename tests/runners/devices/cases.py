@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from headbench.backbones import BACKBONES, Backbone
+from headbench.core.batch import Targets
 from headbench.data.splits import Protocol, partition
+from headbench.heads import HEADS, Context
+from headbench.heads.psc import PSCHead
 from headbench.runners.devices.group import Group
 from headbench.runners.devices.helpers import Join
 from headbench.runners.training import hardware, parts
@@ -39,6 +42,7 @@ STATISTICS: list[Case] = [
     ("tsc", {}, {}),
     ("sbcl", {"warmup_epochs": 0}, {}),
     ("throwaway", {}, {}),
+    ("drawing", {}, {}),
 ]
 EVERY: list[Case] = [
     *((name, {}, {}) for name in REGISTERED),
@@ -71,6 +75,17 @@ class Still(Backbone):
 
 if "still" not in BACKBONES.names():
     BACKBONES.register("still", version=1)(Still)
+
+
+class Drawing(PSCHead):
+    """A head whose loss draws at random."""
+
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        return super().loss(nn.functional.dropout(features, 0.5, self.training), targets, context)
+
+
+if "drawing" not in HEADS.names():
+    HEADS.register("drawing", version=1)(Drawing)
 
 
 class Lasting(Group):

@@ -28,6 +28,7 @@ from headbench.runners.execution.owner import this_process
 from headbench.runners.execution.progress import Display
 from headbench.runners.inspection import status
 from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.classifier import numbers
 from headbench.runners.training.loop.record import Record
 from headbench.runners.training.train import Training
 from tests.heads.helpers import slow_linear
@@ -303,6 +304,49 @@ def test_a_result_of_a_newer_schema_is_refused_and_not_touched(tmp_path: Path, m
     ):
         queue.pending(plan, tmp_path, retry_failed=True)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [np.mean([1.0, 2.0]), np.float32(1.5), torch.tensor(1.5)])
+def test_numbers_of_any_library_that_a_head_logs_are_kept(number: Any, tmp_path: Path) -> None:
+    """In the history and in a checkpoint, which is read as plain data."""
+
+    class Logging(PSCHead):
+        def on_epoch_start(self, context: Context) -> dict[str, float]:
+            return {"begun": number, "count": 3}
+
+        def on_epoch_end(self, context: Context) -> dict[str, float]:
+            return {"ended": number}
+
+        def finalize(self, context: Context) -> dict[str, float]:
+            return {"last": number}
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(row: dict[str, Any]) -> None:
+        if row["epoch"] == 1:
+            raise StoppedError
+
+    HEADS.register("logging", version=1)(Logging)
+    try:
+        (one,) = planned(cell("logging", recipe=QUICK | {"epochs": 2}))
+        checkpoints = Checkpoints(tmp_path, one.cell_id, seconds=0)
+        with suppress(StoppedError):
+            cells.run(one, digits(), tmp_path, CPU, stop, keep_weights=False, checkpoints=checkpoints)
+        kept = Checkpoints(tmp_path, one.cell_id).load()
+        assert kept is not None
+        assert [(row["begun"], row["count"], row["ended"]) for row in kept["history"]] == [(1.5, 3, 1.5)]
+        assert b",3," in (tmp_path / "history.csv").read_bytes()
+        again = Checkpoints(tmp_path, one.cell_id)
+        result = cells.run(one, digits(), tmp_path, CPU, lambda row: None, keep_weights=False, checkpoints=again)
+        assert result["selections"]["last"]["fitted_last"] == 1.5
+    finally:
+        HEADS.unregister("logging")
+
+
+def test_what_a_head_logs_and_is_no_number_is_one_line() -> None:
+    with pytest.raises(UserError, match="PSCHead logs no number as 'means': tensor"):
+        numbers({"means": torch.ones(2)}, HEADS.get("psc").target(digits().info(0), 3))  # type: ignore[dict-item]
 
 
 def test_the_history_grows_by_a_line_per_epoch(tmp_path: Path) -> None:
