@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
 def _picture(arguments: argparse.Namespace) -> Path | None:
     """Return the file of the picture where none is named, None for no picture."""
-    if arguments.dim not in (2, 3) or arguments.compare:
+    if arguments.dim not in (2, 3) or arguments.compare or arguments.save:
         return None
     return Path(f"prototypes-{arguments.classes}x{arguments.dim}.png")
 

@@ -210,6 +210,7 @@ class _Driver:
                 member.planned = planned
                 there = [folder / name for name in (*PROGRESS, attempts.NAME) if (folder / name).is_file()]
                 files = {path.name: path.read_bytes() for path in there}
+                queue.keep_damaged(folder)
                 attempts.begin(folder)
                 member.actor.train.remote(planned, files)
                 return

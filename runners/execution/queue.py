@@ -37,11 +37,14 @@ PAUSE, LONGEST_PAUSE, BACK_OFF = 0.5, 30.0, 1.25
 
 
 class Outcome(Enum):
-    """What an attempt at a cell has come to; ``REQUEUED``: the cell is to be tried again, or another process has it."""
+    """What an attempt at a cell has come to; ``AGAIN``: this process is to try the cell again, after others;
+    ``REQUEUED``: another process has it, or is to try it.
+    """
 
     DONE = "done"
     FAILED = "failed"
     PRUNED = "pruned"
+    AGAIN = "again"
     REQUEUED = "requeued"
 
 
@@ -191,10 +194,15 @@ def run(cells: list[Planned], way: Way) -> None:
     """
     waiting, watch, pause = list(cells), locks.Watch(way.team), PAUSE
     while waiting:
-        left = [planned for planned in waiting if _attempt(planned, way, watch) is Outcome.REQUEUED]
+        outcomes = [_attempt(planned, way, watch) for planned in waiting]
+        left = [
+            planned
+            for planned, outcome in zip(waiting, outcomes, strict=True)
+            if outcome in (Outcome.AGAIN, Outcome.REQUEUED)
+        ]
         if len(left) < len(waiting):
             pause = PAUSE
-        elif not (way.wait or watch.is_deciding()):
+        elif not (way.wait or watch.is_deciding() or Outcome.AGAIN in outcomes):
             return
         else:
             way.data.drop()
@@ -245,7 +253,7 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
             return fail(planned, folder, message, way.events)
         if not deaths or way.apart is None:
             outcome = _train(planned, folder, mine, way)
-            if outcome is Outcome.REQUEUED:
+            if outcome in (Outcome.AGAIN, Outcome.REQUEUED):
                 way.data.drop()
             return outcome
     # It needs the room that this process's data have on the device.
@@ -256,9 +264,7 @@ def _attempt(planned: Planned, way: Way, watch: locks.Watch) -> Outcome:
 
 def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
     """Train a cell whose lock this process has."""
-    if os.path.lexists(folder / "result.json"):
-        aside = store.set_aside(folder / "result.json")
-        note(f"{folder / 'result.json'} is damaged; it is kept as {aside.name}, and the cell is trained again")
+    keep_damaged(folder)
     check = partial(locks.check, folder, mine)
     checkpoints = Checkpoints(folder, planned.cell_id, within=60 * way.checkpoint_minutes, check=check)
     first = not attempts.deaths(folder)
@@ -300,7 +306,7 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
         if out_of_memory(error) and first and way.hardware.cells_per_device > 1:
             # Its attempt stays counted, so that the next one that ends so fails it.
             way.events.stopped(planned, "out of memory beside other cells on its device; tried once more")
-            return Outcome.REQUEUED
+            return Outcome.AGAIN
         return fail(planned, folder, _message(planned, error), way.events, traceback.format_exc())
     # Written while it was its own; of a process that took it meanwhile nothing is removed.
     if locks.owner_of(folder) == mine:
@@ -308,6 +314,13 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
         checkpoints.remove()
     way.events.finished(planned, result)
     return Outcome.DONE
+
+
+def keep_damaged(folder: Path) -> None:
+    """Set a result aside that a cell which is to be trained has: it is a damaged one."""
+    if os.path.lexists(folder / "result.json"):
+        aside = store.set_aside(folder / "result.json")
+        note(f"{folder / 'result.json'} is damaged; it is kept as {aside.name}, and the cell is trained again")
 
 
 def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints) -> dict[str, Any]:
@@ -330,9 +343,12 @@ def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints)
 def _message(planned: Planned, error: Exception) -> str:
     told = " ".join(str(error).split())
     if out_of_memory(error):
-        batch, parts = planned.cell.recipe.batch_size, 2 * planned.cell.recipe.accumulate
-        accumulated = f"accumulate={parts}" if batch % parts == 0 else f"batch_size={max(batch // 2, 1)}"
-        return f"out of memory ({told[:120]}); try --set recipe.{accumulated}"
+        batch, before = planned.cell.recipe.batch_size, planned.cell.recipe.accumulate
+        parts = next((parts for parts in range(before + 1, batch + 1) if batch % parts == 0), None)
+        advice = (
+            f"try --set recipe.accumulate={parts}" if parts else "its parts are one image each; take a smaller network"
+        )
+        return f"out of memory ({told[:120]}); {advice}"
     return f"{type(error).__name__}: {told}" if told else type(error).__name__
 
 

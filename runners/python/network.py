@@ -67,9 +67,16 @@ def classifier(cell: str | Path, out: str | Path) -> Network:
         )
     described = _described(folder)
     # What it began with is not needed any more.
+    files = described.head_files
     bare = described.backbone_options | dict.fromkeys(described.backbone_files)
     described = described.model_copy(update={"backbone_options": bare, "head_files": {}})
-    network = build(described, _info(result, described.seed), bf16=False)
+    try:
+        network = build(described, _info(result, described.seed), bf16=False)
+    except UserError as error:
+        if not files:
+            raise
+        told = f"its head reads a file ({', '.join(files)}), which must lie where it lay when it was trained"
+        raise UserError(f"cell {result['cell_id']}: {error}; {told}") from None
     load_weights(network, folder)
     return Network(network, result["inputs"]).eval()
 

@@ -11,6 +11,7 @@ import torch
 
 from headbench.core.errors import UserError
 from headbench.runners.devices.group import Group
+from headbench.runners.devices.helpers import HelperError
 
 # By default; more than one per core never helps, and each holds its own copy of torch.
 MOST_WORKERS = 8
@@ -55,9 +56,12 @@ class Hardware:
 
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error says that there was no room on the device, or in the memory of the machine."""
-    no_room = isinstance(error, torch.cuda.OutOfMemoryError | MemoryError)
-    # torch has no name for it on a CPU, and none where CUDA's libraries ask for memory themselves.
-    return no_room or (isinstance(error, RuntimeError) and any(words in str(error) for words in NO_ROOM))
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    # torch has no name for it on a CPU, and none where CUDA's libraries ask for memory themselves; of another process
+    # of a group its words alone are known.
+    told = NO_ROOM if isinstance(error, RuntimeError) else (*NO_ROOM, "MemoryError:")
+    return isinstance(error, RuntimeError | HelperError) and any(words in str(error) for words in told)
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,14 @@ def test_rows_are_printed_as_they_come_and_prototypes_that_coincide_are_named(
     assert capsys.readouterr().err == f"bench.py: {picture}: File exists\n"
 
 
+def test_prototypes_of_two_methods_are_kept_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No picture, which would be of one name, is in the way."""
+    monkeypatch.chdir(tmp_path)
+    for file, method in (("one.npz", "separated"), ("two.npz", "random")):
+        assert main(["prototypes", "4", "2", "--method", method, "--save", file]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.npz", "two.npz"]
+
+
 def test_the_nearest_pairs_are_those_of_the_cosine_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(certificate, "ROWS", 4)
     points = methods.make("random", 9, 3, seed=1).numpy()

@@ -42,6 +42,14 @@ def test_a_grid_goes_on_in_the_precision_of_its_finished_cells(tmp_path: Path, m
     assert len(prepare(tmp_path, precision="bf16").todo) == 2
 
 
+@pytest.mark.parametrize("changes", [[], ["recipe.epochs=3"]])
+def test_a_misspelt_without_is_refused_whatever_is_set(changes: list[str], tmp_path: Path) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(yaml.safe_dump(grid(axes={"head": ["psc", "hpn"]}, without=[{"haed": "hpn"}])))
+    with pytest.raises(UserError, match=r"without: unknown key 'haed'; did you mean 'head'"):
+        launch.asked(RunOptions(str(file), changes=changes))
+
+
 def test_bfloat16_where_it_is_emulated_is_said_to_be_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hardware, "has_bf16", lambda _: False)
     printed = StringIO()

@@ -10,6 +10,7 @@ import torch
 
 from headbench.core.errors import PrunedError, StoppedError
 from headbench.results import grid_rows, store
+from headbench.runners.devices.helpers import HelperError
 from headbench.runners.execution import attempts, plan, queue
 from headbench.runners.execution.executors import Executor, InProcess, Processes
 from headbench.runners.execution.locks import Watch
@@ -112,6 +113,55 @@ def test_out_of_memory_beside_other_cells_is_tried_once_more_at_the_end(
     assert [f"{word} {seed}" for word, seed in events.told] == expected
     error = store.cell_folder(tmp_path, todo[0].cell_id) / "error.txt"
     assert error.is_file() == ("failed 0" in expected)
+
+
+@pytest.mark.parametrize("failures", [1, 9])
+def test_out_of_memory_beside_other_cells_is_tried_once_more_without_waiting_for_others(
+    failures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the tasks of a cluster, of which no other one would try the cell."""
+    left = [failures]
+
+    def run(one: Planned, *_: Any, **__: Any) -> dict[str, Any]:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise torch.cuda.OutOfMemoryError("no room")
+        return {}
+
+    monkeypatch.setattr("headbench.runners.execution.cell.run", run)
+    todo, events = planned(*cells()), Pruning()
+    shared = dataclasses.replace(CPU, cells_per_device=2)
+    queue.run(todo, dataclasses.replace(way(tmp_path, events), hardware=shared, apart=None, wait=False))
+    end = "finished" if failures == 1 else "failed"
+    assert [word for word, _ in events.told] == ["started", "stopped", "started", end]
+    assert not (store.cell_folder(tmp_path, todo[0].cell_id) / "attempts.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("batch", "before", "advice"),
+    [
+        (128, 1, "try --set recipe.accumulate=2"),
+        (100, 4, "try --set recipe.accumulate=5"),
+        (125, 1, "try --set recipe.accumulate=5"),
+        (4, 4, "its parts are one image each; take a smaller network"),
+    ],
+)
+@pytest.mark.parametrize(
+    "error", [torch.cuda.OutOfMemoryError("no room"), HelperError("on device 1: OutOfMemoryError: no room")]
+)
+def test_out_of_memory_comes_with_a_setting_that_is_taken(
+    error: Exception, batch: int, before: int, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any, **__: Any) -> dict[str, Any]:
+        raise error
+
+    monkeypatch.setattr("headbench.runners.execution.cell.run", run)
+    recipe = {"base": "fast", "epochs": 1, "batch_size": batch, "accumulate": before}
+    (one,) = planned(*cells(recipe=recipe))
+    queue.run([one], dataclasses.replace(way(tmp_path, Pruning()), apart=None))
+    told = (store.cell_folder(tmp_path, one.cell_id) / "error.txt").read_text().splitlines()[0]
+    assert told.startswith("out of memory (")
+    assert told.endswith(f"; {advice}")
 
 
 def test_a_cell_that_is_trained_apart_has_the_room_of_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,3 +59,18 @@ def test_a_network_that_cannot_be_had_is_named_in_one_line(
     monkeypatch.setitem(HEADS._entries, "dl2pa", type(entry)("dl2pa", entry.target, entry.version + 1, entry.about))
     with pytest.raises(UserError, match=f"trained with version {entry.version} of 'dl2pa'.* has version"):
         headbench.classifier(kept)
+
+
+def test_a_file_that_the_head_reads_and_that_has_moved_is_named(tmp_path: Path) -> None:
+    points = tmp_path / "points.npy"
+    np.save(points, np.random.default_rng(0).standard_normal((10, 5)))
+    (one,) = planned(cell({"name": "hpn", "prototypes": str(points)}))
+    folder = store.cell_folder(tmp_path, one.cell_id)
+    cells.run(one, digits(), folder, CPU, lambda _: None, keep_weights=True)
+    assert headbench.classifier(folder).head.bank.shape == (10, 5)
+    points.rename(tmp_path / "moved.npy")
+    told = (
+        f"cell {one.cell_id}: prototypes: there is no file {points}; its head reads a file .prototypes., which must lie"
+    )
+    with pytest.raises(UserError, match=told):
+        headbench.classifier(folder)
