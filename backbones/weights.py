@@ -1,5 +1,6 @@
 """Weights of a backbone that were trained before: from a file, or timm's own, kept as a file."""
 
+import tempfile
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from headbench.core import arrays, folders
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, reason, typed_reason
 
 
 def load_weights(
@@ -61,8 +62,7 @@ def _read(file: Path) -> dict[str, Tensor]:
         if not isinstance(found, dict) or not all(map(_is_weight, found.items())):
             raise ValueError("no state_dict of real, dense tensors by name")
     except Exception as error:  # torch raises whatever a foreign pickle leads to
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
-        raise UserError(f"{file}: not a file of weights ({why})") from None
+        raise UserError(f"{file}: not a file of weights ({typed_reason(error, 100)})") from None
     return found
 
 
@@ -97,13 +97,14 @@ def timm_weights(model: str) -> Path:
     try:
         network = timm.create_model(model, pretrained=True, num_classes=0)
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = file.with_suffix(".part")
-        save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, unfinished)
-        unfinished.replace(file)
+        # Elsewhere and renamed: several processes may fetch the same.
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            whole = Path(scratch) / file.name
+            save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, whole)
+            whole.replace(file)
     except Exception as error:  # of the network, of whatever library fetches them, of the disk
-        reason = " ".join(str(error).split())[:150] or type(error).__name__
         raise UserError(
-            f"pretrained: cannot fetch timm's weights of '{model}' ({reason}); fetch them elsewhere and give "
-            f"weights=FILE"
+            f"pretrained: cannot fetch timm's weights of '{model}' ({reason(error, 150)}); fetch them elsewhere and "
+            f"give weights=FILE"
         ) from None
     return file

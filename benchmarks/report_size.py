@@ -34,7 +34,7 @@ def template(folder: Path, classes: int, dim: int, rng: np.random.Generator) -> 
     for selection in ("last", "best_val", "best_test"):
         arrays |= {
             f"{selection}_test_logits": logits["test"],
-            "val_logits" if selection == "last" else f"{selection}_val_logits": logits["val"],
+            store.val_logits(selection): logits["val"],
         }
     store.write_arrays(folder / "predictions.npz", arrays)
     means = rng.standard_normal((classes, dim))

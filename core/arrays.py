@@ -13,6 +13,8 @@ from typing import IO
 
 import numpy as np
 
+from headbench.core.errors import reason
+
 # What an archive unfolds to: at most this many times its size, which scores and prototypes stay far below, or bytes
 # that no machine minds.
 RATIO, HARMLESS = 64, 2**28
@@ -145,4 +147,4 @@ def _read(stream: IO[bytes], most: int) -> np.ndarray:
 
 
 def _bad(error: BaseException) -> BadArrayError:
-    return BadArrayError(" ".join(str(error).split())[:200] or type(error).__name__)
+    return BadArrayError(reason(error))

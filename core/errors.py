@@ -31,6 +31,17 @@ class NewerError(UserError):
     """A file of the store was written by a newer harness; the message says what can be done."""
 
 
+def reason(error: BaseException, most: int | None = 200) -> str:
+    """Return what an error says, in one line of at most so many characters; its type where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def typed_reason(error: BaseException, most: int | None = 300) -> str:
+    """Return the type of an error and what it says, in one line."""
+    told = " ".join(str(error).split())[:most]
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__
+
+
 def is_full(error: BaseException) -> bool:
     """Say whether an error is that of a file system that is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

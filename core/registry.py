@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_json
 
 from headbench.core import source
-from headbench.core.errors import UserError, note, suggest
+from headbench.core.errors import UserError, note, suggest, typed_reason
 from headbench.core.validation import one_line
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -152,7 +152,7 @@ class Registry(Mapping[str, Entry[T]]):
             point.load()
             why = "" if point.name in self._registered else f"it registers no {self.kind} of that name"
         except (Exception, SystemExit) as error:
-            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            why = typed_reason(error, None)
         if why and multiprocessing.parent_process() is None:  # which has said so
             package = f"package {point.dist.name} {point.dist.version}" if point.dist else "an unknown package"
             note(f"{package}: its {self.kind} '{point.name}' ({point.value}) is left out: {why}")

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, reason
 
 Keys = tuple[str | int, ...]
 DEEPEST, MOST, LARGEST = 30, 100_000, 2**63 - 1
@@ -129,7 +129,7 @@ def _parse(text: str) -> Any:
         problem = ", ".join(part for part in (error.context, error.problem) if part)
         raise _RefusedError((), f"not a YAML document: {problem}", 1 if mark is None else mark.line + 1) from None
     except yaml.YAMLError as error:
-        raise _RefusedError((), f"not a YAML document: {' '.join(str(error).split())}", 1) from None
+        raise _RefusedError((), f"not a YAML document: {reason(error, None)}", 1) from None
     except RecursionError:
         raise _RefusedError((), f"nested more than {DEEPEST} levels deep", 1) from None
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from pydantic import PositiveInt
 
-from headbench.core.errors import UserError, suggest
+from headbench.core.errors import UserError, suggest, typed_reason
 from headbench.data.formats.image_files import decode, stack, statistics
 from headbench.data.registry import Dataset, ImageSet, register
 
@@ -87,9 +87,8 @@ def _load(root: Path, path: str, config: str | None, revision: str | None) -> "d
     try:
         return datasets.load_dataset(str(local) if local.is_dir() else path, config, revision=revision)
     except Exception as error:  # whatever the library, its files or the network lead to
-        said = " ".join(str(error).split())[:200]
         raise UserError(
-            f"cannot load '{path}' ({type(error).__name__}: {said}); give USER/NAME as huggingface.co shows it (with "
+            f"cannot load '{path}' ({typed_reason(error, 200)}); give USER/NAME as huggingface.co shows it (with "
             f"a network, or once it has been downloaded), or a folder below {root}"
         ) from None
 

@@ -19,15 +19,13 @@ MEAN, STD, SIZE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 224
 )
 def imagenet(root: Path) -> Dataset:
     """Find ``root/imagenet/{train,val}/<WordNet id>/*.JPEG``; images are read batch by batch and never all kept."""
-    folder = root / "imagenet"
-    for part in ("train", "val"):
-        try:
-            class_folders(folder / part)
-        except UserError as error:
-            raise UserError(
-                f"{error}; images are wanted as imagenet/{{train,val}}/<WordNet id>/*.JPEG, those of val sorted into "
-                f"them too"
-            ) from None
-    names = class_folders(folder / "train")
-    train, test = (file_set(folder / part, *labelled_files(folder / part, names), SIZE) for part in ("train", "val"))
+    folder, parts = root / "imagenet", ("train", "val")
+    try:
+        names, _ = (class_folders(folder / part) for part in parts)
+    except UserError as error:
+        raise UserError(
+            f"{error}; images are wanted as imagenet/{{train,val}}/<WordNet id>/*.JPEG, those of val sorted into them "
+            "too"
+        ) from None
+    train, test = (file_set(folder / part, *labelled_files(folder / part, names), SIZE) for part in parts)
     return Dataset(train, test, tuple(map(printable, names)), MEAN, STD)

@@ -5,17 +5,18 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, reason
 from headbench.data.formats.image_files import image_set
 from headbench.data.formats.parquet_files import read_pair
 from headbench.data.formats.shards import part_files
 from headbench.data.formats.torchvision_sets import md5
 from headbench.data.formats.walking import files_below, read_lines
+from headbench.data.imagenet import MEAN, STD
 from headbench.data.registry import Dataset, ImageSet, register
 
 URL, MD5 = "http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de"
 PUBLISHED, ARCHIVE = "tiny-imagenet-200", "tiny-imagenet-200.zip"
-MEAN, STD, SIDE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 64
+SIDE = 64
 
 
 @register(
@@ -67,10 +68,9 @@ def _download(root: Path, folder: Path) -> None:
             utils.download_and_extract_archive(URL, scratch, extract_root=scratch, md5=MD5)
             (Path(scratch) / folder.name).rename(folder)
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"tiny-imagenet: {folder} is not there and could not be downloaded ({reason}); name the folder that holds "
-            f"it with --data"
+            f"tiny-imagenet: {folder} is not there and could not be downloaded ({reason(error)}); name the folder that "
+            f"holds it with --data"
         ) from None
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from headbench.core.errors import DamagedError, is_full
+from headbench.core.errors import DamagedError, is_full, typed_reason
 from headbench.results import store
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def tried(what: str, make: Callable[[], T], lines: list[str]) -> T | None:
     except Exception as error:
         if is_full(error):  # it stops the command, which then says so
             raise
-        lines.append(f"{what}: left out, {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        lines.append(f"{what}: left out, {typed_reason(error)}")
         return None
 
 

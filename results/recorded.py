@@ -13,7 +13,7 @@ import yaml
 
 from headbench.core import arrays
 from headbench.core.alone import alone
-from headbench.core.errors import DamagedError, UserError
+from headbench.core.errors import DamagedError, UserError, reason
 from headbench.results import columns, former, grid_rows, schema, store
 from headbench.results.answers import Answer, Answers
 from headbench.results.numbers import unfit_rates
@@ -220,4 +220,4 @@ def _named(file: Path) -> Iterator[None]:
     try:
         yield
     except (*arrays.BROKEN, yaml.YAMLError) as error:
-        raise DamagedError(f"{file} cannot be read ({' '.join(str(error).split())[:200]})") from None
+        raise DamagedError(f"{file} cannot be read ({reason(error)})") from None

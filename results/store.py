@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from headbench.core import arrays
 from headbench.core.arrays import BadArrayError
-from headbench.core.errors import DamagedError, NewerError, note
+from headbench.core.errors import DamagedError, NewerError, note, reason
 from headbench.results import cell_lines, former, schema
 from headbench.results.cell_lines import LOADER, WIDTH
 
@@ -53,6 +53,11 @@ def begun(out: Path) -> set[str]:
 def grid_folder(out: Path, grid: str) -> Path:
     """Return the folder of a grid's tables, figures and report."""
     return out / grid
+
+
+def grids(out: Path) -> list[str]:
+    """Return the names of the grids that have a plan in a folder of runs, sorted."""
+    return sorted(path.parent.name for path in out.glob("*/grid.yaml"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -159,7 +164,12 @@ def read_yaml(path: Path, content: bytes) -> Any:
     try:
         return yaml.load(content, LOADER)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DamagedError(f"{path} is damaged ({' '.join(str(error).split())[:200]})") from None
+        raise DamagedError(f"{path} is damaged ({reason(error)})") from None
+
+
+def val_logits(selection: str) -> str:
+    """Return the name that the scores of a selection's validation images have in ``predictions.npz``."""
+    return "val_logits" if selection == "last" else f"{selection}_val_logits"
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray], *, compressed: bool = False) -> None:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, reason
 from headbench.data.formats.image_files import decode, stack
 from headbench.data.formats.shards import part_files
 from headbench.data.formats.walking import printable
@@ -94,7 +94,7 @@ def read_images(
         try:
             table = pq.read_table(file)
         except (OSError, pa.ArrowException) as error:
-            raise UserError(f"{place}: not a readable parquet file ({' '.join(str(error).split())[:120]})") from None
+            raise UserError(f"{place}: not a readable parquet file ({reason(error, 120)})") from None
         label_column = _column(table, label_columns, place)
         own = _class_names(table.schema, label_column, place)
         check_names(names or own, own, file)

@@ -28,8 +28,8 @@ class _Shard:
     total: int | None
 
 
-def part_files(folder: Path, *parts: str) -> list[Path]:
-    """Return the files of the first part that has some, in order; none if no part has any.
+def part_files(folder: Path, part: str) -> list[Path]:
+    """Return the files of a part, in order; none if it has none.
 
     They are ``<part>*.parquet`` or ``<part>*/*.parquet`` in ``folder`` or ``folder/data``: one file, or files that are
     counted (``train-00000-of-00002.parquet``, also with a hash) or numbered (``train/0000.parquet``).
@@ -37,12 +37,9 @@ def part_files(folder: Path, *parts: str) -> list[Path]:
     Raises:
         UserError: naming a file that is missing, or files that are not of one set, or twice the same.
     """
-    for part in parts:
-        patterns = [f"{place}{part}*{below}.parquet" for place in ("", "data/") for below in ("", "/*")]
-        files = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if not path.is_dir()]
-        if files:
-            return _one_set(folder, files)
-    return []
+    patterns = [f"{place}{part}*{below}.parquet" for place in ("", "data/") for below in ("", "/*")]
+    files = [path for pattern in patterns for path in sorted(folder.glob(pattern)) if not path.is_dir()]
+    return _one_set(folder, files) if files else []
 
 
 def _one_set(folder: Path, files: list[Path]) -> list[Path]:

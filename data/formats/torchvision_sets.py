@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, reason
 from headbench.data.registry import ImageSet
 
 T = TypeVar("T")
@@ -76,10 +76,10 @@ def fetch(
         places[0].mkdir(exist_ok=True)
         return read(_loader(dataset, places[0], download=True)), (places[0] / base,)
     except (_NotWholeError, OSError) as error:
-        which, reason = error.args if isinstance(error, _NotWholeError) else ("", _reason(error))
+        which, why = error.args if isinstance(error, _NotWholeError) else ("", reason(error))
         where = " or ".join(map(str, [places[0] / base, *packaged]))
         told = "".join(f"; {line}" for line in refused)
-        missing = f"{dataset.__name__}{which} is not (whole) in {where} and could not be downloaded ({reason}){told}"
+        missing = f"{dataset.__name__}{which} is not (whole) in {where} and could not be downloaded ({why}){told}"
         raise UserError(f"{missing}; name the folder that holds it with --data") from None
 
 
@@ -94,14 +94,10 @@ def _loader(dataset: Any, place: Path, download: bool = False) -> Load:
         # Some of its readers check a file by assert.
         except (OSError, RuntimeError, EOFError, ValueError, AssertionError, LookupError) as error:
             raise _NotWholeError(
-                "".join(f" ({key} {value})" for key, value in arguments.items() if key == "split"), _reason(error)
+                "".join(f" ({key} {value})" for key, value in arguments.items() if key == "split"), reason(error)
             ) from None
 
     return load
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _archives(dataset: Any, folder: Path, unpacked_md5: dict[str, str], refused: list[str]) -> list[Path]:

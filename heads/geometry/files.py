@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from headbench.core import arrays
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, reason
 from headbench.heads.geometry.codes import Array
 
 FORMATS = (".npy", ".npz", ".pt")
@@ -73,9 +73,7 @@ def _check_numbers(kind: np.dtype) -> None:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(
-        f"{path}: not a {path.suffix} file of one matrix of prototypes ({' '.join(str(error).split())[:100]})"
-    )
+    return UserError(f"{path}: not a {path.suffix} file of one matrix of prototypes ({reason(error, 100)})")
 
 
 def _contents(path: Path) -> Any:

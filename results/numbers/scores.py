@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headbench.core.errors import UserError, note
+from headbench.core.errors import UserError, note, reason
 from headbench.results.numbers import metrics
 from headbench.results.numbers.calibration import Ints
 
@@ -129,4 +129,4 @@ def array(values: Any, place: str, name: str) -> np.ndarray:
     try:
         return np.asarray(values)
     except (ValueError, TypeError) as error:
-        raise UserError(f"{place}: {name} are no array of numbers: {' '.join(str(error).split())}") from None
+        raise UserError(f"{place}: {name} are no array of numbers: {reason(error, None)}") from None

@@ -10,7 +10,7 @@ import pandas as pd
 from filelock import FileLock
 from pydantic import Field
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, reason
 from headbench.results import columns, schema, store
 from headbench.results.schema import Count, Name, Seed, Text
 
@@ -123,7 +123,7 @@ def open_storage(storage: str | None, folder: Path) -> "BaseStorage":
     except UserError:
         raise
     except Exception as error:
-        raise _unfit(storage, " ".join(str(error).split())[:300] or type(error).__name__) from None
+        raise _unfit(storage, reason(error, 300)) from None
 
 
 def check_form(storage: str | None) -> None:

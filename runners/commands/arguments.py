@@ -180,7 +180,9 @@ def grid_name(name_or_file: str) -> str:
 
 def require_grid(out: Path, grid: str, searched: bool = False) -> None:
     """Raise UserError if a grid was not started in a folder; where ``searched``, a search of it is enough."""
-    known = {path.parent.name for path in out.glob("*/grid.yaml")}
+    from headbench.results import store
+
+    known = set(store.grids(out))
     if searched:
         known |= {path.parent.parent.name for path in out.glob("*/search/search.yaml")}
     if grid not in known:

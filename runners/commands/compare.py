@@ -94,12 +94,14 @@ def _place(named: str, grid: str | None, out: Path) -> tuple[Path, str]:
     Raises:
         UserError: if there is no such grid, or there are several.
     """
+    from headbench.results import store
+
     folder = path(named)
     if (folder / "grid.yaml").is_file():
         # "." and ".." have no name of their own.
         folder = folder.resolve() if folder.name in {"", ".."} else folder
         return folder.parent, folder.name
-    grids = sorted(path.parent.name for path in folder.glob("*/grid.yaml"))
+    grids = store.grids(folder)
     if not grids:
         if folder.name != named or (folder.exists() and not (out / named / "grid.yaml").is_file()):
             more = f"; 'bench.py merge {named} --into DIR' makes a folder of it" if folder.suffix == ".zip" else ""

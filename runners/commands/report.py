@@ -10,7 +10,7 @@ from rich.console import Console
 
 from headbench.core import escape
 from headbench.core.alone import alone
-from headbench.core.errors import is_full
+from headbench.core.errors import is_full, typed_reason
 from headbench.runners.commands.arguments import add_grid, add_json, add_quiet, grid_name, path, require_grid
 from headbench.runners.commands.screen import Screen, say, say_json
 
@@ -115,7 +115,7 @@ def report_at_the_end(out: Path, grid: str, console: Console, **more: Any) -> in
     except Exception as error:
         if is_full(error):
             raise
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        why = typed_reason(error)
         say(console, f"no report ({why}); the cells are safe, and this builds it: {command_of(out, grid)}")
         return 1
 

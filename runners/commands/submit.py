@@ -212,10 +212,8 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
         here = dataclasses.replace(_for_a_search(arguments), device="cpu", compile="off")
         search.check(tune.options_of(arguments, here))
     prepared, options = _prepared(arguments)
-    grid, left, what = prepared.grid.name, len(prepared.todo), "cells" if arguments.trials is None else "trials"
-    if arguments.trials is not None:
-        applying = (planned.cell for planned in prepared.wanted if planned.not_applicable is None)
-        left = arguments.trials * len({cell.with_seed(0).point for cell in applying})
+    grid, left = prepared.grid.name, _left(arguments, prepared)
+    what = "cells" if arguments.trials is None else "trials"
     if not left:
         say(console, f"{grid}: no cell is left to train; this builds its report: {command_of(arguments.out, grid)}")
         return 0
@@ -246,6 +244,14 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
     say(console, f"watch: squeue --array --jobs {drainers},{reporter}{status}")
     say(console, f"stop: scancel {drainers} {reporter}; finished cells and checkpoints are kept")
     return 0
+
+
+def _left(arguments: argparse.Namespace, prepared: "Launch") -> int:
+    """Return how many cells are left to train, or trials of a search."""
+    if arguments.trials is None:
+        return len(prepared.todo)
+    applying = (planned.cell for planned in prepared.wanted if planned.not_applicable is None)
+    return int(arguments.trials) * len({cell.with_seed(0).point for cell in applying})
 
 
 def _complete(arguments: argparse.Namespace) -> None:

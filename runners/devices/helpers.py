@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from headbench.core.alone import follow_parent
-from headbench.core.errors import note
+from headbench.core.errors import note, typed_reason
 from headbench.runners.devices.group import Group, abandon, join
 
 # Signals that the first process heeds for all.
@@ -135,7 +135,7 @@ def _help(
     try:
         act(rank, partial(joined, rank))
     except BaseException as error:
-        pipe.send((f"{type(error).__name__}: {' '.join(str(error).split())}", traceback.format_exc()))
+        pipe.send((typed_reason(error, None), traceback.format_exc()))
         os._exit(1)
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from headbench.core.alone import alone
 from headbench.core.errors import UserError
 from headbench.core.version import git_commit
-from headbench.results import answers, columns, schema, store
+from headbench.results import columns, schema, store
 from headbench.results.numbers import metrics
 from headbench.runners.exchange import reference
 from headbench.runners.exchange.reference import Named, Reference
 from headbench.runners.exchange.score_files import Given
-from headbench.runners.execution.cell import stored
+from headbench.runners.execution.cell import stored, tested
 from headbench.runners.execution.plan import by_experiment, clash
 from headbench.runners.grid.cells import digest
 from headbench.runners.grid.config import folder_name
@@ -205,12 +205,8 @@ def _measured(given: Given, known: Reference) -> dict[str, Any]:
     val = None if given.val is None else (given.val.logits, given.val.labels)
     nominal = known.nominal if given.class_counts is None else given.class_counts
     unknown = np.zeros(test[0].shape[1], dtype=np.int64)
-    found: dict[str, Any] = metrics.evaluate(
-        test, val, given.native_scale, unknown if nominal is None else nominal, known.ranges
-    )
-    if nominal is None:
-        found |= dict.fromkeys(metrics.GROUPS, float("nan"))
-    return found | {"per_class_accuracy": metrics.per_class_accuracy(*test).tolist()} | answers.pack(answers.of(*test))
+    found = tested(test, val, given.native_scale, unknown if nominal is None else nominal, known.ranges)
+    return found | (dict.fromkeys(metrics.GROUPS, float("nan")) if nominal is None else {})
 
 
 def _predictions(given: Given) -> dict[str, np.ndarray]:

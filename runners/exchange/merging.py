@@ -47,7 +47,7 @@ def merge(sources: list[Path], into: Path, *, link: bool = False) -> Merged:
     for source in sources:
         if source.resolve() == into.resolve():
             raise UserError(f"merge: {source} is given twice; it cannot be merged with itself")
-        if not store.begun(source) and not [*source.glob("*/grid.yaml")]:
+        if not store.begun(source) and not store.grids(source):
             raise UserError(f"merge: there are no results in {source}{_own(source)}")
     if own := _own(into):
         raise UserError(f"merge: no cells go into {into}{own}")
@@ -58,9 +58,9 @@ def merge(sources: list[Path], into: Path, *, link: bool = False) -> Merged:
             if folder.is_dir() and not cell_id.startswith("."):
                 target = store.cell_folder(into, cell_id)
                 (_link if link and not _is_own(target) else _cell)(folder, target, watch, merged)
-        for path in sorted(source.glob("*/grid.yaml")):
-            _plan(path.parent, store.grid_folder(into, path.parent.name), merged)
-    merged.grids = sorted(path.parent.name for path in into.glob("*/grid.yaml"))
+        for grid in store.grids(source):
+            _plan(store.grid_folder(source, grid), store.grid_folder(into, grid), merged)
+    merged.grids = store.grids(into)
     return merged
 
 
@@ -77,17 +77,13 @@ def _own(folder: Path) -> str:
 def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> None:
     """Copy one cell, if it has ended and is not there."""
     try:
-        result = store.read_result(source)
-        if result is not None:
-            store.verify(source, result)
+        result = _whole(source)
     except (DamagedError, NewerError) as error:
         merged.conflicts.append(f"left out: {error}")
         return
     others = _outside(source, merged) if result is not None else {}
     try:
-        there = store.read_result(target)
-        if there is not None:
-            store.verify(target, there)
+        there = _whole(target)
     except (DamagedError, NewerError) as error:
         merged.conflicts.append(f"left as it is: {error}; merge into a new folder (--into) to have that of {source}")
         return
@@ -100,17 +96,7 @@ def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> Non
                 store.write_bytes(target / name, content)
         merged.counts["there already"] += 1
     elif result is not None:
-        with locks.locked(target, watch) as mine:
-            if mine is None:
-                merged.conflicts.append(f"left out: {source}, since {target} is being trained")
-                return
-            # A bundle has no weights, and nothing that is shown needs them.
-            own = [name for name in result["sha256"] if name != store.WEIGHTS or (source / name).exists()]
-            for name in [*others, *own, "result.json"]:
-                locks.check(target, mine)
-                store.write_bytes(target / name, others.get(name) or (source / name).read_bytes())
-            store.clear_endings(target)
-        merged.counts["copied"] += 1
+        _copy(source, target, result, others, watch, merged)
     elif ending is not None:
         if store.read_ending(target) is None and not watch.is_held(target):
             name = store.ENDINGS[ending[0]]
@@ -118,6 +104,36 @@ def _cell(source: Path, target: Path, watch: locks.Watch, merged: Merged) -> Non
         merged.counts["failed or pruned"] += 1
     else:
         merged.counts["unfinished"] += 1
+
+
+def _whole(folder: Path) -> dict[str, Any] | None:
+    """Return a cell's result if all of its files are sound, None where it has none."""
+    result = store.read_result(folder)
+    if result is not None:
+        store.verify(folder, result)
+    return result
+
+
+def _copy(
+    source: Path,
+    target: Path,
+    result: dict[str, Any],
+    others: dict[str, bytes],
+    watch: locks.Watch,
+    merged: Merged,
+) -> None:
+    """Copy the files of a finished cell, its result last, unless it is being trained there."""
+    with locks.locked(target, watch) as mine:
+        if mine is None:
+            merged.conflicts.append(f"left out: {source}, since {target} is being trained")
+            return
+        # A bundle has no weights, and nothing that is shown needs them.
+        own = [name for name in result["sha256"] if name != store.WEIGHTS or (source / name).exists()]
+        for name in [*others, *own, "result.json"]:
+            locks.check(target, mine)
+            store.write_bytes(target / name, others.get(name) or (source / name).read_bytes())
+        store.clear_endings(target)
+    merged.counts["copied"] += 1
 
 
 def _is_own(target: Path) -> bool:

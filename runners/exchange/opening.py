@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headbench.core import arrays
-from headbench.core.errors import UserError, is_full
+from headbench.core.errors import UserError, is_full, reason
 from headbench.results import schema, store
 from headbench.runners.exchange.bundles import FILES, MANIFEST, NEEDED, ROWS, Manifest
 
@@ -36,8 +36,7 @@ def opened(file: Path) -> Iterator[tuple[Manifest, Path]]:
         except (UserError, *arrays.BROKEN) as error:
             if is_full(error) or isinstance(error, MemoryError):  # of this machine, not of the bundle
                 raise
-            why = " ".join(str(error).split())[:300] or type(error).__name__
-            raise UserError(f"{file} is no sound bundle ({why})") from None
+            raise UserError(f"{file} is no sound bundle ({reason(error, 300)})") from None
         yield manifest, Path(folder)
 
 

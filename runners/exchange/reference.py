@@ -207,9 +207,9 @@ def of_data(dataset: Named, loaded: Dataset, protocol: Protocol) -> Reference:
 def _of_cells(label: str, out: Path) -> list[Reference]:
     """Return what finished cells say of a data set: one cell for each fingerprint, trained ones first."""
     planned = list[dict[str, Any]]()
-    for path in sorted(out.glob("*/grid.yaml")):
+    for grid in store.grids(out):
         with suppress(DamagedError):
-            planned += store.read_plan(path.parent)["cells"]
+            planned += store.read_plan(store.grid_folder(out, grid))["cells"]
     found = dict[str, Reference]()
     for cell in sorted(planned, key=lambda cell: "imported" in cell):
         if cell["dataset"] == label and cell["data_fingerprint"] not in found and not cell["not_applicable"]:

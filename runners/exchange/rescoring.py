@@ -65,17 +65,12 @@ def differing(folder: Path, result: dict[str, Any], known: Reference | None) -> 
     return lines, count
 
 
-def _held_out(selection: str) -> str:
-    """Return the name of the scores of a selection's validation images."""
-    return "val_logits" if selection == "last" else f"{selection}_val_logits"
-
-
 def _measured(
     stored: dict[str, np.ndarray], selection: str, measured: dict[str, Any], scale: float, known: Reference | None
 ) -> dict[str, float]:
     """Return the metrics of a selection by its own temperature, and the temperature that is fitted anew."""
     logits, labels = stored[f"{selection}_test_logits"], stored["test_labels"]
-    val = stored.get(_held_out(selection))
+    val = stored.get(store.val_logits(selection))
     temperature = measured.get("temperature")
     shown = math.nan if temperature is None else float(temperature)
     accuracy = metrics.per_class_accuracy(logits, labels)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from headbench.core import arrays
 from headbench.core.arrays import BadArrayError
-from headbench.core.errors import UserError, near, note
+from headbench.core.errors import UserError, near, note, reason
 from headbench.results.numbers import scores
 from headbench.results.numbers.calibration import Floats, Ints
 
@@ -235,8 +235,7 @@ def _of_frame(file: Path, reader: Callable[[Path], pd.DataFrame]) -> _Table:
     try:
         frame = reader(file)
     except (ValueError, OSError, UnicodeError, csv.Error) as error:
-        why = " ".join(str(error).split())[:200]
-        raise UserError(f"{file} is no sound {file.suffix} file ({why or type(error).__name__})") from None
+        raise UserError(f"{file} is no sound {file.suffix} file ({reason(error)})") from None
     if "label" not in frame:
         raise UserError(f"{file}: it has no column 'label'; {_unlike_label([str(name) for name in frame])}")
     if frame.empty:

@@ -1,7 +1,6 @@
 """One cell from start to ``result.json``: train, evaluate each selection, write the files."""
 
 import datetime
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from headbench.core.errors import UserError, note
 from headbench.heads import HEADS
@@ -20,7 +19,7 @@ from headbench.runners.execution import provenance
 from headbench.runners.execution.plan import Planned
 from headbench.runners.ood.measure import measure
 from headbench.runners.training import compute, evaluate
-from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.checkpoint import Checkpoints, saved
 from headbench.runners.training.classifier import numbers
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.health import dead_features
@@ -77,19 +76,11 @@ def run(
     outside = {} if own is None else measure(training.classifier, own, parts.outside)
     check()
     log.write()
-    store.write_arrays(folder / "predictions.npz", judged.predictions)
-    store.write_arrays(folder / "geometry.npz", judged.geometry)
-    for path in cell_files.paths(folder):  # of a training whose result was lost
-        path.unlink()
-    for key, measured in outside.items():
-        cell_files.write(folder, key, measured)
-    if keep_weights:
-        store.write_bytes(folder / "weights.pt", _saved(training.classifier))
+    files = _write_files(folder, training, judged, outside, keep_weights=keep_weights)
     result = _told(training, planned, judged) | _cost(training, hardware)
     began = {"started_at": training.begun["started_at"], "finished_at": _now()}
     result |= {"provenance": described | {name: training.begun[name] for name in provenance.TOLD}} | began
     result |= {"inputs": parts.inputs()} if keep_weights else {}
-    files = ["cell.yaml", "history.csv", "predictions.npz", "geometry.npz", *(["weights.pt"] if keep_weights else [])]
     store.check_result(result)
     check()
     store.write_result(folder, result, files)
@@ -113,6 +104,23 @@ class _Judged:
     health: dict[str, Any]
     predictions: dict[str, np.ndarray]
     geometry: dict[str, np.ndarray]
+
+
+def _write_files(
+    folder: Path, training: Training, judged: _Judged, outside: dict[str, dict[str, Any]], *, keep_weights: bool
+) -> list[str]:
+    """Write what a cell keeps beside its result; return the files whose checksums the result has."""
+    store.write_arrays(folder / "predictions.npz", judged.predictions)
+    store.write_arrays(folder / "geometry.npz", judged.geometry)
+    for path in cell_files.paths(folder):  # of a training whose result was lost
+        path.unlink()
+    for key, measured in outside.items():
+        cell_files.write(folder, key, measured)
+    files = ["cell.yaml", "history.csv", "predictions.npz", "geometry.npz"]
+    if not keep_weights:
+        return files
+    store.write_bytes(folder / store.WEIGHTS, saved(training.classifier.state_dict()))
+    return [*files, store.WEIGHTS]
 
 
 def _judge(training: Training, planned: Planned) -> _Judged:
@@ -156,13 +164,6 @@ def _cost(training: Training, hardware: Hardware) -> dict[str, Any]:
     }
 
 
-def _saved(classifier: nn.Module) -> bytes:
-    """Return the file of a classifier's weights."""
-    buffer = io.BytesIO()
-    torch.save(classifier.state_dict(), buffer)
-    return buffer.getvalue()
-
-
 def _selections(
     training: Training, planned: Planned
 ) -> tuple[dict[str, dict[str, Any]], dict[str, str], dict[str, np.ndarray]]:
@@ -202,19 +203,23 @@ def _selections(
             rows[selection] |= _validated(training, held_out)
         else:
             test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
-            rows[selection] |= _tested(training, (test, arrays["test_labels"]), held_out)
+            scale, nominal = classifier.head.native_scale, parts.nominal.numpy()
+            rows[selection] |= tested((test, arrays["test_labels"]), held_out, scale, nominal, parts.ranges)
             arrays[f"{selection}_test_logits"] = stored(test)
         if val is not None:
-            arrays["val_logits" if selection == "last" else f"{selection}_val_logits"] = stored(val)
+            arrays[store.val_logits(selection)] = stored(val)
     if not rows:
         raise UserError(f"the head cannot be finished on any selection: {absent['last']}")
     return rows, absent, arrays
 
 
-def _tested(training: Training, test: Scored, held_out: Scored | None) -> dict[str, Any]:
-    """Return all that is measured of a selection, from its scores and the labels of both parts."""
-    parts, scale = training.parts, training.classifier.head.native_scale
-    measured = metrics.evaluate(test, held_out, scale, parts.nominal.numpy(), parts.ranges)
+def tested(
+    test: Scored, held_out: Scored | None, scale: float, nominal: np.ndarray, ranges: tuple[int, int] | None
+) -> dict[str, Any]:
+    """Return all that is measured of a selection, from the scores and labels of both parts; arguments as for
+    :func:`headbench.results.numbers.metrics.evaluate`.
+    """
+    measured: dict[str, Any] = metrics.evaluate(test, held_out, scale, nominal, ranges)
     per_class = metrics.per_class_accuracy(*test).tolist()
     return measured | {"per_class_accuracy": per_class} | answers.pack(answers.of(*test))
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from headbench.core.errors import DamagedError, PrunedError, StoppedError, is_full, note
+from headbench.core.errors import DamagedError, PrunedError, StoppedError, is_full, note, reason, typed_reason
 from headbench.results import store
 from headbench.runners.devices.group import Group
 from headbench.runners.devices.helpers import DeviceLostError
@@ -290,30 +290,46 @@ def _train(planned: Planned, folder: Path, mine: Owner, way: Way) -> Outcome:
             f"{_message(planned, error)}; this process can use its device no more, and the same command goes on"
         ) from error
     except Exception as error:
-        if locks.owner_of(folder) != mine:
-            way.events.stopped(planned, "another process has taken its lock; it is left to that one")
-            return Outcome.REQUEUED
-        if is_full(error):
-            attempts.end(folder)
-            raise
-        if isinstance(error, PrunedError):
-            if planned.cell.purpose == "tune":  # a search prunes many, and goes on with none of them
-                checkpoints.remove()
-            store.write_ending(folder, "pruned", str(error))
-            attempts.end(folder)
-            way.events.pruned(planned, str(error))
-            return Outcome.PRUNED
-        if out_of_memory(error) and first and way.hardware.cells_per_device > 1:
-            # Its attempt stays counted, so that the next one that ends so fails it.
-            way.events.stopped(planned, "out of memory beside other cells on its device; tried once more")
-            return Outcome.AGAIN
-        return fail(planned, folder, _message(planned, error), way.events, traceback.format_exc())
+        return _ended_by(error, planned, folder, mine, way, checkpoints, first=first)
     # Written while it was its own; of a process that took it meanwhile nothing is removed.
     if locks.owner_of(folder) == mine:
         attempts.end(folder)
         checkpoints.remove()
     way.events.finished(planned, result)
     return Outcome.DONE
+
+
+def _ended_by(
+    error: Exception,
+    planned: Planned,
+    folder: Path,
+    mine: Owner,
+    way: Way,
+    checkpoints: Checkpoints,
+    *,
+    first: bool,
+) -> Outcome:
+    """Return what an attempt has come to, the cell's first or a later one, that an exception ended, and tell so; that
+    of a full disk is raised again.
+    """
+    if locks.owner_of(folder) != mine:
+        way.events.stopped(planned, "another process has taken its lock; it is left to that one")
+        return Outcome.REQUEUED
+    if is_full(error):
+        attempts.end(folder)
+        raise error
+    if isinstance(error, PrunedError):
+        if planned.cell.purpose == "tune":  # a search prunes many, and goes on with none of them
+            checkpoints.remove()
+        store.write_ending(folder, "pruned", str(error))
+        attempts.end(folder)
+        way.events.pruned(planned, str(error))
+        return Outcome.PRUNED
+    if out_of_memory(error) and first and way.hardware.cells_per_device > 1:
+        # Its attempt stays counted, so that the next one that ends so fails it.
+        way.events.stopped(planned, "out of memory beside other cells on its device; tried once more")
+        return Outcome.AGAIN
+    return fail(planned, folder, _message(planned, error), way.events, traceback.format_exc())
 
 
 def keep_damaged(folder: Path) -> None:
@@ -341,15 +357,14 @@ def _trained(planned: Planned, folder: Path, way: Way, checkpoints: Checkpoints)
 
 
 def _message(planned: Planned, error: Exception) -> str:
-    told = " ".join(str(error).split())
     if out_of_memory(error):
         batch, before = planned.cell.recipe.batch_size, planned.cell.recipe.accumulate
         parts = next((parts for parts in range(before + 1, batch + 1) if batch % parts == 0), None)
         advice = (
             f"try --set recipe.accumulate={parts}" if parts else "its parts are one image each; take a smaller network"
         )
-        return f"out of memory ({told[:120]}); {advice}"
-    return f"{type(error).__name__}: {told}" if told else type(error).__name__
+        return f"out of memory ({reason(error, 120)}); {advice}"
+    return typed_reason(error, None)
 
 
 def fail(planned: Planned, folder: Path, message: str, events: Events, trace: str = "") -> Outcome:

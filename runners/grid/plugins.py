@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from headbench.backbones import BACKBONES
-from headbench.core.errors import UserError, note
+from headbench.core.errors import UserError, note, typed_reason
 from headbench.data import DATASETS
 from headbench.data.loading.samplers import SAMPLERS
 from headbench.data.loading.views import VIEWS
@@ -41,7 +41,7 @@ def load(path: Path) -> None:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise UserError(f"--plugin {path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise UserError(f"--plugin {path}: {typed_reason(error, None)}") from error
     if _registered() == before and multiprocessing.parent_process() is None:
         note(f"--plugin {path} registers nothing; is its @register missing?")
 

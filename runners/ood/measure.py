@@ -53,7 +53,7 @@ def complete(cells: Mapping[str, Cell], asked: tuple[OodSet, ...], data: Data, o
         for cell_id in cells
         if (missing := [one for one in asked if not cell_files.has(store.cell_folder(out, cell_id), one.key)])
     }
-    kept = [cell_id for cell_id in lacking if (store.cell_folder(out, cell_id) / "weights.pt").is_file()]
+    kept = [cell_id for cell_id in lacking if (store.cell_folder(out, cell_id) / store.WEIGHTS).is_file()]
     if kept:
         note(f"measuring {len(kept)} finished cells on other data sets, from their kept weights")
     lines = []

@@ -60,7 +60,7 @@ def classifier(cell: str | Path, out: str | Path) -> Network:
     result = store.read_result(folder)
     if result is None:
         raise UserError(f"there is no finished cell in {folder}; name its folder, or its cell_id and the folder out")
-    if "weights.pt" not in result["sha256"] or result.get("inputs") is None:
+    if store.WEIGHTS not in result["sha256"] or result.get("inputs") is None:
         raise UserError(
             f"cell {result['cell_id']} was trained without keeping what its network needs; train it with "
             f"keep_weights=True (--keep-weights) in another folder"

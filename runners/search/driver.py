@@ -16,7 +16,7 @@ from typing import Any
 
 from optuna.trial import Trial, TrialState
 
-from headbench.core.errors import PrunedError, StoppedError, UserError
+from headbench.core.errors import PrunedError, StoppedError, UserError, typed_reason
 from headbench.results import store
 from headbench.runners.execution import locks, plan, queue
 from headbench.runners.execution.executors import Executor
@@ -130,7 +130,7 @@ class Driver:
         except UserError as refused:
             planned, error = None, str(refused)
         except Exception as raised:  # a head's own code, of a plugin
-            planned, error = None, f"{type(raised).__name__}: {' '.join(str(raised).split())[:300]}"
+            planned, error = None, typed_reason(raised)
         if planned is None or error is not None:
             study.tell(trial, Ending({}, error))
             return None

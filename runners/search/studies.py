@@ -14,7 +14,7 @@ from optuna.samplers import TPESampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from headbench.core.errors import StoppedError, UserError
+from headbench.core.errors import StoppedError, UserError, typed_reason
 from headbench.core.streams import derive
 from headbench.results.tuning.searches import OBJECTIVES
 from headbench.runners.execution.plan import Planned
@@ -222,7 +222,7 @@ def told() -> Iterator[None]:
     except (UserError, StoppedError):
         raise
     except Exception as error:
-        why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        why = typed_reason(error)
         raise StoppedError(
             f"the search has stopped, since its storage failed ({why}); the same command goes on"
         ) from error

@@ -83,9 +83,7 @@ class Checkpoints:
         if self.newest is None:
             return
         self.check()
-        buffer = io.BytesIO()
-        torch.save(self.newest, buffer)
-        content = buffer.getvalue()
+        content = saved(self.newest)
         store.write_bytes(self.path, hashlib.sha256(content).digest() + content)
         self.newest, self.last_write = None, time.monotonic()
 
@@ -93,6 +91,13 @@ class Checkpoints:
         """Remove the file of a cell that is done."""
         self.newest = None
         self.path.unlink(missing_ok=True)
+
+
+def saved(value: Any) -> bytes:
+    """Return what ``torch.save`` writes of a value."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
 
 
 def _read(content: bytes) -> dict[str, Any] | None:

@@ -239,7 +239,7 @@ def load_weights(classifier: Classifier, folder: Path) -> None:
         DamagedError: if they are not what was written, or those of another classifier.
     """
     try:
-        weights = store.read_file(folder, "weights.pt")
+        weights = store.read_file(folder, store.WEIGHTS)
         arrays.check_archive(weights)
         weights.seek(0)
         classifier.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
