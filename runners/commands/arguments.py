@@ -2,14 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from headbench.core.errors import UserError, suggest
 from headbench.core.folders import expanded
 from headbench.core.version import in_checkout
-
-if TYPE_CHECKING:
-    from headbench.runners.execution.options import RunOptions
+from headbench.runners.execution.options import CHOICES, MINUTES, RunOptions
 
 
 class _Once(argparse._StoreAction):
@@ -117,11 +115,11 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     )
     add_checkpoints(parser)
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if there is a GPU (default)"
+        "--device", choices=CHOICES["device"], default="auto", help="auto: CUDA if there is a GPU (default)"
     )
     parser.add_argument(
         "--precision",
-        choices=("auto", "fp32", "bf16"),
+        choices=CHOICES["precision"],
         default="auto",
         help="auto: bfloat16 autocast where the hardware has it",
     )
@@ -132,7 +130,7 @@ def add_compile(parser: argparse.ArgumentParser) -> None:
     """Add the option that compiles the network."""
     parser.add_argument(
         "--compile",
-        choices=("off", "on"),
+        choices=CHOICES["compile"],
         default="off",
         help="on: train a network that torch.compile has compiled; measure with bench.py speed whether it is faster",
     )
@@ -145,10 +143,8 @@ def add_checkpoints(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run_options(arguments: argparse.Namespace, **more: Any) -> "RunOptions":
+def run_options(arguments: argparse.Namespace, **more: Any) -> RunOptions:
     """Return what a command that trains cells was asked for; ``more`` are fields that it alone has."""
-    from headbench.runners.execution.options import MINUTES, RunOptions
-
     return RunOptions(
         grid=arguments.grid,
         changes=arguments.set,

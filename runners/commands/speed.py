@@ -12,6 +12,7 @@ from headbench.core import escape
 from headbench.core.errors import UserError
 from headbench.runners.commands.arguments import add_plugin, path
 from headbench.runners.commands.screen import say
+from headbench.runners.execution.options import CHOICES
 
 HELP = "measure images per second: the bare arithmetic, this runner, a textbook's pipeline"
 
@@ -25,19 +26,19 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         nargs="+",
-        choices=("auto", "fp32", "bf16"),
+        choices=CHOICES["precision"],
         default=["auto"],
         help="auto: bfloat16 autocast where the hardware has it",
     )
     parser.add_argument(
         "--compile",
         nargs="+",
-        choices=("off", "on"),
+        choices=CHOICES["compile"],
         default=["off"],
         help="on: bare loop and runner train a network that torch.compile has compiled (default: off)",
     )
     parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: CUDA if there is a GPU (default)"
+        "--device", choices=CHOICES["device"], default="auto", help="auto: CUDA if there is a GPU (default)"
     )
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: the cores)")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="whose median is shown (default: 5)")

@@ -24,11 +24,11 @@ from headbench.runners.commands.arguments import (
     run_options,
 )
 from headbench.runners.commands.screen import Screen, say
+from headbench.runners.execution.options import RunOptions, words
 
 if TYPE_CHECKING:
     from headbench.runners.engines.slurm import Array
     from headbench.runners.execution.launch import Launch
-    from headbench.runners.execution.options import RunOptions
 
 HELP = "have a grid trained by a cluster: slurm, ray"
 # Drainers, unless the user says how many.
@@ -163,7 +163,7 @@ def _ray(arguments: argparse.Namespace, console: Console) -> int:
     return ended(prepared, arguments, console)
 
 
-def _for_a_search(arguments: argparse.Namespace) -> "RunOptions":
+def _for_a_search(arguments: argparse.Namespace) -> RunOptions:
     """Return how the cells of a search are trained, and refuse what a search does not have.
 
     Raises:
@@ -272,7 +272,6 @@ def _complete(arguments: argparse.Namespace) -> None:
 def _prepared(arguments: argparse.Namespace) -> "tuple[Launch, RunOptions]":
     """Return the grid, which is checked here, where there need be no GPU, and what its drainers are asked for."""
     from headbench.runners.execution import launch
-    from headbench.runners.execution.options import words
 
     options = run_options(
         arguments, retry_failed=arguments.retry_failed, tuned=arguments.tuned, devices=arguments.devices
@@ -292,10 +291,8 @@ def _no_more_than_cells(array: "Array", arguments: argparse.Namespace, left: int
     return dataclasses.replace(array, tasks=useful)
 
 
-def _drain(arguments: argparse.Namespace, options: "RunOptions") -> list[str]:
+def _drain(arguments: argparse.Namespace, options: RunOptions) -> list[str]:
     """Return the words of a drainer."""
-    from headbench.runners.execution.options import words
-
     shared = ["--out", str(arguments.out), "--workers", str(arguments.workers), "--threads", str(arguments.threads)]
     shared += [] if arguments.readers is None else ["--readers", str(arguments.readers)]
     minutes = arguments.checkpoint_minutes

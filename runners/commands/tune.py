@@ -20,9 +20,9 @@ from headbench.runners.commands.arguments import (
 )
 from headbench.runners.commands.report import report_at_the_end
 from headbench.runners.commands.screen import Screen, say, say_json
+from headbench.runners.execution.options import RunOptions
 
 if TYPE_CHECKING:
-    from headbench.runners.execution.options import RunOptions
     from headbench.runners.search.search import Team, TuneOptions
 
 HELP = "search better values for every head of a grid, on validation alone and with the same budget"
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     return by(arguments, run_options(arguments, retry_failed=arguments.retry_failed), console)
 
 
-def options_of(arguments: argparse.Namespace, own: "RunOptions") -> "TuneOptions":
+def options_of(arguments: argparse.Namespace, own: RunOptions) -> "TuneOptions":
     """Return what a search is asked for, whose cells are trained as ``own`` says."""
     from headbench.runners.search.search import TuneOptions
 
@@ -88,7 +88,7 @@ def options_of(arguments: argparse.Namespace, own: "RunOptions") -> "TuneOptions
     )
 
 
-def by(arguments: argparse.Namespace, own: "RunOptions", console: Console, team: "Team | None" = None) -> int:
+def by(arguments: argparse.Namespace, own: RunOptions, console: Console, team: "Team | None" = None) -> int:
     """Search as :func:`run` does.
 
     Args:

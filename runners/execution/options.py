@@ -9,6 +9,8 @@ from typing import Any
 MINUTES = 10.0
 # The most that makes sense of what is asked for a machine.
 MOST = {"threads": 1024, "readers": 1024, "checkpoint_minutes": 100_000, "workers": 1024, "devices": 64}
+# The words that an option of a run may have.
+CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16"), "compile": ("off", "on")}
 # A plan keeps so many commands, the latest.
 KEPT = 20
 

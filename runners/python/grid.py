@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from headbench import results
 from headbench.core.errors import UserError, suggest
 from headbench.runners.execution import launch
-from headbench.runners.execution.options import MINUTES, MOST, RunOptions
+from headbench.runners.execution.options import CHOICES, MOST, RunOptions
 from headbench.runners.grid.overrides import SETTABLE
 from headbench.runners.python import given
 from headbench.runners.search import trials
@@ -21,26 +22,15 @@ from headbench.runners.training import hardware
 if TYPE_CHECKING:
     import pandas as pd
 
-# Options of bench.py run with their defaults; all other settings change the grid. One worker is this process itself.
-OPTIONS: dict[str, Any] = {
-    "name": None,
-    "workers": 1,
-    "threads": None,
-    "readers": None,
-    "devices": 1,
-    "checkpoint_minutes": MINUTES,
-    "device": "auto",
-    "precision": "auto",
-    "compile": "off",
-    "keep_weights": False,
-    "retry_failed": False,
-    "tuned": None,
-}
+# Arguments of their own; all other fields of a run are settings, and what is neither changes the grid. One worker is
+# this process itself.
+ARGUMENTS = {"grid", "changes", "where", "cells", "data", "out", "plugins", "wait"}
+OPTIONS: dict[str, Any] = {own.name: own.default for own in fields(RunOptions) if own.name not in ARGUMENTS}
+OPTIONS["workers"] = 1
 PURPOSES = ("final", "tune")
 LEAST = {"workers": 1, "threads": 1, "readers": 0, "devices": 1, "checkpoint_minutes": 0}
 # Numbers that None leaves to the harness.
 OPEN = {"workers", "threads", "readers"}
-CHOICES = {"device": ("auto", "cpu", "cuda"), "precision": ("auto", "fp32", "bf16"), "compile": ("off", "on")}
 
 
 def run(
