@@ -227,6 +227,11 @@ def narrow(rows: "pd.DataFrame", wanted: Iterable[str]) -> "pd.DataFrame":
     return rows if len(kept) == rows.shape[1] else rows[kept]
 
 
+def finished(rows: "pd.DataFrame", selection: str = "last") -> "pd.DataFrame":
+    """Return the rows of finished cells of one selection."""
+    return rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+
+
 def titles(shown: Iterable[str]) -> dict[str, str]:
     """Return the titles of columns of a table by their names, in the order given."""
     return {name: NAMED[name].title for name in shown}

@@ -1,5 +1,6 @@
 """What only finished cells have: the tables and figures of one comparison."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import pandas as pd
@@ -13,6 +14,14 @@ from headbench.results.tables.base import Table
 
 # Tables, figures by name, and lines that say what could not be made.
 Part = tuple[list[Table], dict[str, Picture], list[str]]
+
+
+def joined(parts: Iterable[Part]) -> Part:
+    """Return several parts as one, in their order."""
+    made, drawn, lines = list[Table](), dict[str, Picture](), list[str]()
+    for tables_of, pictures, why in parts:
+        made, drawn, lines = [*made, *tables_of], drawn | pictures, [*lines, *why]
+    return made, drawn, lines
 
 
 def show(part: pd.DataFrame, answers: Answers, description: str, name: str) -> Part:

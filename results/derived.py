@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from headbench.core import escape
 from headbench.core.errors import DamagedError, is_full, typed_reason
 from headbench.results import store
 
@@ -121,6 +122,11 @@ def _inside(path: Path, folder: Path) -> bool:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def as_csv(frame: "pd.DataFrame") -> str:
+    """Return a frame as CSV, its texts escaped for spreadsheets."""
+    return with_texts(frame, escape.csv).to_csv(index=False)
 
 
 def with_texts(frame: "pd.DataFrame", change: Callable[[str], str]) -> "pd.DataFrame":

@@ -148,6 +148,14 @@ def image_variance(rows: pd.DataFrame, metric: str) -> float:
     return float(np.where(known, squares, 0.0).sum() / known.sum()) if known.any() else math.nan
 
 
+def by_head(rows: pd.DataFrame) -> dict[int, dict[str, pd.DataFrame]]:
+    """Return rows by dimension, and there by head in the order of the rows."""
+    return {
+        int(str(dim)): {str(head): own for head, own in part.groupby("head_label", sort=False)}
+        for dim, part in rows.groupby("feature_dim")
+    }
+
+
 def sharing(heads: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """Return those of several heads that have a seed in common: the one that most of them have.
 
@@ -251,10 +259,8 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
     rows = _narrow(rows, metric)
     judged = health.sound(rows) & rows[metric].notna()
     heads = {
-        int(str(dim)): {
-            str(head): own for head, own in part.groupby("head_label", sort=False) if judged[own.index].all()
-        }
-        for dim, part in rows.groupby("feature_dim")
+        dim: {head: own for head, own in every.items() if judged[own.index].all()}
+        for dim, every in by_head(rows).items()
     }
     said, sign = dict[tuple[int, str], bool](), -1 if metric in ERRORS else 1
     for dim, best in against_best(heads, answers, metric).items():

@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from headbench.core import escape
 from headbench.core.errors import DamagedError, NewerError
 from headbench.results import columns, store
 from headbench.results.answers import Answers
-from headbench.results.derived import with_texts
+from headbench.results.derived import as_csv
 from headbench.results.numbers import health, unfit_rates
 from headbench.results.ood.frame import means
 
@@ -126,6 +125,6 @@ def files(frame: pd.DataFrame) -> dict[str, bytes]:
     where they are as they were.
     """
     return {
-        "results.csv": with_texts(frame, escape.csv).to_csv(index=False).encode(),
+        "results.csv": as_csv(frame).encode(),
         "results.parquet": frame.to_parquet(index=False),
     }

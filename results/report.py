@@ -140,10 +140,8 @@ def _content(
     other_sets, numbers = tried("ood", of_sets, damaged) or (([], {}, []), {})
     said = tried("answer", partial(_said, comparisons, answers), damaged) or {}
     apart = [printed(tried(f"comparison {name}", end, damaged) or ([], {}, [])) for name, end in pending.items()]
-    made, pictures = list[Table](), dict[str, Picture]()
-    for more, drawn, lines in [tables, *apart, printed(other_sets), whole]:
-        made, pictures, damaged = [*made, *more], pictures | drawn, [*damaged, *lines]
-    return _Content(rows, names, comparisons, (made, pictures, damaged), files | numbers, said)
+    made, pictures, lines = comparison.joined([tables, *apart, printed(other_sets), whole])
+    return _Content(rows, names, comparisons, (made, pictures, [*damaged, *lines]), files | numbers, said)
 
 
 def _get_ready(size: dict[str, float]) -> None:
@@ -172,8 +170,8 @@ def _whole(rows: pd.DataFrame, answers: Answers, names: Names) -> Part:
     made += tried("compute", lambda: by_compute.tables(rows, "last", names), lines) or []
     for selection in (name for name in SELECTIONS if (rows["selection"] == name).any()):
         made += tried(f"published {selection}", partial(published.tables, rows, selection, names), lines) or []
-    for more, drawn, why in filter(None, [tried("ranks", lambda: _ranks(rows, answers, names), lines)]):
-        made, pictures, lines = [*made, *more], pictures | drawn, [*lines, *why]
+    ranked = tried("ranks", lambda: _ranks(rows, answers, names), lines) or ([], {}, [])
+    made, pictures, lines = comparison.joined([(made, pictures, lines), ranked])
     made += tried("claims", lambda: paper_claims.as_tables(paper_claims.check(rows, answers, "last")), lines) or []
     return made, pictures, lines
 
@@ -206,14 +204,14 @@ def _ranks(rows: pd.DataFrame, answers: Answers, names: Names) -> Part:
     budgets would hide an order that turns around between them. A line says why there are none.
     """
     parts: dict[Key, pd.DataFrame] = {("ranks", recipe): part for recipe, part in rows.groupby("recipe", sort=False)}
-    made, pictures, lines = list[Table](), dict[str, Picture](), list[str]()
+    found = list[Part]()
     heads = rows.loc[rows["status"] == "done", "head_label"].unique()
     for key, name in names.of(parts).items():
         own = set(parts[key].loc[parts[key]["status"] == "done", "head_label"])
         absent = ", ".join(head for head in heads if head not in own)
         told = [f"Recipe {key[1]}.", *([f"Not trained by it: {absent}."] if absent else [])] if len(parts) > 1 else []
-        more, drawn, why = _ranks_of(parts[key], answers, name, " ".join(told))
-        made, pictures, lines = [*made, *more], pictures | drawn, [*lines, *why]
+        found.append(_ranks_of(parts[key], answers, name, " ".join(told)))
+    made, pictures, lines = comparison.joined(found)
     if len(parts) > 1 and len(heads) > 1 and not (made or lines):
         lines.append("no average ranks: each recipe is ranked apart, and none has two conditions with the same heads")
     return made, pictures, lines

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from headbench.core import escape
 from headbench.core.errors import UserError
 from headbench.results import store
-from headbench.results.derived import with_texts
+from headbench.results.derived import as_csv
 from headbench.results.export.runs import Run
 
 
@@ -24,7 +23,7 @@ def write(runs: list[Run], folder: Path, grid: str) -> str:
     first = [name for name in ("run", "cell_id", "epoch") if name in histories]
     ordered = histories[[*first, *(name for name in histories if name not in first)]]
     for file, frame in {"cells.csv": pd.DataFrame(cells), "epochs.csv": ordered}.items():
-        store.write_text(folder / file, with_texts(frame, escape.csv).to_csv(index=False))
+        store.write_text(folder / file, as_csv(frame))
     return f"{folder / 'cells.csv'}, {folder / 'epochs.csv'}"
 
 

@@ -42,7 +42,7 @@ def compute(rows: pd.DataFrame, description: str, heads: dict[str, str] | None =
         heads: all of the grid, as ``heads_of`` gives them, for a head to look alike in all figures; by default
             those of the rows.
     """
-    done = rows[(rows["status"] == "done") & (rows["selection"] == "last")]
+    done = columns.finished(rows)
     machines = columns.narrow(done[done["train_seconds"].notna()], columns.MACHINE).drop_duplicates()
     known = {cost: measured(rows, "last", cost) for cost in COSTS}
     shown = {cost: own for cost, own in known.items() if len(own) and (cost == COSTS[0] or len(machines) == 1)}

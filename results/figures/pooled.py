@@ -1,8 +1,10 @@
 """The predictions of a comparison's heads, read once for all figures that show them."""
 
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,8 @@ from headbench.results.numbers.calibration import Floats, Ints
 from headbench.results.numbers.statistics import Bools
 from headbench.results.tables.base import ENOUGH, at_largest_dim, primary, printed, summarise
 
+# Of one seed: confidences (N,), which images are right (N,), and the confusion counts (C, C).
+Seed = tuple[Floats, Bools, Ints]
 # The smoothed accuracy is not drawn where fewer images are near.
 NEAR = 5
 
@@ -62,37 +66,43 @@ def pool(rows: pd.DataFrame, out: Path) -> tuple[dict[str, Pooled], list[str]]:
     Returns:
         The predictions by head, and a line for each file that is damaged and was left out.
     """
-    pooled: dict[str, Pooled] = {}
-    damaged: list[str] = []
+    pooled, damaged = dict[str, Pooled](), list[str]()
     for head, own in at_largest_dim(rows).groupby("head_label", sort=False):
-        confidences, correct = list[Floats](), list[Bools]()
-        first, view = own.iloc[0], primary(own)
-        classes = int(first["num_classes"])
-        confused = np.zeros((classes, classes), dtype=np.int64)
-        for cell_id, fitted in zip(own["cell_id"], own["temperature"], strict=True):
-            try:
-                stored = store.read_predictions(store.cell_folder(out, cell_id), "last_test_logits", "test_labels")
-            except DamagedError as damage:
-                damaged.append(
-                    f"{damage} and left out of the figures of {head}; remove the cell's result.json to train it again"
-                )
-                continue
-            temperature = 1.0 if np.isnan(fitted) else fitted
-            logits, labels = stored["last_test_logits"], stored["test_labels"]
-            predicted = logits.argmax(axis=1)
-            confidences.append(calibration.largest_probability(logits, temperature))
-            correct.append(predicted == labels)
-            confused += np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
-        if sum(map(len, correct)):
-            seeds, confidence, right = len(correct), np.concatenate(confidences), np.concatenate(correct)
-            bins = calibration.reliability(confidence, right, np.linspace(0, 1, int(first["calibration_bins"]) + 1))
-            number, floor = (summarise(own, metric).to_dict("records")[0] for metric in (f"ece_{view}", "ece_floor"))
-            value = printed(number, number["n"], both=True).replace(" [", "\n[")
-            ece = f"ECE {value} %\nfloor {printed(floor, floor['n'])} %"
-            few = f", T of {first['n_val']} images" if view == "temperature" and first["n_val"] < ENOUGH else ""
-            curve = _smoothed(confidence, right, seeds)
-            pooled[str(head)] = Pooled(confused, bins, curve, first["feature_dim"], f"{view} view{few}", seeds, ece)
+        seeds = [seed for row in own.to_dict("records") if (seed := _read(row, out, damaged)) is not None]
+        if any(len(right) for _, right, _ in seeds):
+            pooled[str(head)] = _together(own, seeds)
     return pooled, damaged
+
+
+def _read(row: Mapping[Hashable, Any], out: Path, damaged: list[str]) -> Seed | None:
+    """Return the predictions of a cell; None, and a line, where their file is damaged."""
+    try:
+        stored = store.read_predictions(store.cell_folder(out, row["cell_id"]), "last_test_logits", "test_labels")
+    except DamagedError as damage:
+        head = row["head_label"]
+        damaged.append(
+            f"{damage} and left out of the figures of {head}; remove the cell's result.json to train it again"
+        )
+        return None
+    logits, labels, classes = stored["last_test_logits"], stored["test_labels"], int(row["num_classes"])
+    predicted = logits.argmax(axis=1)
+    confused = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+    temperature = 1.0 if np.isnan(row["temperature"]) else row["temperature"]
+    return calibration.largest_probability(logits, temperature), predicted == labels, confused
+
+
+def _together(own: pd.DataFrame, seeds: list[Seed]) -> Pooled:
+    """Return the predictions of a head, whose rows these are, over all seeds."""
+    first, view = own.iloc[0], primary(own)
+    confidence, right = (np.concatenate(values) for values in list(zip(*seeds, strict=True))[:2])
+    bins = calibration.reliability(confidence, right, np.linspace(0, 1, int(first["calibration_bins"]) + 1))
+    number, floor = (summarise(own, metric).to_dict("records")[0] for metric in (f"ece_{view}", "ece_floor"))
+    value = printed(number, number["n"], both=True).replace(" [", "\n[")
+    ece = f"ECE {value} %\nfloor {printed(floor, floor['n'])} %"
+    few = f", T of {first['n_val']} images" if view == "temperature" and first["n_val"] < ENOUGH else ""
+    confused = np.sum([seed[2] for seed in seeds], axis=0)
+    curve = _smoothed(confidence, right, len(seeds))
+    return Pooled(confused, bins, curve, first["feature_dim"], f"{view} view{few}", len(seeds), ece)
 
 
 def _smoothed(confidence: Floats, right: Bools, seeds: int) -> Floats:

@@ -161,12 +161,11 @@ def _verdicts(rows: pd.DataFrame, answers: Answers) -> tuple[dict[tuple[int, str
     if not found:
         return said, {}
     cells, _ = paired.judged(found, "minus")
-    named = {(int(str(row["d"])), str(row["head"])): row for row in cells.reset_index().to_dict("records")}
-    numbers = {
-        key: next(str(text) for title, text in row.items() if str(title).startswith("minus"))
-        for key, row in named.items()
-    }
-    return said | {key: str(row["verdict"]) for key, row in named.items()}, numbers
+    keys = [(int(row["d"]), str(row["head"])) for row in found]
+    verdicts, numbers = (
+        dict(zip(keys, map(str, cells[title]), strict=True)) for title in ("verdict", cells.columns[0])
+    )
+    return said | verdicts, numbers
 
 
 def _published(rows: pd.DataFrame) -> tuple[dict[tuple[int, str], str], list[str]]:

@@ -7,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from headbench.core import escape
 from headbench.core.errors import DamagedError
 from headbench.results import columns, store
-from headbench.results.derived import with_texts
+from headbench.results.derived import as_csv
 from headbench.results.numbers.ood import METRICS
 from headbench.results.ood import cell_files
 
@@ -42,7 +41,7 @@ def by_set(rows: pd.DataFrame, out: Path, sets: Sets) -> tuple[pd.DataFrame, lis
         out: folder of the runs.
         sets: of the grid.
     """
-    last = rows[(rows["selection"] == "last") & (rows["status"] == "done")]
+    last = columns.finished(rows)
     parts, damaged = [last.iloc[:0]], list[str]()
     for one in sets:
         found = [_measured(store.cell_folder(out, cell_id), one["key"], damaged) for cell_id in last["cell_id"]]
@@ -54,7 +53,7 @@ def by_set(rows: pd.DataFrame, out: Path, sets: Sets) -> tuple[pd.DataFrame, lis
 def files(measured: pd.DataFrame) -> dict[str, bytes]:
     """Return the content of ``ood.csv``: which cell, which other data set, and the metrics."""
     shown = [name for name in columns.names("bookkeeping", "comparison", "axis", "ood") if name not in CONSTANT]
-    return {"ood.csv": with_texts(measured[shown], escape.csv).to_csv(index=False).encode()}
+    return {"ood.csv": as_csv(measured[shown]).encode()}
 
 
 def _measured(folder: Path, key: str, damaged: list[str]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import pandas as pd
 
-from headbench.results import differences
+from headbench.results import columns, differences
 from headbench.results.answers import Answers
 from headbench.results.differences import Found
 from headbench.results.numbers import health, inference
@@ -72,7 +72,7 @@ def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
 
     The best head is compared with every other one as :func:`headbench.results.differences.against_best` does.
     """
-    trained = _trained(rows)
+    trained = differences.by_head(columns.finished(rows))
     healthy = {
         dim: {head: own for head, own in every.items() if health.sound(own).all()} for dim, every in trained.items()
     }
@@ -90,15 +90,6 @@ def standings(rows: pd.DataFrame, answers: Answers) -> list[Standing]:
         alone = len(behind) + 1 == len(trained[dim])
         standing.append(Standing(dim, best.head, accuracy, not shared.all(), alone, seeds, behind, said))
     return standing
-
-
-def _trained(rows: pd.DataFrame) -> dict[int, dict[str, pd.DataFrame]]:
-    """Return the rows of finished cells after the last epoch, by dimension and head."""
-    last = rows[(rows["selection"] == "last") & (rows["status"] == "done")]
-    return {
-        int(str(dim)): {str(head): own for head, own in part.groupby("head_label", sort=False)}
-        for dim, part in last.groupby("feature_dim")
-    }
 
 
 def _said(pair: Found, p: float) -> str:
@@ -185,7 +176,7 @@ def _interval(found: Difference) -> str:
 def _not_compared(rows: pd.DataFrame, found: Sequence[Standing]) -> list[str]:
     """Return at which dimensions nothing is said of several heads, and of which heads elsewhere; and why."""
     compared = {standing.dim: [standing.best, *standing.said] for standing in found}
-    several = {dim: heads for dim, heads in _trained(rows).items() if len(heads) > 1}
+    several = {dim: heads for dim, heads in differences.by_head(columns.finished(rows)).items() if len(heads) > 1}
     why, without = dict[str, list[int]](), dict[str, dict[str, list[int]]]()
     for dim, heads in several.items():
         marks = {head: _marks(own) for head, own in heads.items() if head not in compared.get(dim, ())}

@@ -217,7 +217,7 @@ def summaries(
         titles: of the metrics, in order; the first says how many seeds are usual.
         bounded: a metric that is printed with both, its spread over seeds and its interval over test images.
     """
-    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    chosen = columns.finished(rows, selection)
     by_metric = {metric: own.set_index(KEYS[::-1]) for metric, own in summarised(chosen, titles).items()}
     first = by_metric[next(iter(titles))]
     usual = seeds_of(first)
@@ -239,7 +239,7 @@ def marks(
     """Return the ``bold`` of such a table: in these metrics the heads that are not separated from the best of their
     dimension.
     """
-    chosen = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    chosen = columns.finished(rows, selection)
     bold = unmarked(cells)
     for metric, title in titles.items():
         found = not_separated(chosen, answers, metric)

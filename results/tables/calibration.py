@@ -56,7 +56,7 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
 
 def _without(rows: pd.DataFrame, selection: str) -> str:
     """Return a sentence on the heads without a temperature beside some that have one; nothing where there are none."""
-    own = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    own = columns.finished(rows, selection)
     heads = dict.fromkeys(own.loc[own["temperature"].isna(), "head_label"])
     if not heads or own["temperature"].isna().all():
         return ""

@@ -10,6 +10,7 @@ import pandas as pd
 
 from headbench.results import differences
 from headbench.results.answers import Answers
+from headbench.results.columns import finished
 from headbench.results.compared import Comparison
 from headbench.results.differences import Found
 from headbench.results.numbers import inference
@@ -36,7 +37,7 @@ def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str
         description: of the comparison, for the caption.
         name: of the comparison, for the file.
     """
-    done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    done = finished(rows, selection)
     if done.empty:
         return None
     reference = rows["head_label"].iloc[0]

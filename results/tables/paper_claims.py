@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from headbench.core import yaml_files
+from headbench.core.validation import Strict
 from headbench.results import columns, differences
 from headbench.results.answers import Answers
 from headbench.results.columns import TOGETHER
@@ -25,25 +26,23 @@ from headbench.results.tables.published_numbers import Form, is_step, stands_for
 FILE = Path(__file__).parents[1] / "claims.yaml"
 
 
-class Side(BaseModel):
+class Side(Strict):
     """A head at one dimension, or at every dimension where there is none.
 
     It is meant by its label. Where no row of a comparison has this label, ``sbcl`` is every variant of ``sbcl`` there,
     and ``sbcl(cluster_period=5)`` every one with this option, whatever its others are; each of several is judged.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     head: str
     feature_dim: int | None = None
 
 
-class Claim(BaseModel):
+class Claim(Strict):
     """A statement that a grid's rows can decide; ``claims.yaml`` says what the keys mean.
 
     Margin and threshold are in points.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     id: str
     text: str
     source: str
@@ -98,7 +97,7 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
         One row for each claim, comparison, dimension and variant of its heads; ``variant`` has the labels that the
         claim does not write so. ``holm`` is corrected over all rows.
     """
-    done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    done = columns.finished(rows, selection)
     parts = [part for _, part in done.groupby(TOGETHER, sort=False, dropna=False)]
     several = columns.differing(done)
     found = [
@@ -119,12 +118,13 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
 
 
 def _about(claim: Claim, part: pd.DataFrame) -> bool:
-    dataset, imbalance, protocol = part.iloc[0][["dataset", "imbalance_factor", "protocol"]]
+    first = part.iloc[0]
+    dataset, imbalance = first["dataset"], first["imbalance_factor"]
     wanted = (
         claim.imbalance_factor if claim.imbalance_factor is not None else 1 if claim.dataset is not None else imbalance
     )
     # What is claimed of a long tail of a named data set is claimed of exponential class counts.
-    of_these = claim.dataset is None or (dataset in claim.dataset and not is_step(protocol))
+    of_these = claim.dataset is None or (dataset in claim.dataset and not is_step(first["protocol"]))
     return of_these and imbalance == wanted
 
 

@@ -65,7 +65,7 @@ def conditions(rows: pd.DataFrame, selection: str) -> tuple[list[Condition], lis
         selection: whose rows are ranked.
     """
     rows = columns.narrow(rows, NEEDED)
-    done = rows[(rows["selection"] == selection) & (rows["status"] == "done")]
+    done = columns.finished(rows, selection)
     heads = list(dict.fromkeys(done["head_label"]))
     if len(heads) < 2:
         return [], []

@@ -6,7 +6,7 @@ import rich.table
 from tabulate import tabulate
 
 from headbench.core import escape
-from headbench.results.derived import with_texts
+from headbench.results.derived import as_csv
 from headbench.results.tables.base import Table
 
 # A cell with more characters is a sentence.
@@ -60,7 +60,7 @@ def markdown(table: Table) -> str:
 
 def csv(table: Table) -> str:
     """Return the numbers behind the table as CSV."""
-    return with_texts(table.tidy, escape.csv).to_csv(index=False)
+    return as_csv(table.tidy)
 
 
 def html(table: Table) -> str:

@@ -35,7 +35,7 @@ class Side:
     @property
     def done(self) -> pd.DataFrame:
         """The rows of finished cells, after the last epoch."""
-        return self.rows[(self.rows["status"] == "done") & (self.rows["selection"] == "last")]
+        return columns.finished(self.rows)
 
     @property
     def left_out(self) -> list[str]:

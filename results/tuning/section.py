@@ -8,7 +8,7 @@ import pandas as pd
 
 from headbench.results import former, grid_rows
 from headbench.results.answers import Answers
-from headbench.results.comparison import Part
+from headbench.results.comparison import Part, joined
 from headbench.results.derived import tried
 from headbench.results.figures.base import Drawn, Picture, picture
 from headbench.results.store import TUNED
@@ -40,9 +40,9 @@ def section(out: Path, grid: str, damaged: list[str], storage: str | None = None
     if searched is not None:
         notes += [f"not searched: {_where(one)}: {one['not_applicable']}" for one in searched["not_applicable"]]
         studies = tried("search", lambda: searches.studies(out, grid, storage), damaged) or []
-        for name, description, own in _comparisons([Search(study) for study in studies]):
-            more, drawn, why = _comparison(own, description, name, damaged)
-            made, pictures, notes = [*made, *more], pictures | drawn, [*notes, *why]
+        comparisons = _comparisons([Search(study) for study in studies])
+        parts = [_comparison(own, description, name, damaged) for name, description, own in comparisons]
+        made, pictures, notes = joined([(made, pictures, notes), *parts])
     return made, pictures, notes
 
 
