@@ -30,7 +30,7 @@ from headbench.runners.training.classifier import pooled
 from headbench.runners.training.hardware import has_bf16
 
 BACKBONE, BATCH, REPETITIONS = "resnet32", 128, 3
-# C and d; at d = C - 1 and C/2 the heads that exist at one d only have it.
+# C and d; at d = C - 1 and C/2 the heads that exist at one d only have it, of 1,000 classes those at C - 1.
 SIZES = ((10, 9), (10, 5), (100, 50), (100, 99), (200, 100), (200, 199), (1000, 512), (1000, 999))
 ASSIGNED = (100, 1000, 8142)
 LONG_TAILED = {"batch_weights": True, "batch_norm": True}

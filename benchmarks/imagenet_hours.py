@@ -53,7 +53,7 @@ SIZES = {
 }
 
 
-def passed(cell: Cell) -> float:
+def forward_flops(cell: Cell) -> float:
     """Return the floating-point operations of an image's forward pass through the backbone."""
     with torch.device("meta"):
         backbone = BACKBONES.get(cell.backbone).target(SHAPE, **cell.backbone_options)
@@ -63,7 +63,7 @@ def passed(cell: Cell) -> float:
     return flops
 
 
-def whole(cell: Cell, sizes: Sizes, forward: float) -> float:
+def cell_flops(cell: Cell, sizes: Sizes, forward: float) -> float:
     """Return those of a cell: its stages, the evaluation after each epoch of the last one, and the final features.
 
     What a head adds is below 1 %.
@@ -85,8 +85,8 @@ def main() -> None:
         for cell in config.expand(config.parse_grid(*config.read_grid(name)), "bf16"):
             found.setdefault(cell.backbone_options["model"], []).append(cell)
         for model, cells in found.items():
-            forward = passed(cells[0])
-            flops, speed = sum(whole(cell, sizes, forward) for cell in cells), MEASURED[model] * STEP * forward
+            forward = forward_flops(cells[0])
+            flops, speed = sum(cell_flops(cell, sizes, forward) for cell in cells), MEASURED[model] * STEP * forward
             line = f"| `{name}` | {model} | {len(cells)} | {STEP * forward / 1e9:.1f} | {flops / 1e18:,.0f} |"
             for card in CARDS.values():
                 reached = speed * card.memory / MEASURED_ON.memory

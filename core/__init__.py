@@ -1,1 +1,1 @@
-"""What heads, backbones and data share without knowing each other: registry, batch types, named random streams."""
+"""What all other folders share without knowing each other, and what knows none of them."""

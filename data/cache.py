@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, FiniteFloat, NonNegativeInt, PositiveInt, model_validator
 
-from headbench.core.alone import alone as locked
+from headbench.core.alone import alone
 from headbench.core.arrays import BROKEN
 from headbench.core.errors import UserError, note
 from headbench.core.registry import Entry
@@ -80,7 +80,7 @@ def load(entry: Entry[Any], options: dict[str, Any], root: Path) -> Dataset:
         UserError: if the data set is missing or damaged.
     """
     folder = folder_of(entry, options, root)
-    with alone(folder):
+    with alone_with(folder):
         found = _open(folder, entry.version, root)
         if found is not None and not _replaced(found, entry, root):
             return found
@@ -105,12 +105,12 @@ def _replaced(dataset: Dataset, entry: Entry[Any], root: Path) -> bool:
     return not any(source.exists() for source in dataset.read_from) and located(entry, root) is not None
 
 
-def alone(folder: Path) -> AbstractContextManager[None]:
+def alone_with(folder: Path) -> AbstractContextManager[None]:
     """Keep other processes of this machine from downloading or caching the same data at the same time, where the
     machine lets us.
     """
     name = f"headbench-{hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]}.lock"
-    return locked(Path(tempfile.gettempdir()) / name)
+    return alone(Path(tempfile.gettempdir()) / name)
 
 
 def folder_of(entry: Entry[Any], options: dict[str, Any], root: Path) -> Path:

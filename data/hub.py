@@ -100,7 +100,7 @@ def _splits(path: str, there: list[str], asked: dict[str, str | None]) -> dict[s
     for part, name in asked.items():
         if name is not None and name not in there:
             raise UserError(f"{path}: {part}: there is no split '{name}'; {suggest(name, there)}")
-        known = name or next((usual for usual in usual[part] if usual in there), None)
+        known = name or next((split for split in usual[part] if split in there), None)
         if known is not None:
             found[part] = known
     if "test" not in found and "val" in found:

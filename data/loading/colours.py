@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 WHITE = 255.0
-# ITU-R 601-2, as Pillow and torchvision.
+# ITU-R 601-2, rounded as torchvision has it.
 LUMA = (0.2989, 0.587, 0.114)
 
 

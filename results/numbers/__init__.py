@@ -1,1 +1,1 @@
-"""Numbers of arrays: metrics, calibration, statistics. Pure functions."""
+"""Numbers of arrays and rows, by functions that know no cell: metrics, calibration, collapse, statistics."""

@@ -20,11 +20,9 @@ def measure(geometry: dict[str, Floats]) -> dict[str, float]:
 
     Returns:
         ``nc1``: tr(within between^+) / C, 0 at collapse. ``nc2_angle``: mean |cos + 1/(C-1)| over pairs of centred
-            class means, 0 for a simplex.
-        ``nc2_length``: coefficient of variation of their lengths, 0 where equal. ``nc3``: mean cosine of centred class
-            means and centred class vectors, 1 where
-        they agree, NaN without class vectors. ``nc4``: part of the images whose prediction is the nearest class mean, 1
-        at collapse.
+            class means, 0 for a simplex. ``nc2_length``: coefficient of variation of their lengths, 0 where equal.
+            ``nc3``: mean cosine of centred class means and centred class vectors, 1 where they agree, NaN without class
+            vectors. ``nc4``: part of the images whose prediction is the nearest class mean, 1 at collapse.
     """
     seen = ~np.isnan(geometry["class_means"]).any(axis=1)
     means = geometry["class_means"][seen].astype(np.float64)

@@ -86,7 +86,7 @@ class FileSender(Sender):
         self._sent = self._stamp()
 
     def glimpse(self, planned: Planned, seen: Glimpse) -> None:
-        """Send how an epoch goes on, and the checkpoint of the one before."""
+        """Send how an epoch goes on, and a checkpoint that was written since the last one was sent."""
         super().glimpse(planned, seen)
         if self._stamp() != self._sent:
             self._sent = self._stamp()

@@ -1,6 +1,5 @@
 """``bench.py prototypes``: certificates of prototypes, their file, and the table that comes with the harness."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -70,9 +69,7 @@ def save(file: Path, method: str, seed: int, points: Array, found: Certificate) 
     of the certificate.
     """
     kept = {"prototypes": points, "method": method, "seed": seed} | asdict(found)
-    buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.asarray(value) for name, value in kept.items()})  # type: ignore[arg-type]
-    store.write_bytes(file, buffer.getvalue())
+    store.write_arrays(file, {name: np.asarray(value) for name, value in kept.items()})
 
 
 def rebuild_table(file: Path = geometry.TABLE) -> Iterator[tuple[tuple[int, int], float]]:

@@ -37,10 +37,9 @@ def listed(root: Path) -> list[dict[str, str]]:
 
 def _held(meta: dict[str, Any]) -> str:
     """Say what a cache holds."""
-    counts = " + ".join(f"{count:,} {part}" for part, count in meta["counts"].items())
     first, *others = meta["read_from"]
     more = f" and {len(others)} more" if others else ""
-    return f"{counts} in {len(meta['class_names'])} classes from {first}{more}, {meta['fingerprint']}"
+    return f"{_counted(meta['counts'])} in {len(meta['class_names'])} classes from {first}{more}, {meta['fingerprint']}"
 
 
 def _uncached(entry: Entry[Any], root: Path) -> tuple[str, str]:
@@ -81,15 +80,19 @@ def verify(root: Path, name: str | None, options: dict[str, Any]) -> list[str]:
     kept = cache.verify(folder) if folder.is_dir() else None
     if kept is not None and kept["fingerprint"] == dataset.fingerprint:
         return [_line(folder.name, kept)]
-    counts = " + ".join(f"{len(part):,} {kind}" for kind, part in dataset.parts().items())
+    counts = _counted({kind: len(part) for kind, part in dataset.parts().items()})
     return [
         f"{name}: {counts}, {len(dataset.class_names)} classes, fingerprint {dataset.fingerprint}; read as it is, not "
         f"cached"
     ]
 
 
+def _counted(counts: dict[str, int]) -> str:
+    return " + ".join(f"{count:,} {part}" for part, count in counts.items())
+
+
 def _line(name: str, meta: dict[str, Any]) -> str:
-    counts = " + ".join(f"{count:,} {part}" for part, count in meta["counts"].items())
+    counts = _counted(meta["counts"])
     statistics = f"mean {_rounded(meta['mean'])}, std {_rounded(meta['std'])}"
     sources = ", ".join(meta["read_from"])
     return (

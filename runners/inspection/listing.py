@@ -62,7 +62,7 @@ class Listed:
     options: tuple[Option, ...] = ()
 
 
-class Asked:
+class RecordingTrial:
     """A trial of a search that remembers in words what is asked of it, and suggests the least of everything.
 
     Attributes:
@@ -156,7 +156,7 @@ def _registered(entry: Entry[Any]) -> Listed:
     )
     about = {"version": str(entry.version), **entry.about}
     if hasattr(entry.target, "search_space"):
-        asked = Asked()
+        asked = RecordingTrial()
         entry.target.search_space(asked, entry.defaults)
         about |= {
             "search": ", ".join(f"{name} {words}" for name, words in asked.words.items()) or "of the recipe alone"

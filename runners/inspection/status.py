@@ -111,7 +111,7 @@ def clean(out: Path) -> list[Path]:
     Never a result, and nothing of a cell that another process has: each cell is locked meanwhile.
     """
     removed, watch = [], locks.Watch()
-    for folder in sorted(path for path in (out / "cells").glob("*") if path.is_dir()):
+    for folder in sorted(path for path in (out / store.CELLS).glob("*") if path.is_dir()):
         lock = folder / locks.NAME
         stale = [lock] if os.path.lexists(lock) else []
         if not stale and not _unneeded(folder):

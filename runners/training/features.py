@@ -94,7 +94,7 @@ def of(source: Source, root: Path) -> dict[str, Tensor]:
         root: the data folder.
     """
     folder = (from_environment("HEADBENCH_CACHE") or root / cache.FOLDER) / "features" / source.key
-    with cache.alone(folder):
+    with cache.alone_with(folder):
         found = _open(folder, source.parts())
         if found is not None:
             return found
