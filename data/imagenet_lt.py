@@ -70,9 +70,10 @@ def _check(lists: dict[str, tuple[list[str], list[int]]], names: tuple[str, ...]
     """Check lists by part against each other, and against the folders of ImageNet's training images.
 
     Raises:
-        UserError: naming the first line of an image that is listed before, or has the label of another folder.
+        UserError: naming the first line of an image that is listed before, or has not the label of its folder.
     """
     seen: dict[str, str] = {}
+    known = {Path(path).parent.name for path in lists["train"][0]}
     for part, (paths, labels) in lists.items():
         for number, (path, label) in enumerate(zip(paths, labels, strict=True), start=1):
             place = f"ImageNet_LT_{part}.txt, line {number}"
@@ -80,5 +81,5 @@ def _check(lists: dict[str, tuple[list[str], list[int]]], names: tuple[str, ...]
                 raise UserError(f"{place}: {printable(path)} is listed before, in {seen[path]}")
             seen[path] = place
             folder = Path(path).parent.name
-            if path.startswith("train/") and folder != names[label]:
+            if folder in known and folder != names[label]:
                 raise UserError(f"{place}: {printable(path)} has label {label}, which is {names[label]}")

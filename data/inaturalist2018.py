@@ -74,8 +74,8 @@ def _check_names(file: Path, train: _Contents, test: _Contents) -> None:
     """Raise UserError, naming the file of the test part, where a category of both parts has two names."""
     named = {category.id: category.name for category in train.categories}
     for category in test.categories:
-        known = named.get(category.id, category.name)
-        if known != category.name:
+        known = named.get(category.id)
+        if known and category.name and known != category.name:
             raise UserError(f"{file}: category {category.id} is {category.name!r}, in train2018.json {known!r}")
 
 

@@ -78,7 +78,7 @@ def partition(dataset: Dataset, protocol: Protocol) -> Partition:
     val = balanced_split(labels, fraction, protocol.split_seed, num_classes)
     free = torch.ones(len(labels), dtype=torch.bool)
     free[val] = False
-    positions, given, nominal, start = [], [], torch.zeros(num_classes, dtype=torch.int64), 0
+    positions, given, nominal, start, most = [], [], torch.zeros(num_classes, dtype=torch.int64), 0, 0
     for length in dataset.sources or (len(labels),):
         members = start + torch.nonzero(free[start : start + length])[:, 0]
         wanted = profile(protocol.profile, len(members) / num_classes, protocol.imbalance_factor, num_classes)
@@ -96,12 +96,13 @@ def partition(dataset: Dataset, protocol: Protocol) -> Partition:
         given.append(chosen_labels)
         nominal += wanted
         start += length
+        most = max(most, len(members) // num_classes)
     empty = [dataset.class_names[c] for c in torch.nonzero(nominal == 0)[:, 0]]
     if empty:
-        most = int(len(labels) / num_classes)
         raise UserError(
             f"imbalance_factor: {protocol.imbalance_factor:g} leaves {len(empty)} of {num_classes} classes without "
-            f"images, first '{empty[0]}'; the factor is at most the number of images per class, about {most}"
+            f"images, first '{empty[0]}'; it is at most the number of images per class that are left to train on, "
+            f"about {most}"
         )
     return Partition(torch.cat(positions), torch.cat(given), val, official, nominal)
 

@@ -107,7 +107,8 @@ def _test(folder: Path, names: list[str]) -> ImageSet:
             raise UserError(f"{annotations}, line {number}: no known class in {line[:80]!r}")
         paths.append(fields[0])
         labels.append(names.index(fields[1]))
-    images = {path.name for path in files_below(folder / "images")} if (folder / "images").is_dir() else set()
+    found = files_below(folder / "images") if (folder / "images").is_dir() else []
+    images = {path.name for path in found if path.suffix == ".JPEG"}
     if unlisted := sorted(images - set(paths)):
         raise UserError(f"{annotations}: no line for {len(unlisted)} of {len(images)} images, first {unlisted[0]}")
     return image_set(folder / "images", paths, labels, side=SIDE)

@@ -89,11 +89,17 @@ def _check_precisions(kept: pd.DataFrame, rows: pd.DataFrame, file: Path) -> Non
 
 
 def _check_trained_alike(kept: pd.DataFrame, rows: pd.DataFrame, file: Path) -> None:
-    """Raise UserError where the seeds of one head would be of two searches' values."""
+    """Raise UserError where the seeds of one head would be of two searches' values, or of two versions of it, of the
+    network or of the data set.
+    """
     known = {_but_seed(row): row for row in kept.to_dict("records")}
     for row in rows.to_dict("records"):
         other = known.get(_but_seed(row))
-        if other is not None and (names := schema.of_other_values(other, row)):
+        if other is None:
+            continue
+        # Files of earlier harnesses do not tell the versions.
+        names = [name for name in VERSIONS if other[name] == other[name] and other[name] != row[name]]
+        if names := [*schema.of_other_values(other, row), *names]:
             raise UserError(
                 f"record: {row['head_label']} d={row['feature_dim']} seed={row['seed']} was trained with another "
                 f"{' and '.join(names)} than seed={other['seed']} in {file}, and would count as a seed of the same "

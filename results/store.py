@@ -60,8 +60,8 @@ def grids(out: Path) -> list[str]:
     return sorted(path.parent.name for path in out.glob("*/grid.yaml"))
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically: a temporary file beside it, flushed to disk, then renamed over it.
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file atomically, with these rights: a temporary file beside it, flushed to disk, then renamed over it.
 
     Missing folders are made.
     """
@@ -73,7 +73,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
+        temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         # A signal may come between the renaming and here.
@@ -81,9 +81,9 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
-def write_text(path: Path, content: str) -> None:
-    """Write a text file atomically."""
-    write_bytes(path, content.encode())
+def write_text(path: Path, content: str, mode: int = 0o644) -> None:
+    """Write a text file atomically, with these rights."""
+    write_bytes(path, content.encode(), mode)
 
 
 def write_yaml(path: Path, content: Any) -> None:

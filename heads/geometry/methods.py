@@ -186,9 +186,9 @@ def unsupported(method: str, num_classes: int, dim: int) -> str | None:
             if shape == (num_classes, dim)
             else f"{Path(method).name} has {shape[0]} prototypes in {shape[1]} dimensions, not {num_classes} in {dim}"
         )
-    # What is drawn at random is the points alone; what has a closed form is turned by a matrix (d, d).
-    placed_whole = num_classes <= 2 * dim and method != "random"
-    size = max(num_classes, dim) * dim if placed_whole else num_classes * max(num_classes, dim)
+    # What begins with random points is these alone; what has a closed form is turned by a matrix (d, d).
+    turned = num_classes <= 2 * dim and method not in {"random", "hpn-pgd"}
+    size = max(num_classes, dim) * dim if turned else num_classes * (dim if num_classes <= 2 * dim else num_classes)
     if size > LARGEST:
         return f"{num_classes} prototypes in {dim} dimensions are more than can be computed here"
     needed = {"simplex": num_classes - 1, "orthoplex": (num_classes + 1) // 2}.get(method, 2 if num_classes > 2 else 1)

@@ -17,7 +17,8 @@ from headbench.results.numbers.calibration import Floats, Ints
 from headbench.results.numbers.statistics import Bools
 from headbench.results.tables.base import ENOUGH, at_largest_dim, primary, printed, summarise
 
-# Of one seed: confidences (N,), which images are right (N,), and the confusion counts (C, C).
+# Of one seed: confidences (N,), which images are right (N,), and their classes, C times the true one and the predicted
+# one (N,).
 Seed = tuple[Floats, Bools, Ints]
 # The smoothed accuracy is not drawn where fewer images are near.
 NEAR = 5
@@ -86,21 +87,21 @@ def _read(row: Mapping[Hashable, Any], out: Path, damaged: list[str]) -> Seed | 
         return None
     logits, labels, classes = stored["last_test_logits"], stored["test_labels"], int(row["num_classes"])
     predicted = logits.argmax(axis=1)
-    confused = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
     temperature = 1.0 if np.isnan(row["temperature"]) else row["temperature"]
-    return calibration.largest_probability(logits, temperature), predicted == labels, confused
+    return calibration.largest_probability(logits, temperature), predicted == labels, labels * classes + predicted
 
 
 def _together(own: pd.DataFrame, seeds: list[Seed]) -> Pooled:
     """Return the predictions of a head, whose rows these are, over all seeds."""
     first, view = own.iloc[0], primary(own)
-    confidence, right = (np.concatenate(values) for values in list(zip(*seeds, strict=True))[:2])
+    confidence, right, pairs = (np.concatenate(values) for values in zip(*seeds, strict=True))
+    classes = int(first["num_classes"])
     bins = calibration.reliability(confidence, right, np.linspace(0, 1, int(first["calibration_bins"]) + 1))
     number, floor = (summarise(own, metric).to_dict("records")[0] for metric in (f"ece_{view}", "ece_floor"))
     value = printed(number, number["n"], both=True).replace(" [", "\n[")
     ece = f"ECE {value} %\nfloor {printed(floor, floor['n'])} %"
     few = f", T of {first['n_val']} images" if view == "temperature" and first["n_val"] < ENOUGH else ""
-    confused = np.sum([seed[2] for seed in seeds], axis=0)
+    confused = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     curve = _smoothed(confidence, right, len(seeds))
     return Pooled(confused, bins, curve, first["feature_dim"], f"{view} view{few}", len(seeds), ece)
 

@@ -53,9 +53,10 @@ def kind_of(name: str, prefixes: Iterable[str]) -> str:
         name: of the table or figure.
         prefixes: names of comparisons and data sets, the longest first.
     """
-    rest = next((name.removeprefix(f"{own}-") for own in prefixes if name.startswith(f"{own}-")), name)
-    # Comparisons that were searched alone, and not trained yet, are no prefixes.
-    found = re.match(r"[a-z]+", re.split(r"(?:^|-)search-", rest)[-1])
+    own = next((own for own in prefixes if name.startswith(f"{own}-")), None)
+    # A comparison that was searched alone, and not trained yet, is no prefix.
+    rest = name.removeprefix(f"{own}-") if own else name[name.find("-search-") + 1 :]
+    found = re.match(r"[a-z]+", rest.removeprefix("search-"))
     return found[0] if found else ""
 
 

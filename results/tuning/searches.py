@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -24,6 +25,8 @@ OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {
     "val_nll": "minimize",
     "val_ece": "minimize",
 }
+# Keys of a URL's query that hold a password, as drivers call it; in a file of passwords there is none to hide.
+SECRET = re.compile(r"^(?!passfile$).*(pass|pwd|secret|token)|^odbc_connect$", re.IGNORECASE)
 # The storage that is a file in the folder of the search.
 JOURNAL = "journal"
 JOURNALS = {".log", ".journal"}
@@ -82,7 +85,7 @@ def named(storage: str | None) -> str:
     try:
         url = make_url(storage)
         # Drivers take one as a value of the query too.
-        secret = dict.fromkeys((name for name in url.query if "pass" in name.lower()), "***")
+        secret = dict.fromkeys(filter(SECRET.search, url.query), "***")
         return url.update_query_dict(secret).render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
     except (ArgumentError, ValueError):
         return storage.partition("://")[0] + "://..."

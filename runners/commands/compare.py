@@ -10,7 +10,7 @@ from rich.console import Console
 from headbench.core import escape
 from headbench.core.errors import UserError
 from headbench.runners.commands.arguments import add_json, add_out, path, require_grid
-from headbench.runners.commands.screen import say, say_json, tabled
+from headbench.runners.commands.screen import say, say_json, show_rows
 
 if TYPE_CHECKING:
     from headbench.results.tables.versus import Side, Versus
@@ -63,8 +63,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         say(console, "no rows in common; different heads are compared within one grid, or where each grid has one head")
         return 0
     console.print(escape.terminal(found.table.caption))
-    rows = found.table.cells.reset_index().to_dict("records")
-    console.print(tabled([{str(title): str(text) for title, text in row.items()} for row in rows]))
+    rows = found.table.cells.reset_index().astype(str)
+    show_rows([str(title) for title in rows], rows.to_numpy().tolist(), console)
     for line in found.open:
         say(console, f"not judged: {line}")
     say(console, f"moved: {'; '.join(found.moved) or 'nothing that is more than chance'}")

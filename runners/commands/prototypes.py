@@ -27,7 +27,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compare", action="store_true", help="certificates of all methods")
     parser.add_argument("--seed", type=int, default=0, help="prototype_seed, which draw (default: 0)")
-    parser.add_argument("--png", type=path, help="the picture (default: prototypes-CxD.png, with --compare none)")
+    parser.add_argument(
+        "--png", type=path, help="the picture (default: prototypes-CxD.png, with --compare or --save none)"
+    )
     parser.add_argument(
         "--save", type=path, metavar="FILE.npz", help="keep them: array 'prototypes' (C, d), method, seed, certificate"
     )

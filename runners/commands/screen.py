@@ -37,21 +37,12 @@ def say_json(console: Console, content: dict[str, Any]) -> None:
 def tabled(rows: list[dict[str, str]]) -> Table:
     """Return rows of texts by title as a table for the terminal."""
     table = Table(*rows[0])
-    for place, (title, column) in enumerate(zip(rows[0], table.columns, strict=True)):
-        # A name that is cut names nothing, and a number another one.
-        column.no_wrap = place == 0 or all(_is_number(row[title]) for row in rows)
+    table.columns[0].no_wrap = True  # a name that is cut names nothing
+    for column in table.columns:
         column.overflow = "fold"
     for row in rows:
         table.add_row(*map(escape.terminal, row.values()))
     return table
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def show_rows(titles: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:

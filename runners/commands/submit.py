@@ -233,8 +233,8 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
         launch.write_plan(prepared)
         queue.clear_endings(prepared.again, arguments.out)
     for name, script in scripts.items():
-        store.write_text(folder / name, script)
-        (folder / name).chmod(0o600)  # the URL of a storage may hold a password
+        # The URL of a storage may hold a password.
+        store.write_text(folder / name, script, 0o600 if arguments.storage else 0o644)
     drainers, reporter = slurm.submit(folder)
     where = shlex.join(["--grid", grid, "--out", str(arguments.out)])
     # Of a search there is no plan that status could read.

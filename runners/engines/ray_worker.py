@@ -156,7 +156,7 @@ class Worker:
             planned, files = self._inbox.get()
             try:
                 if files is None:
-                    queue.run([planned], way)
+                    queue.run([planned], way, again=False)
                 else:
                     _train_apart(planned, files, way, self._outbox)
                 self._outbox.put("ended")
@@ -185,6 +185,6 @@ def _train_apart(planned: Planned, files: dict[str, bytes], way: Way, outbox: Ou
             store.write_bytes(folder / file, content)
         sender = FileSender(outbox, folder)
         try:
-            queue.run([planned], replace(way, out=Path(name), events=sender))
+            queue.run([planned], replace(way, out=Path(name), events=sender), again=False)
         finally:
             sender.send_all()

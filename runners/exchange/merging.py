@@ -283,7 +283,8 @@ def _other_training(
         why = "one was imported, the other trained"
     else:
         both = [described[one["cell_id"]] for one in (there, cell)]
-        differing = {name: told for name, told in _differing(*both).items() if name != "seed"} if all(both) else {}
+        flat = [_flat(own, "recipe", "head_options") for own in both]
+        differing = {name: told for name, told in _differing(*flat).items() if name != "seed"} if all(both) else {}
         why = "; ".join(f"{key} {_short(new)}, and {_short(old)} there" for key, (old, new) in differing.items())
     instead = "" if place == target else "; to list it instead, merge into a new folder, with its folder first"
     return (
@@ -303,13 +304,15 @@ def _described(folder: Path) -> dict[str, Any]:
 
 def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return in what two plans differ, by the key, of axes by ``axes.seed``: the values of both."""
-    flat = [
-        {key: value for key, value in rest.items() if key != "axes"}
-        | {f"axes.{name}": value for name, value in (rest.get("axes") or {}).items()}
-        for rest in (ours, theirs)
-    ]
+    flat = [_flat(rest, "axes") for rest in (ours, theirs)]
     values = {key: (flat[0].get(key), flat[1].get(key)) for key in flat[0] | flat[1]}
     return {key: (old, new) for key, (old, new) in values.items() if old != new}
+
+
+def _flat(contents: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """Return contents in which the mappings under some keys stand one by one: ``axes.seed``."""
+    inner = {f"{key}.{name}": value for key in keys for name, value in (contents.get(key) or {}).items()}
+    return {key: value for key, value in contents.items() if key not in keys} | inner
 
 
 def _other_grid(differing: dict[str, tuple[Any, Any]], source: Path, target: Path) -> str:

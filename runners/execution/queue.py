@@ -185,10 +185,11 @@ class Way:
     team: str = ""
 
 
-def run(cells: list[Planned], way: Way) -> None:
+def run(cells: list[Planned], way: Way, *, again: bool = True) -> None:
     """Train the cells one after the other, those that no other process has first.
 
-    Return when all have ended, here or elsewhere, or at once when none is free.
+    Return when all have ended, here or elsewhere, or at once when none is free; without ``again`` also when one is to
+    be tried again, which the caller does.
 
     An exception ends its cell with ``error.txt``, not the grid; a full disk ends the grid.
     """
@@ -202,7 +203,7 @@ def run(cells: list[Planned], way: Way) -> None:
         ]
         if len(left) < len(waiting):
             pause = PAUSE
-        elif not (way.wait or watch.is_deciding() or Outcome.AGAIN in outcomes):
+        elif not (way.wait or watch.is_deciding() or (again and Outcome.AGAIN in outcomes)):
             return
         else:
             way.data.drop()

@@ -36,7 +36,8 @@ def matching(cells: Sequence[Cell], where: dict[str, Any], place: str, *, needed
     chosen = list(range(len(cells)))
     for key, wanted in where.items():
         present = [_values(cell, key) for cell in cells]
-        if needed and not any(present):
+        # What is not needed may be of an axis that other cells have.
+        if not any(present) and (needed or key.partition(".")[0] not in (*CHOICES, *PLAIN)):
             raise UserError(f"{place}: unknown key '{key}'; {suggest(key, _keys(cells))}")
         listed = wanted if isinstance(wanted, list) else [wanted]
         meant = [_budget(one, place) if key in {"recipe", "recipe.name"} else one for one in listed]

@@ -238,7 +238,7 @@ def _refuse_another(grid: str, before: dict[str, Any] | None, asked: Asked, stor
     """Raise UserError where an earlier search of a grid is another one: its values would be lost."""
     own = {"storage": searches.named(storage), "objectives": list(asked.objectives), "seed": asked.seed}
     if before is not None:
-        before = before | {"storage": searches.absolute(before["storage"])}
+        before = before | {"storage": searches.named(searches.absolute(before["storage"]))}
     for name, value in own.items():
         if before is not None and before[name] != value:
             raise UserError(

@@ -297,9 +297,12 @@ def numbers(logged: dict[str, float], head: nn.Module) -> dict[str, float]:
     found = {}
     for name, value in logged.items():
         try:
+            if isinstance(value, str | bytes):
+                raise TypeError
             found[name] = value if type(value) in (int, float) else float(value)
         except (TypeError, ValueError, RuntimeError):
-            raise UserError(f"{type(head).__name__} logs no number as '{name}': {value!r:.80}") from None
+            told = " ".join(repr(value).split())[:80]
+            raise UserError(f"{type(head).__name__} logs no number as '{name}': {told}") from None
     return found
 
 

@@ -60,7 +60,7 @@ def out_of_memory(error: BaseException) -> bool:
         return True
     # torch has no name for it on a CPU, and none where CUDA's libraries ask for memory themselves; of another process
     # of a group its words alone are known.
-    told = NO_ROOM if isinstance(error, RuntimeError) else (*NO_ROOM, "MemoryError:")
+    told = NO_ROOM if isinstance(error, RuntimeError) else (*NO_ROOM, "MemoryError")
     return isinstance(error, RuntimeError | HelperError) and any(words in str(error) for words in told)
 
 

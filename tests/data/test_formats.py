@@ -255,6 +255,7 @@ def test_lists_of_imagenet_lt_that_contradict_themselves_are_refused(last: str, 
             ["train/n01/2.png 0", "train/n01/2.png 0"],
             r"val.txt, line 2: train/n01/2.png is listed before, in .*val.txt",
         ),
+        (["val/n02/0.png 0"], r"val.txt, line 1: val/n02/0.png has label 0, which is n01"),
         (["train/n01/0.png 0"], r"val.txt, line 1: train/n01/0.png is listed before, in ImageNet_LT_train.txt, line 1"),
     ],
 )
@@ -320,6 +321,8 @@ def test_inaturalist_from_its_json_files(data_root: Path) -> None:
     write("val", [2], [1], "owl")
     with pytest.raises(UserError, match=r"val2018.json: category 1 is 'owl', in train2018.json 'wren'"):
         load("inaturalist2018", data_root)
+    write("val", [2], [1], "")
+    assert load("inaturalist2018", data_root).class_names == ("robin", "wren")
     write("val", [], [])
     with pytest.raises(UserError, match=r"the test part has no images"):
         load("inaturalist2018", data_root)

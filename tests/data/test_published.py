@@ -250,6 +250,7 @@ def test_test_images_of_tiny_imagenet_without_a_line_are_refused(data_root: Path
         save(own / "val" / "images" / f"val_{number}.JPEG", pixels[2 + number])
     (own / "wnids.txt").write_text("n02\nn01\n")
     (own / "val" / "val_annotations.txt").write_text("val_0.JPEG\tn01\t0\t0\t1\t1\n")
+    (own / "val" / "images" / "Thumbs.db").write_bytes(b"")
     with pytest.raises(UserError, match=r"val_annotations.txt: no line for 1 of 2 images, first val_1.JPEG"):
         load("tiny-imagenet", data_root)
 

@@ -59,15 +59,14 @@ def test_a_seed_in_two_precisions_that_were_asked_for_is_refused(tmp_path: Path)
     assert file.read_text() == other
 
 
-def test_a_seed_of_another_searches_values_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["recipe_hash", "head_version"])
+def test_a_seed_of_another_searches_values_or_version_is_refused(name: str, tmp_path: Path) -> None:
     helpers.write_grid(tmp_path, [helpers.write_described(tmp_path, "psc", 0, 30)])
     file = recorded.record(tmp_path, "toy-grid", tmp_path / "measured")
-    file.write_text(file.read_text().replace(f",{helpers.FACTS['recipe_hash']},", ",456,"))
+    pd.read_csv(file, dtype=str).assign(**{name: "456"}).to_csv(file, index=False)
     before = file.read_bytes()
     helpers.write_grid(tmp_path, [helpers.write_described(tmp_path, "psc", 1, 30)])
-    line = (
-        "record: psc d=5 seed=1 was trained with another recipe_hash than seed=0 in .*; remove those rows, or .*--name"
-    )
+    line = f"psc d=5 seed=1 was trained with another {name} than seed=0 in .*; remove those rows, or .*--name"
     with pytest.raises(UserError, match=line):
         recorded.record(tmp_path, "toy-grid", tmp_path / "measured")
     assert file.read_bytes() == before

@@ -46,6 +46,7 @@ def test_a_figure_of_a_search_says_what_it_shows(what: str) -> None:
     kind = kinds.kind_of(f"digits-2-search-{what}-d3", ["digits-2", "digits"])
     assert kind == what.partition("-")[0]
     assert len(kinds.SHOWN[kind].split()) > 5
+    assert kinds.kind_of(f"digits-2-search-{what}-search-net-d3", ["digits-2", "digits"]) == kind
     # Before any cell is trained there is no comparison.
     assert kinds.kind_of(f"digits-2-search-{what}-d3", []) == kind
 

@@ -2,14 +2,17 @@
 
 import json
 import re
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from headbench.results import store
 from headbench.results.tables import versus
+from headbench.runners.commands import compare, grammar
 from headbench.runners.commands.main import main
 from tests.results import helpers, known
 
@@ -103,6 +106,26 @@ def test_cells_of_one_identity_in_two_folders_keep_their_own_answers(
     assert "+38.33" in said
     assert "moved: head psc, d = 2: +38.33" in said
     assert "psc 2 52.50 90.83 +38.33" in re.sub(r"[^\w.+]+", " ", said)
+
+
+def test_no_number_and_no_verdict_is_cut_in_a_narrow_terminal(tmp_path: Path) -> None:
+    for name, backbone in (("a", "a network of a name that is long"), ("b", "b")):
+        cells = [
+            helpers.write_cell(tmp_path / name, helpers.facts(head, dim, seed, backbone=backbone), 30 + dim % 7)
+            for head in ("psc", "hpn(loss=cross-entropy, scale=adacos)")
+            for dim in (2, 100)
+            for seed in range(3)
+        ]
+        helpers.write_grid(tmp_path / name, cells)
+    console = Console(width=60, file=StringIO())
+    assert compare.run(grammar.parse(["compare", str(tmp_path / "a"), str(tmp_path / "b")]), console) == 0
+    assert isinstance(console.file, StringIO)
+    lines = [line for line in console.file.getvalue().splitlines() if line.startswith(("psc ", "hpn"))]
+    assert len(lines) == 4
+    assert all(
+        re.search(r"  (2|100)\s+80\.00\s+80\.00\s+identical predictions\s+3\s+identical predictions$", line)
+        for line in lines
+    )
 
 
 def test_cells_that_are_left_out_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

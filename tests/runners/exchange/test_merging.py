@@ -394,12 +394,20 @@ def test_seeds_of_two_searches_values_are_not_listed_together(tmp_path: Path, ch
     options = {"tuned": 5, "head_options": '{"scale": 2.0}'}
     for seed, own in enumerate(({}, changes, {"head_options": '{"scale": 2.0, "later": 1}'})):
         out = tmp_path / str(seed)
-        helpers.write_grid(out, [helpers.write_cell(out, helpers.facts("psc", 5, seed) | options | own, 30)])
+        cell = helpers.write_cell(out, helpers.facts("psc", 5, seed) | options | own, 30)
+        helpers.write_grid(out, [cell])
+        store.write_yaml(
+            store.cell_folder(out, cell["cell_id"]) / "cell.yaml",
+            {"dataset_version": 1, "backbone_version": 1, "head_version": 1, "seed": seed}
+            | {"recipe": {"epochs": 1, "lr": 0.01 if own is changes else 0.1}},
+        )
+        helpers.rewrite(store.cell_folder(out, cell["cell_id"]), {})
     out = tmp_path / "other dimension"
     helpers.write_grid(out, [helpers.write_cell(out, helpers.facts("psc", 9, 0) | options | changes, 30)])
     (line,) = merging.merge([tmp_path / "0", tmp_path / "1", tmp_path / "2", out], tmp_path / "new").conflicts
     assert "(psc, d = 5, seed 1 on toy)" in line
     assert "would count as a seed beside cell psc-5-0-toy" in line
+    assert "is another training (recipe.lr 0.01, and 0.1 there);" in line
     listed = {cell["cell_id"] for cell in store.read_plan(tmp_path / "new" / "toy-grid")["cells"]}
     assert listed == {"psc-5-0-toy", "psc-5-2-toy", "psc-9-0-toy"}
 

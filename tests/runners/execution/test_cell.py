@@ -345,8 +345,11 @@ def test_numbers_of_any_library_that_a_head_logs_are_kept(number: Any, tmp_path:
 
 
 def test_what_a_head_logs_and_is_no_number_is_one_line() -> None:
-    with pytest.raises(UserError, match="PSCHead logs no number as 'means': tensor"):
-        numbers({"means": torch.ones(2)}, HEADS.get("psc").target(digits().info(0), 3))  # type: ignore[dict-item]
+    head = HEADS.get("psc").target(digits().info(0), 3)
+    for value in (torch.ones(3, 3), "1.5", None):
+        with pytest.raises(UserError, match="PSCHead logs no number as 'means': ") as caught:
+            numbers({"means": value}, head)  # type: ignore[dict-item]
+        assert "\n" not in str(caught.value)
 
 
 def test_the_history_grows_by_a_line_per_epoch(tmp_path: Path) -> None:

@@ -147,7 +147,12 @@ def test_out_of_memory_beside_other_cells_is_tried_once_more_without_waiting_for
     ],
 )
 @pytest.mark.parametrize(
-    "error", [torch.cuda.OutOfMemoryError("no room"), HelperError("on device 1: OutOfMemoryError: no room")]
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("no room"),
+        HelperError("on device 1: OutOfMemoryError: no room"),
+        HelperError("on device 1: MemoryError"),
+    ],
 )
 def test_out_of_memory_comes_with_a_setting_that_is_taken(
     error: Exception, batch: int, before: int, advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

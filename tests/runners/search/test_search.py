@@ -594,6 +594,15 @@ def test_a_storage_in_this_folder_is_found_from_any_other(
     assert len(made.trained) == trained
 
 
+def test_a_search_whose_storage_was_named_with_a_password_goes_on() -> None:
+    """As earlier harnesses named one in the query."""
+    url = "postgresql://host/db?password=secret"
+    before = {"storage": url, "objectives": ["val_top1"], "seed": 0}
+    search._refuse_another("tiny", before, search.Asked(1, ("val_top1",), 0, 1), url)
+    with pytest.raises(UserError, match=r"was started with storage postgresql://host/db\?password=\*\*\*, not journal"):
+        search._refuse_another("tiny", before, search.Asked(1, ("val_top1",), 0, 1), None)
+
+
 def test_studies_that_the_storage_has_lost_are_told_of(
     formula: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
