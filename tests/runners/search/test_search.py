@@ -24,6 +24,7 @@ from headbench.runners.grid.cells import Cell
 from headbench.runners.search import found as found_in
 from headbench.runners.search import search, space, studies
 from headbench.runners.search.driver import Driver
+from headbench.runners.search.studies import Asked
 from headbench.runners.training import hardware
 from tests.runners.helpers import QUICK, cell, digits, grid, planned
 from tests.runners.search.helpers import EPOCHS, TIMES, Formula, options, run, trials
@@ -598,9 +599,9 @@ def test_a_search_whose_storage_was_named_with_a_password_goes_on() -> None:
     """As earlier harnesses named one in the query."""
     url = "postgresql://host/db?password=secret"
     before = {"storage": url, "objectives": ["val_top1"], "seed": 0}
-    search._refuse_another("tiny", before, search.Asked(1, ("val_top1",), 0, 1), url)
+    search._refuse_another("tiny", before, Asked(1, ("val_top1",), 0, 1), url)
     with pytest.raises(UserError, match=r"was started with storage postgresql://host/db\?password=\*\*\*, not journal"):
-        search._refuse_another("tiny", before, search.Asked(1, ("val_top1",), 0, 1), None)
+        search._refuse_another("tiny", before, Asked(1, ("val_top1",), 0, 1), None)
 
 
 def test_studies_that_the_storage_has_lost_are_told_of(
