@@ -36,7 +36,11 @@ def accuracy(rows: pd.DataFrame, description: str, marks: dict[tuple[int, str], 
     """
     apart = {key for key, mark in marks.items() if not mark}
     figure, summary = draw(rows, ("top1",), "feature_dim", apart)
+    untested = sorted({int(dim) for dim in summary["feature_dim"]} - {dim for dim, _ in marks})
     notes = ["Open markers: separated from the best of their dimension."] if apart else []
+    if apart and untested:
+        told = ", ".join(map(str, untested))
+        notes.append(f"All are filled where none is separated, or seeds are too few to tell: d = {told}.")
     notes += [note_in_figure(summary, "their markers are filled")] if apart else []
     notes += [_zoomed(figure.axes[0], summary, rows)]
     return Drawn(figure, caption("Top-1 test accuracy by feature dimension", summary, notes, description))

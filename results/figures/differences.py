@@ -45,7 +45,7 @@ def differences(tidy: pd.DataFrame, rows: pd.DataFrame, description: str) -> Dra
         for head in heads:
             own, look = tidy[tidy["head"] == head], looks[head]
             heights = [-dims.index(dim) * step - heads.index(head) for dim in own["d"]]
-            arms = [(own["mean"] - own["low"]).fillna(0), (own["high"] - own["mean"]).fillna(0)]
+            arms = [own["mean"] - own["low"], own["high"] - own["mean"]]
             drawn = axis.errorbar(
                 own["mean"], heights, xerr=arms, fmt=look.marker, color=look.colour, capsize=1.5, label=names[head]
             )
@@ -59,6 +59,7 @@ def differences(tidy: pd.DataFrame, rows: pd.DataFrame, description: str) -> Dra
         axis.set_xlabel(f"top-1 accuracy minus that of{' ' if len(other) < LONG else chr(10)}{other} (points)")
         axis.grid(visible=False, axis="y")
         notes = [] if tidy["low"].isna().all() else ["Whiskers: 95 % interval, for new trainings and new test images."]
+        notes += ["One seed has none."] if notes and tidy["low"].isna().any() else []
         if furthest > 10 * LINEAR:
             axis.set_xscale("symlog", linthresh=LINEAR, linscale=0.5)
             reach = next((tick for tick in TICKS if tick >= furthest), TICKS[-1])

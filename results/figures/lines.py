@@ -51,7 +51,7 @@ def _panel(axis: Axes, summary: pd.DataFrame, looks: dict[str, Look], apart: Col
     """
     for number, (head, look) in enumerate(looks.items()):
         own = summary[summary["head_label"] == head].sort_values("place")
-        spread = 100 * own["std"].fillna(0)
+        spread = 100 * own["std"]  # of one seed there is none, and no bar
         # Heads stand 1.5 % apart, less where they are many, so that equal means and their error bars stay visible.
         dodge = 1.015 ** ((number - (len(looks) - 1) / 2) * min(1, 10 / len(looks)))
         drawn = axis.errorbar(own["place"] * dodge, 100 * own["mean"], spread, **look.marked, capsize=1.5, label=head)
@@ -85,5 +85,15 @@ def title(metric: str) -> str:
 
 def caption(what: str, summary: pd.DataFrame, notes: list[str], description: str) -> str:
     """Return the caption of such lines: what they show, and notes on it."""
-    told = f"{what}, last epoch, {over_seeds(summary)}. Points of one place are shifted, so that none hides another."
+    told = f"{what}, last epoch, {over_seeds(summary)}.{_fewer(summary)}"
+    told += " Points of one place are shifted, so that none hides another."
     return " ".join([told, *filter(None, notes), f"{description}."])
+
+
+def _fewer(summary: pd.DataFrame) -> str:
+    """Return a sentence on the places where a head has fewer seeds than is usual; nothing where none has."""
+    usual = seeds_of(summary)
+    few = summary[(summary["n"] > 0) & (summary["n"] < usual)].groupby("place")["n"].agg(["min", "max"])
+    told = [f"{place:g} ({' to '.join(map(str, dict.fromkeys(ends)))})" for place, *ends in few.itertuples()]
+    alone = "; one has no bar" if len(few) and few["min"].min() == 1 else ""
+    return f" Fewer seeds at {', '.join(told)}{alone}." if told else ""

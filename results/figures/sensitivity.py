@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from headbench.results.figures.base import Drawn, canvas, heads_of, legend, lines, names_of, short, styles
+from headbench.results.numbers.statistics import Bools
 from headbench.results.tables import ranks
 
 # What is left out, by the column whose values are, and how it is drawn.
@@ -52,7 +53,18 @@ def _left_out(accuracies: pd.DataFrame) -> Iterator[tuple[str, Any, pd.DataFrame
     for column in ("seed", "dataset"):
         own = accuracies.index.get_level_values(column)
         if own.nunique() > 1:
-            yield from ((column, value, accuracies[own != value]) for value in own.unique())
+            yield from ((column, value, accuracies[_kept(accuracies, column, value)]) for value in own.unique())
+
+
+def _kept(accuracies: pd.DataFrame, column: str, value: Any) -> Bools:
+    """Return which accuracies are left without a value of a column; a condition that has a seed alone keeps it: without
+    it the condition would be left out, not the seed.
+    """
+    kept: Bools = accuracies.index.get_level_values(column) != value
+    if column == "seed":
+        condition = accuracies.index.get_level_values("condition")
+        kept |= ~condition.isin(condition[kept])
+    return kept
 
 
 def _places(accuracies: pd.DataFrame) -> "pd.Series[float]":

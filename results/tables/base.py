@@ -30,7 +30,10 @@ MARKED = (
     f" {SIGN}: with a cell that did not learn properly, or whose learning rate is known to be unfit for its head, "
     "named at the top of the report; no verdict rests on it."
 )
-BOLD = " Bold: not separated from the best of its dimension (p at least 0.05, Holm over all pairs at all dimensions)."
+BOLD = (
+    " Bold: not separated from the best of its dimension (p at least 0.05, Holm over all pairs of three common seeds, "
+    "at all dimensions); where none is bold, none is separated, or seeds are too few to tell."
+)
 # Printed in place of a number by the state of what has none.
 MISSING = {"not_applicable": "n/a", "failed": "failed", "pruned": "pruned", "absent": "absent"}
 # Printed without their spread over seeds, so that the table stays narrow.

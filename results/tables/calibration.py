@@ -41,6 +41,8 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
         cells[title] = cells[title].where(cells[title] == "-", cells[title] + "*")
     bins = rows["calibration_bins"].dropna().iloc[0]
     ends = ", means of the seeds' ends" if seeds_of(tidy) > 1 else ", and of NLL and Brier score by the bootstrap"
+    if seeds_of(tidy) > 1 and (tidy["n"] == 1).any():
+        ends += "; of one seed also of NLL and Brier score, by the bootstrap"
     caption = (
         f"Calibration on the test set, {SELECTIONS[selection]}, {bins} bins, ECE and top-1 in %, {over_seeds(tidy)}. "
         f"ECE is debiased; in brackets the 95 % "

@@ -68,17 +68,17 @@ def difference(
     Arguments as for :func:`headbench.results.differences.between`.
     """
     pair = differences.between(rows, base, answers, others=others)
-    return (
-        {}
-        if pair is None
-        else {"p": _p(pair, (rows, answers), (base, others or answers))} | _numbers(pair) | {"pair": pair}
-    )
+    if pair is None:
+        return {}
+    heads = (rows, answers), (base, others or answers)
+    return {"p": _p(pair, *heads), "test": _test(pair, *heads)} | _numbers(pair) | {"pair": pair}
 
 
 def judged(
     found: list[dict[str, Any]], title: str, index: Sequence[str] = ("d", "head")
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return printed cells and tidy numbers of differences, with verdicts that are corrected over all of them.
+    """Return printed cells and tidy numbers of differences, with verdicts that are corrected over all of them: those of
+    one seed, which are of two networks, apart from those of heads, and heads with the same answers once.
 
     Args:
         found: rows of :func:`difference`, each with what names it.
@@ -86,7 +86,10 @@ def judged(
         index: the names of that.
     """
     tidy = pd.DataFrame(found)
-    tidy["holm"] = holm(tidy["p"].to_numpy(dtype=float))
+    first = ~tidy.duplicated("test")
+    for family in (tidy["n"] == 1, tidy["n"] > 1):
+        tidy.loc[family, "holm"] = holm(tidy["p"].where(family & first).to_numpy(dtype=float))[family]
+    tidy["holm"] = tidy.groupby("test")["holm"].transform("first")
     tidy["verdict"] = [_verdict(pair, p) for pair, p in zip(tidy["pair"], tidy["holm"], strict=True)]
     columns = {
         f"{title} [95 % interval]": [
@@ -97,7 +100,7 @@ def judged(
     if tidy["holm"].notna().any():
         columns["p (Holm)"] = [_number(p) for p in tidy["holm"]]
     cells = pd.DataFrame(columns | {"verdict": tidy["verdict"]}).set_index(pd.MultiIndex.from_frame(tidy[[*index]]))
-    return cells, tidy.drop(columns="pair")
+    return cells, tidy.drop(columns=["pair", "test"])
 
 
 def _numbers(pair: Found) -> dict[str, float]:
@@ -126,6 +129,12 @@ def _p(pair: Found, *heads: tuple[pd.DataFrame, Answers]) -> float:
     assert first is not None
     assert second is not None
     return mcnemar(first[0].right, second[0].right)
+
+
+def _test(pair: Found, *heads: tuple[pd.DataFrame, Answers]) -> int:
+    """Return what tells a test from others: which test images the two heads get right with the seeds of both."""
+    both = [answers.of_rows(rows[rows["seed"].isin(pair.seeds)]) or [] for rows, answers in heads]
+    return hash(tuple(tuple(answer.right.tobytes() for answer in own) for own in both))
 
 
 def _verdict(pair: Found, p: float) -> str:
@@ -181,18 +190,20 @@ def caption(tidy: pd.DataFrame, whose: str) -> str:
             "Interval: 95 %, for new trainings and new test images (seeds and images crossed, Student's t with "
             "Satterthwaite's degrees of freedom)."
         )
-    tests = tidy["holm"].notna().sum()
-    if tests and (tidy["n"] >= inference.SEEDS).any():
+    enough = tidy["n"] >= inference.SEEDS
+    tests, alone = tidy.loc[enough, "holm"].notna().sum(), (tidy["n"] == 1).any()
+    which = f"rows of {inference.SEEDS} seeds or more" if alone else "rows that have one"
+    if tests:
         parts.append(
             f"Better, worse: p below 0.05 after Holm's correction over the "
-            f"{f'{tests} rows that have' if tests > 1 else 'one row that has'} one. "
+            f"{f'{tests} {which}' if tests > 1 else 'one row that has one'}, the same answers counted once. "
             "Tied: the interval lies within ± 0.5 points. Seeds: for 80 % power if the true difference is the one "
             "seen; a true difference of 0 is never shown."
         )
-    if (tidy["n"] == 1).any():
+    if alone:
         parts.append(
-            "One seed: McNemar's exact test over the test images tells two networks apart, and says nothing of their "
-            "heads."
+            "One seed: McNemar's exact test over the test images, corrected over such rows alone, tells two networks "
+            "apart, and says nothing of their heads."
         )
     return " ".join(parts)
 

@@ -109,6 +109,7 @@ def _table(rows: pd.DataFrame, tidy: pd.DataFrame, varied: list[Column], name: s
     )
     caption = (
         f"{what} in %: measured ({SELECTIONS[selection]}, {over_seeds(tidy)}) / published (difference). "
+        f"{'A value without ± is of one seed. ' if usual > 1 and (tidy['n'] == 1).any() else ''}"
         f"{first['dataset']}, protocol {first['protocol']}"
         + (f", {shared}" if shared else "")
         + ". The published values are of other code and recipes: "

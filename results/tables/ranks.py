@@ -34,6 +34,7 @@ class Ranking:
         outcomes: heads down, ``OUTCOMES`` across: verdicts against every other head in every condition; empty where no
             condition has three seeds.
         left_out: conditions that do not count, each with the reason.
+        seeds: of each condition that counts, those that a head has in it.
     """
 
     heads: list[str]
@@ -41,6 +42,7 @@ class Ranking:
     several: bool
     outcomes: pd.DataFrame
     left_out: list[str]
+    seeds: list[int]
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ def rank(rows: pd.DataFrame, answers: Answers, selection: str) -> tuple[Ranking 
         for a, b in itertools.combinations(heads, 2)
         if (pair := between(condition.heads[a], condition.heads[b], answers)) is not None
     ]
-    return Ranking(heads, ranks(found), several, _outcomes(heads, verdicts), left_out), left_out
+    seeds = [condition.rows["seed"].nunique() for condition in counted]
+    return Ranking(heads, ranks(found), several, _outcomes(heads, verdicts), left_out, seeds), left_out
 
 
 def _outcomes(heads: list[str], pairs: list[tuple[str, str, Found]]) -> pd.DataFrame:
@@ -200,8 +203,9 @@ def table(ranking: Ranking, selection: str) -> Table:
         cells = cells.join(counts.astype(str))
         tidy = tidy.join(counts.reset_index(drop=True))
         counted = (
-            " Better, tied, worse, unresolved: verdicts against each other head in each condition, Holm's "
-            "correction over all of them."
+            " Better, tied, worse, unresolved: verdicts against each other head in each condition with at least "
+            f"{inference.SEEDS} seeds, Holm's correction over all of them; heads of the same predictions are tied, and "
+            "each counts as an opponent."
         )
     if ranking.several and not math.isnan(found.p):
         tested = (
@@ -214,6 +218,8 @@ def table(ranking: Ranking, selection: str) -> Table:
     else:
         conditions = f"{found.n} conditions" if found.n > 1 else "one condition"
         tested = f"Descriptive, over {conditions} of one data set, with the same images: no test"
+    least, most = (ends(ranking.seeds) for ends in (min, max))
+    tested += f"; conditions have {least} to {most} seeds and count alike" if least < most else ""
     without = f" Left out: {'; '.join(ranking.left_out)}." if ranking.left_out else ""
     caption = (
         f"Average ranks by top-1 test accuracy (1 is best), {SELECTIONS[selection]}, where every head was "

@@ -4,6 +4,7 @@ and what is mixed.
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from headbench.results.numbers import health
@@ -51,7 +52,18 @@ def lines(rows: pd.DataFrame, comparisons: Mapping[str, pd.DataFrame] | None = N
     if len(absent):
         found.append(f"Selections that are absent: {_named(absent, 'error')}.")
     found += [f"{name}: {told}." for name, part in comparisons.items() if (told := mixed(part))]
+    found += [f"{name}: {told}." for name, part in comparisons.items() if (told := _unlike_seeds(part))]
     return found
+
+
+def _unlike_seeds(rows: pd.DataFrame) -> str:
+    """Return how many seeds the dimensions of one comparison have, where these differ; nothing where they do not."""
+    done = rows[rows["status"] == "done"]
+    seeds = done.groupby(["feature_dim", "head_label"])["seed"].nunique().groupby(level=0).agg(["min", "max"])
+    if len(np.unique(seeds)) < 2:
+        return ""
+    told = [f"{' to '.join(map(str, dict.fromkeys(ends)))} at d = {dim}" for dim, *ends in seeds.itertuples()]
+    return f"unlike numbers of seeds, {', '.join(told)}; means and intervals of fewer are less certain"
 
 
 def mixed(rows: pd.DataFrame) -> str:

@@ -110,6 +110,19 @@ def test_places_move_by_what_is_left_out_and_not_by_an_absence(toy: Comparison) 
     assert "a from 2 to 1 without seed 0" in sensitivity.sensitivity(found, rows).caption
 
 
+def test_a_condition_of_one_seed_stays_where_that_is_left_out(toy: Comparison) -> None:
+    """At d = 9 there is seed 0 alone, and b ahead; at d = 5 a is ahead with both seeds."""
+    top1 = {(5, "a", 0): 0.9, (5, "b", 0): 0.8, (5, "a", 1): 0.9, (5, "b", 1): 0.8, (9, "a", 0): 0.5, (9, "b", 0): 0.6}
+    model = toy.last.iloc[[0] * len(top1)].reset_index(drop=True)
+    rows = model.assign(
+        feature_dim=[dim for dim, _, _ in top1],
+        head_label=[head for _, head, _ in top1],
+        seed=[seed for _, _, seed in top1],
+        top1=list(top1.values()),
+    )
+    assert set(sensitivity.moves(rows, "last")["place"]) == {1.5}
+
+
 def test_places_move_by_a_data_set_that_is_left_out(toy: Comparison) -> None:
     """Of a and b each is best on one of two data sets, so that they are tied; without one of these the other says."""
     top1 = {("toy", "a"): 0.9, ("toy", "b"): 0.8, ("other", "a"): 0.6, ("other", "b"): 0.7}

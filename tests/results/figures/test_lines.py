@@ -11,7 +11,8 @@ from headbench import results
 from headbench.results import report
 from headbench.results.figures import accuracy, ece, imbalance
 from headbench.results.figures.base import Drawn
-from tests.results import helpers
+from headbench.results.tables import trust
+from tests.results import helpers, known
 
 
 def heights(drawn: Drawn, panel: int) -> dict[str, list[float]]:
@@ -40,6 +41,30 @@ def test_the_ece_in_three_views_against_the_dimension(tmp_path: Path) -> None:
         "ECE native (%)",
         "ECE temperature (%)",
     ]
+
+
+def test_dimensions_of_fewer_seeds_are_told_and_one_seed_has_no_bar() -> None:
+    few = {("psc", 5): [0.5, 0.6, 0.7], ("hpn", 5): [0.5, 0.6, 0.7], ("psc", 9): [0.5], ("hpn", 9): [0.5, 0.6]}
+    rows = pd.DataFrame(
+        [
+            known.FACTS
+            | {"head": head, "head_label": head, "head_display": head.upper(), "feature_dim": dim, "seed": seed}
+            | {"cell_id": f"{head} {dim} {seed}", "top1": top1, "top1_low": top1, "top1_high": top1, "n_test": 1000}
+            for (head, dim), values in few.items()
+            for seed, top1 in enumerate(values)
+        ]
+    )
+    drawn = accuracy.accuracy(rows, "by hand", {})
+    assert "n = 3 seeds. Fewer seeds at 9 (1 to 2); one has no bar. Points" in drawn.caption
+    bars = [
+        [len(bar) > 0 for bar in container.lines[2][0].get_segments()]
+        for container in drawn.figure.axes[0].containers
+        if isinstance(container, ErrorbarContainer)
+    ]
+    assert [sum(own) for own in bars] == [1, 2]
+    assert trust.lines(rows.assign(health="ok", error=None))[-1].endswith(
+        "unlike numbers of seeds, 3 at d = 5, 1 to 2 at d = 9; means and intervals of fewer are less certain."
+    )
 
 
 @pytest.mark.parametrize("dims", [[5], [2, 5]])

@@ -13,7 +13,7 @@ from headbench.results.answers import Answers
 from headbench.results.numbers import inference, statistics
 from headbench.results.tables import paired
 from headbench.results.tables.base import Table
-from tests.results import helpers
+from tests.results import helpers, known
 
 
 def table(out: Path, **changes: Any) -> Table:
@@ -78,6 +78,20 @@ def test_one_seed_is_about_two_networks(tmp_path: Path) -> None:
     assert made.tidy["verdict"].tolist() == ["these two networks differ", "these two networks do not differ measurably"]
     assert made.cells.iloc[0].tolist() == ["+40.00", "1", "< 0.001", "these two networks differ"]
     assert "says nothing of their heads" in made.caption
+
+
+def test_tests_of_two_networks_and_copies_of_a_head_make_no_other_test_stricter() -> None:
+    """Of one seed at d = 25, of three at d = 10, where a and its copy have the same answers."""
+    base, a = known.random(0.5, 1), known.random(0.55, 2)
+    heads = {("psc", 10): base, ("a", 10): a, ("copy", 10): a, ("psc", 25): base[:1], ("a", 25): a[:1]}
+    rows, answers = known.answered(heads)
+    made = paired.table(rows, answers, "last", "by hand", "toy")
+    assert made is not None
+    tidy = made.tidy.set_index(["d", "head"])
+    assert tidy.loc[10, "holm"].tolist() == [tidy.loc[(10, "a"), "p"]] * 2
+    assert tidy.loc[(25, "a"), "holm"] == tidy.loc[(25, "a"), "p"]
+    assert "over the 2 rows of 3 seeds or more, the same answers counted once. " in made.caption
+    assert "One seed: McNemar's exact test over the test images, corrected over such rows alone, " in made.caption
 
 
 def test_equal_predictions_are_named(tmp_path: Path) -> None:
