@@ -87,9 +87,9 @@ def test_tests_of_two_networks_and_copies_of_a_head_make_no_other_test_stricter(
     rows, answers = known.answered(heads)
     made = paired.table(rows, answers, "last", "by hand", "toy")
     assert made is not None
-    tidy = made.tidy.set_index(["d", "head"])
-    assert tidy.loc[10, "holm"].tolist() == [tidy.loc[(10, "a"), "p"]] * 2
-    assert tidy.loc[(25, "a"), "holm"] == tidy.loc[(25, "a"), "p"]
+    of = {(row["d"], row["head"]): row for row in made.tidy.to_dict("records")}
+    assert of[10, "a"]["holm"] == of[10, "copy"]["holm"] == of[10, "a"]["p"]
+    assert of[25, "a"]["holm"] == of[25, "a"]["p"]
     assert "over the 2 rows of 3 seeds or more, the same answers counted once. " in made.caption
     assert "One seed: McNemar's exact test over the test images, corrected over such rows alone, " in made.caption
 
