@@ -8,6 +8,7 @@ is.
 import os
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -55,11 +56,15 @@ class Group(Portion):
     def align(self, module: nn.Module) -> None:
         """Give the buffers of process 0 to the module of every process."""
         for buffer in module.buffers():
-            dist.broadcast(buffer, 0)
+            whole = buffer.detach().contiguous()  # NCCL takes no other
+            dist.broadcast(whole, 0)
+            buffer.copy_(whole)
 
     def wait_for_first(self, device: torch.device) -> None:
         """Wait until process 0 has come here too."""
-        dist.broadcast(torch.zeros(1, device=device), 0)
+        told = torch.zeros(1, device=device)
+        dist.broadcast(told, 0)
+        told.item()  # NCCL's broadcast does not hold the host
 
     def leave(self) -> None:
         """End the group, in every process at the same place."""
@@ -88,9 +93,11 @@ def join(meeting: Path, size: int, rank: int, device: torch.device) -> Group:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all are on this machine, whatever its name resolves to
     # Of convolutions of one pixel, whose strides in memory may be written in two ways.
     warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+    store = dist.FileStore(str(meeting), size)  # type: ignore[attr-defined]
+    store.set_timeout(PATIENCE)  # torch sets it for a store of its own alone
     dist.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        store=dist.FileStore(str(meeting), size),  # type: ignore[attr-defined]
+        store=store,
         rank=rank,
         world_size=size,
         timeout=PATIENCE,
@@ -99,8 +106,10 @@ def join(meeting: Path, size: int, rank: int, device: torch.device) -> Group:
 
 
 def abandon() -> None:
-    """End the group of this process, if it is in one, though others may be gone."""
-    if dist.is_initialized():
+    """End the group of this process, if it is in one, though others or its device may be gone."""
+    if not dist.is_initialized():
+        return
+    with suppress(RuntimeError):  # of a device that can be used no more: what led here is told
         if dist.get_backend() == "nccl" and dist.group.WORLD is not None:
             dist.group.WORLD.abort()  # else it would wait for them
         dist.destroy_process_group()

@@ -3,12 +3,14 @@
 import os
 import signal
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from headbench.core.batch import Portion
+from headbench.runners.devices.group import join
 from headbench.runners.devices.helpers import DeviceLostError, HelperError, Join, together
 from headbench.runners.execution import workers
 from headbench.runners.training import hardware
@@ -68,6 +70,20 @@ def test_cuda_devices_give_the_numbers_of_one() -> None:
     """By NCCL, which has one process per device: with one device a group of one."""
     size = min(torch.cuda.device_count(), 2)
     compare(STATISTICS, Share("cuda", 1, "fp32", devices=size), size)
+
+
+def test_a_buffer_of_any_layout_is_aligned(tmp_path: Path) -> None:
+    """As prototypes of a file that is by dimension; NCCL takes contiguous ones alone."""
+    module = torch.nn.Module()
+    module.register_buffer("bank", torch.arange(6.0).reshape(2, 3).T)
+    group = join(tmp_path / "group", 1, 0, CPU.device)
+    try:
+        group.align(module)
+        group.wait_for_first(CPU.device)
+    finally:
+        group.leave()
+    assert module.get_buffer("bank").tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert module.get_buffer("bank").stride() == (1, 3)
 
 
 def kill_itself(rank: int, join: Join) -> None:
