@@ -195,7 +195,7 @@ def check_compiler(device: torch.device) -> None:
     """
     # Which says that a toolkit of CUDA is installed where there is no card.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    # Else a GPU's sizes of blocks, and so the order of sums, are chosen by time, and two workers may choose unlike ones.
+    # Else the order of sums on a GPU is chosen by time, and two workers may choose unlike ones.
     for name in ("dynamic_scale_rblock", "shape_padding"):
         if hasattr(torch._inductor.config, name):
             setattr(torch._inductor.config, name, False)
