@@ -164,7 +164,7 @@ def _twins(done: pd.DataFrame, answers: Answers) -> str:
     """Return which heads beside each other predict the same class for every test image with every seed, as a sentence
     of the caption; nothing where none do.
     """
-    found = []
+    found = dict[str, list[str]]()
     for dim, part in done.groupby("feature_dim"):
         heads = [own for _, own in part.groupby("head_label", sort=False)]
         pairs = [
@@ -172,8 +172,10 @@ def _twins(done: pd.DataFrame, answers: Answers) -> str:
             for a, b in itertools.combinations(heads, 2)
             if (pair := differences.between(a, b, answers)) is not None and pair.identical
         ]
-        found += [f"{a['head_label'].iloc[0]} and {b['head_label'].iloc[0]} at d = {dim}" for a, b in pairs]
-    return f" Identical predictions: {', '.join(found)}." if found else ""
+        for a, b in pairs:
+            found.setdefault(f"{a['head_label'].iloc[0]} and {b['head_label'].iloc[0]}", []).append(str(dim))
+    told = "; ".join(f"{heads} at d = {', '.join(dims)}" for heads, dims in found.items())
+    return f" Identical predictions: {told}." if told else ""
 
 
 def caption(tidy: pd.DataFrame, whose: str) -> str:
