@@ -156,7 +156,7 @@ class Worker:
             planned, files = self._inbox.get()
             try:
                 if files is None:
-                    queue.run([planned], way, again=False)
+                    queue.run([planned], way)
                 else:
                     _train_apart(planned, files, way, self._outbox)
                 self._outbox.put("ended")
@@ -173,7 +173,9 @@ class Worker:
         for name, content in added:
             store.write_bytes(place / name, content)
             plugins.load(place / name)
-        return way_of(replace(job, root=root, wait=False), hardware.set_up(job.share), Sender(self._outbox))
+        way = way_of(replace(job, root=root, wait=False), hardware.set_up(job.share), Sender(self._outbox))
+        # The driver puts a cell that found no room behind the others.
+        return replace(way, again=False)
 
 
 def _train_apart(planned: Planned, files: dict[str, bytes], way: Way, outbox: Outbox) -> None:
@@ -185,6 +187,6 @@ def _train_apart(planned: Planned, files: dict[str, bytes], way: Way, outbox: Ou
             store.write_bytes(folder / file, content)
         sender = FileSender(outbox, folder)
         try:
-            queue.run([planned], replace(way, out=Path(name), events=sender), again=False)
+            queue.run([planned], replace(way, out=Path(name), events=sender))
         finally:
             sender.send_all()

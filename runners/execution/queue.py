@@ -170,6 +170,7 @@ class Way:
             process watches this one.
         together: gives a block the other processes of a cell that is trained on several devices, else none.
         team: of workers that this process belongs to, whose parent judges the cells of those that die.
+        again: try a cell once more that found no room beside others; else who gave it does.
     """
 
     out: Path
@@ -183,13 +184,13 @@ class Way:
     apart: Callable[[Planned], None] | None = None
     together: Callable[[Planned], AbstractContextManager[Group | None]] = lambda _: nullcontext()
     team: str = ""
+    again: bool = True
 
 
-def run(cells: list[Planned], way: Way, *, again: bool = True) -> None:
+def run(cells: list[Planned], way: Way) -> None:
     """Train the cells one after the other, those that no other process has first.
 
-    Return when all have ended, here or elsewhere, or at once when none is free; without ``again`` also when one is to
-    be tried again, which the caller does.
+    Return when all have ended, here or elsewhere, or at once when none is free.
 
     An exception ends its cell with ``error.txt``, not the grid; a full disk ends the grid.
     """
@@ -203,7 +204,7 @@ def run(cells: list[Planned], way: Way, *, again: bool = True) -> None:
         ]
         if len(left) < len(waiting):
             pause = PAUSE
-        elif not (way.wait or watch.is_deciding() or (again and Outcome.AGAIN in outcomes)):
+        elif not (way.wait or watch.is_deciding() or (way.again and Outcome.AGAIN in outcomes)):
             return
         else:
             way.data.drop()

@@ -134,6 +134,10 @@ def test_out_of_memory_beside_other_cells_is_tried_once_more_without_waiting_for
     queue.run(todo, dataclasses.replace(way(tmp_path, events), hardware=shared, apart=None, wait=False))
     end = "finished" if failures == 1 else "failed"
     assert [word for word, _ in events.told] == ["started", "stopped", "started", end]
+    left, events = [1], Pruning()
+    alone = dataclasses.replace(way(tmp_path / "ray", events), hardware=shared, apart=None, wait=False, again=False)
+    queue.run(todo, alone)
+    assert [word for word, _ in events.told] == ["started", "stopped"]
     assert not (store.cell_folder(tmp_path, todo[0].cell_id) / "attempts.json").exists()
 
 
