@@ -42,7 +42,7 @@ STATISTICS: list[Case] = [
     ("tsc", {}, {}),
     ("sbcl", {"warmup_epochs": 0}, {}),
     ("throwaway", {}, {}),
-    ("drawing", {}, {}),
+    ("dropping", {}, {}),
 ]
 EVERY: list[Case] = [
     *((name, {}, {}) for name in REGISTERED),
@@ -77,15 +77,15 @@ if "still" not in BACKBONES.names():
     BACKBONES.register("still", version=1)(Still)
 
 
-class Drawing(PSCHead):
+class Dropping(PSCHead):
     """A head whose loss draws at random."""
 
     def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
         return super().loss(nn.functional.dropout(features, 0.5, self.training), targets, context)
 
 
-if "drawing" not in HEADS.names():
-    HEADS.register("drawing", version=1)(Drawing)
+if "dropping" not in HEADS.names():
+    HEADS.register("dropping", version=1)(Dropping)
 
 
 class Lasting(Group):
