@@ -86,10 +86,11 @@ def judged(
         index: the names of that.
     """
     tidy = pd.DataFrame(found)
-    first = ~tidy.duplicated("test")
+    tested = tidy["p"].notna()  # of heads with the same answers one may be unsound
+    first = ~tidy.assign(tested=tested).duplicated(["tested", "test"])
     for family in (tidy["n"] == 1, tidy["n"] > 1):
         tidy.loc[family, "holm"] = holm(tidy["p"].where(family & first).to_numpy(dtype=float))[family]
-    tidy["holm"] = tidy.groupby("test")["holm"].transform("first")
+    tidy["holm"] = tidy.groupby("test")["holm"].transform("first").where(tested)
     tidy["verdict"] = [_verdict(pair, p) for pair, p in zip(tidy["pair"], tidy["holm"], strict=True)]
     columns = {
         f"{title} [95 % interval]": [

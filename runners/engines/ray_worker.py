@@ -14,7 +14,7 @@ from signal import SIGTERM
 from typing import Any
 
 from headbench.core import version
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, typed_reason
 from headbench.results import store
 from headbench.runners.execution import launch, locks, queue, stops
 from headbench.runners.execution.attempts import NAME as ATTEMPTS
@@ -149,7 +149,7 @@ class Worker:
             self._outbox.put("refused", socket.gethostname(), str(error))
             return
         except Exception as error:  # as of a device that does not start: it would be waited for without end
-            self._outbox.put("broken", socket.gethostname(), f"{type(error).__name__}: {error}")
+            self._outbox.put("broken", socket.gethostname(), typed_reason(error))
             return
         self._outbox.put("ready", socket.gethostname(), version.words(), token is not None and token.is_file())
         while True:
@@ -165,7 +165,7 @@ class Worker:
             except queue.FATAL:  # this process can use its device no more, and another takes its place
                 os._exit(1)
             except Exception as error:  # it must be heard of, whatever it is
-                self._outbox.put("broken", socket.gethostname(), f"{type(error).__name__}: {error}")
+                self._outbox.put("broken", socket.gethostname(), typed_reason(error))
 
     def _set_up(self, job: Job, data: Path | None, added: list[tuple[str, bytes]]) -> Way:
         root = launch.data_folder(data)

@@ -94,6 +94,17 @@ def test_tests_of_two_networks_and_copies_of_a_head_make_no_other_test_stricter(
     assert "One seed: McNemar's exact test over the test images, corrected over such rows alone, " in made.caption
 
 
+def test_an_unsound_copy_of_a_head_takes_its_test_from_nobody() -> None:
+    base, a = known.random(0.5, 1), known.random(0.55, 2)
+    rows, answers = known.answered({("psc", 10): base, ("copy", 10): a, ("a", 10): a})
+    rows.loc[rows["head_label"] == "copy", "health"] = "diverged"
+    made = paired.table(rows, answers, "last", "by hand", "toy")
+    assert made is not None
+    of = {row["head"]: row for row in made.tidy.to_dict("records")}
+    assert of["a"]["holm"] == of["a"]["p"]
+    assert np.isnan([of["copy"]["p"], of["copy"]["holm"]]).all()
+
+
 def test_equal_predictions_are_named(tmp_path: Path) -> None:
     """The same answers with every seed: no interval of width zero, no p, no verdict on the heads."""
     write(tmp_path, {"psc": [20, 21, 30], "etf": [20, 21, 30], "hpn": [39, 39, 40]})
