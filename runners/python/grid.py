@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,10 +134,11 @@ def _own_precision(kind: Any) -> str:
 @contextmanager
 def _borrowed_torch(device: str) -> Iterator[None]:
     """Leave torch's settings and random numbers as they were found, for a caller who goes on with torch, and the GPUs
-    alone where ``device`` is ``cpu``; a caller's autocast is off meanwhile.
+    alone where ``device`` is ``cpu``; a caller's autocast, inference, default type and device are off meanwhile.
     """
     cards = 0 if device == "cpu" else torch.cuda.device_count()
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    dtype = torch.get_default_dtype()
     filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
     benchmark, current = torch.backends.cudnn.benchmark, torch.cuda.current_device() if cards else -1
     matmul, tf32 = None, None
@@ -149,13 +150,19 @@ def _borrowed_torch(device: str) -> Iterator[None]:
     kinds = hardware.products()
     former = [_own_precision(kind) for kind in kinds]
     try:
+        torch.set_default_dtype(torch.float32)
         with (
             torch.random.fork_rng(devices=range(cards)),
+            # Where it changes nothing it would cost some time in every call of torch.
+            nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu"),
+            torch.inference_mode(mode=False),
+            torch.enable_grad(),
             torch.autocast("cpu", enabled=False),
             torch.autocast("cuda", enabled=False),
         ):
             yield
     finally:
+        torch.set_default_dtype(dtype)
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(mode)
         torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]

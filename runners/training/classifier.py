@@ -132,7 +132,9 @@ def _set_mode(module: nn.Module, training: bool) -> None:
 
 def pooled(backbone: nn.Module, images: Tensor, *, bf16: bool) -> Tensor:
     """Map images (B, channels, H, W) to a backbone's features (B, num_features), float32."""
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16):
+    # Within a caller's own autocast torch would keep the weights of the first step, cast to bfloat16, for all others:
+    # it forgets them at the end of the outermost one alone.
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=bf16, cache_enabled=False):
         found: Tensor = backbone(images.contiguous(memory_format=torch.channels_last))
     return found.float()
 

@@ -1,5 +1,7 @@
 """A grid from Python."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -7,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 import headbench
 from headbench.core.errors import UserError
+from headbench.runners.commands.main import main
 from headbench.runners.python import given
 from headbench.runners.training import hardware
 from tests.runners.helpers import grid
@@ -62,6 +66,45 @@ def test_what_a_caller_has_set_changes_no_number_and_is_left_as_it_was(tmp_path:
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
     assert found == expected
+
+
+@contextmanager
+def doubles() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        nullcontext,
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        torch.no_grad,
+        torch.inference_mode,
+        doubles,
+        lambda: torch.device("meta"),
+    ],
+    ids=["plain", "autocast", "no_grad", "inference_mode", "float64", "meta"],
+)
+def test_bfloat16_trains_the_same_weights_as_the_command_whatever_a_caller_has_set(
+    around: Callable[[], AbstractContextManager[Any]], tmp_path: Path
+) -> None:
+    """Within an outer autocast torch may keep the weights of the first step."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(grid()))
+    words = (
+        f"--grid {path} --precision bf16 --threads 1 --workers 1 --device cpu --no-report --out {tmp_path / 'command'}"
+    )
+    assert main(words.split()) == 0
+    with around():
+        headbench.run(path, out=tmp_path / "python", **SETTINGS | {"precision": "bf16"})
+    expected, found = (headbench.load(str(tmp_path / name), "tiny+bf16") for name in ("command", "python"))
+    assert found["cell_id"].equals(expected["cell_id"])
+    assert found[["top1", "nll", "val_top1", "train_loss"]].equals(expected[["top1", "nll", "val_top1", "train_loss"]])
 
 
 @pytest.mark.skipif(not hardware.products(), reason="torch before 2.9 has one setting of all")
