@@ -1,7 +1,11 @@
 """Independent random streams, each named, all derived from one seed."""
 
 import hashlib
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 
@@ -20,12 +24,26 @@ def generator(seed: int, *stream: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *stream))
 
 
-def seed_torch(number: int, device: torch.device | None = None) -> None:
-    """Seed torch's own generator of the CPU, and that of a CUDA device where one is given.
+def seed_global(number: int, device: torch.device | None = None) -> None:
+    """Seed the global generators: Python's, NumPy's, torch's of the CPU, and that of a CUDA device where one is given.
 
     ``torch.manual_seed`` would seed those of all GPUs, also where none is used, or another program's state is in them.
     """
+    random.seed(number)
+    np.random.seed(number % 2**32)
     torch.default_generator.manual_seed(number)
     if device is not None and device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(number)
+
+
+@contextmanager
+def undisturbed(devices: Iterable[int | torch.device] = ()) -> Iterator[None]:
+    """Leave the global generators as they were found: Python's, NumPy's, torch's of the CPU and of CUDA devices."""
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=list(devices)):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

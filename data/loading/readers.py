@@ -1,13 +1,11 @@
 """Processes that read image files and show them, started once and used for every epoch and evaluation."""
 
-import random
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL.Image import Image
 from torch import Tensor
@@ -15,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from headbench.core.alone import follow_parent
 from headbench.core.errors import UserError
-from headbench.core.streams import derive, seed_torch
+from headbench.core.streams import derive, seed_global, undisturbed
 from headbench.data.formats.decoding import open_rgb
 from headbench.data.formats.walking import printable
 from headbench.data.loading.augment import Augmentation, Statistics
@@ -131,21 +129,9 @@ class _Shown(Dataset[Tensor]):
     """What a request is answered by: all views (B, V, 3, H, W) of its files."""
 
     def __getitem__(self, request: Request) -> Tensor:
-        with _undisturbed():
+        # Where this process is more than a reader, its own draws go on as they were.
+        with undisturbed() if get_worker_info() is None else nullcontext():
             return torch.stack([_views(request, number) for number in range(len(request.paths))])
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Leave the global generators as they are, where this process is not a reader only."""
-    if get_worker_info() is not None:
-        yield
-        return
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        yield
-    random.setstate(python)
-    np.random.set_state(numpy)
 
 
 def _views(request: Request, number: int) -> Tensor:
@@ -154,10 +140,7 @@ def _views(request: Request, number: int) -> Tensor:
     image, views = open_rgb(path, printable(path), look.exif), []
     for own, view in enumerate(look.views):
         # timm and torchvision draw from three global generators.
-        seed = derive(request.seed, request.places[number], own)
-        seed_torch(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
+        seed_global(derive(request.seed, request.places[number], own))
         views.append(_transform(view, look)(image))
     return torch.stack(views)
 

@@ -20,10 +20,10 @@ from headbench.runners.execution.plan import Planned
 from headbench.runners.ood.measure import measure
 from headbench.runners.training import compute, evaluate
 from headbench.runners.training.checkpoint import Checkpoints, saved
-from headbench.runners.training.classifier import numbers
 from headbench.runners.training.hardware import Hardware
 from headbench.runners.training.health import dead_features
 from headbench.runners.training.history import Glimpse, Log
+from headbench.runners.training.loop import contract
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import Training, resume
 
@@ -146,7 +146,7 @@ def _told(training: Training, planned: Planned, judged: _Judged) -> dict[str, An
         "cell_id": planned.cell_id,
         "facts": planned.facts,
         "class_names": training.parts.outline.class_names,
-        "native_scale": training.classifier.head.native_scale,
+        "native_scale": contract.native_scale(training.classifier.head),
         "selections": judged.selections,
         "absent": judged.absent,
         "health": judged.health,
@@ -186,7 +186,7 @@ def _selections(
         snapshot = training.selected[selection]
         classifier.load_state_dict(snapshot.state)
         try:
-            fitted = numbers(classifier.head.finalize(context), classifier.head)
+            fitted = contract.numbers(classifier.head.finalize(context), classifier.head)
         except UserError as error:
             note(f"{planned.cell_id}: no '{selection}' row, since the head cannot be finished: {error}")
             absent[selection] = str(error)
@@ -203,7 +203,7 @@ def _selections(
             rows[selection] |= _validated(training, held_out)
         else:
             test = evaluate.scores(classifier, evaluate.embed(classifier, parts.test))
-            scale, nominal = classifier.head.native_scale, parts.nominal.numpy()
+            scale, nominal = contract.native_scale(classifier.head), parts.nominal.numpy()
             rows[selection] |= tested((test, arrays["test_labels"]), held_out, scale, nominal, parts.ranges)
             arrays[f"{selection}_test_logits"] = stored(test)
         if val is not None:
@@ -233,7 +233,7 @@ def _validated(training: Training, held_out: Scored | None) -> dict[str, Any]:
     """
     if held_out is None:
         raise UserError("a trial of a search has nothing to be judged by without a validation part")
-    parts, scale = training.parts, training.classifier.head.native_scale
+    parts, scale = training.parts, contract.native_scale(training.classifier.head)
     measured = metrics.evaluate(held_out, None, scale, parts.nominal.numpy(), parts.ranges)
     return {f"val_{name}": measured[metric] for name, metric in VALIDATED.items()}
 

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from headbench import results
 from headbench.core.errors import UserError, suggest
+from headbench.core.streams import undisturbed
 from headbench.runners.execution import launch
 from headbench.runners.execution.options import CHOICES, MOST, RunOptions
 from headbench.runners.grid.overrides import SETTABLE
@@ -152,7 +153,7 @@ def _borrowed_torch(device: str) -> Iterator[None]:
     try:
         torch.set_default_dtype(torch.float32)
         with (
-            torch.random.fork_rng(devices=range(cards)),
+            undisturbed(range(cards)),
             # Where it changes nothing it would cost some time in every call of torch.
             nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu"),
             torch.inference_mode(mode=False),

@@ -7,7 +7,7 @@ import torch
 
 from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
-from headbench.core.streams import derive, generator, seed_torch
+from headbench.core.streams import derive, generator, seed_global, undisturbed
 from headbench.heads import HEADS, Head
 from headbench.runners.python import given
 
@@ -29,8 +29,8 @@ def head(name: str, info: DataInfo, feature_dim: int, seed: int, options: dict[s
     reason = entry.target.inapplicable(info, feature_dim, resolved)
     if reason is not None:
         raise UserError(f"head '{name}' does not apply to C = {info.num_classes} and d = {feature_dim}: {reason}")
-    with torch.random.fork_rng(devices=[]):
-        seed_torch(derive(seed, "head"))
+    with undisturbed():
+        seed_global(derive(seed, "head"))
         return entry.target(info, feature_dim, **resolved)
 
 

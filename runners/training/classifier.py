@@ -1,7 +1,7 @@
 """The classifier: backbone, projection and head in one module."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from headbench.backbones import BACKBONES, Backbone
 from headbench.core import arrays
 from headbench.core.batch import Batch, DataInfo, Targets
 from headbench.core.errors import DamagedError, UserError, suggest
-from headbench.core.streams import derive, seed_torch
+from headbench.core.streams import derive, seed_global, undisturbed
 from headbench.data.loading.augment import scaled_size
 from headbench.heads import HEADS, Context, Head
 from headbench.results import store
@@ -20,6 +20,7 @@ from headbench.runners.devices.group import Group
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.config import contents
 from headbench.runners.grid.recipes import Small
+from headbench.runners.training.loop import contract
 
 PARTS = ("backbone", "projection", "head")
 # Of images for which a backbone is built to look at its layers.
@@ -74,10 +75,7 @@ class Classifier(nn.Module):
         with torch.no_grad():
             self.head.observe(features.detach(), targets, context)
         loss = self.head.loss(features, targets, context)
-        if loss.dim():
-            raise UserError(
-                f"{type(self.head).__name__}: the loss is a scalar, the batch's mean, not {tuple(loss.shape)}"
-            )
+        contract.check_loss(self.head, loss)
         return loss
 
     def set_trainable(self, prefixes: Collection[str]) -> None:
@@ -152,8 +150,8 @@ def build_backbone(cell: Cell, image_shape: tuple[int, int, int]) -> Backbone:
     Raises:
         UserError: if a file of its weights is not what it was when the cell was planned.
     """
-    with torch.random.fork_rng(devices=[]):
-        seed_torch(derive(cell.seed, "backbone"))
+    with undisturbed():
+        seed_global(derive(cell.seed, "backbone"))
         kind = BACKBONES.get(cell.backbone).target
         backbone = kind(image_shape, **cell.backbone_options)
     # Behind the reading, so that a file that changes in between is noticed too.
@@ -179,12 +177,12 @@ def build(cell: Cell, info: DataInfo, *, bf16: bool, compiled: bool = False) -> 
         UserError: if a file that backbone or head read is not what it was when the cell was planned.
     """
     backbone = build_backbone(cell, info.image_shape)
-    with torch.random.fork_rng(devices=[]):
-        seed_torch(derive(cell.seed, "projection"))
+    with undisturbed():
+        seed_global(derive(cell.seed, "projection"))
         projection = (
             nn.Linear(backbone.num_features, cell.feature_dim) if cell.projection == "linear" else nn.Identity()
         )
-        seed_torch(derive(cell.seed, "head"))
+        seed_global(derive(cell.seed, "head"))
         kind = HEADS.get(cell.head).target
         head = kind(info, cell.feature_dim, **cell.head_options)
     _check_files(kind.files(cell.head_options), cell.head_files)
@@ -201,33 +199,13 @@ def check_head(head: Head, num_classes: int, features: Tensor) -> None:
         features: (B, d), of any values, on the same device.
 
     Raises:
-        UserError: for a parameter that neither trains nor is stored, since no module has it, and for logits of another
-            shape than (B, C).
+        UserError: for a parameter that neither trains nor is stored, and for scores, a scale or class vectors that
+            are not what :class:`headbench.heads.Head` says.
     """
-    name, known = type(head).__name__, {id(parameter) for parameter in head.parameters()}
-    for module in head.modules():
-        for attribute, value in vars(module).items():
-            if any(id(tensor) not in known for tensor in _learnable(value)):
-                raise UserError(
-                    f"{name}: '{attribute}' holds a parameter that is none of the module's, so that nothing trains or "
-                    f"stores it; make it a torch.nn.Parameter, or of several a torch.nn.ParameterList"
-                )
-    training, wanted = head.training, (len(features), num_classes)
-    with torch.no_grad():
-        found = tuple(head.eval().logits(features).shape)
-    head.train(training)
-    if found != wanted:
-        raise UserError(f"{name}: logits of features {tuple(features.shape)} are {found}, and not (B, C) = {wanted}")
-
-
-def _learnable(value: object) -> Iterator[Tensor]:
-    """Yield the tensors in a value, or in a list, tuple or dictionary of them, that a gradient would come to."""
-    if isinstance(value, Tensor):
-        if value.requires_grad and value.is_leaf:
-            yield value
-    elif isinstance(value, list | tuple | dict):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _learnable(part)
+    contract.check_parameters(head)
+    contract.check_scores(head, num_classes, features)
+    contract.native_scale(head)
+    contract.prototypes(head, num_classes)
 
 
 def load_weights(classifier: Classifier, folder: Path) -> None:
@@ -288,24 +266,6 @@ def check_small(cell: Cell, small: Small | None, image_shape: tuple[int, int, in
             f"{place}: small: backbone '{cell.backbone_label}' cannot take {height} x {width} pixels; set "
             f"recipe.small=null"
         )
-
-
-def numbers(logged: dict[str, float], head: nn.Module) -> dict[str, float]:
-    """Return what a head logs as Python's own numbers, as a checkpoint holds; numpy's and tensors are none.
-
-    Raises:
-        UserError: naming what is no number.
-    """
-    found = {}
-    for name, value in logged.items():
-        try:
-            if isinstance(value, str | bytes):
-                raise TypeError
-            found[name] = value if type(value) in (int, float) else float(value)
-        except (TypeError, ValueError, RuntimeError):
-            told = " ".join(repr(value).split())[:80]
-            raise UserError(f"{type(head).__name__} logs no number as '{name}': {told}") from None
-    return found
 
 
 def divided(cell: Cell, devices: int) -> Cell:

@@ -19,6 +19,7 @@ from headbench.data.loading.foreign import Foreign
 from headbench.data.loading.views import VIEWS
 from headbench.runners.devices.group import Group
 from headbench.runners.training.classifier import Classifier
+from headbench.runners.training.loop import contract
 
 # Rows of features that are held in float64 at once.
 CHUNK = 10_000
@@ -139,7 +140,8 @@ class Geometry:
 @torch.no_grad()
 def predictions(classifier: Classifier, features: Tensor) -> Tensor:
     """Return the class (N,) that the head gives each of the features (N, d), a chunk at a time."""
-    return torch.cat([classifier.head.logits(chunk).argmax(dim=1) for chunk in torch.split(features, CHUNK)])
+    # Of a copy, as a head may compute in place: the features are looked at again.
+    return torch.cat([classifier.head.logits(chunk.clone()).argmax(dim=1) for chunk in torch.split(features, CHUNK)])
 
 
 @torch.no_grad()
@@ -163,8 +165,8 @@ def geometry(classifier: Classifier, embedded: Tensor, labels: Tensor, predicted
         [torch.cdist(chunk, means).nan_to_num(torch.inf).argmin(dim=1) for chunk, _ in _chunks(features, labels)]
     )
     agreement = (nearest == predicted).double().mean()
-    prototypes = classifier.head.prototypes()
-    bank = torch.zeros(0, dim) if prototypes is None else prototypes.detach().float().cpu()
+    prototypes = contract.prototypes(classifier.head, num_classes)
+    bank = torch.zeros(0, dim) if prototypes is None else prototypes.float().cpu()
     return Geometry(means.numpy(), within.numpy(), between.numpy(), bank.numpy(), agreement.numpy())
 
 

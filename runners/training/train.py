@@ -10,18 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from headbench.core.batch import Batch
-from headbench.core.streams import derive, seed_torch
+from headbench.core.streams import derive, seed_global
 from headbench.data.loading.epoch import Epoch, batches, sample
-from headbench.heads import HEADS, Context
+from headbench.heads import HEADS, Context, Head
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints
-from headbench.runners.training.classifier import Classifier, Shared, build, check_head, numbers
+from headbench.runners.training.classifier import Classifier, Shared, build, check_head
 from headbench.runners.training.hardware import Hardware, out_of_memory
 from headbench.runners.training.history import Glimpse, Glimpses
+from headbench.runners.training.loop import contract
 from headbench.runners.training.loop.average import Average
 from headbench.runners.training.loop.record import Record
-from headbench.runners.training.loop.state import Snapshot, fits, moments_fit, on_cpu
+from headbench.runners.training.loop.state import Snapshot, drawn_by_host, fits, go_on_drawing, moments_fit, on_cpu
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.stages import side, stage_plan
 
@@ -66,7 +67,10 @@ class Training:
         info = parts.info(cell.seed)
         self.cell, self.parts, self._group = cell, parts, hardware.group
         self.classifier = build(cell, info, bf16=hardware.bf16, compiled=hardware.compiled).to(hardware.device)
-        check_head(self.classifier.head, info.num_classes, torch.ones(2, cell.feature_dim, device=hardware.device))
+        self._asked = torch.ones(2, cell.feature_dim, device=hardware.device)
+        # As it begins, for the check of what is kept of it.
+        self._fresh = _copied(self.classifier.head)
+        check_head(self.classifier.head, info.num_classes, self._asked)
         self.plan = stage_plan(cell, type(self.classifier.head), len(parts.train))
         for stage, recipe in self.plan:
             self.classifier.check_trainable(stage.trainable, f"head '{cell.head}', stage '{stage.name}'")
@@ -107,7 +111,7 @@ class Training:
         """
         group, leads = self._group, self._group is None or self._group.leads
         if not self.history and self._record is None:
-            seed_torch(derive(self.cell.seed, "global"), self.parts.train.labels.device)
+            seed_global(derive(self.cell.seed, "global"), self.parts.train.labels.device)
             if self.cell.freeze == "none" and not self.cell.backbone_files:
                 self.classifier.backbone.prepare(sample(self.parts.train, PREPARED))
         while self._number < len(self.plan):
@@ -153,6 +157,7 @@ class Training:
             "random": torch.get_rng_state(),
             "cuda_random": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
             "head_random": self._generator.get_state(),
+            "host_random": drawn_by_host(),
             "history": list(self.history),
             "begun": dict(self.begun),
             "selected": {name: {"row": own.row, "state": own.state} for name, own in self.selected.items()},
@@ -238,18 +243,23 @@ class Training:
         row = record.begun | {"lr": self._schedule.get_last_lr()[0]} | record.row()
         if not math.isfinite(row["train_loss"]):
             raise NonFiniteLossError(f"the training loss is {row['train_loss']} in epoch {row['epoch']}")
-        logged = record.logged | numbers(head.on_epoch_end(replace(context, step=context.step + steps)), head)
+        ended = head.on_epoch_end(replace(context, step=context.step + steps))
+        logged = record.logged | contract.logged(ended, head)
         if self._number == len(self.plan) - 1:
             metrics = ("top1", "nll") if self.cell.purpose == "tune" else ("top1",)
             for name, part in self.evaluated.items():
                 measured = evaluate.measure(self._evaluated(), part, metrics, epoch.side, self._group)
                 row |= {f"{name}_{metric}": value for metric, value in measured.items()}
+        if not self.history and self._fresh is not None:
+            contract.check_kept(head, self._fresh, self._asked)
+            self._fresh = None
         return row | logged | ({} if epoch.side is None else {"side": epoch.side})
 
     def _opened(self, epoch: Epoch, context: Context) -> Record:
         """Begin an epoch; return its record before the first step."""
         head, labels = self.classifier.head, self.parts.train.labels
-        logged = numbers(head.on_epoch_start(context), head)
+        logged = contract.logged(head.on_epoch_start(context), head)
+        contract.check_learners(head, self._optimiser)
         nothing = health.zero(labels, self.cell.feature_dim)
         begun = {
             "epoch": len(self.history) + 1,
@@ -271,7 +281,7 @@ class Training:
                 # What a backbone draws for its own images; anew in each step, so that no checkpoint needs to hold it.
                 # Where none does, all processes draw what one device would, as a head may.
                 drawn = derive(self.cell.seed, "global", group.rank, len(self.history), record.steps)
-                seed_torch(drawn, self.parts.train.labels.device)
+                seed_global(drawn, self.parts.train.labels.device)
             self._optimiser.zero_grad()
             loss = self._backward(asked, batch, replace(context, step=context.step + record.steps))
             norm = health.gradient_norm(classifier)
@@ -350,6 +360,8 @@ class Training:
         self._draw_on(state["cuda_random"], device)
         torch.set_rng_state(state["random"])
         self._generator.set_state(state["head_random"])
+        if "host_random" in state:  # earlier harnesses kept none
+            go_on_drawing(state["host_random"])
         self._finished, self.history = state["epochs"], list(state["history"])
         self.begun = {str(name): str(value) for name, value in state.get("begun", {}).items()}
         self.selected = {name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()}
@@ -364,7 +376,15 @@ class Training:
         if states:
             torch.cuda.set_rng_state(states[own if own < len(states) else 0], device)
         else:
-            seed_torch(derive(self.cell.seed, "global"), device)
+            seed_global(derive(self.cell.seed, "global"), device)
+
+
+def _copied(head: Head) -> Head | None:
+    """Return a copy of a head, or None where something in it cannot be copied."""
+    try:
+        return copy.deepcopy(head)
+    except Exception:  # whatever a head holds
+        return None
 
 
 def resume(cell: Cell, parts: Parts, hardware: Hardware, checkpoints: Checkpoints) -> Training:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from headbench.backbones import BACKBONES
 from headbench.core.errors import note
+from headbench.core.streams import undisturbed
 from headbench.data.loading.resident import TOGETHER, Resident
 from headbench.heads import HEADS
 from headbench.runners.execution.plan import Outlines, Planned
@@ -99,7 +100,7 @@ def network(name: str, options: str, image_shape: tuple[int, int, int], frozen: 
         kept[tensor.untyped_storage().data_ptr()] = tensor
         return tensor
 
-    with torch.random.fork_rng(devices=[]):
+    with undisturbed():
         backbone = BACKBONES.get(name).target(image_shape, **json.loads(options)).requires_grad_(not frozen)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             backbone(torch.randn(2, *image_shape))

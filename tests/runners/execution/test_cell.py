@@ -28,7 +28,7 @@ from headbench.runners.execution.owner import this_process
 from headbench.runners.execution.progress import Display
 from headbench.runners.inspection import status
 from headbench.runners.training.checkpoint import Checkpoints
-from headbench.runners.training.classifier import numbers
+from headbench.runners.training.loop.contract import numbers
 from headbench.runners.training.loop.record import Record
 from headbench.runners.training.train import Training
 from tests.heads.helpers import slow_linear
@@ -348,7 +348,7 @@ def test_what_a_head_logs_and_is_no_number_is_one_line() -> None:
     head = HEADS.get("psc").target(digits().info(0), 3)
     for value in (torch.ones(3, 3), "1.5", None):
         with pytest.raises(UserError, match="PSCHead logs no number as 'means': ") as caught:
-            numbers({"means": value}, head)  # type: ignore[dict-item]
+            numbers({"means": value}, head)
         assert "\n" not in str(caught.value)
 
 
