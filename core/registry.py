@@ -59,9 +59,14 @@ class Entry(Generic[T]):
         }
         return create_model(
             f"{self.name} options",
-            __config__=ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True),
+            __config__=ConfigDict(extra="forbid", allow_inf_nan=False),
             **fields,
         )
+
+    @property
+    def required(self) -> list[str]:
+        """The options without a default."""
+        return [name for name, field in self.options_model.model_fields.items() if field.is_required()]
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
@@ -94,9 +99,9 @@ class Entry(Generic[T]):
         """
         try:
             # As JSON, where strict means: no text or boolean for a number, but a list for a tuple and a text for a
-            # path.
+            # path; the defaults too, which pydantic would not take as such.
             return self.options_model.model_validate_json(
-                to_json(options, inf_nan_mode="constants", fallback=str), strict=True
+                to_json(self.defaults | options, inf_nan_mode="constants", fallback=str), strict=True
             ).model_dump(mode="json")
         except ValidationError as error:
             raise UserError(one_line(error, self.options_model, place)) from None
@@ -120,7 +125,8 @@ class Registry(Mapping[str, Entry[T]]):
         """Return a decorator that registers its target under ``name``; see :class:`Entry` for the rest.
 
         Raises:
-            ValueError: if the name is taken.
+            TypeError: for a version that is no whole number.
+            ValueError: by the decorator, if the name is taken.
         """
 
         def decorate(target: T) -> T:
@@ -131,6 +137,8 @@ class Registry(Mapping[str, Entry[T]]):
             self._registered[name] = Entry(name, target, version, about, self.package, later)
             return target
 
+        if type(version) is not int:
+            raise TypeError(f"{self.kind} '{name}': version {version!r} is no whole number")
         return decorate
 
     def unregister(self, name: str) -> None:

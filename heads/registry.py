@@ -1,9 +1,10 @@
 """The registry of heads and its decorator."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from headbench.core.errors import near
 from headbench.core.registry import Registry
 from headbench.heads.base import Head
 
@@ -52,6 +53,9 @@ def _wrong(target: type[Head]) -> str:
     """Return what a class lacks to be a head, nothing where it is one."""
     if not (isinstance(target, type) and issubclass(target, Head)):
         return "is no class below headbench.heads.Head"
+    for method in ("supports", "files", "loss_name", "stages", "search_space"):
+        if not isinstance(inspect.getattr_static(target, method), classmethod | staticmethod):
+            return f"has a method '{method}' without @classmethod: it is asked of the class, before a head is built"
     missing = [method for method in ("logits", "loss") if getattr(target, method) is getattr(Head, method)]
     if missing:
         return f"has no method {missing[0]}"
@@ -59,4 +63,20 @@ def _wrong(target: type[Head]) -> str:
     if sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in taken) != 2:
         return "does not take (info, feature_dim, *, options...): its options stand behind the *"
     untyped = [one.name for one in taken if one.kind is one.KEYWORD_ONLY and one.annotation is one.empty]
-    return f"has an option without a type, '{untyped[0]}'" if untyped else ""
+    if untyped:
+        return f"has an option without a type, '{untyped[0]}'"
+    for method, meant in _misspelt(target):
+        return f"has a method '{method}' that nothing calls; did you mean '{meant}'?"
+    return ""
+
+
+def _misspelt(target: type[Head]) -> Iterator[tuple[str, str]]:
+    """Yield the methods of a class that are called nearly as those of a head are, and that it does not call itself."""
+    own = {name: value for name, value in vars(target).items() if inspect.isfunction(value)}
+    called = {name for function in own.values() for name in function.__code__.co_names}
+    hooks = [name for name, value in vars(Head).items() if callable(value) and not name.startswith("_")]
+    for name in own.keys() - called:
+        if not hasattr(Head, name) and not name.startswith("_"):
+            meant = near(name, hooks, cutoff=0.6 if name.startswith("on_") else 0.8)
+            if meant is not None:
+                yield name, meant

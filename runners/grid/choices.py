@@ -82,7 +82,8 @@ class Choice(Placed):
             named: options that the label names even at their default.
         """
         with self.placed():
-            options, defaults = entry.resolve((given or {}) | self.options, place), entry.resolve(given or {}, place)
+            options = entry.resolve((given or {}) | self.options, place)
+        defaults = entry.defaults | (given or {})
         return options, label(entry.name, options, {key: value for key, value in defaults.items() if key not in named})
 
 

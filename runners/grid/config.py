@@ -4,7 +4,8 @@ import hashlib
 import itertools
 import json
 import re
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,7 @@ from headbench.core.validation import Strict, one_line
 from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
+from headbench.runners.grid.asking import ask
 from headbench.runners.grid.cells import CHOICES, PLAIN, Axes, Cell, ValFraction
 from headbench.runners.grid.choices import Based, Choice, Named, Placed, based, label
 from headbench.runners.grid.matching import matching
@@ -122,14 +124,14 @@ def _contents(path: Path, *_: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _hashed(entry: Entry[Any], options: dict[str, Any], place: str) -> dict[str, str]:
+def _hashed(files: Callable[[], Mapping[str, Path]], place: str) -> dict[str, str]:
     """Return SHA-256 of the files that a plug-in's options name, by option.
 
     Raises:
         UserError: if one cannot be had.
     """
     try:
-        return {option: contents(path) for option, path in entry.target.files(options).items()}
+        return {option: contents(path) for option, path in files().items()}
     except UserError as error:
         raise UserError(f"{place}: {error}") from None
 
@@ -227,11 +229,9 @@ def _left(grid: Grid, cells: list[Cell], place: str, *, needed: bool) -> list[Ce
 
 def _check_losses(cells: list[Cell], place: str) -> None:
     """Refuse a recipe's factor on a loss that no head has, with its default options or those of its cells."""
-    losses = {HEADS.get(name).target.loss_name(HEADS.get(name).defaults) for name in HEADS.names()}
-    losses |= {
-        HEADS.get(head).target.loss_name(json.loads(options))
-        for head, options in {(cell.head, json.dumps(cell.head_options)) for cell in cells}
-    }
+    asked = {(cell.head, json.dumps(cell.head_options)) for cell in cells}
+    asked |= {(name, json.dumps(entry.defaults)) for name, entry in HEADS.items() if not entry.required}
+    losses = {ask(head, HEADS[head].target, "loss_name", json.loads(options)) for head, options in asked}
     for cell in cells:
         for name in cell.recipe.loss_scale.keys() - losses:
             raise UserError(
@@ -320,7 +320,7 @@ def _resolved(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> di
     backbone_place = f"{place}, backbone '{backbone.name}'"
     backbone_options, backbone_label = raw["backbone"].resolve(backbone, backbone_place)
     head_place = f"{place}, head '{head.name}'"
-    loss = head.target.loss_name(raw["head"].resolve(head, head_place)[0])
+    loss = ask(head.name, head.target, "loss_name", raw["head"].resolve(head, head_place)[0])
     given = (
         {"loss_scale": recipe.loss_scale[loss]}
         if loss in recipe.loss_scale and "loss_scale" in head.options_model.model_fields
@@ -333,8 +333,8 @@ def _resolved(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> di
     fields |= _chosen("backbone", backbone, (backbone_options, backbone_label))
     fields |= _chosen("head", head, (head_options, head_label))
     return fields | {
-        "backbone_files": _hashed(backbone, backbone_options, backbone_place),
-        "head_files": _hashed(head, head_options, head_place),
+        "backbone_files": _hashed(partial(backbone.target.files, backbone_options), backbone_place),
+        "head_files": _hashed(partial(ask, head.name, head.target, "files", head_options), head_place),
         "recipe": recipe,
         "recipe_name": recipe_name,
         "recipe_label": label(recipe_name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),

@@ -13,6 +13,7 @@ from typing import Any
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
 from headbench.core.registry import Entry, Registry
+from headbench.runners.grid.asking import ask
 
 # Where each kind is registered; a kind is imported when it is asked for.
 REGISTRIES = {
@@ -156,12 +157,20 @@ def _registered(entry: Entry[Any]) -> Listed:
     )
     about = {"version": str(entry.version), **entry.about}
     if hasattr(entry.target, "search_space"):
-        asked = RecordingTrial()
-        entry.target.search_space(asked, entry.defaults)
-        about |= {
-            "search": ", ".join(f"{name} {words}" for name, words in asked.words.items()) or "of the recipe alone"
-        }
+        about |= {"search": _searched(entry)}
     return Listed(entry.name, _plain(docstring.partition("\n\n")[0]), about, tuple(options))
+
+
+def _searched(entry: Entry[Any]) -> str:
+    """Return what a head lets a search change, or why that cannot be told."""
+    if entry.required:
+        return f"by its options, of which {entry.required[0]} has no default"
+    asked = RecordingTrial()
+    try:
+        ask(entry.name, entry.target, "search_space", asked, entry.defaults)
+    except UserError as error:  # one head is no reason not to list the others
+        return f"unknown, as {error}"
+    return ", ".join(f"{name} {words}" for name, words in asked.words.items()) or "of the recipe alone"
 
 
 def _plain(text: str) -> str:

@@ -9,6 +9,7 @@ from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
 from headbench.core.streams import derive, generator, seed_global, undisturbed
 from headbench.heads import HEADS, Head
+from headbench.runners.grid.asking import ask
 from headbench.runners.python import given
 
 # Of a head's images nothing is known here, and no head needs more than that there are some, also to validate.
@@ -26,7 +27,7 @@ def head(name: str, info: DataInfo, feature_dim: int, seed: int, options: dict[s
         raise UserError(f"head: {given.said(name)} is no name of a head")
     entry = HEADS[name]
     resolved = entry.resolve(given.plain(options), f"head '{name}'")
-    reason = entry.target.inapplicable(info, feature_dim, resolved)
+    reason = ask(name, entry.target, "supports", info, feature_dim, resolved)
     if reason is not None:
         raise UserError(f"head '{name}' does not apply to C = {info.num_classes} and d = {feature_dim}: {reason}")
     with undisturbed():

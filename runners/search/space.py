@@ -12,6 +12,7 @@ from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
 from headbench.heads import HEADS
 from headbench.runners.grid import tuned
+from headbench.runners.grid.asking import ask
 from headbench.runners.grid.cells import Cell
 
 MOST = 5
@@ -62,7 +63,7 @@ def of(cell: Cell, info: DataInfo) -> Space:
         UserError: if there is nothing to search, too much, or a value of the cell is outside of its interval.
     """
     place, recorder = f"search of head '{cell.head_label}'", _Recorder()
-    HEADS.get(cell.head).target.search_space(recorder, cell.head_options)
+    answer = ask(cell.head, HEADS.get(cell.head).target, "search_space", recorder, cell.head_options)
     intervals = cell.recipe.search.items()
     spaces = {f"recipe.{name}": FloatDistribution(own.low, own.high, own.log) for name, own in intervals}
     found: dict[str, BaseDistribution] = spaces | {f"head.{name}": asked for name, asked in recorder.asked.items()}
@@ -71,6 +72,8 @@ def of(cell: Cell, info: DataInfo) -> Space:
             f"{place}: {len(found)} parameters ({', '.join(found) or 'none'}), and a search has one to {MOST}; "
             "recipe.search lists those of the recipe"
         )
+    if not isinstance(answer, Mapping):
+        raise UserError(f"{place}: search_space returns values by option, and not {answer!r}")
     start = {f"recipe.{name}": getattr(cell.recipe, name) for name, _ in intervals}
     start |= {f"head.{name}": value for name, value in _of_head(cell, info, recorder.asked, place).items()}
     for name, value in start.items():

@@ -17,6 +17,7 @@ from headbench.data.loading.augment import scaled_size
 from headbench.heads import HEADS, Context, Head
 from headbench.results import store
 from headbench.runners.devices.group import Group
+from headbench.runners.grid.asking import ask
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.config import contents
 from headbench.runners.grid.recipes import Small
@@ -238,7 +239,7 @@ def unsupported(cell: Cell, info: DataInfo) -> str | None:
         if cell.projection == "none" and width != cell.feature_dim:
             return f"without a projection d must equal the backbone's {width} features"
     target = HEADS.get(cell.head).target
-    reason = target.inapplicable(info, cell.feature_dim, cell.head_options)
+    reason: str | None = ask(cell.head, target, "supports", info, cell.feature_dim, cell.head_options)
     if reason is None and cell.projection == "none" and cell.freeze == "backbone":
         head = target(info, cell.feature_dim, **cell.head_options)
         if not any(parameter.requires_grad for parameter in head.parameters()):

@@ -1,6 +1,5 @@
 """What a training costs, beside its seconds: the images it showed and the arithmetic of its steps."""
 
-import copy
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -18,6 +17,7 @@ from headbench.runners.grid.recipes import Recipe
 from headbench.runners.training import optimisation
 from headbench.runners.training.classifier import Classifier
 from headbench.runners.training.hardware import out_of_memory
+from headbench.runners.training.loop import contract
 
 Plan = Sequence[tuple[Stage, Recipe]]
 
@@ -83,7 +83,7 @@ def _step(
     device = part.labels.device
     positions = torch.arange(size, device=device) * len(part) // size
     targets = Targets.plain(part.labels[positions], positions)
-    asked = copy.deepcopy(classifier)
+    asked = contract.copied(classifier)
     asked.compiled = False  # torch counts what it runs itself
     asked.set_trainable(stage.trainable)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):

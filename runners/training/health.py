@@ -2,7 +2,6 @@
 information.
 """
 
-import copy
 import math
 
 import torch
@@ -12,6 +11,7 @@ from headbench.core.batch import Targets
 from headbench.data.loading.epoch import Epoch
 from headbench.data.loading.samplers import SAMPLERS
 from headbench.heads import Context, Head
+from headbench.runners.training.loop import contract
 
 # Batches that a loss without training is measured on.
 BATCHES = 8
@@ -71,7 +71,7 @@ def loss_of(head: Head, features: Tensor, labels: Tensor, epoch: Epoch, context:
     devices = [labels.device] if labels.is_cuda else []
     try:
         with torch.random.fork_rng(devices=devices):
-            asked = copy.deepcopy(head)
+            asked = contract.copied(head)
             for step in range(steps):
                 chosen = positions[step::steps]
                 shown = features.expand(len(labels), -1)[chosen].expand(len(epoch.views), -1, -1)

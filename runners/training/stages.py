@@ -7,6 +7,7 @@ from headbench.data.loading.samplers import SAMPLERS
 from headbench.data.loading.views import FILE_VIEWS, VIEWS
 from headbench.heads import Head, Stage
 from headbench.runners.grid import recipes
+from headbench.runners.grid.asking import ask
 from headbench.runners.grid.cells import Cell
 from headbench.runners.grid.optimisers import OneCycle
 from headbench.runners.grid.recipes import Recipe
@@ -24,7 +25,7 @@ def stage_plan(cell: Cell, head: type[Head], train_size: int) -> list[tuple[Stag
         UserError: if a stage's overrides, views or sampler are unknown, or its batches would be empty.
     """
     plan = []
-    for stage in head.stages(cell.recipe, cell.head_options):
+    for stage in ask(cell.head, head, "stages", cell.recipe, cell.head_options):
         place = f"head '{cell.head}', stage '{stage.name}'"
         recipe = recipes.change(cell.recipe, stage.overrides, place)
         _check_names(stage, place)
@@ -56,8 +57,8 @@ def _check_names(stage: Stage, place: str) -> None:
 
 
 def _check_steps(stage: Stage, recipe: Recipe, train_size: int, place: str) -> None:
-    if stage.epochs < 1:
-        raise UserError(f"{place}: {stage.epochs} epochs; a stage has at least 1")
+    if type(stage.epochs) is not int or stage.epochs < 1:
+        raise UserError(f"{place}: {stage.epochs} epochs; a stage has at least 1, and a whole number")
     if recipe.drop_last and train_size < recipe.batch_size:
         raise UserError(
             f"{place}: batch_size {recipe.batch_size} is more than the {train_size} training images, and drop_last is "

@@ -382,7 +382,7 @@ class Training:
 def _copied(head: Head) -> Head | None:
     """Return a copy of a head, or None where something in it cannot be copied."""
     try:
-        return copy.deepcopy(head)
+        return contract.copied(head)
     except Exception:  # whatever a head holds
         return None
 

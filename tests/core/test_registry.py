@@ -1,6 +1,8 @@
 """The registry: explicit names, duplicates are errors, unknown names suggest the nearest, options are checked."""
 
+from enum import Enum
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -77,6 +79,20 @@ def test_options_without_a_type_or_a_default_and_with_types_as_text() -> None:
     assert registry.get("loose").resolve({"needed": 1}, "here") == {"needed": 1, "anything": None}
     with pytest.raises(UserError, match="here: needed: required, but missing"):
         registry.get("loose").resolve({}, "here")
+
+
+def test_a_default_of_a_type_that_json_lacks_is_one_of_its_own() -> None:
+    class Kind(Enum):
+        A = "a"
+
+    def thing(*, file: Path = Path("x"), kind: Kind = Kind.A, size: tuple[int, int] = (1, 2)) -> None:
+        """With a path, an enumeration and a tuple."""
+
+    registry: Registry[Any] = Registry("thing")
+    registry.register("thing", version=1)(thing)
+    expected = {"file": "x", "kind": "a", "size": [1, 2]}
+    assert registry.get("thing").resolve({}, "here") == registry.get("thing").defaults == expected
+    assert registry.get("thing").required == []
 
 
 def test_everything_in_the_packages_is_discovered() -> None:

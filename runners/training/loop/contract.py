@@ -1,8 +1,9 @@
 """What a head owes the training: looked at before it begins, and in all that the head's methods return."""
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from headbench.core.errors import UserError
 from headbench.heads import Head
 
+M = TypeVar("M", bound=nn.Module)
 # Columns of ``history.csv`` that are the harness's own.
 OWN = frozenset(
     "epoch stage chance_loss lr train_loss images seconds first_loss worst_loss gradient_norm gradient_spike "
@@ -22,12 +24,24 @@ def name(head: nn.Module) -> str:
     return type(head).__name__
 
 
+def copied(module: M) -> M:
+    """Return a copy of a head, or of what has one; a tensor that it keeps with a graph, as its last loss, is copied
+    without it.
+
+    Raises:
+        Exception: whatever what a head holds raises.
+    """
+    held = {id(t): t for part in module.modules() for t in _tensors(vars(part), type(part).__module__, set())}
+    return copy.deepcopy(module, {key: t.detach().clone() for key, t in held.items() if not t.is_leaf})
+
+
 def check_parameters(head: Head) -> None:
     """Raise UserError for a parameter that neither trains nor is stored, since no module has it."""
     known = {id(parameter) for parameter in head.parameters()}
     for module in head.modules():
         for attribute, value in vars(module).items():
-            if any(id(tensor) not in known for tensor in _learnable(value, type(head).__module__, set())):
+            held = _tensors(value, type(head).__module__, set())
+            if any(t.requires_grad and t.is_leaf and id(t) not in known for t in held):
                 raise UserError(
                     f"{name(head)}: '{attribute}' holds a parameter that is none of the module's, so that nothing "
                     f"trains or stores it; make it a torch.nn.Parameter, or of several a torch.nn.ParameterList; of "
@@ -35,24 +49,21 @@ def check_parameters(head: Head) -> None:
                 )
 
 
-def _learnable(value: object, file: str, seen: set[int]) -> Iterator[Tensor]:
-    """Yield the tensors in a value that a gradient would come to: in a module, a collection, or an object of a class
-    of the head's own file.
-    """
+def _tensors(value: object, file: str, seen: set[int]) -> Iterator[Tensor]:
+    """Yield the tensors in a value: in a module's parameters, a collection, or an object of a class of a file."""
     if id(value) in seen:
         return
     seen.add(id(value))
     if isinstance(value, Tensor):
-        if value.requires_grad and value.is_leaf:
-            yield value
+        yield value
     elif isinstance(value, nn.Module):
         yield from value.parameters()
     elif isinstance(value, dict | list | tuple | set):
         for part in value.values() if isinstance(value, dict) else value:
-            yield from _learnable(part, file, seen)
+            yield from _tensors(part, file, seen)
     elif type(value).__module__ == file:
         for part in getattr(value, "__dict__", {}).values():
-            yield from _learnable(part, file, seen)
+            yield from _tensors(part, file, seen)
 
 
 def check_scores(head: Head, num_classes: int, features: Tensor) -> None:

@@ -100,6 +100,18 @@ class Whole(Head):
             "class Mine(Whole):\n    def __init__(self, info, feature_dim, *, scale=1.0): ...",
             "head 'mine': Mine has an option without a type, 'scale'",
         ),
+        (
+            "class Mine(Whole):\n    def stages(cls, recipe, options): ...",
+            "head 'mine': Mine has a method 'stages' without @classmethod: it is asked of the class",
+        ),
+        (
+            "class Mine(Whole):\n    def __init__(self, info, feature_dim): ...\n    def finalise(self, context): ...",
+            "head 'mine': Mine has a method 'finalise' that nothing calls; did you mean 'finalize'",
+        ),
+        (
+            "class Mine(Whole):\n    def __init__(self, info, feature_dim): ...\n    def on_epoch_begin(self): ...",
+            "Mine has a method 'on_epoch_begin' that nothing calls; did you mean 'on_epoch_",
+        ),
     ],
 )
 def test_a_class_that_is_no_head_is_one_line(head: str, message: str, tmp_path: Path) -> None:
@@ -108,6 +120,22 @@ def test_a_class_that_is_no_head_is_one_line(head: str, message: str, tmp_path: 
         plugins.load(tmp_path / "mine.py")
     assert "\n" not in str(caught.value)
     assert "mine" not in HEADS
+
+
+def test_a_version_that_is_no_whole_number_is_refused() -> None:
+    with pytest.raises(TypeError, match="head 'mine': version '1' is no whole number"):
+        HEADS.register("mine", version="1")  # type: ignore[arg-type]
+
+
+def test_a_method_that_the_class_calls_itself_may_be_called_as_it_likes(tmp_path: Path) -> None:
+    text = """class Mine(Whole):
+    def __init__(self, info, feature_dim): ...
+    def stage(self): ...
+    def observe(self, features, targets, context): self.stage()
+"""
+    (tmp_path / "mine.py").write_text(f"{CLASS}{text}\n")
+    plugins.load(tmp_path / "mine.py")
+    HEADS.unregister("mine")
 
 
 def test_a_default_of_another_type_is_one_line(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
