@@ -35,8 +35,8 @@ def draw(labels: Tensor, nominal: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     Args:
         labels: (N,) of one source.
         nominal: (C,) wanted images of each class.
-        seed: ``imbalance_seed`` of numpy's legacy generator; 0 everywhere in the field, so that all papers train on the
-            same subset.
+        seed: ``imbalance_seed`` of numpy's legacy generator; 0 in LDAM-DRW's code and most that came after it, which
+            so train on the same subset (BALMS and Menon et al. have others of the same counts).
 
     Source: the subset of LDAM-DRW's code: per class in ascending order, the ascending positions are shuffled and the
     first n_c taken.

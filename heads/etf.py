@@ -21,7 +21,8 @@ from headbench.heads.registry import register
     source="simplex ETF (its definition) and the dot-regression loss; batch_norm and batch_weights are those of the "
     "released code for long tails",
     deviations="both are off by default, since the balanced loss has neither; batch_weights come from the unmixed "
-    "labels, as in the code",
+    "labels, as in the code; they are those of CIFAR, SVHN and STL-10: on ImageNet-LT the code does not bring features "
+    "to unit length after batch normalisation, adds 0.01 of their mean length, and widens them to 4,096",
 )
 class ETFHead(FixedPrototypeHead):
     """A randomly rotated simplex M; loss E_y^2 (m_y . z - 1)^2 / 2 on unit features z; predicts the nearest vertex.

@@ -24,9 +24,9 @@ from headbench.heads.registry import register
     deviations=(
         "f multiplies the bias too, as in the released code (the paper's formula scales the weights); nothing keeps f "
         "positive, as in the released code; both stages together are as long as the recipe (paper: 90 + 5 epochs on "
-        "ImageNet-LT, which is second_fraction 0.053 of 95); frozen batch normalisation is in eval mode, images are "
-        "drawn one by one, the cosine falls step by step, and the second stage begins with the last weights of the "
-        "first: all as in crt"
+        "ImageNet-LT); an epoch of the second stage shows as many images as the training part has, frozen batch "
+        "normalisation is in eval mode, images are drawn one by one, the cosine falls step by step, and the second "
+        "stage begins with the last weights of the first: all as in crt"
     ),
 )
 class LWSHead(LinearHead):

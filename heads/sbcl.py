@@ -39,8 +39,9 @@ BASE_TEMPERATURE = 0.07
         "counted from its end; k-means of scikit-learn on unit vectors, by distances to centres in place of cosines "
         "with them; temperature is that of L1 too (released code: 0.1, whatever the option says), and the warm-up is "
         "not weighed by temperature / 0.1; the second stage shows the recipe's view to classify, with its mixup "
-        "(released code: crop and flip), 'balanced' draws images one by one and has no warm-up (released code: four "
-        "of a class at once, 5 of 45 epochs); no queue, no momentum encoder, no balanced k-means"
+        "(released code: crop and flip), 'balanced' draws images one by one, as many in an epoch as the training part "
+        "has, and has no warm-up (released code: four of a class at once, the largest class times C in an epoch, "
+        "warm-up of 5 of 45 epochs); no queue, no momentum encoder, no balanced k-means"
     ),
 )
 class SBCLHead(Head):

@@ -160,17 +160,21 @@ def _beside(row: Mapping[Hashable, Any], known: pd.Series | None, own: Training,
         return dict.fromkeys(names, np.nan) | {"flag": None, "footnote": None, "published_from": None}
     network = f"{known['backbone']}, " if known["backbone"] != backbone else ""
     unlike, again = published_numbers.unlike(known, own), published_numbers.reruns(known)
+    apart = any(flag in known["flag"] for flag in published_numbers.UNCOMPARED)
     told = [
-        *([f"{known['flag']}: {known['note']}"] if known["flag"] else []),
+        *(
+            [f"{known['flag']}: {known['note']}{', so not compared' if apart and not unlike else ''}"]
+            if known["flag"]
+            else []
+        ),
         *([", and ".join([*unlike, "so not compared"])] if unlike else []),
         *([] if known["augmentation"] and own.augmentation else ["not known whether the augmentation is the same"]),
         *([f"run again by others: {', '.join(again)}"] if again else []),
     ]
-    other = unlike or "validation part" in known["flag"]
     return {
         "published": known["value"],
         "published_std": known["std"],
-        "difference": np.nan if other else 100 * row["mean"] - known["value"],
+        "difference": np.nan if unlike or apart else 100 * row["mean"] - known["value"],
         "flag": known["flag"] or None,
         "footnote": "; ".join(told) or None,
         "published_from": f"{known['source']} ({network}{known['selection']}, {known['evidence']})",

@@ -18,6 +18,8 @@ FOLDER = Path(__file__).parents[1] / "published"
 EVIDENCE = ("read", "quoted", "recalled", "inferred")
 # Flags of numbers that say nothing about the head, and are passed over where there is another.
 UNUSABLE = ("duplicated", "corrupted data", "frozen baseline", "reproduction")
+# Flags of those that stand beside a measured one without a difference: they are of other images.
+UNCOMPARED = ("validation part", "duplicated")
 # Columns whose numbers may be missing.
 NUMBERS = ("d", "imbalance_factor", "std", "n", "epochs")
 # The published names of timm's models, and of ResNet-32 by its width.

@@ -256,6 +256,47 @@ def rows(entries: list[tuple[str, int, float, list[Any]]], **facts: object) -> p
     return pd.DataFrame(found)
 
 
+def test_a_number_of_other_images_stands_without_a_difference() -> None:
+    """The README of DL2PA has the same cells in two blocks, of CIFAR-100 and of ImageNet-200."""
+    given = rows([("psc", 50, 1.0, [0.33]), ("dl2pa", 200, 1.0, [0.33])], epochs=250).assign(dataset="tiny-imagenet")
+    (table,) = published.tables(given.assign(augmentation=WEAK, backbone_name="resnet32"), "last")
+    assert table.cells.loc["psc", "d = 50"] == "33.00 / 60.60 a"
+    assert table.cells.loc["dl2pa", "d = 200"] == "33.00 / 37.28 (-4.28)"
+    assert " a: duplicated: the cell repeats the CIFAR-100 block" in table.caption
+    assert "so it is no ImageNet-200 result, so not compared" in table.caption
+
+
+def test_the_numbers_of_mislabelled_svhn_stand_beside_its_replica_alone() -> None:
+    for name, value in (("svhn-lt-refbug", 45.7), ("svhn", None)):
+        found = find((name, 100, 64, Form("etf"), Form("resnet32")), 200, "mixup")
+        assert (None if found is None else found["value"]) == value
+        assert published_numbers.exist(name, "top1") == (value is not None)
+
+
+IMAGENET = "crop-flip-trivialaugment-erasing-mixup-cutmix"
+
+
+@pytest.mark.parametrize(
+    ("question", "augmentation", "ours", "theirs"),
+    [
+        (("imagenet", 1, 512, Form("dl2pa"), timm("resnet50")), IMAGENET, 6, 105),
+        (("imagenet", 1, 2048, Form("dnc"), timm("resnet50")), "crop-flip", 6, 100),
+        (("inaturalist2018", 1, 2048, Form("bcl"), timm("resnet50")), "crop-flip-randaugment", 90, 100),
+        # The second stages of the paper are longer in images: 10 epochs of 1,280,000 are 110 of 115,846.
+        (("imagenet-lt", 1, 2048, Form("crt"), timm("resnext50_32x4d")), "crop-flip-jitter", 100, 200),
+        (("inaturalist2018", 1, 2048, Form("crt"), timm("resnet50")), "crop-flip", 120, 648),
+    ],
+)
+def test_a_training_of_another_length_is_not_compared(
+    question: Question, augmentation: str, ours: int, theirs: int
+) -> None:
+    dataset, factor, dim, _, backbone = question
+    found = find(question, ours, augmentation)
+    assert found is not None
+    told = published_numbers.unlike(found, Training(dataset, factor, dim, backbone, ours, augmentation))
+    assert f"of {theirs} epochs, not {ours}" in told
+
+
 def test_fewer_seeds_than_the_table_has_are_told() -> None:
     given = [("psc", 50, 1.0, [0.64, 0.65, 0.66]), ("psc", 10, 1.0, [0.5, 0.5]), ("hpn", 50, 1.0, [0.64, 0.66, 0.65])]
     (table,) = published.tables(rows(given, epochs=250), "last")
