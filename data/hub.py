@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from pydantic import PositiveInt
 
 from headbench.core.errors import UserError, suggest, typed_reason
 from headbench.data.formats.image_files import decode, stack, statistics
+from headbench.data.formats.parquet_files import check_names, named_classes
+from headbench.data.formats.walking import printable
 from headbench.data.registry import Dataset, ImageSet, register
 
 if TYPE_CHECKING:
@@ -61,7 +64,10 @@ def hub(
     first = splits[names["train"]]
     columns = _one_of(path, "image", image, ("image", "img"), first, datasets.Image), _label_column(path, first, label)
     classes = _classes(first, columns[1])
+    if (root / path).is_dir():
+        _check_names(root / path, columns[1], tuple(map(str, classes)))
     read = {part: _read(f"{path}, {name}", splits[name], columns, classes, size, exif) for part, name in names.items()}
+    _check_apart(path, {name: splits[name] for name in names.values()}, columns[0])
     mean, std = statistics(read["train"].images)
     texts, files = tuple(map(str, classes)), _files(root, path, splits)
     return Dataset(read["train"], read["test"], texts, mean, std, val=read.get("val"), read_from=files)
@@ -141,6 +147,37 @@ def _classes(train: "datasets.Dataset", column: str) -> list[Any]:
     """Return the classes in the order of their labels: as the data set names them, or the values that there are."""
     names = getattr(train.features[column], "names", None)
     return list(names) if names else sorted(value for value in train.unique(column) if value is not None)
+
+
+def _check_names(folder: Path, column: str, names: tuple[str, ...]) -> None:
+    """Raise UserError for a parquet file that names its classes otherwise: the library takes the names of the first,
+    and the others' numbers as they are.
+    """
+    for file in sorted(folder.rglob("*.parquet")):
+        own = named_classes(pq.read_schema(file), column)
+        if own is not None:
+            check_names(names, own, file)
+
+
+def _check_apart(path: str, splits: dict[str, "datasets.Dataset"], column: str) -> None:
+    """Raise UserError for a file that is in two splits, as the library sorts files by words in their paths, and a class
+    may be called as a split is.
+    """
+    import datasets
+
+    known: dict[str, str] = {}
+    for name, split in splits.items():
+        raw = split.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+        if not len(raw) or (raw[0][column] or {}).get("bytes"):  # which says nothing of where it comes from
+            continue
+        for cell in raw:
+            file = (cell[column] or {}).get("path")
+            if file is not None and known.setdefault(file, name) != name:
+                raise UserError(
+                    f"{path}: {printable(file)} is in both '{known[file]}' and '{name}', as the library sorts files by "
+                    f"the words train, test and their likes in a path; give {{name: folder, path: {path}}}, or call "
+                    f"the class otherwise"
+                )
 
 
 def _read(

@@ -1,5 +1,6 @@
 """Which images train and which validate: the hold-out, the long-tailed subset, and their order."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,7 +74,10 @@ def partition(dataset: Dataset, protocol: Protocol) -> Partition:
     official = dataset.val if protocol.val_fraction else None
     fraction = protocol.val_fraction if official is None else 0.0
     if protocol.imbalance_factor == 1:
-        train, val = validation_split(labels, fraction, protocol.split_seed)
+        try:
+            train, val = validation_split(labels, fraction, protocol.split_seed, dataset.class_names)
+        except UserError as error:
+            raise UserError(f"{error}; give another val_fraction, or 0 to hold nothing out") from None
         return Partition(train, labels[train], val, official, torch.bincount(labels[train], minlength=num_classes))
     val = balanced_split(labels, fraction, protocol.split_seed, num_classes)
     free = torch.ones(len(labels), dtype=torch.bool)
@@ -115,20 +119,23 @@ def unseen(dataset: Dataset, divided: Partition) -> list[str]:
     return [dataset.class_names[number] for number in torch.nonzero(counts == 0)[:, 0]]
 
 
-def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+def validation_split(
+    labels: Tensor, fraction: float, seed: int, class_names: tuple[str, ...] = ()
+) -> tuple[Tensor, Tensor]:
     """Return (training positions, validation positions), each sorted, stratified by class.
 
     Args:
         labels: (N,) of the training set.
         fraction: part that becomes validation, in [0, 1); 0 leaves it empty.
         seed: ``split_seed``.
+        class_names: for messages; by default numbers stand for them.
 
     Raises:
         UserError: if a class is too small to be split, or left without a training image.
 
     Source: ``sklearn.model_selection.train_test_split``.
     """
-    everything = torch.arange(len(labels))
+    everything, names = torch.arange(len(labels)), class_names or range(len(torch.bincount(labels)))
     if fraction == 0:
         return everything, everything[:0]
     try:
@@ -136,9 +143,15 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
             everything.numpy(), test_size=fraction, stratify=labels.numpy(), random_state=seed
         )
     except ValueError as error:
-        single = torch.nonzero(torch.bincount(labels) == 1)[:, 0].tolist()
-        few = ", ".join(map(str, single[:FEW])) + (", ..." if len(single) > FEW else "")
-        reason = f"{len(single)} classes have one image, by number: {few}" if single else str(error)[:200]
+        counts = torch.bincount(labels)
+        single, held = torch.nonzero(counts == 1)[:, 0].tolist(), math.ceil(fraction * len(labels))
+        few = ", ".join(str(names[c]) for c in single[:FEW]) + (", ..." if len(single) > FEW else "")
+        if single:
+            reason = f"{len(single)} classes have one image{'' if class_names else ', by number'}: {few}"
+        elif held < (there := int((counts > 0).sum())):
+            reason = f"it is {held} images for {there} classes"
+        else:
+            reason = str(error)[:200]
         raise UserError(
             f"val_fraction: {fraction} of {len(labels)} images cannot be split by class ({reason})"
         ) from None
@@ -146,7 +159,7 @@ def validation_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
         (torch.bincount(labels) > 0) & (torch.bincount(labels[train], minlength=int(labels.max()) + 1) == 0)
     )
     if len(without):
-        raise UserError(f"val_fraction: {fraction} leaves class {int(without[0])} without training images")
+        raise UserError(f"val_fraction: {fraction} leaves class {names[int(without[0])]} without training images")
     return torch.from_numpy(train).sort().values, torch.from_numpy(val).sort().values
 
 

@@ -24,11 +24,11 @@ from headbench.heads.registry import register
     deviations=(
         "both stages together are as long as the recipe (paper: 90 + 10 epochs on ImageNet-LT and 90 + 30 on "
         "iNaturalist); an epoch of the second stage shows as many images as the training part has (released code: the "
-        "largest class times C, 11 times as many on ImageNet-LT, 19 times on iNaturalist); frozen batch normalisation is in eval mode (released "
-        "code: in training mode, so that its statistics move); images are drawn one by one, class first (released "
-        "code: four at once of each class, each class and image once before any again); the cosine falls step by "
-        "step, not epoch by epoch; the second stage begins with the last weights of the first (released code: the "
-        "best on validation)"
+        "largest class times C, 11 times as many on ImageNet-LT, 19 times on iNaturalist); frozen batch normalisation "
+        "is in eval mode (released code: in training mode, so that its statistics move); images are drawn one by one, "
+        "class first (released code: four at once of each class, each class and image once before any again); the "
+        "cosine falls step by step, not epoch by epoch; the second stage begins with the last weights of the first "
+        "(released code: the best on validation)"
     ),
 )
 class CRTHead(LinearHead):

@@ -72,7 +72,7 @@ def class_folders(folder: Path) -> list[str]:
     """Return the names of a folder's class folders, sorted; hidden ones are not classes.
 
     Raises:
-        UserError: if the folder is missing, has no class folder, or has links that point nowhere.
+        UserError: if the folder is missing, has no class folder, or has links that point nowhere or images beside them.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
@@ -86,6 +86,12 @@ def class_folders(folder: Path) -> list[str]:
     names = [entry.name for entry in entries if entry.is_dir()]
     if not names:
         raise UserError(f"{folder} has no class folders")
+    loose = [entry.name for entry in entries if entry.suffix.lower() in EXTENSIONS and entry.is_file()]
+    if loose:
+        raise UserError(
+            f"{folder}: {len(loose)} images in no class folder, first {printable(loose[0])}; move them into one, or "
+            f"away"
+        )
     return names
 
 

@@ -165,11 +165,22 @@ def _column(table: pa.Table, candidates: tuple[str, ...], place: str) -> str:
     raise UserError(f"{place}: no column {' or '.join(candidates)}; it has {', '.join(table.column_names)[:200]}")
 
 
-def _class_names(schema: pa.Schema, label_column: str, place: str) -> tuple[str, ...]:
+def named_classes(schema: pa.Schema, label_column: str) -> tuple[str, ...] | None:
+    """Return the classes that a schema's metadata name for a column of labels, None where they name none."""
     try:
         names = json.loads(schema.metadata[b"huggingface"])["info"]["features"][label_column]["names"]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise TypeError
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise UserError(f"{place}: the schema's metadata name no classes for column '{label_column}'") from None
+        return None
     return tuple(names)
+
+
+def _class_names(schema: pa.Schema, label_column: str, place: str) -> tuple[str, ...]:
+    names = named_classes(schema, label_column)
+    if names is None:
+        raise UserError(
+            f"{place}: the schema's metadata name no classes for column '{label_column}'; {{name: hub, path: ...}} "
+            f"takes the values themselves, or write the file with a ClassLabel of the library datasets"
+        )
+    return names

@@ -1,7 +1,9 @@
 """A contact sheet: images as the network sees them, with their labels."""
 
 import math
+from pathlib import Path
 
+import matplotlib
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
@@ -23,7 +25,9 @@ def contact_sheet(images: Tensor, titles: list[str], mean: Tensor, std: Tensor) 
     bytes_ = (255 * pixels).round().to(torch.uint8).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
     width, height = SIDE + MARGIN, SIDE + TEXT + MARGIN
     sheet = Image.new("RGB", (COLUMNS * width + MARGIN, math.ceil(len(titles) / COLUMNS) * height + MARGIN), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
+    # With letters beyond ASCII, which Pillow's own font lacks.
+    font = ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 9)
+    draw = ImageDraw.Draw(sheet)
     for number, (image, title) in enumerate(zip(bytes_, titles, strict=True)):
         left, top = MARGIN + number % COLUMNS * width, MARGIN + number // COLUMNS * height
         sheet.paste(_scaled(image), (left, top))

@@ -1,5 +1,6 @@
 """Word vectors of class names: the tables that come with the harness, and the user's own."""
 
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -106,7 +107,33 @@ def _check_apart(class_names: tuple[str, ...], source: str, *_: int) -> None:
 
 
 def _key(name: str) -> str:
-    return str(name).lower().replace("_", " ")
+    return _spelt(name).lower()
+
+
+def _spelt(name: str) -> str:
+    """Return a name with spaces, and umlauts in one letter, as files and file systems have them otherwise too."""
+    return unicodedata.normalize("NFC", str(name)).replace("_", " ")
+
+
+class _Chosen:
+    """The vectors of wanted words: of the entry that is spelt in small letters, as the words are, else of the first."""
+
+    def __init__(self, words: set[str]) -> None:
+        self.table: Table = {}
+        self._words, self._exact = words, set[str]()
+
+    def wants(self, entry: str) -> bool:
+        """Say whether the vector of an entry is to be put into the table."""
+        word = _key(entry)
+        better = word not in self.table or (_spelt(entry) == word and word not in self._exact)
+        return word in self._words and better
+
+    def put(self, entry: str, vector: np.ndarray) -> None:
+        """Put the vector of an entry into the table."""
+        word = _key(entry)
+        self.table[word] = vector
+        if _spelt(entry) == word:
+            self._exact.add(word)
 
 
 def _read(path: Path, words: set[str]) -> Table:
@@ -120,19 +147,24 @@ def _read(path: Path, words: set[str]) -> Table:
             raise UserError(f"{path}: not words and numbers, but arrays of type {names.dtype} and {vectors.dtype}")
         if names.ndim != 1 or vectors.ndim != 2 or len(names) != len(vectors):
             raise UserError(f"{path}: {names.size} names, but vectors of shape {vectors.shape}")
-        return {_key(name): vector for name, vector in zip(names.tolist(), vectors, strict=True) if _key(name) in words}
+        chosen = _Chosen(words)
+        for name, vector in zip(names.tolist(), vectors, strict=True):
+            if chosen.wants(name):
+                chosen.put(name, vector)
+        return chosen.table
     return _read_text(path, words)
 
 
 def _read_text(path: Path, words: set[str]) -> Table:
-    """Read lines of a word and its numbers; the word2vec format has a first line of two counts."""
-    table: Table = {}
-    size = None
-    with path.open(encoding="utf-8", errors="replace") as lines:
+    """Read lines of a word and its numbers, apart by spaces or tabs; the word2vec format has a first line of two
+    counts.
+    """
+    chosen, size = _Chosen(words), None
+    # With the mark of byte order that some editors write.
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
-            word, *values = line.rstrip().split(" ")
-            word = _key(word)
-            if (number == 1 and len(values) == 1) or word not in words or word in table:
+            word, *values = line.rstrip().split("\t" if "\t" in line else " ")
+            if (number == 1 and len(values) == 1) or not chosen.wants(word):
                 continue
             try:
                 vector = np.array(values, dtype=np.float64)
@@ -141,5 +173,5 @@ def _read_text(path: Path, words: set[str]) -> Table:
             size = size or len(vector)
             if len(vector) != size:
                 raise UserError(f"{path}, line {number}: {len(vector)} numbers, not {size} as before")
-            table[word] = vector
-    return table
+            chosen.put(word, vector)
+    return chosen.table

@@ -172,6 +172,6 @@ def _titles(targets: Targets, names: tuple[str, ...]) -> list[str]:
         titles.append(
             "\n".join(textwrap.shorten(line, 18, placeholder="..") for line in lines)
             if len(lines) > 1
-            else textwrap.fill(lines[0], 17)
+            else textwrap.fill(lines[0], 17, max_lines=2, placeholder="..")
         )
     return titles

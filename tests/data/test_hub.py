@@ -104,6 +104,29 @@ def test_a_mistake_is_one_line(options: dict[str, Any], message: str, root: Path
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["train", "train_station", "test"])
+def test_a_class_that_is_called_as_a_split_is_puts_no_image_into_both(name: str, root: Path, tmp_path: Path) -> None:
+    """The library sorts files by words in their paths."""
+    for part, count in (("train", 4), ("test", 6)):
+        for number, pixels in enumerate(random_images(count, count, side=9)):
+            save(tmp_path / "tree" / part / ("bus", name)[number % 2] / f"{number}.png", pixels)
+    with pytest.raises(UserError, match=r"tree: .*png is in both '\w+' and '\w+'.* give {name: folder, path: tree}"):
+        load("hub", tmp_path, path="tree")
+    assert len(load("folder", tmp_path, path="tree").train.labels) == 4
+
+
+def test_files_that_name_their_classes_in_another_order_are_refused(root: Path, tmp_path: Path) -> None:
+    """The library takes the names of the first file, and the numbers of all."""
+    import datasets
+
+    for part, names in (("train", NAMES), ("test", NAMES[1:])):
+        images = [png(pixels) for pixels in random_images(4, 4, side=9)]
+        named = {"image": datasets.Image(), "label": datasets.ClassLabel(names=names)}
+        _write(tmp_path / "two", part, {"image": images, "label": [0, 1, 0, 1]}, named)
+    with pytest.raises(UserError, match=r"-of-00001.parquet: its class names are not those of the files before it"):
+        load("hub", tmp_path, path="two")
+
+
 def test_a_folder_of_the_current_one_is_not_meant(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     with pytest.raises(UserError, match="'user/name' is a folder .* looked for below .*; name the folder .* --data"):

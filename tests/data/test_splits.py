@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from headbench.core.errors import UserError
-from headbench.data.splits import balanced_split, validation_split
+from headbench.data import Dataset
+from headbench.data.registry import ImageSet
+from headbench.data.splits import Protocol, balanced_split, partition, validation_split
 
 
 def test_the_split_is_stratified_and_complete() -> None:
@@ -35,6 +37,18 @@ def test_a_class_that_would_keep_no_training_image_is_one_line() -> None:
     labels = torch.cat([torch.zeros(98), torch.ones(2)]).long()
     with pytest.raises(UserError, match=r"^val_fraction: 0.8 leaves class 1 without training images$"):
         validation_split(labels, 0.8, 0)
+
+
+def test_classes_are_called_by_their_names_and_there_is_a_way_out() -> None:
+    names, labels = ("ant", "bee"), torch.tensor([0, 0, 0, 1])
+    with pytest.raises(UserError, match=r"\(1 classes have one image: bee\)$"):
+        validation_split(labels, 0.1, 0, names)
+    with pytest.raises(UserError, match=r"0.1 of 8 images cannot be split by class \(it is 1 images for 2 classes\)$"):
+        validation_split(torch.arange(8) % 2, 0.1, 0, names)
+    images = ImageSet(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), labels)
+    dataset = Dataset(images, images, names, (0.5,), (0.5,))
+    with pytest.raises(UserError, match=r"bee\); give another val_fraction, or 0 to hold nothing out$"):
+        partition(dataset, Protocol(val_fraction=0.1))
 
 
 def test_the_balanced_part_is_as_large_as_the_fraction_says() -> None:

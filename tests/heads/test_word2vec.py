@@ -109,6 +109,23 @@ def test_the_default_vectors_have_at_least_d_dimensions_in_every_grid() -> None:
     assert unsupported("word2vec", info(), 385) == "the word vectors have 384 dimensions, fewer than d = 385"
 
 
+@pytest.mark.parametrize("lines", [["Cat 9 9", "cat 1 2", "dog 3 5"], ["cat 1 2", "Cat 9 9", "dog 3 5"]])
+def test_of_two_spellings_that_of_small_letters_is_taken(lines: list[str], tmp_path: Path) -> None:
+    """In both formats, in any order; of others the first."""
+    lines = [*lines, "DOG 7 7", "Ant 4 4", "ANT 6 6"]
+    (tmp_path / "words.txt").write_text("\n".join(lines))
+    names, *columns = zip(*(line.split() for line in lines), strict=True)
+    np.savez(tmp_path / "words.npz", names=np.array(names), vectors=np.array(columns, dtype=float).T)
+    for file in ("words.txt", "words.npz"):
+        found = class_vectors(("cat", "dog", "ant"), str(tmp_path / file))
+        assert found.tolist() == [[1, 2], [3, 5], [4, 4]]
+
+
+def test_words_are_found_behind_a_mark_of_byte_order_between_tabs_and_with_umlauts_of_two(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("\ufeffcat\t1\t2\nt\u00fcr\t3\t5\n", encoding="utf-8")
+    assert class_vectors(("cat", "tu\u0308r"), str(tmp_path / "words.txt")).tolist() == [[1, 2], [3, 5]]
+
+
 def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
     file, names = tmp_path / "mine.txt", ("cat", "dog", "fox")
     file.write_text("cat 1 0\ndog 0 1\nfox 1 1\n", encoding="utf-8")
