@@ -42,7 +42,8 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
 
     Args:
         contents: of the grid file.
-        changes: by dotted path: ``recipe.FIELD``, ``axes.AXIS`` or a top-level key.
+        changes: by dotted path: ``recipe.FIELD``, ``axes.AXIS`` or a top-level key; several values of a recipe, or of
+            its field, make recipes an axis.
         name: of the derived grid; by default the old one and a short hash of the changes.
 
     Raises:
@@ -62,13 +63,20 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
                 derived.pop("recipe", None)
         elif outer == "recipe" and inner:
             several = axes.get("recipe") if isinstance(axes, dict) else None
+            if several is None and isinstance(value, list) and isinstance(axes, dict):
+                several = [derived.pop("recipe", "fast")]
             if isinstance(several, list | tuple):
-                changed = [_changed_recipe(recipe, inner, value) for recipe in several]
+                # No field of a recipe is a list: several values are an axis.
+                values = value if isinstance(value, list) else [value]
+                changed = [_changed_recipe(recipe, inner, one) for recipe in several for one in values]
                 derived["axes"] = axes | {"recipe": changed}
             elif several is None:
                 derived["recipe"] = _changed_recipe(derived.get("recipe", "fast"), inner, value)
         elif path == "recipe" and isinstance(axes, dict) and axes.get("recipe") is not None:
             raise UserError("--set: 'recipe' means nothing where 'axes.recipe' lists the recipes; set that one")
+        elif path == "recipe" and isinstance(value, list) and isinstance(axes, dict):
+            derived["axes"] = axes | {"recipe": value}
+            derived.pop("recipe", None)
         elif not inner and outer in SETTABLE:
             derived[outer] = value
         else:

@@ -13,7 +13,6 @@ from typing import Any
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
 from headbench.core.registry import Entry, Registry
-from headbench.runners.grid.asking import ask
 
 # Where each kind is registered; a kind is imported when it is asked for.
 REGISTRIES = {
@@ -163,6 +162,8 @@ def _registered(entry: Entry[Any]) -> Listed:
 
 def _searched(entry: Entry[Any]) -> str:
     """Return what a head lets a search change, or why that cannot be told."""
+    from headbench.runners.grid.asking import ask  # with torch, which lists of grids and recipes do without
+
     if entry.required:
         return f"by its options, of which {entry.required[0]} has no default"
     asked = RecordingTrial()

@@ -1,10 +1,12 @@
 """``--set`` and ``--where``."""
 
+from itertools import product
 from typing import Any
 
 import pytest
 
 from headbench.core.errors import UserError
+from headbench.runners.grid import recipes
 from headbench.runners.grid.config import expand, parse_grid
 from headbench.runners.grid.overrides import assignments, choose, derive
 from tests.runners.helpers import cells, grid
@@ -49,6 +51,21 @@ def test_a_derived_grid_has_a_name_of_its_own() -> None:
 def test_a_recipe_axis_is_changed_in_every_recipe() -> None:
     derived = derive(grid(axes={"recipe": ["fast", {"base": "paper", "lr": 0.5}]}), {"recipe.epochs": 3}, None)
     assert derived["axes"]["recipe"] == [{"base": "fast", "epochs": 3}, {"base": "paper", "lr": 0.5, "epochs": 3}]
+
+
+def test_several_values_of_a_recipe_or_of_its_field_are_an_axis() -> None:
+    for changes, expected in (
+        ({"recipe.lr": [0.1, 0.2]}, [("fast", 0.1), ("fast", 0.2)]),
+        ({"recipe": ["fast", "paper"]}, [("fast", None), ("paper", None)]),
+        ({"recipe.lr": [0.1, 0.2], "recipe": ["fast", "paper"]}, [*product(["fast", "paper"], [0.1, 0.2])]),
+        ({"recipe.lr": [0.1, 0.2], "axes.recipe": ["fast"]}, [("fast", 0.1), ("fast", 0.2)]),
+    ):
+        derived = derive(grid(recipe="fast"), changes, None)
+        assert "recipe" not in derived
+        cells = expand(parse_grid(derived, "here"), "fp32")
+        assert [(cell.recipe_name, cell.recipe.lr) for cell in cells] == [
+            (name, recipes.load(name, {}, "here").lr if lr is None else lr) for name, lr in expected
+        ]
 
 
 def test_a_recipe_is_chosen_before_its_fields_are_changed_whatever_the_order() -> None:
