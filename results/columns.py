@@ -131,6 +131,7 @@ COLUMNS = (
     _score("top5"),
     # What the choice of a recipe, or of an epoch, may rest on; results of earlier harnesses do not tell it.
     _score("val_top1", "validation top-1"),
+    _score("val_nll", "validation NLL", percent=False),
     _score("macro_accuracy"),
     # The convention of each group's bounds stands in its title.
     _score("many_accuracy", "many (> 100)"),

@@ -129,6 +129,7 @@ class Selection(_Checked):
     top1: Share
     top5: Score = None
     val_top1: Score = None
+    val_nll: Amount | None = None
     macro_accuracy: Score = None
     many_accuracy: Score = None
     medium_accuracy: Score = None

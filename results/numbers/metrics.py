@@ -77,7 +77,8 @@ def evaluate(
 
     Args:
         test: logits (N, C) with the head's own scale, and labels.
-        val: the same of the validation part, for the temperature and ``val_top1``; None where there is none.
+        val: the same of the validation part, for the temperature, ``val_top1`` and ``val_nll`` (by the head's own
+            scale); None where there is none.
         native_scale: the scale inside the logits; without it they are the ``raw`` view.
         nominal: (C,) training images as the protocol wants them, for the groups.
         ranges: see :func:`groups`.
@@ -93,6 +94,7 @@ def evaluate(
         "top1": top_k(logits, labels, 1),
         "top5": top_k(logits, labels, 5),
         "val_top1": top_k(*val, 1) if val else float("nan"),
+        "val_nll": mean_or_nan(calibration.nll(val[0].astype(np.float64), val[1])) if val else float("nan"),
         "macro_accuracy": mean_or_nan(accuracy[~np.isnan(accuracy)]),
         **groups(accuracy, nominal, ranges),
         **calibrated(logits, labels, native_scale, temperature),

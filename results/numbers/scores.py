@@ -23,7 +23,7 @@ def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any =
         scores: (N, C) logits, whose softmax are the classifier's probabilities: numpy, torch or lists.
         labels: (N,) true classes, from 0 to C - 1.
         val_scores: (M, C) logits of held-out images, which fit the temperature; by default none, and the metrics of the
-            temperature view and ``val_top1`` are NaN.
+            temperature view, ``val_top1`` and ``val_nll`` are NaN.
         val_labels: (M,) their classes.
 
     Returns:

@@ -55,7 +55,7 @@ def differing(folder: Path, result: dict[str, Any], known: Reference | None) -> 
         ]
         lines += [
             f"{selection} {name}: {measured[name]:.6g} is told, without scores of validation images"
-            for name in ("temperature", "val_top1")
+            for name in ("temperature", "val_top1", "val_nll")
             if selection in FOR_TABLES
             and name not in found
             and isinstance(measured.get(name), int | float)
@@ -83,8 +83,10 @@ def _measured(
         ),
     }
     if val is not None and len(val):
+        scores = val.astype(np.float64)
         found["val_top1"] = metrics.top_k(val, stored["val_labels"], 1)
-        found["temperature"] = calibration.fit_temperature(val.astype(np.float64), stored["val_labels"])
+        found["val_nll"] = metrics.mean_or_nan(calibration.nll(scores, stored["val_labels"]))
+        found["temperature"] = calibration.fit_temperature(scores, stored["val_labels"])
     if known is not None and known.nominal is not None:
         found |= metrics.groups(accuracy, known.nominal, known.ranges)
     return found

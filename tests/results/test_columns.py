@@ -20,7 +20,7 @@ dataset dataset_name dataset_options data_fingerprint protocol backbone backbone
 head head_label head_display head_options feature_dim num_classes imbalance_factor recipe tuned recipe_hash augmentation
 seed epochs
 selection epoch n_train n_val n_test
-top1 top5 val_top1 macro_accuracy many_accuracy medium_accuracy few_accuracy
+top1 top5 val_top1 val_nll macro_accuracy many_accuracy medium_accuracy few_accuracy
 many_range_accuracy medium_range_accuracy few_range_accuracy
 nll brier ece_raw ece_native ece_temperature ece_floor ece_raw_plugin ece_native_plugin ece_temperature_plugin
 smooth_ece adaptive_ece classwise_ece mce temperature native_scale calibration_view calibration_bins

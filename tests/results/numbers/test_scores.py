@@ -24,6 +24,7 @@ def test_the_metrics_agree_with_torch() -> None:
     assert found["calibration_view"] == "native"
     assert math.isnan(float(found["temperature"]))
     assert math.isnan(float(found["val_top1"]))
+    assert math.isnan(float(found["val_nll"]))
 
 
 def test_the_temperature_is_that_of_the_least_nll_on_validation() -> None:
@@ -33,6 +34,7 @@ def test_the_temperature_is_that_of_the_least_nll_on_validation() -> None:
     best = tried[np.argmin([F.cross_entropy(held / t, labels).item() for t in tried])]
     assert found["temperature"] == pytest.approx(best, rel=5e-3)
     assert found["val_top1"] == pytest.approx(float((SCORES[200:].argmax(axis=1) == LABELS[200:]).mean()))
+    assert found["val_nll"] == pytest.approx(F.cross_entropy(held, labels).item(), rel=1e-6)
     assert found["calibration_view"] == "temperature"
     assert 0 <= float(found["ece_temperature_low"]) <= float(found["ece_temperature_high"]) <= 1
     assert float(found["ece_floor"]) > 0
