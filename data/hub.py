@@ -65,7 +65,7 @@ def hub(
     columns = _one_of(path, "image", image, ("image", "img"), first, datasets.Image), _label_column(path, first, label)
     classes = _classes(first, columns[1])
     if (root / path).is_dir():
-        _check_names(root / path, columns[1], tuple(map(str, classes)))
+        _check_names(_parquet(root / path, config, set(names.values())), columns[1], tuple(map(str, classes)))
     read = {part: _read(f"{path}, {name}", splits[name], columns, classes, size, exif) for part, name in names.items()}
     _check_apart(path, {name: splits[name] for name in names.values()}, columns[0])
     mean, std = statistics(read["train"].images)
@@ -149,11 +149,21 @@ def _classes(train: "datasets.Dataset", column: str) -> list[Any]:
     return list(names) if names else sorted(value for value in train.unique(column) if value is not None)
 
 
-def _check_names(folder: Path, column: str, names: tuple[str, ...]) -> None:
+def _parquet(folder: Path, config: str | None, splits: set[str]) -> list[Path]:
+    """Return the parquet files of some splits of a folder."""
+    import datasets
+
+    files = datasets.load_dataset_builder(str(folder), config).config.data_files or {}
+    return [
+        Path(file) for split, own in files.items() if str(split) in splits for file in own if file.endswith(".parquet")
+    ]
+
+
+def _check_names(files: list[Path], column: str, names: tuple[str, ...]) -> None:
     """Raise UserError for a parquet file that names its classes otherwise: the library takes the names of the first,
     and the others' numbers as they are.
     """
-    for file in sorted(folder.rglob("*.parquet")):
+    for file in files:
         own = named_classes(pq.read_schema(file), column)
         if own is not None:
             check_names(names, own, file)

@@ -2,7 +2,8 @@
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from types import CodeType, FunctionType
+from typing import Any, TypeVar
 
 from headbench.core.errors import near
 from headbench.core.registry import Registry
@@ -72,11 +73,29 @@ def _wrong(target: type[Head]) -> str:
 
 def _misspelt(target: type[Head]) -> Iterator[tuple[str, str]]:
     """Yield the methods of a class that are called nearly as those of a head are, and that it does not call itself."""
-    own = {name: value for name, value in vars(target).items() if inspect.isfunction(value)}
-    called = {name for function in own.values() for name in function.__code__.co_names}
-    hooks = [name for name, value in vars(Head).items() if callable(value) and not name.startswith("_")]
-    for name in own.keys() - called:
+    classes = target.__mro__[: target.__mro__.index(Head)]
+    called = {name for cls in classes for code in _functions(cls).values() for name in _named(code.__code__)}
+    hooks = [name for name in _functions(Head) if not name.startswith("_")]
+    for name in _functions(target).keys() - called:
         if not hasattr(Head, name) and not name.startswith("_"):
             meant = near(name, hooks, cutoff=0.6 if name.startswith("on_") else 0.8)
             if meant is not None:
                 yield name, meant
+
+
+def _functions(cls: type) -> dict[str, FunctionType]:
+    """Return what a class itself defines by name: its methods, those of the class, and its properties."""
+    found = {}
+    for name, value in vars(cls).items():
+        inner: Any = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+        if isinstance(inner, FunctionType):
+            found[name] = inspect.unwrap(inner)
+    return found
+
+
+def _named(code: CodeType) -> Iterator[str]:
+    """Yield the names in a function, and in those within it."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _named(constant)

@@ -60,7 +60,7 @@ def _record(out: Path, grid: str, file: Path) -> Path:
     if rows.empty:
         raise UserError(f"record: no cell of grid '{grid}' in {out} is done")
     asked = store.read_plan(store.grid_folder(out, grid)).get("commands", [])
-    _check_values(asked, rows)
+    _check_values(asked, rows, out)
     if file.is_file():
         kept = _stored(file)
         known = set(rows[EXPERIMENT].astype(str).itertuples(index=False, name=None))
@@ -170,9 +170,9 @@ def _values_of(words: list[str]) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def _check_values(asked: list[list[str]], rows: pd.DataFrame) -> None:
-    """Raise UserError where the search has gone on since rows were trained with its values: the file that would be kept
-    beside them would not be that of the rows.
+def _check_values(asked: list[list[str]], rows: pd.DataFrame, out: Path) -> None:
+    """Raise UserError where the search has gone on since rows were trained with its values, or has found others: the
+    file that would be kept beside them would not be that of the rows.
     """
     path = _values_of(asked[-1]) if asked else None
     if path is None:
@@ -186,6 +186,26 @@ def _check_values(asked: list[list[str]], rows: pd.DataFrame) -> None:
             f"record: {path} has values after {max(there)} trials, and these cells were trained with those after "
             f"{max(used)}; run the grid with it again, or give it its former state"
         )
+    columns_of = {"head": "head_label"}
+    for row in rows[rows["tuned"] > 0].drop_duplicates("cell_id").to_dict("records"):
+        labels = {name: row.get(columns_of.get(name, name)) for study in studies for name in study.get("where", {})}
+        study = next(
+            (
+                own
+                for own in studies
+                if own.get("where") and {name: labels[name] for name in own["where"]} == own["where"]
+            ),
+            None,
+        )
+        trained = store.read_description(store.cell_folder(out, row["cell_id"]))
+        for name, value in (study or {}).get("set", {}).items():
+            kind, _, option = name.partition(".")
+            own = trained["recipe" if kind == "recipe" else "head_options"].get(option)
+            if own != value:
+                raise UserError(
+                    f"record: {path} has {name} {value} for {row['head_label']}, d = {row['feature_dim']}, and this "
+                    f"cell was trained with {own}; run the grid with it again, or give it its former state"
+                )
 
 
 def commands(folder: Path) -> dict[str, list[str]]:

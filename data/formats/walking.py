@@ -27,19 +27,12 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def stamps_below(folder: Path) -> Iterator[bytes]:
-    """Yield name, size and times of every file below a folder, as :func:`files_below` finds them; of a link that points
-    nowhere, its own.
+    """Yield name, size and modification time of every file below a folder, as :func:`files_below` finds them; of a link
+    that points nowhere, its own.
     """
     for path in sorted(_walk(folder, frozenset())):
         facts = path.stat() if path.exists() else path.lstat()
-        yield os.fsencode(path.relative_to(folder)) + stamp(facts)
-
-
-def stamp(facts: os.stat_result) -> bytes:
-    """Return what says that a file has changed: its size and its times, that of the last change too, as an archive may
-    bring the time of modification with it.
-    """
-    return f" {facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}\n".encode()
+        yield os.fsencode(path.relative_to(folder)) + f" {facts.st_size} {facts.st_mtime_ns}\n".encode()
 
 
 def _walk(folder: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:

@@ -37,9 +37,9 @@ def summary(searches: list[Search], description: str, name: str) -> Table:
     )
     front = " Front: finished trials that no other one of the head beats." if len(searches[0].objectives) > 1 else ""
     caption = (
-        f"Hyperparameter search on the validation part, which saw no test image. {description}. Trial 0 has the "
-        f"values of the grid. The best of several trials looks better on validation than it is: tuned cells are "
-        f"trained anew with other seeds.{front}"
+        f"Hyperparameter search on the validation part, which saw no test image. {description}. Trial 0, or where it "
+        f"failed the one in its place, has the values of the grid. The best of several trials looks better on "
+        f"validation than it is: tuned cells are trained anew with other seeds.{front}"
     )
     return Table(f"{name}-search", caption, cells, unmarked(cells), tidy)
 
@@ -50,7 +50,10 @@ def _index(searches: list[Search]) -> pd.MultiIndex:
 
 def _found(search: Search) -> dict[str, str]:
     """Return the printed row of a search."""
-    best, first = search.best(), next((trial for trial in search.done if trial.number == 0), None)
+    # After a trial 0 that failed, another one may have the grid's own values.
+    start = search.study.user_attrs["settings"].get("start")
+    first = next((trial for trial in search.done if trial.number == 0 or trial.params == start), None)
+    best = search.best()
     row = {"trials": _counts(search)}
     for place in range(len(search.objectives)):
         heading = search.heading(place)

@@ -208,10 +208,13 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
     slurm.check(array, dry_run=arguments.dry_run)
     if arguments.trials is not None:
         from headbench.runners.search import search
+        from headbench.runners.search.trials import check_validation
 
         here = dataclasses.replace(_for_a_search(arguments), device="cpu", compile="off")
         search.check(tune.options_of(arguments, here))
     prepared, options = _prepared(arguments)
+    if arguments.trials is not None:
+        check_validation(prepared.wanted, prepared.grid.name)
     grid, left = prepared.grid.name, _left(arguments, prepared)
     what = "cells" if arguments.trials is None else "trials"
     if not left:

@@ -11,7 +11,12 @@ from headbench.core.numbers import Seed
 from headbench.core.validation import Strict, one_line
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
+from headbench.runners.grid.asking import ask
 from headbench.runners.grid.cells import CHOICES, PLAIN, Cell
+from headbench.runners.grid.intervals import Recorder
+
+# Fields of a cell that no label tells, and with which it is another cell.
+TRAINED = ("head_version", "backbone_version", "dataset_version", "imbalance_profile", "imbalance_seed")
 
 
 class TunedStudy(Strict):
@@ -20,6 +25,7 @@ class TunedStudy(Strict):
     Attributes:
         study: its name.
         where: the cells that it is of, by their labels.
+        trained: what else its trials were trained with, by names of :data:`TRAINED`; earlier harnesses did not tell.
         trials: that were completed or pruned.
         trial: number of the best one, None where none was completed.
         values: its objectives, on validation.
@@ -28,6 +34,7 @@ class TunedStudy(Strict):
 
     study: str
     where: dict[str, Any]
+    trained: dict[str, Any] = Field({})
     trials: int = Field(ge=0)
     trial: int | None = Field(None, ge=0)
     values: dict[str, float] = Field({})
@@ -51,14 +58,26 @@ class Tuned(Strict):
 
     def of(self, cell: Cell) -> TunedStudy | None:
         """Return the study that has found values for a cell, or None where there is none."""
-        named = where(cell)
-        return next((own for own in self.studies if own.trial is not None and own.where == named), None)
+        named, those = where(cell), trained(cell)
+        return next(
+            (
+                own
+                for own in self.studies
+                if own.trial is not None and own.where == named and own.trained.items() <= those.items()
+            ),
+            None,
+        )
 
 
 def where(cell: Cell) -> dict[str, Any]:
     """Return what tells a cell's study apart from the others of a grid: its labels and its axes but for the seed."""
     labels = {choice: cell.names(choice)[-1] for choice in CHOICES}
     return labels | {name: getattr(cell, name) for name in PLAIN if name != "seed"}
+
+
+def trained(cell: Cell) -> dict[str, Any]:
+    """Return what a search's values are no better than, beside the labels: the versions, and which images there are."""
+    return {name: getattr(cell, name) for name in TRAINED}
 
 
 def changed(cell: Cell, values: dict[str, Any]) -> Cell:
@@ -127,9 +146,13 @@ def apply(cells: list[Cell], tuned: Tuned, path: Path) -> list[Cell]:
     known: dict[str, Cell] = {}
     for cell in applied:
         other = known.setdefault(cell.point, cell)
-        if other.head_label != cell.head_label:
+        if other is not cell:
+            one, two = (
+                own.head_label if other.head_label != cell.head_label else f"{own.head_label} by {own.recipe_label}"
+                for own in (other, cell)
+            )
             raise UserError(
-                f"--tuned {path}: the search found the same values for {other.head_label} and {cell.head_label}, "
+                f"--tuned {path}: the search found the same values for {one} and {two}, "
                 f"d = {cell.feature_dim}, on {cell.dataset_label}, which are one head then; leave one out with --where"
             )
     return applied
@@ -144,9 +167,22 @@ def _with(cell: Cell, study: TunedStudy, path: Path) -> Cell:
                 f"{place}: '{name}' is the same for every head, and not searched; {suggest(name, searched)}"
             )
     try:
-        return changed(cell, study.set)
+        found = changed(cell, study.set)
     except UserError as refused:
         raise UserError(f"{place}: {refused}") from None
+    recorder = Recorder()
+    ask(cell.head, HEADS.get(cell.head).target, "search_space", recorder, cell.head_options)
+    for name, value in study.set.items():
+        outer, _, inner = name.partition(".")
+        interval = cell.recipe.search.get(inner) if outer == "recipe" else None
+        if interval is not None and not (isinstance(value, int | float) and interval.low <= value <= interval.high):
+            raise UserError(
+                f"{place}: {name} {value} is none that a search finds from {interval.low:g} to {interval.high:g}"
+            )
+        # A head may make its value of what was suggested, so its interval is not that of the value.
+        if outer == "head" and inner not in recorder.asked:
+            raise UserError(f"{place}: '{name}' is not searched; {suggest(inner, recorder.asked)}")
+    return found
 
 
 def check(cells: list[Cell], path: Path) -> None:
@@ -181,6 +217,8 @@ def _otherwise(cell: Cell, found: Tuned) -> str:
     named, same = where(cell), ("dataset", "head", "feature_dim")
     for study in found.studies:
         if study.trial is not None and all(study.where.get(name) == named[name] for name in same):
-            key = next(key for key in named | study.where if study.where.get(key, "-") != named.get(key, "-"))
-            return f" with {key} {named.get(key, '-')}, but with {key} {study.where.get(key, '-')}"
+            own, there = named | trained(cell), study.where | study.trained
+            # What an earlier harness did not tell differs from nothing.
+            keys = [key for key in {**named, **there} if there.get(key, "-") != own.get(key, "-")]
+            return f" with {keys[0]} {own.get(keys[0], '-')}, but with {keys[0]} {there.get(keys[0], '-')}"
     return ""

@@ -127,6 +127,8 @@ class Driver:
         try:
             (planned,) = plan.make([space.trial_cell(study.base.cell, trial.params)], self.outlines)
             error = planned.not_applicable
+        except space.SpaceError:  # of every trial: no search can go on
+            raise
         except UserError as refused:
             planned, error = None, str(refused)
         except Exception as raised:  # a head's own code, of a plugin

@@ -101,7 +101,8 @@ def _readable(file: Path) -> bool:
 
 def _found(study: Study) -> dict[str, Any]:
     best = study.best()
-    told = {"study": study.name, "where": tuned.where(study.base.cell), "trials": study.ended}
+    told: dict[str, Any] = {"study": study.name, "where": tuned.where(study.base.cell)}
+    told |= {"trained": tuned.trained(study.base.cell), "trials": study.ended}
     if best is None:
         return told
     values = dict(zip(study.asked.objectives, best.values, strict=True))

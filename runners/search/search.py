@@ -211,7 +211,7 @@ def _started(
     _refuse_another(grid, before, asked, options.storage)
     applicable = [base for base in bases if base.not_applicable is None]
     own = [base for base in applicable if base.cell.point in wanted]
-    spaces = [space.of(base.cell, outlines.of(base.cell).info(base.cell.seed)) for base in own]
+    spaces = [_space(base, outlines) for base in own]
     if options.storage in (None, searches.JOURNAL):
         launch.make_folder(folder)  # else made behind the storage, which may not be there
     opened = searches.open_storage(options.storage, folder)
@@ -223,6 +223,10 @@ def _started(
             known = searches.read(out, grid)
             lost = known is None or not searches.those_there(known, opened)
             retry = options.run.retry_failed
+            # Beside them stand the values of those that are searched now: for all heads the same intervals.
+            others = [base for base in applicable if base not in own]
+            for other in studies.there(opened, grid, others, asked) if others else []:
+                studies.check(replace(other, space=_space(other.base, outlines)))
             begun = [
                 studies.start(opened, grid, *pair, asked, retry_failed=retry) for pair in zip(own, spaces, strict=True)
             ]
@@ -232,6 +236,10 @@ def _started(
     if before is not None and lost:
         note(f"the search of grid '{grid}' begins anew: none of its studies is in {searches.named(options.storage)}")
     return begun, searched
+
+
+def _space(base: Planned, outlines: Outlines) -> space.Space:
+    return space.of(base.cell, outlines.of(base.cell).info(base.cell.seed))
 
 
 def _refuse_another(grid: str, before: dict[str, Any] | None, asked: Asked, storage: str | None) -> None:

@@ -1,10 +1,10 @@
 """What a search changes of a cell: the intervals of its recipe and the search space of its head."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import FixedTrial
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from headbench.heads import HEADS
 from headbench.runners.grid import tuned
 from headbench.runners.grid.asking import ask
 from headbench.runners.grid.cells import Cell
+from headbench.runners.grid.intervals import Recorder, contains
 
 MOST = 5
 
@@ -31,25 +32,8 @@ class Space:
     start: dict[str, Any]
 
 
-class _Recorder:
-    """A trial that remembers what is asked of it, and suggests the least of everything."""
-
-    def __init__(self) -> None:
-        self.asked: dict[str, BaseDistribution] = {}
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        self.asked[name] = FloatDistribution(low, high, log, step)
-        return low
-
-    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
-        self.asked[name] = IntDistribution(low, high, log, step)
-        return low
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        self.asked[name] = CategoricalDistribution(choices)
-        return choices[0]
+class SpaceError(UserError):
+    """A head's search space is not one that a search can go through."""
 
 
 def of(cell: Cell, info: DataInfo) -> Space:
@@ -62,7 +46,7 @@ def of(cell: Cell, info: DataInfo) -> Space:
     Raises:
         UserError: if there is nothing to search, too much, or a value of the cell is outside of its interval.
     """
-    place, recorder = f"search of head '{cell.head_label}'", _Recorder()
+    place, recorder = f"search of head '{cell.head_label}'", Recorder()
     answer = ask(cell.head, HEADS.get(cell.head).target, "search_space", recorder, cell.head_options)
     intervals = cell.recipe.search.items()
     spaces = {f"recipe.{name}": FloatDistribution(own.low, own.high, own.log) for name, own in intervals}
@@ -77,8 +61,9 @@ def of(cell: Cell, info: DataInfo) -> Space:
     start = {f"recipe.{name}": getattr(cell.recipe, name) for name, _ in intervals}
     start |= {f"head.{name}": value for name, value in _of_head(cell, info, recorder.asked, place).items()}
     for name, value in start.items():
-        if not _contains(found[name], value):
+        if not contains(found[name], value):
             raise UserError(f"{place}: it begins with {name} = {value}, which is not in its own {found[name]}")
+    values(cell, start)
     return Space(found, start)
 
 
@@ -86,13 +71,18 @@ def values(cell: Cell, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return what parameters of a trial mean for a cell: its recipe's fields and its head's options.
 
     Raises:
-        UserError: if the head's search asks for other parameters.
+        SpaceError: if the head's search asks for other parameters than it did, or returns something else.
     """
     own = {name.removeprefix("head."): value for name, value in params.items() if name.startswith("head.")}
     try:
         options = HEADS.get(cell.head).target.search_space(FixedTrial(own), cell.head_options)
     except ValueError as error:
-        raise UserError(f"head '{cell.head_label}': its search space depends on its own values: {error}") from None
+        raise SpaceError(f"head '{cell.head_label}': its search space depends on its own values: {error}") from None
+    if options.keys() != own.keys():
+        raise SpaceError(
+            f"head '{cell.head_label}': search_space returns values of {', '.join(options) or 'nothing'}, and not of "
+            f"what it suggests, {', '.join(own) or 'nothing'}"
+        )
     fields = {name: value for name, value in params.items() if name.startswith("recipe.")}
     return fields | {f"head.{name}": value for name, value in options.items()}
 
@@ -126,10 +116,3 @@ def _of_head(cell: Cell, info: DataInfo, asked: Mapping[str, Any], place: str) -
 def _plain(value: Any) -> Any:
     """Return a number that a head keeps as a tensor as one."""
     return value.item() if isinstance(value, Tensor) and value.ndim == 0 else value
-
-
-def _contains(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        return distribution._contains(distribution.to_internal_repr(value))
-    except ValueError:
-        return False

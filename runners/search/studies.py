@@ -264,15 +264,13 @@ def start(
         directions = [OBJECTIVES[objective] for objective in asked.objectives]
         kept = optuna.create_study(storage=storage, study_name=name, directions=directions, pruner=pruner)
     settings = _settings(space, asked)
-    before = kept.user_attrs.get("settings")
-    if before is None:
+    if kept.user_attrs.get("settings") is None:
         kept.enqueue_trial(space.start, skip_if_exists=True)
         kept.set_user_attr("grid", grid)
         kept.set_user_attr("facts", {"study": name, "cell_id": base.cell_id} | base.facts)
         kept.set_user_attr("settings", settings)
-    elif before != settings:
-        raise UserError(f"study '{name}': {_difference(before, settings)}; undo that, or give --name or --storage")
     study = Study(base, space, kept, asked)
+    check(study)
     failed = study.of_state(TrialState.FAIL)
     if not (retry_failed and failed):
         return study
@@ -283,6 +281,15 @@ def start(
     if study.wants and not tried:
         kept.enqueue_trial(space.start)
     return study
+
+
+def check(study: Study) -> None:
+    """Raise UserError if a study was started with another space, other objectives or another seed."""
+    before, settings = study.kept.user_attrs.get("settings"), _settings(study.space, study.asked)
+    if before is not None and before != settings:
+        raise UserError(
+            f"study '{study.name}': {_difference(before, settings)}; undo that, or give --name or --storage"
+        )
 
 
 def _settings(space: Space, asked: Asked) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from headbench.core.batch import Batch, Targets
+from headbench.core.streams import undisturbed
 from headbench.data.loading.augment import scaled
 from headbench.data.loading.epoch import Part
 from headbench.data.loading.features import Features
@@ -86,7 +87,7 @@ def _step(
     asked = contract.copied(classifier)
     asked.compiled = False  # torch counts what it runs itself
     asked.set_trainable(stage.trainable)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with undisturbed([device] if device.type == "cuda" else []):
         shape = part.features.shape[1:] if isinstance(part, Features) else part.image_shape
         images: Tensor = scaled(torch.randn(len(stage.views), size, *shape, device=device), side)
         optimiser = optimisation.optimiser(asked, recipe, stage)

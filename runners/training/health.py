@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from headbench.core.batch import Targets
+from headbench.core.streams import undisturbed
 from headbench.data.loading.epoch import Epoch
 from headbench.data.loading.samplers import SAMPLERS
 from headbench.heads import Context, Head
@@ -68,9 +69,8 @@ def loss_of(head: Head, features: Tensor, labels: Tensor, epoch: Epoch, context:
     count = min(len(drawn), BATCHES * size)
     positions = drawn[torch.arange(count) * len(drawn) // count].to(labels.device)
     steps, total = max(count // size, 1), torch.zeros((), device=labels.device)
-    devices = [labels.device] if labels.is_cuda else []
     try:
-        with torch.random.fork_rng(devices=devices):
+        with undisturbed([labels.device] if labels.is_cuda else []):
             asked = contract.copied(head)
             for step in range(steps):
                 chosen = positions[step::steps]

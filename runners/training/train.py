@@ -363,6 +363,8 @@ class Training:
         if "host_random" in state:  # earlier harnesses kept none
             go_on_drawing(state["host_random"])
         self._finished, self.history = state["epochs"], list(state["history"])
+        if self.history:
+            self._fresh = None
         self.begun = {str(name): str(value) for name, value in state.get("begun", {}).items()}
         self.selected = {name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()}
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from headbench.core.errors import UserError
 from headbench.data import DATASETS, Dataset, FileSet
@@ -56,18 +55,6 @@ def test_an_image_beside_the_class_folders_is_refused(data_root: Path) -> None:
         load("folder", data_root, path="t")
     (data_root / "t" / "train" / "0.PNG").rename(data_root / "t" / "train" / "readme.txt")
     assert len(load("folder", data_root, path="t").train.labels) == 2
-
-
-def test_a_file_with_the_size_and_time_of_the_one_before_is_another_one(data_root: Path) -> None:
-    """As archives with fixed dates bring them."""
-    write_tree(data_root / "t")
-    file = data_root / "t" / "train" / "a" / "0.png"
-    for number in range(2):
-        pixels = random_images(1, number, 16)[0]
-        Image.fromarray(pixels).save(file, format="bmp")
-        os.utime(file, (0, 0))
-        found = parts.load("folder", DATASETS.get("folder").resolve({"path": "t"}, "folder"), data_root)
-        assert torch.equal(images_of(found.train)[0], torch.from_numpy(pixels).permute(2, 0, 1))
 
 
 def test_a_replaced_image_behind_a_link_is_another_data_set(data_root: Path, tmp_path: Path) -> None:

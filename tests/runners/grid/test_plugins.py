@@ -79,6 +79,7 @@ class Whole(Head):
 
 @register("mine", version=1, paper="-", source="-")
 """
+MINE = "class Mine(Whole):\n    def __init__(self, info, feature_dim): ...\n"
 
 
 @pytest.mark.parametrize(
@@ -112,6 +113,14 @@ class Whole(Head):
             "class Mine(Whole):\n    def __init__(self, info, feature_dim): ...\n    def on_epoch_begin(self): ...",
             "Mine has a method 'on_epoch_begin' that nothing calls; did you mean 'on_epoch_",
         ),
+        (
+            f"{MINE}    @classmethod\n    def suports(cls): ...",
+            "Mine has a method 'suports' that nothing calls; did you mean 'supports'",
+        ),
+        (
+            f"{MINE}    @property\n    def native_scales(self): ...",
+            "Mine has a method 'native_scales' that nothing calls; did you mean 'native_scale'",
+        ),
     ],
 )
 def test_a_class_that_is_no_head_is_one_line(head: str, message: str, tmp_path: Path) -> None:
@@ -130,8 +139,15 @@ def test_a_version_that_is_no_whole_number_is_refused() -> None:
 def test_a_method_that_the_class_calls_itself_may_be_called_as_it_likes(tmp_path: Path) -> None:
     text = """class Mine(Whole):
     def __init__(self, info, feature_dim): ...
-    def stage(self): ...
-    def observe(self, features, targets, context): self.stage()
+    def logits_of(self, features): ...
+    def logits(self, features): return self.logits_of(features)
+    def losses(self, view): ...
+    def loss(self, features, targets, context): return sum(self.losses(view) for view in features)
+    def prototype(self, number): ...
+    def prototypes(self): return torch.stack([self.prototype(number) for number in range(3)])
+    def logit(self): ...
+    @property
+    def native_scale(self): return self.logit()
 """
     (tmp_path / "mine.py").write_text(f"{CLASS}{text}\n")
     plugins.load(tmp_path / "mine.py")

@@ -291,6 +291,35 @@ def test_two_heads_that_a_search_has_made_one_are_refused_by_name(tmp_path: Path
         tuned.apply(heads, known, tmp_path / "tuned.yaml")
 
 
+def test_two_recipes_that_a_search_has_made_one_are_refused_by_name(tmp_path: Path) -> None:
+    cells = [
+        cell("psc", recipe=QUICK | {"lr": rate, "search": {"lr": {"low": 0.01, "high": 1}}}) for rate in (0.05, 0.06)
+    ]
+    found = [
+        {"study": str(n), "where": tuned.where(one), "trials": 3, "trial": 1, "set": {"recipe.lr": 0.07}}
+        for n, one in enumerate(cells)
+    ]
+    content = {"grid": "tiny", "objectives": ["val_top1"], "cell_seed": 9, "studies": found}
+    with pytest.raises(UserError, match=r"the same values for psc by fast\(.* and psc by fast\(.*, d = 5, on digits"):
+        tuned.apply(cells, tuned.Tuned.model_validate(content), tmp_path / "tuned.yaml")
+
+
+def test_a_head_that_was_searched_in_other_intervals_is_no_neighbour(formula: Any, tmp_path: Path) -> None:
+    """Also where it is not searched now: its values stand in the same file."""
+    formula()
+
+    def contents(heads: list[str], high: float) -> dict[str, Any]:
+        search = {"lr": {"low": 0.01, "high": high}}
+        return grid(axes={"head": heads}, recipe=QUICK | {"epochs": EPOCHS, "search": search})
+
+    run(tmp_path, 1, contents(["psc"], 1.0))
+    asked = options(tmp_path, 1, contents(["psc", "hpn"], 9.0))
+    with pytest.raises(UserError, match="study 'tiny digits psc .*': it was started with recipe.lr .*; undo that, or"):
+        search.run(replace(asked, run=replace(asked.run, where=["head=hpn"])), Console(quiet=True))
+    asked = options(tmp_path, 1, contents(["psc", "hpn"], 1.0))
+    assert search.run(replace(asked, run=replace(asked.run, where=["head=hpn"])), Console(quiet=True)).complete
+
+
 def test_values_of_another_recipe_are_named_so(formula: Any, tmp_path: Path) -> None:
     formula()
     run(tmp_path, 1)

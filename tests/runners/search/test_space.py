@@ -103,6 +103,11 @@ def test_what_a_head_suggests_may_be_of_any_kind(searching: Any) -> None:
         (lambda t: {"a": t.suggest_float("a", 2, 3)}, {}, "begins with head.a = 1.0, which is not in its own"),
         (lambda t: {"a": t.suggest_float("a", 0, 3)}, {"a": None}, "option 'a' is None, where no search can begin"),
         (lambda t: [t.suggest_float(n, 0, 3) for n in "abcd"], {}, "6 parameters .*, and a search has one to 5"),
+        (
+            lambda t: [{}, t.suggest_float("a", 0, 3)][0],
+            {},
+            "returns values of nothing, and not of what it suggests, a",
+        ),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_one_clear_line(

@@ -154,6 +154,10 @@ def test_what_was_found_is_trained_with_fresh_seeds_and_every_table_says_so(sear
     [
         ({"studies": []}, {}, "no trial has ended yet"),
         ({"set": {"recipe.epochs": 7}}, {}, "study '.*': 'recipe.epochs' is the same for every head, and not searched"),
+        ({"set": {"recipe.lr": 50.0}}, {}, "study '.*': recipe.lr 50.0 is none that a search finds from .* to "),
+        ({"set": {"head.loss_scale": 2.0}}, {}, "study '.*': 'head.loss_scale' is not searched"),
+        ({"trained": {"head_version": 9}}, {}, "no values for psc, .* with head_version 1, but with head_version 9"),
+        ({"trained": {"imbalance_profile": "step"}}, {}, "with imbalance_profile exp, but with imbalance_profile step"),
         ({"set": {"recipe.lr": -1}}, {}, "--tuned .*, study '.*': recipe .*: lr: Input should be greater than 0"),
         ({"set": {"lr": 0.1}}, {}, "--tuned .*, study '.*': 'lr' is neither recipe.FIELD nor head.OPTION"),
         ({"trials": -3}, {}, "trials: .*greater than or equal to 0"),
@@ -168,9 +172,10 @@ def test_values_that_do_not_fit_are_one_clear_line(
 ) -> None:
     content = yaml.safe_load((searched / "tiny" / "tuned.yaml").read_text())
     content["studies"] = [
-        study | {name: change[name] for name in ("set", "trials") if name in change} for study in content["studies"]
+        study | {name: change[name] for name in ("set", "trials", "trained") if name in change}
+        for study in content["studies"]
     ]
-    content |= {name: value for name, value in change.items() if name not in ("set", "trials")}
+    content |= {name: value for name, value in change.items() if name not in ("set", "trials", "trained")}
     file = tmp_path / "tuned.yaml"
     file.write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=message):

@@ -212,6 +212,48 @@ def test_the_same_state_in_a_buffer_is_as_good_as_any(tmp_path: Path) -> None:
         assert train(one, digits(), CPU, lambda row: None).history[-1]["train_loss"] > 0
 
 
+class Ridge(Plain):
+    """Ridge regression on the first batch of each epoch: what is assigned lies in columns."""
+
+    def __init__(self, info: DataInfo, feature_dim: int) -> None:
+        super().__init__(info, feature_dim)
+        self.register_buffer("w", torch.zeros(feature_dim, info.num_classes))
+        self.register_buffer("tree", torch.eye(3).to_sparse())
+
+    def observe(self, features: Tensor, targets: Targets, context: Context) -> None:
+        wide, truth = features[0], F.one_hot(targets.labels, 10).float()
+        self.w = torch.linalg.solve(wide.T @ wide + torch.eye(5), wide.T @ truth)
+
+    def logits(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.linear(features) + features @ self.w
+        return scores
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"seen": 1}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        assert state == {"seen": 1}
+
+
+def test_buffers_that_lie_otherwise_sparse_ones_and_extra_state_are_state_as_any() -> None:
+    with known(Ridge) as one:
+        assert len(train(one, digits(), CPU, lambda row: None).history) == 2
+
+
+def test_a_measurement_of_health_draws_nothing_from_a_training() -> None:
+    from headbench.runners.training import health
+
+    with known(Noisy) as one:
+        training = Training(one, digits(), CPU)
+        before = np.random.get_state(legacy=False), random.getstate()
+        nothing = health.zero(digits().train.labels, 5)
+        health.loss_of(
+            training.classifier.head, nothing, digits().train.labels, training.next_epoch(), training.context("train")
+        )
+        after = np.random.get_state(legacy=False), random.getstate()
+    assert str(before) == str(after)
+
+
 def test_a_layer_that_is_put_in_anew_where_nothing_trains_it_is_refused() -> None:
     class Replacing(Plain):
         def on_epoch_start(self, context: Context) -> dict[str, float]:
