@@ -1,5 +1,6 @@
 """Processes that read image files and show them, started once and used for every epoch and evaluation."""
 
+import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -96,6 +97,8 @@ class Readers:
 
     def _started(self, pinned: bool) -> "DataLoader[Tensor]":
         count = torch.get_num_threads() if self.count is None else self.count
+        if multiprocessing.current_process().daemon:  # as those of a pool, which may start no other; no number changes
+            count = 0
         # With a generator of its own it draws nothing from torch's, on which what is trained may depend.
         return DataLoader(
             _Shown(),

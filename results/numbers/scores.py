@@ -16,6 +16,8 @@ UNKNOWN = {*metrics.GROUPS, "native_scale"}
 LARGEST = float(np.finfo(np.float32).max)
 
 
+# Whatever a caller has numpy raise, as an underflow, which is as good as zero.
+@np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 def evaluate(scores: Any, labels: Any, val_scores: Any = None, val_labels: Any = None) -> dict[str, float | str]:
     """Return the metrics of a classifier from its scores on test images.
 

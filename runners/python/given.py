@@ -44,6 +44,21 @@ def folder(place: str, value: Any) -> Path:
     return found
 
 
+def by_class(place: str, value: Any) -> Any:
+    """Return numbers by class in the order of the classes; those with an index of their own, as pandas counts them, by
+    it.
+
+    Raises:
+        UserError: for an index that is not 0 to C - 1.
+    """
+    index = getattr(value, "index", None)
+    if index is None or callable(index):  # as the method of a list
+        return value
+    if sorted(index) != list(range(len(value))):
+        raise UserError(f"{place}: the index is {list(index)[:10]}, and not the classes 0 to {len(value) - 1}")
+    return value.sort_index().tolist()
+
+
 def check_number(place: str, value: Any, least: int, most: int, *, whole: bool) -> None:
     """Raise UserError for what is no number, or one below the least or above the most."""
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):

@@ -1,24 +1,21 @@
 """A grid from Python: :func:`headbench.run` and :func:`headbench.tune`."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from rich.console import Console
 
 from headbench import results
 from headbench.core.errors import UserError, suggest
-from headbench.core.streams import undisturbed
 from headbench.runners.execution import launch
 from headbench.runners.execution.options import CHOICES, MOST, RunOptions
 from headbench.runners.grid.overrides import SETTABLE
 from headbench.runners.python import given
+from headbench.runners.python.surroundings import borrowed
 from headbench.runners.search import trials
-from headbench.runners.training import hardware
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +44,7 @@ def run(
         raise UserError(f"run: purpose: unknown '{purpose}'; {suggest(purpose, PURPOSES)}")
     changes = {key: value for key, value in settings.items() if key != "purpose"}
     options = _options("run", OPTIONS, grid, out, data, where, changes)
-    with _borrowed_torch(options.device):
+    with borrowed("run", options.device):
         if purpose == "tune":
             return trials.run(options, Console())
         prepared = launch.prepare(options)
@@ -69,7 +66,7 @@ def tune(
 
     own = {key: value for key, value in OPTIONS.items() if key not in ("devices", "keep_weights", "tuned")}
     options = _options("tune", own, grid, out, data, where, settings)
-    with _borrowed_torch(options.device):
+    with borrowed("tune", options.device):
         searched = search.run(search.TuneOptions(run=options, **asked), Console())
     return searches.trials(study.kept for study in searched.studies)
 
@@ -123,55 +120,3 @@ def _check(caller: str, known: Mapping[str, Any], settings: Mapping[str, Any]) -
     for key, least in LEAST.items():
         if key in settings and not (key in OPEN and settings[key] is None):
             given.check_number(f"{caller}: {key}", settings[key], least, MOST[key], whole=key != "checkpoint_minutes")
-
-
-def _own_precision(kind: Any) -> str:
-    """Return the precision of a kind of products, ``none`` where it follows a setting of all kinds, and is left so."""
-    value = str(kind.fp32_precision)
-    kind.fp32_precision = "none"
-    return "none" if kind.fp32_precision == value else value
-
-
-@contextmanager
-def _borrowed_torch(device: str) -> Iterator[None]:
-    """Leave torch's settings and random numbers as they were found, for a caller who goes on with torch, and the GPUs
-    alone where ``device`` is ``cpu``; a caller's autocast, inference, default type and device are off meanwhile.
-    """
-    cards = 0 if device == "cpu" else torch.cuda.device_count()
-    threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    dtype = torch.get_default_dtype()
-    filled = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    benchmark, current = torch.backends.cudnn.benchmark, torch.cuda.current_device() if cards else -1
-    matmul, tf32 = None, None
-    # A caller who set the newer attributes may not read the older ones, and has no use of them.
-    with suppress(RuntimeError):
-        matmul = torch.get_float32_matmul_precision()
-    with suppress(RuntimeError):
-        tf32 = torch.backends.cudnn.allow_tf32
-    kinds = hardware.products()
-    former = [_own_precision(kind) for kind in kinds]
-    try:
-        torch.set_default_dtype(torch.float32)
-        with (
-            undisturbed(range(cards)),
-            # Where it changes nothing it would cost some time in every call of torch.
-            nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu"),
-            torch.inference_mode(mode=False),
-            torch.enable_grad(),
-            torch.autocast("cpu", enabled=False),
-            torch.autocast("cuda", enabled=False),
-        ):
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-        torch.set_num_threads(threads)
-        torch.set_deterministic_debug_mode(mode)
-        torch.utils.deterministic.fill_uninitialized_memory = filled  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = benchmark
-        if matmul is not None:
-            torch.set_float32_matmul_precision(matmul)
-        if tf32 is not None:
-            torch.backends.cudnn.allow_tf32 = tf32
-        for kind, value in zip(kinds, former, strict=True):
-            kind.fp32_precision = value
-        torch.cuda.set_device(current)  # of a negative number nothing is done

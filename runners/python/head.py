@@ -1,6 +1,6 @@
 """A head alone, for the reader's own training loop: :func:`headbench.head`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from headbench.core.streams import derive, generator, seed_global, undisturbed
 from headbench.heads import HEADS, Head
 from headbench.runners.grid.asking import ask
 from headbench.runners.python import given
+from headbench.runners.python.surroundings import usual
 
 # Of a head's images nothing is known here, and no head needs more than that there are some, also to validate.
 IMAGE_SHAPE, VAL_SIZE = (3, 32, 32), 1
@@ -30,7 +31,7 @@ def head(name: str, info: DataInfo, feature_dim: int, seed: int, options: dict[s
     reason = ask(name, entry.target, "supports", info, feature_dim, resolved)
     if reason is not None:
         raise UserError(f"head '{name}' does not apply to C = {info.num_classes} and d = {feature_dim}: {reason}")
-    with undisturbed():
+    with usual("head"), undisturbed():
         seed_global(derive(seed, "head"))
         return entry.target(info, feature_dim, **resolved)
 
@@ -44,8 +45,12 @@ def info(
         UserError: for fewer than two classes, or as many counts or names as there are not classes.
     """
     num_classes, seed = _whole("num_classes", num_classes, 2), _whole("seed", seed, 0)
+    if isinstance(class_names, Set | Mapping):
+        raise UserError("head: class_names are a list, in the order of the classes, and not a set or mapping")
+    counted = given.by_class("head: class_counts", class_counts)
     try:
-        counts = torch.ones(num_classes, dtype=torch.int64) if class_counts is None else torch.as_tensor(class_counts)
+        with usual("head"):
+            counts = torch.ones(num_classes, dtype=torch.int64) if counted is None else torch.as_tensor(counted)
         names = tuple(map(str, range(num_classes) if class_names is None else class_names))
     except (TypeError, ValueError, RuntimeError):
         raise UserError(f"head: class_counts are {num_classes} whole numbers, class_names as many texts") from None

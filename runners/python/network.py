@@ -16,6 +16,8 @@ from headbench.data.loading.augment import normalise
 from headbench.heads import HEADS
 from headbench.results import store
 from headbench.runners.grid.cells import Cell
+from headbench.runners.python import given
+from headbench.runners.python.surroundings import usual
 from headbench.runners.training.classifier import Classifier, build, load_weights
 
 
@@ -43,8 +45,9 @@ class Network(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W), bytes or floats in [0, 1], to features (B, d)."""
         pixels = 255 * images if images.is_floating_point() else images
-        shown = normalise(pixels, self.mean, self.std).contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.projection(self.backbone(shown))
+        with torch.autocast(images.device.type, enabled=False):
+            shown = normalise(pixels, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+            features: Tensor = self.projection(self.backbone(shown))
         return features
 
     def forward(self, images: Tensor) -> Tensor:
@@ -56,7 +59,12 @@ def classifier(cell: str | Path, out: str | Path) -> Network:
     """Return the network of a finished cell on the CPU, in float32 whatever the cell was trained in, see
     :func:`headbench.classifier`.
     """
-    folder = Path(cell) if Path(cell).is_dir() else store.cell_folder(Path(out), str(cell))
+    with usual("classifier"):
+        return _loaded(given.path("classifier: cell", cell), given.folder("classifier: out", out))
+
+
+def _loaded(cell: Path, out: Path) -> Network:
+    folder = cell if cell.is_dir() else store.cell_folder(out, str(cell))
     result = store.read_result(folder)
     if result is None:
         raise UserError(f"there is no finished cell in {folder}; name its folder, or its cell_id and the folder out")

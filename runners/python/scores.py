@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 ABOUT = tuple(field.name for field in fields(imported.About) if field.name not in {"head_label", "seed"})
 
 
+# Whatever a caller has numpy raise, as an underflow, which is as good as zero.
+@np.errstate(divide="warn", over="warn", under="ignore", invalid="warn")
 def import_scores(
     test: score_files.Arrays,
     val: score_files.Arrays | None,
@@ -47,13 +49,15 @@ def import_scores(
         raise UserError(f"import_scores: grid: {given.said(place['grid'])} is no name of a grid")
     out, data = given.folder("import_scores: out", place["out"]), place["data"]
     root = None if data is None else given.path("import_scores: data", data)
-    read, told = score_files.of_arrays(test, val, **training)
+    counts = given.by_class("import_scores: class_counts", training["class_counts"])
+    read, told = score_files.of_arrays(test, val, **training | {"class_counts": counts})
+    grid = given.plain(place["grid"])
     dataset = reference.named(place["dataset"])
-    found = imported.write(told, read, dataset, imported.About(**_plain(about)), out, place["grid"], root)
-    rows = results.load(out, place["grid"])
+    found = imported.write(told, read, dataset, imported.About(**_plain(about)), out, grid, root)
+    rows = results.load(out, grid)
     return rows[rows["cell_id"] == found.cell_id].reset_index(drop=True)
 
 
 def _plain(about: dict[str, Any]) -> dict[str, Any]:
-    """Return numpy's numbers, as loops over seeds have them, as Python's."""
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in about.items()}
+    """Return numpy's numbers, as loops over seeds have them, and texts of any kind as Python's."""
+    return {name: given.plain(value) if isinstance(value, np.generic | str) else value for name, value in about.items()}

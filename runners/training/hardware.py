@@ -209,6 +209,12 @@ def check_compiler(device: torch.device) -> None:
         raise UserError(f"--compile on: torch.compile does not work here ({reason}); use --compile off") from None
 
 
+def libraries() -> list[Any]:
+    """Return torch's libraries of convolutions, which a program may have turned off."""
+    backends: Any = torch.backends
+    return [backends.mkldnn, backends.cudnn]
+
+
 def products() -> list[Any]:
     """Return what torch 2.9 and later multiply float32 by, with an attribute ``fp32_precision`` each; of older ones
     nothing.
@@ -249,6 +255,9 @@ def set_up(share: Share, worker: int = 0, rank: int = 0) -> Hardware:
     # fast_convnet on a CPU (torch's profiler).
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    # Other kernels round otherwise.
+    for library in libraries():
+        library.enabled = True
     # fp32 means fp32, whatever the process had before: the older settings first, since torch refuses to read them where
     # they contradict the newer ones.
     torch.backends.cudnn.allow_tf32 = False
