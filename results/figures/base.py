@@ -33,8 +33,9 @@ COLUMN, GUTTER, FONT = 3.3, 0.25, 8.0
 NARROWEST = 12
 FORMS = ("svg", "png", "pdf")
 FAMILY = "DejaVu Sans"
-# Names are no formulas, however many dollar signs they have.
-mpl.rcParams.update({"text.parse_math": False, "figure.dpi": 150})
+# A user's own matplotlibrc is for the user's own figures; names are no formulas, however many dollar signs they have.
+DEFAULTS = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
+mpl.rcParams.update(DEFAULTS | {"text.parse_math": False, "figure.dpi": 150})
 LOOKS: dict[Any, Any] = {
     **dict.fromkeys(("axes.labelsize", "axes.titlesize"), "medium"),
     **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize", "legend.title_fontsize"), "small"),

@@ -25,7 +25,7 @@ from headbench.runners.training import parts
 # Labels that begin with a name.
 LABELS = ("dataset", "backbone")
 # Facts that are no part of what a cell is: another plan may have it, and say these otherwise.
-FREE = {*LABELS, "recipe", "tuned", "augmentation"} | {"protocol"}
+FREE = {*LABELS, "head_label", "recipe", "tuned", "augmentation"} | {"protocol"}
 
 
 @dataclass
@@ -140,6 +140,7 @@ def _unlike(told: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     labels = [name for name in LABELS if told.get(name) and facts.get(f"{name}_name")]
     return [
         *(name for name in labels if not str(told[name]).startswith(str(facts[f"{name}_name"]))),
+        *(["head_label"] if not str(told.get("head_label", facts["head"])).startswith(str(facts["head"])) else []),
         *(
             name
             for name in names

@@ -159,11 +159,11 @@ def _outside(folder: Path, merged: Merged) -> dict[str, bytes]:
 
 
 def _numbers(result: dict[str, Any]) -> dict[str, Any]:
-    """Return what two trainings of one cell agree in, if they are the same to the bit; what a plan calls the cell, and
-    where its images lie, does not count.
+    """Return what two trainings of one cell agree in, if they are the same to the bit; what a plan calls the cell does
+    not count, nor options, which its identity tells as far as they are no places of files.
     """
     kept = {name: result[name] for name in ("class_names", "selections")}
-    free = {*FREE, "dataset_options"}
+    free = {*FREE, *(name for name in result["facts"] if name.endswith("_options"))}
     return kept | {"facts": {name: value for name, value in result["facts"].items() if name not in free}}
 
 

@@ -1,6 +1,7 @@
 """A grid from its arguments to its trained cells."""
 
 import importlib
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
+from headbench.backbones import BACKBONES
 from headbench.core import escape
 from headbench.core.alone import alone
 from headbench.core.errors import DamagedError, UserError, is_full, near, note
 from headbench.core.folders import DEFAULT, expanded, from_environment
+from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.heads.geometry import cache
 from headbench.results import store
@@ -143,10 +146,28 @@ def manned(job: Job, machine: Hardware, most: int, cells: Sequence[Planned], out
         most: cells that can be trained at once.
         cells: that are trained, or others as large.
         outlines: of their data.
+
+    Raises:
+        UserError: where there are several processes, for a head that they cannot import.
     """
     workers = min(job.share.workers, max(most, 1))
     workers = memory.fitting(workers, job.share.devices, cells, outlines, machine) if cells else workers
+    if max(workers, job.share.devices) > 1:
+        _check_importable(cells)
     return replace(job, share=replace(job.share, workers=workers))
+
+
+def _check_importable(cells: Sequence[Planned]) -> None:
+    """Raise UserError for what was registered where other processes cannot find it: in a notebook, or by ``-c``."""
+    if getattr(sys.modules.get("__main__"), "__file__", None):
+        return
+    for cell in (planned.cell for planned in cells):
+        for registry, name in ((HEADS, cell.head), (BACKBONES, cell.backbone), (DATASETS, cell.dataset)):
+            if registry[name].target.__module__ == "__main__":
+                raise UserError(
+                    f"{registry.kind} '{name}' is defined in this session, which no other process can import; give "
+                    f"workers=1 and devices=1, or load it from a file by bench.py --plugin"
+                )
 
 
 def executor(job: Job, machine: Hardware) -> Executor:

@@ -15,7 +15,7 @@ from headbench.core.version import git_commit
 from headbench.heads import HEADS
 from headbench.runners.training.hardware import Hardware
 
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "pandas", "timm", "pillow")
 CPUINFO = Path("/proc/cpuinfo")
 # What Linux calls the instructions that decide the speed of a training: vectors of float32, vectors and matrices of
 # bfloat16.

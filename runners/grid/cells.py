@@ -6,9 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from headbench.core.errors import UserError
 from headbench.core.numbers import Count, Number, Seed
+from headbench.core.registry import Registry
 from headbench.core.validation import Strict
-from headbench.heads import HEADS
+from headbench.data.loading.samplers import SAMPLERS
+from headbench.data.loading.views import FILE_VIEWS, VIEWS
+from headbench.heads import HEADS, Stage
+from headbench.runners.grid.asking import ask
 from headbench.runners.grid.choices import Based, Choice, Named
 from headbench.runners.grid.recipes import Recipe
 
@@ -115,7 +120,23 @@ class Cell(Strict):
         fields["backbone_options"] = {
             name: value for name, value in options.items() if not (value is None or value is False)
         }
-        return digest(fields | {"recipe": self.recipe.identity(), "data": data})
+        return digest(fields | self._drawn() | {"recipe": self.recipe.identity(), "data": data})
+
+    def _drawn(self) -> dict[str, Any]:
+        """Return the versions of the samplers and views of the head's stages, of those that have had several: so cells
+        that are older than a version, or not of it, are what they were.
+        """
+        try:
+            head = HEADS.get(self.head).target
+            stages: list[Stage] = ask(self.head, head, "stages", self.recipe, self.head_options)
+        except UserError:  # which the plan refuses
+            return {}
+        named: list[tuple[Registry[Any], str]] = [(SAMPLERS, stage.sampler) for stage in stages]
+        named += [(FILE_VIEWS if view in FILE_VIEWS else VIEWS, view) for stage in stages for view in stage.views]
+        # A name that is unknown is refused where the stages are checked.
+        versions = {name: registry[name].version for registry, name in named if name in registry}
+        later = {name: version for name, version in versions.items() if version > 1}
+        return {"drawn": later} if later else {}
 
     @property
     def point(self) -> str:

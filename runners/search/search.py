@@ -102,7 +102,8 @@ def run(options: TuneOptions, console: Console, team: Team | None = None) -> Sea
     grid, cells = launch.asked(options.run)
     chosen = overrides.choose(cells, overrides.assignments(options.run.where, "--where"))
     wanted = {cell.point for cell in _trial_cells(chosen, asked.cell_seed)}
-    machine, job = launch.crew(options.run, len(wanted))
+    # Of the whole grid, so that a trial has as many threads whichever studies are driven.
+    machine, job = launch.crew(options.run, len(_trial_cells(cells, asked.cell_seed)))
     outlines = Outlines(job.root)
     # Data sets of which nothing is searched need not be at hand.
     sets = {cell.dataset_label for cell in chosen}

@@ -28,7 +28,7 @@ def run(options: RunOptions, console: Console) -> pd.DataFrame:
         raise UserError("purpose 'tune' and tuned: a search begins with the grid's own values; leave one of them out")
     grid, cells = launch.asked(options)
     chosen = overrides.choose(cells, overrides.assignments(options.where, "--where"))
-    machine, job = launch.crew(options, len(chosen))
+    machine, job = launch.crew(options, len(cells))
     outlines = plan.Outlines(job.root)
     planned = plan.make([cell.model_copy(update={"purpose": "tune"}) for cell in chosen], outlines)
     check_validation(planned, grid.name)

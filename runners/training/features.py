@@ -62,6 +62,9 @@ class Source:
             "backbone": [cell.backbone, cell.backbone_version, options],
             "statistics": self.statistics,
             "precision": "bf16" if self.bf16 else "fp32",
+            # Other ones round otherwise.
+            "device": self.device.type,
+            "torch": str(torch.__version__),
         }
 
     @property

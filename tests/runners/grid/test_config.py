@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import PositiveFloat
 
 from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
+from headbench.data.loading.samplers import SAMPLERS
 from headbench.heads import HEADS, Options
 from headbench.runners.execution import plan
 from headbench.runners.grid import config, optimisers, recipes
@@ -628,6 +630,18 @@ def test_an_option_takes_nothing_in_place_of_its_type(axes: dict[str, Any], mess
 def test_a_name_that_is_no_folder_everywhere_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="^grid tiny: name: "):
         cells(name=name)
+
+
+def test_the_version_of_a_sampler_is_part_of_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one that has had several, so that other cells are what they were."""
+    crt, psc = (cell(head) for head in ("crt", "psc"))
+    before = [one.cell_id("data") for one in (crt, psc)]
+    for version in (1, 3):
+        monkeypatch.setitem(
+            SAMPLERS._registered, "class_balanced", replace(SAMPLERS["class_balanced"], version=version)
+        )
+        assert crt.cell_id("data") != before[0]
+        assert psc.cell_id("data") == before[1]
 
 
 def test_a_loss_that_an_option_reaches_may_have_a_factor() -> None:

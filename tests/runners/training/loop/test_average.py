@@ -37,6 +37,21 @@ def averaged(head: str | dict[str, Any]) -> Training:
     return train(cell(head, recipe=QUICK | {"ema": DECAY, "batch_size": 320}), digits(), CPU, lambda _: None)
 
 
+def test_it_does_not_matter_how_often_an_average_is_evaluated() -> None:
+    """A head may bring it to where its weights have to lie, which rounds: a trial evaluates one part, a cell two."""
+    one = cell("orthonormal", recipe=QUICK | {"ema": 0.9}, axes={"feature_dim": [12]})
+    rows: list[list[float]] = []
+    for purpose in ("final", "tune"):
+        history = train(one.model_copy(update={"purpose": purpose}), digits(), CPU, lambda row: None).history
+        rows.append([row["val_top1"] for row in history] + [row["train_loss"] for row in history])
+    assert rows[0] == rows[1]
+    training = train(one, digits(), CPU, lambda row: None)
+    assert training._average is not None
+    first = {name: value.clone() for name, value in training._average.evaluated().state_dict().items()}
+    again = training._average.evaluated().state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+
+
 @pytest.mark.parametrize("head", ["dl2pa", {"name": "dl2pa", "batch_norm": True}])
 def test_the_average_is_that_of_the_recursion_and_is_what_is_judged(
     seen: list[dict[str, Tensor]], head: str | dict[str, Any]
