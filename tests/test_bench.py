@@ -69,7 +69,7 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["import", "tests", "--head", "x", "--dataset", "digits"], "is a folder, and scores are a file; own images"),
         (
             ["digits-dims"],
-            "unknown command 'digits-dims'; known: clean, compare, data, export, import, leaderboard, list, "
+            "unknown command 'digits-dims'; known: claims, clean, compare, data, export, import, leaderboard, list, "
             "merge, prototypes, publish, record, report, run, speed, status, submit, toy, tune; a grid is named with "
             "--grid",
         ),

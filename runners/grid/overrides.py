@@ -13,6 +13,11 @@ from headbench.runners.grid.matching import matching
 # A comma that is not inside of brackets, as those of hpn(loss_scale=2, prototypes=uniform) are.
 COMMA = re.compile(r",(?![^()]*\))")
 
+
+class Several(list[Any]):
+    """Values with commas between them, of which each is one; a list in brackets is a value itself."""
+
+
 # Keys of a grid that a value on the command line replaces; axes and fields of the recipe have a path of their own.
 SETTABLE = sorted(set(Grid.model_fields) - {"name", "axes", "overrides", "without"})
 
@@ -33,7 +38,7 @@ def assignments(words: Iterable[str], option: str) -> dict[str, Any]:
         place = f"{option}: cannot read the value of '{word}'"
         value = yaml_files.value(text, place)
         parts = COMMA.split(text) if isinstance(value, str) and text[0] not in "'\"" else []
-        parsed[key] = [yaml_files.value(part, place) for part in parts] if len(parts) > 1 else value
+        parsed[key] = Several(yaml_files.value(part, place) for part in parts) if len(parts) > 1 else value
     return parsed
 
 
@@ -58,27 +63,26 @@ def derive(contents: dict[str, Any], changes: dict[str, Any], name: str | None) 
         if outer == "axes" and inner in Axes.model_fields:
             # What is no mapping, or no list below, is left as it is, for the check of the whole grid to refuse.
             if axes is None or isinstance(axes, dict):
-                derived["axes"] = (axes or {}) | {inner: value if isinstance(value, list) else [value]}
+                derived["axes"] = (axes or {}) | {inner: [*value] if isinstance(value, list) else [value]}
             if inner == "recipe":
                 derived.pop("recipe", None)
         elif outer == "recipe" and inner:
             several = axes.get("recipe") if isinstance(axes, dict) else None
-            if several is None and isinstance(value, list) and isinstance(axes, dict):
+            if several is None and isinstance(value, Several) and isinstance(axes, dict):
                 several = [derived.pop("recipe", "fast")]
             if isinstance(several, list | tuple):
-                # No field of a recipe is a list: several values are an axis.
-                values = value if isinstance(value, list) else [value]
+                values = value if isinstance(value, Several) else [value]
                 changed = [_changed_recipe(recipe, inner, one) for recipe in several for one in values]
                 derived["axes"] = axes | {"recipe": changed}
             elif several is None:
                 derived["recipe"] = _changed_recipe(derived.get("recipe", "fast"), inner, value)
         elif path == "recipe" and isinstance(axes, dict) and axes.get("recipe") is not None:
             raise UserError("--set: 'recipe' means nothing where 'axes.recipe' lists the recipes; set that one")
-        elif path == "recipe" and isinstance(value, list) and isinstance(axes, dict):
-            derived["axes"] = axes | {"recipe": value}
+        elif path == "recipe" and isinstance(value, Several) and isinstance(axes, dict):
+            derived["axes"] = axes | {"recipe": [*value]}
             derived.pop("recipe", None)
         elif not inner and outer in SETTABLE:
-            derived[outer] = value
+            derived[outer] = [*value] if isinstance(value, Several) else value
         else:
             known = [*(f"axes.{axis}" for axis in Axes.model_fields), "recipe.FIELD", *SETTABLE]
             raise UserError(f"--set: unknown key '{path}'; {suggest(path, known)}")

@@ -4,11 +4,12 @@ from itertools import product
 from typing import Any
 
 import pytest
+import yaml
 
 from headbench.core.errors import UserError
 from headbench.runners.grid import recipes
 from headbench.runners.grid.config import expand, parse_grid
-from headbench.runners.grid.overrides import assignments, choose, derive
+from headbench.runners.grid.overrides import Several, assignments, choose, derive
 from tests.runners.helpers import cells, grid
 
 
@@ -54,14 +55,17 @@ def test_a_recipe_axis_is_changed_in_every_recipe() -> None:
 
 
 def test_several_values_of_a_recipe_or_of_its_field_are_an_axis() -> None:
-    for changes, expected in (
+    cases: list[tuple[dict[str, Any], list[Any]]] = [
         ({"recipe.lr": [0.1, 0.2]}, [("fast", 0.1), ("fast", 0.2)]),
         ({"recipe": ["fast", "paper"]}, [("fast", None), ("paper", None)]),
         ({"recipe.lr": [0.1, 0.2], "recipe": ["fast", "paper"]}, [*product(["fast", "paper"], [0.1, 0.2])]),
         ({"recipe.lr": [0.1, 0.2], "axes.recipe": ["fast"]}, [("fast", 0.1), ("fast", 0.2)]),
-    ):
-        derived = derive(grid(recipe="fast"), changes, None)
+    ]
+    for changes, expected in cases:
+        given = {key: Several(value) if key != "axes.recipe" else value for key, value in changes.items()}
+        derived = derive(grid(recipe="fast"), given, None)
         assert "recipe" not in derived
+        assert derived == yaml.safe_load(yaml.safe_dump(derived))
         cells = expand(parse_grid(derived, "here"), "fp32")
         assert [(cell.recipe_name, cell.recipe.lr) for cell in cells] == [
             (name, recipes.load(name, {}, "here").lr if lr is None else lr) for name, lr in expected
