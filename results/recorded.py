@@ -186,26 +186,26 @@ def _check_values(asked: list[list[str]], rows: pd.DataFrame, out: Path) -> None
             f"record: {path} has values after {max(there)} trials, and these cells were trained with those after "
             f"{max(used)}; run the grid with it again, or give it its former state"
         )
-    columns_of = {"head": "head_label"}
     for row in rows[rows["tuned"] > 0].drop_duplicates("cell_id").to_dict("records"):
-        labels = {name: row.get(columns_of.get(name, name)) for study in studies for name in study.get("where", {})}
-        study = next(
-            (
-                own
-                for own in studies
-                if own.get("where") and {name: labels[name] for name in own["where"]} == own["where"]
-            ),
-            None,
-        )
         trained = store.read_description(store.cell_folder(out, row["cell_id"]))
-        for name, value in (study or {}).get("set", {}).items():
+        for name, value in _values_for(row, studies).items():
             kind, _, option = name.partition(".")
-            own = trained["recipe" if kind == "recipe" else "head_options"].get(option)
+            own = trained.get("recipe" if kind == "recipe" else "head_options", {}).get(option, value)
             if own != value:
                 raise UserError(
                     f"record: {path} has {name} {value} for {row['head_label']}, d = {row['feature_dim']}, and this "
                     f"cell was trained with {own}; run the grid with it again, or give it its former state"
                 )
+
+
+def _values_for(row: Mapping[Hashable, Any], studies: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the values of the study of a row's labels, nothing where there is none."""
+    for study in studies:
+        where: dict[str, Any] = study.get("where", {})
+        if where and all(row.get({"head": "head_label"}.get(name, name)) == value for name, value in where.items()):
+            values: dict[str, Any] = study.get("set", {})
+            return values
+    return {}
 
 
 def commands(folder: Path) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from headbench import results
 from headbench.backbones import BACKBONES
@@ -144,7 +145,12 @@ def test_two_that_record_at_once_lose_no_command_and_tell_no_folder_of_data(
     assert all(rest in line for line in (tmp_path / "measured" / recorded.COMMANDS).read_text().splitlines()[1::2])
 
 
-def test_values_that_a_search_has_changed_since_are_not_kept_as_those_of_the_rows(tmp_path: Path) -> None:
+VERSIONED = {"dataset_version": 1, "backbone_version": 2, "head_version": 1}
+
+
+def test_values_that_a_search_has_changed_since_are_not_kept_as_those_of_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan: dict[str, Any] = {"name": "g", "cells": [helpers.write_described(tmp_path, "psc", 0, 20, 1)]}
     plan["cells"][0]["tuned"] = 2
     plan["commands"] = [["--grid", "g", "--tuned", str(tmp_path / "tuned.yaml")]]
@@ -153,6 +159,14 @@ def test_values_that_a_search_has_changed_since_are_not_kept_as_those_of_the_row
     with pytest.raises(UserError, match="has values after 6 trials, and these cells were trained with those after 2"):
         recorded.record(tmp_path, "g", tmp_path / "measured")
     assert not (tmp_path / "measured" / "g.csv").exists()
+    where = {"dataset": "toy", "head": "psc", "feature_dim": plan["cells"][0]["feature_dim"]}
+    study = {"trials": 2, "where": where, "set": {"recipe.lr": 0.3}}
+    (tmp_path / "tuned.yaml").write_text(yaml.safe_dump({"studies": [study]}))
+    monkeypatch.setattr(store, "read_description", lambda _: VERSIONED | {"recipe": {"lr": 0.05}})
+    with pytest.raises(UserError, match="has recipe.lr 0.3 for psc, d = .*, and this cell was trained with 0.05"):
+        recorded.record(tmp_path, "g", tmp_path / "measured")
+    monkeypatch.setattr(store, "read_description", lambda _: VERSIONED | {"recipe": {"lr": 0.3}})
+    assert recorded.record(tmp_path, "g", tmp_path / "measured").is_file()
     (tmp_path / "tuned.yaml").write_text("studies: [{trials: 2}]\n")
     assert recorded.record(tmp_path, "g", tmp_path / "measured").is_file()
 
