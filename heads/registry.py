@@ -1,11 +1,13 @@
 """The registry of heads and its decorator."""
 
 import inspect
+import multiprocessing
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from types import CodeType, FunctionType
 from typing import Any, TypeVar
 
-from headbench.core.errors import near
+from headbench.core.errors import near, note
 from headbench.core.registry import Registry
 from headbench.heads.base import Head
 
@@ -45,6 +47,9 @@ def register(
         if wrong := _wrong(target):
             raise TypeError(f"head '{name}': {target.__name__} {wrong}")
         HEADS.register(name, version=version, later=later, **about)(target)
+        if multiprocessing.parent_process() is None:  # which has said so
+            for method, meant in _misspelt(target):
+                note(f"head '{name}': nothing in it calls its method '{method}'; did you mean '{meant}'?")
         return target
 
     return decorate
@@ -66,8 +71,6 @@ def _wrong(target: type[Head]) -> str:
     untyped = [one.name for one in taken if one.kind is one.KEYWORD_ONLY and one.annotation is one.empty]
     if untyped:
         return f"has an option without a type, '{untyped[0]}'"
-    for method, meant in _misspelt(target):
-        return f"has a method '{method}' that nothing calls; did you mean '{meant}'?"
     return ""
 
 
@@ -87,7 +90,8 @@ def _functions(cls: type) -> dict[str, FunctionType]:
     """Return what a class itself defines by name: its methods, those of the class, and its properties."""
     found = {}
     for name, value in vars(cls).items():
-        inner: Any = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+        kinds = {property: "fget", cached_property: "func", classmethod: "__func__", staticmethod: "__func__"}
+        inner: Any = getattr(value, kinds.get(type(value), ""), value)
         if isinstance(inner, FunctionType):
             found[name] = inspect.unwrap(inner)
     return found

@@ -140,7 +140,7 @@ def _unlike(told: dict[str, Any], facts: dict[str, Any]) -> list[str]:
     labels = [name for name in LABELS if told.get(name) and facts.get(f"{name}_name")]
     return [
         *(name for name in labels if not str(told[name]).startswith(str(facts[f"{name}_name"]))),
-        *(["head_label"] if not str(told.get("head_label", facts["head"])).startswith(str(facts["head"])) else []),
+        *(["head_label"] if f"{told.get('head_label', facts['head'])}(".partition("(")[0] != facts["head"] else []),
         *(
             name
             for name in names

@@ -120,9 +120,9 @@ class Cell(Strict):
         fields["backbone_options"] = {
             name: value for name, value in options.items() if not (value is None or value is False)
         }
-        return digest(fields | self._drawn() | {"recipe": self.recipe.identity(), "data": data})
+        return digest(fields | self.drawn() | {"recipe": self.recipe.identity(), "data": data})
 
-    def _drawn(self) -> dict[str, Any]:
+    def drawn(self) -> dict[str, Any]:
         """Return the versions of the samplers and views of the head's stages, of those that have had several: so cells
         that are older than a version, or not of it, are what they were.
         """

@@ -63,7 +63,9 @@ class Tuned(Strict):
             (
                 own
                 for own in self.studies
-                if own.trial is not None and own.where == named and own.trained.items() <= those.items()
+                if own.trial is not None
+                and own.where == named
+                and all(those[name] == value for name, value in ({"drawn": {}} | own.trained).items() if name in those)
             ),
             None,
         )
@@ -77,7 +79,7 @@ def where(cell: Cell) -> dict[str, Any]:
 
 def trained(cell: Cell) -> dict[str, Any]:
     """Return what a search's values are no better than, beside the labels: the versions, and which images there are."""
-    return {name: getattr(cell, name) for name in TRAINED}
+    return {name: getattr(cell, name) for name in TRAINED} | {"drawn": cell.drawn()}
 
 
 def changed(cell: Cell, values: dict[str, Any]) -> Cell:
@@ -217,8 +219,8 @@ def _otherwise(cell: Cell, found: Tuned) -> str:
     named, same = where(cell), ("dataset", "head", "feature_dim")
     for study in found.studies:
         if study.trial is not None and all(study.where.get(name) == named[name] for name in same):
-            own, there = named | trained(cell), study.where | study.trained
-            # What an earlier harness did not tell differs from nothing.
+            own, there = named | trained(cell), study.where | {"drawn": {}} | study.trained
+            # Of versions and profiles what an earlier harness did not tell differs from nothing.
             keys = [key for key in {**named, **there} if there.get(key, "-") != own.get(key, "-")]
             return f" with {keys[0]} {own.get(keys[0], '-')}, but with {keys[0]} {there.get(keys[0], '-')}"
     return ""

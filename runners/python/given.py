@@ -54,7 +54,7 @@ def by_class(place: str, value: Any) -> Any:
     index = getattr(value, "index", None)
     if index is None or callable(index):  # as the method of a list
         return value
-    if sorted(index) != list(range(len(value))):
+    if getattr(value, "ndim", 1) != 1 or set(index) != set(range(len(value))):
         raise UserError(f"{place}: the index is {list(index)[:10]}, and not the classes 0 to {len(value) - 1}")
     return value.sort_index().tolist()
 

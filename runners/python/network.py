@@ -1,5 +1,6 @@
 """The trained network of a cell whose weights were kept: :func:`headbench.classifier`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ class Network(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Map images (B, channels, H, W), bytes or floats in [0, 1], to features (B, d)."""
         pixels = 255 * images if images.is_floating_point() else images
-        with torch.autocast(images.device.type, enabled=False):
+        kind = images.device.type
+        with torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext():
             shown = normalise(pixels, self.mean, self.std).contiguous(memory_format=torch.channels_last)
             features: Tensor = self.projection(self.backbone(shown))
         return features

@@ -1,5 +1,6 @@
 """What the harness computes in when a caller's program calls it: its own settings, and the caller's afterwards."""
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -14,6 +15,8 @@ from headbench.runners.training import hardware
 
 # Held by the thread that builds or trains: the global generators and torch's settings are those of the whole process.
 _LOCK = threading.RLock()
+# A process that is forked has no thread but one, and a lock that another one held would stay so.
+os.register_at_fork(after_in_child=lambda: globals().update(_LOCK=threading.RLock()))
 # Longer than a network takes to be built.
 PATIENCE = 60.0
 
@@ -26,7 +29,8 @@ def usual(caller: str) -> Iterator[None]:
     Raises:
         UserError: where another thread of this process trains.
     """
-    if not _LOCK.acquire(timeout=PATIENCE):
+    lock = _LOCK
+    if not lock.acquire(timeout=PATIENCE):
         raise UserError(
             f"{caller}: another thread of this process trains, and the random numbers are the process's; call it "
             f"afterwards, or in another process (run has workers=N)"
@@ -46,7 +50,7 @@ def usual(caller: str) -> Iterator[None]:
             yield
     finally:
         torch.set_default_dtype(dtype)
-        _LOCK.release()
+        lock.release()
 
 
 def _own_precision(kind: Any) -> str:

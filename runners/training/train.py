@@ -356,6 +356,8 @@ class Training:
         classifier.load_state_dict(state["classifier"])
         if self._average:
             self._average.classifier.load_state_dict(state["average"])
+            # Of a whole epoch of the last stage it was evaluated before it was kept, and of no other.
+            self._average.moved = "within" in state or self._number < len(self.plan) - 1
         schedule.load_state_dict(state["schedule"])
         self._draw_on(state["cuda_random"], device)
         torch.set_rng_state(state["random"])

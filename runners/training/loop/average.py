@@ -30,14 +30,13 @@ class Average:
 
         self._kept = ModelEmaV3(classifier, decay)
         self.classifier: Classifier = self._kept.module
-        # Whether it was updated since it was last evaluated; a checkpoint behind an evaluation has it in its place.
-        self._moved = False
+        self.moved = False
 
     @torch.no_grad()
     def update(self, trained: Classifier) -> None:
         """Take up the weights after a step."""
         self._kept.update(trained)
-        self._moved = True
+        self.moved = True
         for module, other in zip(self.classifier.head.modules(), trained.head.modules(), strict=True):
             if isinstance(module, BatchNorm | nn.BatchNorm1d):
                 continue
@@ -48,9 +47,9 @@ class Average:
         """Return the classifier to evaluate; its head brings an average back to where its weights have to lie, once a
         step, so that it does not matter how often it is evaluated.
         """
-        if self._moved:
+        if self.moved:
             self.classifier.head.after_step()
-        self._moved = False
+        self.moved = False
         return self.classifier
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -70,6 +70,7 @@ def test_a_plugin_that_cannot_be_imported_is_one_line(text: str, message: str, t
 
 
 CLASS = """
+import functools
 import torch
 from headbench.heads import Head, register
 
@@ -105,22 +106,6 @@ MINE = "class Mine(Whole):\n    def __init__(self, info, feature_dim): ...\n"
             "class Mine(Whole):\n    def stages(cls, recipe, options): ...",
             "head 'mine': Mine has a method 'stages' without @classmethod: it is asked of the class",
         ),
-        (
-            "class Mine(Whole):\n    def __init__(self, info, feature_dim): ...\n    def finalise(self, context): ...",
-            "head 'mine': Mine has a method 'finalise' that nothing calls; did you mean 'finalize'",
-        ),
-        (
-            "class Mine(Whole):\n    def __init__(self, info, feature_dim): ...\n    def on_epoch_begin(self): ...",
-            "Mine has a method 'on_epoch_begin' that nothing calls; did you mean 'on_epoch_",
-        ),
-        (
-            f"{MINE}    @classmethod\n    def suports(cls): ...",
-            "Mine has a method 'suports' that nothing calls; did you mean 'supports'",
-        ),
-        (
-            f"{MINE}    @property\n    def native_scales(self): ...",
-            "Mine has a method 'native_scales' that nothing calls; did you mean 'native_scale'",
-        ),
     ],
 )
 def test_a_class_that_is_no_head_is_one_line(head: str, message: str, tmp_path: Path) -> None:
@@ -136,7 +121,29 @@ def test_a_version_that_is_no_whole_number_is_refused() -> None:
         HEADS.register("mine", version="1")  # type: ignore[arg-type]
 
 
-def test_a_method_that_the_class_calls_itself_may_be_called_as_it_likes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "meant"),
+    [
+        ("def finalise(self, context): ...", "finalize"),
+        ("def on_epoch_begin(self): ...", "on_epoch_"),
+        ("@classmethod\n    def suports(cls): ...", "supports"),
+        ("@property\n    def native_scales(self): ...", "native_scale"),
+    ],
+)
+def test_a_method_that_is_called_nearly_as_a_hook_is_noted(
+    method: str, meant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(f"{CLASS}{MINE}    {method}\n")
+    plugins.load(tmp_path / "mine.py")
+    HEADS.unregister("mine")
+    assert f"nothing in it calls its method '{method.split('def ')[1].partition('(')[0]}'; did you mean '{meant}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_a_method_that_the_class_calls_itself_may_be_called_as_it_likes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = """class Mine(Whole):
     def __init__(self, info, feature_dim): ...
     def logits_of(self, features): ...
@@ -146,12 +153,16 @@ def test_a_method_that_the_class_calls_itself_may_be_called_as_it_likes(tmp_path
     def prototype(self, number): ...
     def prototypes(self): return torch.stack([self.prototype(number) for number in range(3)])
     def logit(self): ...
+    def losse(self): ...
+    @functools.cached_property
+    def table(self): return self.losse()
     @property
     def native_scale(self): return self.logit()
 """
     (tmp_path / "mine.py").write_text(f"{CLASS}{text}\n")
     plugins.load(tmp_path / "mine.py")
     HEADS.unregister("mine")
+    assert capsys.readouterr().err == ""
 
 
 def test_a_default_of_another_type_is_one_line(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
