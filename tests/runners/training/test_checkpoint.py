@@ -135,16 +135,15 @@ AVERAGED = {"accumulate": 2, "ema": 0.9}
 @pytest.mark.parametrize(
     ("head", "steps", "more"),
     [
-        *[
-            ("dl2pa", 3, {}),
-            ("dl2pa", 32, {}),
-            (STEPWISE, 3, {}),
-            ("tsc", 3, {}),
-            ("tsc", 21, {}),
-            ("crt", 26, AVERAGED),
-        ],
+        ("dl2pa", 3, {}),
+        ("dl2pa", 32, {}),
+        (STEPWISE, 3, {}),
+        ("tsc", 3, {}),
+        ("tsc", 21, {}),
+        ("crt", 26, AVERAGED),
         # An average that its head brings back to where its weights have to lie.
-        *[("orthonormal", 8, {"ema": 0.9}), ("orthonormal", 32, {"ema": 0.9})],
+        ("orthonormal", 8, {"ema": 0.9}),
+        ("orthonormal", 32, {"ema": 0.9}),
     ],
 )
 def test_going_on_within_an_epoch_ends_with_the_same_bits(
