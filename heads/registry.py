@@ -13,6 +13,8 @@ from headbench.heads.base import Head
 
 # Of the entry points by which other installed packages add their heads.
 GROUP = "headbench.heads"
+# Where what stands for a function in a class keeps it.
+WRAPPED = {property: "fget", cached_property: "func", classmethod: "__func__", staticmethod: "__func__"}
 H = TypeVar("H", bound=type[Head])
 HEADS: Registry[type[Head]] = Registry("head", "headbench.heads", GROUP)
 
@@ -69,9 +71,7 @@ def _wrong(target: type[Head]) -> str:
     if sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in taken) != 2:
         return "does not take (info, feature_dim, *, options...): its options stand behind the *"
     untyped = [one.name for one in taken if one.kind is one.KEYWORD_ONLY and one.annotation is one.empty]
-    if untyped:
-        return f"has an option without a type, '{untyped[0]}'"
-    return ""
+    return f"has an option without a type, '{untyped[0]}'" if untyped else ""
 
 
 def _misspelt(target: type[Head]) -> Iterator[tuple[str, str]]:
@@ -90,8 +90,7 @@ def _functions(cls: type) -> dict[str, FunctionType]:
     """Return what a class itself defines by name: its methods, those of the class, and its properties."""
     found = {}
     for name, value in vars(cls).items():
-        kinds = {property: "fget", cached_property: "func", classmethod: "__func__", staticmethod: "__func__"}
-        inner: Any = getattr(value, kinds.get(type(value), ""), value)
+        inner: Any = getattr(value, WRAPPED.get(type(value), ""), value)
         if isinstance(inner, FunctionType):
             found[name] = inspect.unwrap(inner)
     return found

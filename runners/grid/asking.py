@@ -7,7 +7,7 @@ from typing import Any
 from headbench.core.errors import UserError, typed_reason
 from headbench.heads import Head, Stage
 
-# The answers that are none, in words, and the test of the others.
+# By method what an answer is, in words, and whether one is.
 ANSWERS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "supports": ("a text, why the head does not apply, or None", lambda found: found is None or isinstance(found, str)),
     "loss_name": ("a text", lambda found: isinstance(found, str)),
