@@ -18,13 +18,26 @@ from headbench.core.errors import UserError
 from headbench.data import DATASETS
 from headbench.results import store
 from headbench.runners.commands.main import main
-from headbench.runners.training.checkpoint import Checkpoints
 from tests.data.helpers import random_images, save
 from tests.forked import launched
 
 # Of the recipe of ImageNet everything but its length and sizes, with a batch in parts and an average of the weights.
 RECIPE = {"base": "imagenet", "epochs": 2, "batch_size": 12, "accumulate": 2, "ema": 0.5}
 SCHEDULE = {"name": "cosine", "warmup_epochs": 1}
+# A run that kills itself with two steps of its second epoch in the checkpoint, and the readers amid the next batches.
+DEADLY = """
+import os, signal
+from headbench.runners.training.checkpoint import Checkpoints
+write = Checkpoints.write
+
+def write_and_die(self):
+    newest = self.newest
+    write(self)
+    if newest and newest["epochs"] == 1 and len(newest["within"]["losses"]) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Checkpoints.write = write_and_die
+"""
 
 
 def tree(folder: Path) -> None:
@@ -43,26 +56,15 @@ def grid(path: Path, dataset: Any, backbone: Any, dim: int, **recipe: Any) -> Pa
     return path
 
 
-def kill_within(words: list[str], out: Path, epochs: int) -> int:
-    """Start a run, kill it in the middle of the epoch after so many, and wait until the processes that read for it have
-    ended; return the steps that its checkpoint has of that epoch.
-    """
-    run, deadline = launched(words), time.monotonic() + 900
-    while time.monotonic() < deadline and run.returncode is None:
-        for path in out.glob("cells/*/checkpoint.pt"):
-            state = Checkpoints(path.parent, path.parent.name).load()
-            if state is not None and state["epochs"] == epochs and len(state["within"]["losses"]) >= 2:
-                run.send_signal(signal.SIGKILL)
-                run.communicate()
-                killed = time.monotonic()
-                while left := beside(run.pid):
-                    assert time.monotonic() < killed + 60, f"processes {left} outlive the one that they read for"
-                    time.sleep(0.05)
-                state = Checkpoints(path.parent, path.parent.name).load()
-                assert state is not None
-                return len(state["within"]["losses"])
-        time.sleep(0.01)
-    pytest.fail(f"no such checkpoint: {run.communicate()}")
+def killed_within(words: list[str], folder: Path) -> None:
+    """Run until it kills itself in its second epoch, and wait until the processes that read for it have ended."""
+    (folder / "deadly.py").write_text(DEADLY)
+    run = launched([*words, "--plugin", str(folder / "deadly.py")])
+    printed, killed = run.communicate(900), time.monotonic()
+    assert run.returncode == -signal.SIGKILL, printed
+    while left := beside(run.pid):
+        assert time.monotonic() < killed + 60, f"processes {left} outlive the one that they read for"
+        time.sleep(0.05)
 
 
 def beside(session: int) -> list[int]:
@@ -89,7 +91,8 @@ def check_killed_and_resumed(file: Path, data: Path, folder: Path) -> None:
     """A run that was killed in its second epoch has the bits of one that was not, with other readers."""
     shared = ["--grid", str(file), "--data", str(data), "--threads", "1", "--keep-weights", "--no-report", "--quiet"]
     words = [*shared, "--workers", "1", "--checkpoint-minutes", "0", "--out", str(folder / "killed")]
-    kill_within([*words, "--readers", "2"], folder / "killed", 1)
+    killed_within([*words, "--readers", "2"], folder)
+    assert len(list(folder.glob("killed/cells/*/checkpoint.pt"))) == 1
     assert main([*words, "--readers", "1"]) == 0
     assert main([*shared, "--workers", "1", "--readers", "0", "--out", str(folder / "undisturbed")]) == 0
     (killed, its_rows), (undisturbed, rows) = came_of(folder / "killed"), came_of(folder / "undisturbed")

@@ -86,7 +86,7 @@ def test_a_signal_of_the_cluster_writes_the_checkpoint_and_has_a_status_of_its_o
 ) -> None:
     """All processes of the job get it, and then again."""
     heads = [{"name": "deadly", "epoch": 99}, {"name": "deadly", "epoch": 100}][:team]
-    words = [*write_grid(tmp_path, *heads, epochs=6), "--no-report", "--workers", str(team)]
+    words = [*write_grid(tmp_path, *heads, epochs=20), "--no-report", "--workers", str(team)]
     process = launched(words, {"SLOW": "0.4"})
     folder = wait_for_epochs(tmp_path, 2)
     os.killpg(process.pid, number)

@@ -136,7 +136,7 @@ def test_kills_at_random_times_change_nothing(grid: Path, undisturbed: Path, tmp
     kills, wanted = 0, int(os.environ.get("HEADBENCH_TEST_KILLS", "3"))
     while kills < wanted:
         begun = time.time()
-        process = launch(grid, tmp_path, "--workers", "2", slow=0.3)
+        process = launch(grid, tmp_path, "--workers", "2", slow=0.6)
         wait_for(tmp_path, "cells/*/lock.json", begun)
         time.sleep(chance.uniform(0, 2))
         if process.returncode is not None:
@@ -160,7 +160,7 @@ def test_three_processes_share_a_grid(grid: Path, undisturbed: Path, tmp_path: P
 
 
 def test_ctrl_c_ends_cleanly_and_the_grid_goes_on(grid: Path, undisturbed: Path, tmp_path: Path) -> None:
-    process = launch(grid, tmp_path, "--workers", "2", slow=0.2)
+    process = launch(grid, tmp_path, "--workers", "2", slow=0.6)
     wait_for(tmp_path, "cells/*/checkpoint.pt")
     os.killpg(process.pid, signal.SIGINT)
     printed = process.communicate()
@@ -197,7 +197,7 @@ def test_a_worker_that_dies_gets_its_cell_one_more_try_and_one_that_dies_of_its_
     (tmp_path / "deadly.py").write_text(DEADLY)
     out, doomed = tmp_path / "runs", results.load(undisturbed, "small")["cell_id"].iloc[-1]
     monkeypatch.setenv("DOOMED", doomed)
-    process = launch(grid, out, "--workers", "2", "--plugin", str(tmp_path / "deadly.py"), slow=0.2)
+    process = launch(grid, out, "--workers", "2", "--plugin", str(tmp_path / "deadly.py"), slow=0.4)
     unlucky = wait_for(out, "cells/*/checkpoint.pt").parent
     owner = locks.owner_of(unlucky)
     assert owner is not None
