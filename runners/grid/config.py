@@ -1,30 +1,24 @@
 """Grids: reading a grid file, and expanding it into cells."""
 
-import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Mapping
-from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError
 
-from headbench.backbones import BACKBONES
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
-from headbench.core.folders import stamp
 from headbench.core.numbers import Seed
-from headbench.core.registry import Entry
 from headbench.core.validation import Strict, one_line
-from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
 from headbench.runners.grid.asking import ask
 from headbench.runners.grid.cells import CHOICES, PLAIN, Axes, Cell, ValFraction
-from headbench.runners.grid.choices import Based, Choice, Named, Placed, based, label
+from headbench.runners.grid.choices import Based, Choice, Named, Placed, based
 from headbench.runners.grid.matching import matching
+from headbench.runners.grid.resolving import Resolver
 
 FOLDER = Path(__file__).parents[1] / "grids"
 # The name of a grid is the name of its folder.
@@ -114,28 +108,6 @@ class Grid(Strict):
     ood: Annotated[tuple[Named, ...], BeforeValidator(_listed)] = ()
 
 
-def contents(path: Path) -> str:
-    """Return the SHA-256 of what is in a file, read again where the file has changed."""
-    return _contents(path, *stamp(path))
-
-
-@cache
-def _contents(path: Path, *_: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _hashed(files: Callable[[], Mapping[str, Path]], place: str) -> dict[str, str]:
-    """Return SHA-256 of the files that a plug-in's options name, by option.
-
-    Raises:
-        UserError: if one cannot be had.
-    """
-    try:
-        return {option: contents(path) for option, path in files().items()}
-    except UserError as error:
-        raise UserError(f"{place}: {error}") from None
-
-
 def grid_names() -> list[str]:
     """Return the names of the grids that come with the harness."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -203,7 +175,8 @@ def expand(grid: Grid, precision: str, place: str | None = None, *, derived: boo
     axes = {name: getattr(grid.axes, name) or (getattr(grid, name),) for name in Axes.model_fields}
     shared = {name: getattr(grid, name) for name in PLAIN if name not in axes}
     raw = [dict(zip(axes, point, strict=True)) | shared for point in itertools.product(*axes.values())]
-    resolve = _Resolver(grid, precision, place)
+    alike = {name: getattr(grid, name) for name in Cell.model_fields if name in Grid.model_fields and name not in PLAIN}
+    resolve = Resolver(alike | {"precision": precision}, frozenset(grid.axes.seed), place)
     cells = [resolve.cell(fields) for fields in raw]
     for override in grid.overrides:
         with override.placed():
@@ -280,74 +253,3 @@ def _replaced(old: Choice, outer: str, inner: str, value: Any, place: str) -> Ch
     # head or backbone has other options.
     budget = recipes.budgeted(choice.name, place)[1]
     return choice.changed({key: value for key, value in old.options.items() if key not in budget} | choice.options)
-
-
-class _Resolver:
-    """Makes cells; names, options and values are checked once for all cells that differ in their seed only."""
-
-    def __init__(self, grid: Grid, precision: str, place: str) -> None:
-        self.grid, self.precision, self.place = grid, precision, place
-        self.seeds = frozenset(grid.axes.seed)
-        self.choices: dict[tuple[str, ...], dict[str, Any]] = {}
-        self.checked: dict[tuple[Any, ...], Cell] = {}
-
-    def cell(self, raw: dict[str, Any]) -> Cell:
-        """Return the cell of some values of the axes."""
-        choices = tuple(f"{raw[axis].name} {raw[axis].options}" for axis in CHOICES)
-        kind = (*choices, *(repr(raw[axis]) for axis in PLAIN if axis != "seed"))
-        known = self.checked.get(kind)
-        if known is not None and type(raw["seed"]) is int and raw["seed"] in self.seeds:
-            return known.with_seed(raw["seed"])
-        if choices not in self.choices:
-            self.choices[choices] = _resolved(raw, self.grid, self.precision, self.place)
-        try:
-            cell = Cell(**self.choices[choices], **{axis: raw[axis] for axis in PLAIN})
-        except ValidationError as error:
-            raise UserError(one_line(error, Cell, self.place)) from None
-        self.checked.setdefault(kind, cell)
-        return cell
-
-
-def _resolved(raw: dict[str, Any], grid: Grid, precision: str, place: str) -> dict[str, Any]:
-    """Return the fields of a cell that follow from its data set, backbone, recipe and head."""
-    chosen: Choice = raw["recipe"]
-    with chosen.placed():
-        recipe_name, budget = recipes.budgeted(chosen.name, place)
-        recipe = recipes.load(recipe_name, budget | chosen.options, place)
-        unchanged = recipes.load(recipe_name, {}, place)
-    registries = {"dataset": DATASETS, "backbone": BACKBONES, "head": HEADS}
-    dataset, backbone, head = (raw[field].entry(registry, place) for field, registry in registries.items())
-    backbone_place = f"{place}, backbone '{backbone.name}'"
-    backbone_options, backbone_label = raw["backbone"].resolve(backbone, backbone_place)
-    head_place = f"{place}, head '{head.name}'"
-    loss = ask(head.name, head.target, "loss_name", raw["head"].resolve(head, head_place)[0])
-    given = (
-        {"loss_scale": recipe.loss_scale[loss]}
-        if loss in recipe.loss_scale and "loss_scale" in head.options_model.model_fields
-        else {}
-    )
-    head_options, head_label = raw["head"].resolve(head, head_place, given, named=head.target.named)
-    shared = set(Cell.model_fields).intersection(Grid.model_fields) - set(PLAIN)
-    fields = {name: getattr(grid, name) for name in shared}
-    fields |= _chosen("dataset", dataset, raw["dataset"].resolve(dataset, f"{place}, data set '{dataset.name}'"))
-    fields |= _chosen("backbone", backbone, (backbone_options, backbone_label))
-    fields |= _chosen("head", head, (head_options, head_label))
-    return fields | {
-        "backbone_files": _hashed(partial(backbone.target.files, backbone_options), backbone_place),
-        "head_files": _hashed(partial(ask, head.name, head.target, "files", head_options), head_place),
-        "recipe": recipe,
-        "recipe_name": recipe_name,
-        "recipe_label": label(recipe_name, recipe.model_dump(mode="json"), unchanged.model_dump(mode="json")),
-        "precision": precision,
-    }
-
-
-def _chosen(choice: str, entry: Entry[Any], resolved: tuple[dict[str, Any], str]) -> dict[str, Any]:
-    """Return the fields of a cell that a choice has: name, version, options and label."""
-    options, named = resolved
-    return {
-        choice: entry.name,
-        f"{choice}_version": entry.version,
-        f"{choice}_options": options,
-        f"{choice}_label": named,
-    }

@@ -19,8 +19,8 @@ from headbench.results import store
 from headbench.runners.devices.group import Group
 from headbench.runners.grid.asking import ask
 from headbench.runners.grid.cells import Cell
-from headbench.runners.grid.config import contents
 from headbench.runners.grid.recipes import Small
+from headbench.runners.grid.resolving import sha256_of
 from headbench.runners.training.loop import contract
 
 PARTS = ("backbone", "projection", "head")
@@ -165,7 +165,7 @@ def build_backbone(cell: Cell, image_shape: tuple[int, int, int]) -> Backbone:
 def _check_files(files: Mapping[str, Path], planned: Mapping[str, str]) -> None:
     """Raise UserError where a file is not what a cell is known by; both by option."""
     for option, path in files.items():
-        if option in planned and contents(path) != planned[option]:
+        if option in planned and sha256_of(path) != planned[option]:
             raise UserError(f"{path} has changed since the run began; start it again")
 
 
