@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from headbench.results import columns
 from headbench.results.answers import Answers
 from headbench.results.numbers import health, inference
 from headbench.results.numbers.inference import Difference
-from headbench.results.numbers.statistics import holm
+from headbench.results.numbers.statistics import Floats, holm
 
 # The columns that a difference needs, beside its metric.
 NEEDED = (
@@ -37,19 +38,32 @@ class Found:
         marks: what is wrong with the training of a cell among them, so that it says nothing of its head; empty where
             nothing is.
         identical: whether both heads predict the same class for every test image with every common seed.
+        alike: whether nothing tells the two apart with any common seed, so that a test of either is one of both. Of
+            recorded rows it is known which images are right, not what is predicted.
     """
 
     difference: Difference
     seeds: tuple[int, ...]
     marks: str = ""
     identical: bool = False
+    alike: bool = False
 
     @property
     def p(self) -> float:
-        """The p-value of no difference; NaN where nothing is tested: from fewer seeds than a verdict takes, and of
-        identical predictions, which need no test and are none of a family that Holm's correction is over.
+        """The p-value of no difference, judged alone; NaN where nothing is tested: from fewer seeds than a verdict
+        takes, and of identical predictions, which need no test and are none of a family that Holm's correction is over.
         """
         return math.nan if self.identical or len(self.seeds) < inference.SEEDS else self.difference.p()
+
+
+def p_values(pairs: Sequence[Found]) -> Floats:
+    """Return the p-values (m,) of no difference of pairs that are judged together, after Holm's correction; NaN where
+    nothing is tested.
+    """
+    p = np.full(len(pairs), math.nan)
+    tested = [number for number, pair in enumerate(pairs) if not math.isnan(pair.p)]
+    p[tested] = [one.p() for one in inference.together([pairs[number].difference for number in tested])]
+    return holm(p)
 
 
 def between(
@@ -79,12 +93,14 @@ def between(
         values = one[metric].to_numpy(dtype=float) - other[metric].to_numpy(dtype=float)
         variance = image_variance(one, metric) + image_variance(other, metric)
         known = not np.isnan([*values, variance]).any()
-        return Found(inference.of_values(values, variance), numbers, marks) if known else None
+        return Found(inference.of_values(values, variance), numbers, marks, alike=not values.any()) if known else None
     own, theirs = answers.of_rows(one), (others or answers).of_rows(other)
     if own is None or theirs is None:
         return None
     found = inference.compare(np.stack([answer.right for answer in own]), np.stack([answer.right for answer in theirs]))
-    return Found(found, numbers, marks, all(a.digest == b.digest is not None for a, b in zip(own, theirs, strict=True)))
+    identical = all(a.digest == b.digest is not None for a, b in zip(own, theirs, strict=True))
+    alike = all(np.array_equal(a.right, b.right) for a, b in zip(own, theirs, strict=True))
+    return Found(found, numbers, marks, identical, alike)
 
 
 def _views(rows: pd.DataFrame) -> set[str]:
@@ -204,8 +220,8 @@ def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, me
     one whose best calibration error a perfectly calibrated head would show too.
 
     Which head is the best is seen on the same test images, and each could have been it: so Holm's correction is over
-    all pairs of heads at all dimensions, heads that predict the same counted once. Over the pairs with the best alone
-    too many of equal heads would be called worse.
+    all pairs of heads at all dimensions, heads that nothing tells apart counted once. Over the pairs with the best
+    alone too many of equal heads would be called worse.
 
     Args:
         heads: rows of one comparison and selection, by dimension and head.
@@ -213,7 +229,7 @@ def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, me
         metric: a column.
     """
     found = dict[int, tuple[str, dict[tuple[str, str], Found], dict[str, str]]]()
-    tested = dict[tuple[int, str, str], float]()
+    tested = dict[tuple[int, str, str], Found]()
     for dim, every in heads.items():
         shared = sharing(every)
         first = best_of(shared, metric) if len(shared) > 1 else None
@@ -226,16 +242,21 @@ def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, me
         }
         copies = dict[str, str]()
         for (one, other), pair in pairs.items():
-            if pair.identical and len(pair.seeds) == len(shared[one]) == len(shared[other]):
+            if (pair.identical or pair.alike) and len(pair.seeds) == len(shared[one]) == len(shared[other]):
                 copies.setdefault(other, copies.get(one, one))
         found[dim] = first, pairs, copies
-        tested |= {(dim, *names): pair.p for names, pair in pairs.items() if copies.keys().isdisjoint(names)}
-    corrected = dict(zip(tested, holm(np.array(list(tested.values()))), strict=True))
+        tested |= {(dim, *names): pair for names, pair in pairs.items() if copies.keys().isdisjoint(names)}
+    corrected = dict(zip(tested, p_values(list(tested.values())), strict=True))
     standing = dict[int, Lead]()
     for dim, (first, pairs, copies) in found.items():
         behind = {other: pair for (one, other), pair in pairs.items() if one == first}
-        p_values = {head: float(corrected.get((dim, first, copies.get(head, head)), math.nan)) for head in behind}
-        standing[dim] = Lead(first, behind, p_values)
+        # A copy of the best one has no test of its own.
+        corrected[dim, first, first] = 1.0
+        holms = {
+            head: math.nan if pair.identical else float(corrected[dim, first, copies.get(head, head)])
+            for head, pair in behind.items()
+        }
+        standing[dim] = Lead(first, behind, holms)
     return standing
 
 

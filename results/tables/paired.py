@@ -88,9 +88,13 @@ def judged(
     tidy = pd.DataFrame(found)
     tested = tidy["p"].notna()  # of heads with the same answers one may be unsound
     first = ~tidy.assign(tested=tested).duplicated(["tested", "test"])
-    for family in (tidy["n"] == 1, tidy["n"] > 1):
+    of_heads = tidy["n"] > 1
+    once = of_heads & first & tested
+    tidy.loc[once, "p"] = [one.p() for one in inference.together([pair.difference for pair in tidy.loc[once, "pair"]])]
+    for family in (~of_heads, of_heads):
         tidy.loc[family, "holm"] = holm(tidy["p"].where(family & first).to_numpy(dtype=float))[family]
-    tidy["holm"] = tidy.groupby("test")["holm"].transform("first").where(tested)
+    for name in ("p", "holm"):
+        tidy[name] = tidy.groupby("test")[name].transform("first").where(tested)
     tidy["verdict"] = [_verdict(pair, p) for pair, p in zip(tidy["pair"], tidy["holm"], strict=True)]
     columns = {
         f"{title} [95 % interval]": [
@@ -200,6 +204,7 @@ def caption(tidy: pd.DataFrame, whose: str) -> str:
         parts.append(
             f"Better, worse: p below 0.05 after Holm's correction over the "
             f"{f'{tests} {which}' if tests > 1 else 'one row that has one'}, the same answers counted once. "
+            "For p a row's spread over seeds is averaged with that of all rows. "
             "Tied: the interval lies within ± 0.5 points. Seeds: for 80 % power if the true difference is the one "
             "seen; a true difference of 0 is never shown."
         )

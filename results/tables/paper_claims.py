@@ -107,6 +107,9 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
         if _about(claim, part)
         for row in _tested(claim, part, number, answers, _data(part, several))
     ]
+    judged = [row for row in found if not row["reason"]]
+    for row, one in zip(judged, inference.together([row["found"] for row in judged]), strict=True):
+        row["p"], row["favours"] = p_value(one, row["rule"], 0.0 if row["rule"] == "reaches" else row["bound"] / 100)
     shown = (
         "id text source published dataset comparison selection head against variant feature_dim metric rule bound "
         "mean low high df n p holm verdict reason"
@@ -163,7 +166,6 @@ def _row(claim: Claim, shown: tuple[pd.DataFrame, ...], answers: Answers) -> dic
     if pair is None:
         return None
     measured, reason = pair.difference, _no_verdict(claim, pair, shown)
-    p, favours = (math.nan, "") if reason else p_value(measured, claim.rule, 0.0 if alone else bound)
     shift = claim.bound if alone else 0
     labels = [str(rows["head_label"].iloc[0]) for rows in shown]
     heads = [f"{label} d={rows['feature_dim'].iloc[0]}" for label, rows in zip(labels, shown, strict=True)]
@@ -176,7 +178,7 @@ def _row(claim: Claim, shown: tuple[pd.DataFrame, ...], answers: Answers) -> dic
         dict(zip(("head", "against"), [*heads, ""], strict=False))
         | {"variant": " against ".join(others)}
         | {end: 100 * getattr(measured, end) + shift for end in ("mean", "low", "high")}
-        | {"df": measured.df, "n": measured.seeds, "p": p, "favours": favours, "reason": reason, "found": measured}
+        | {"df": measured.df, "n": measured.seeds, "reason": reason, "found": measured}
     )
 
 

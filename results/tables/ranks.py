@@ -15,7 +15,7 @@ from headbench.results.answers import Answers
 from headbench.results.columns import COMPARISON, TOGETHER
 from headbench.results.differences import Found, between, unhealthy
 from headbench.results.numbers import inference
-from headbench.results.numbers.statistics import Floats, Ranks, holm, ranks
+from headbench.results.numbers.statistics import Floats, Ranks, ranks
 from headbench.results.tables.base import DIGITS, SELECTIONS, Table, unmarked
 
 OUTCOMES = ["better", "tied", "worse", "unresolved"]
@@ -176,7 +176,7 @@ def _outcomes(heads: list[str], pairs: list[tuple[str, str, Found]]) -> pd.DataF
     Identical predictions are a tie.
     """
     enough = [(a, b, pair) for a, b, pair in pairs if len(pair.seeds) >= inference.SEEDS]
-    p_values = holm(np.array([pair.p for _, _, pair in enough]))
+    p_values = differences.p_values([pair for _, _, pair in enough])
     opposite = {"better": "worse", "worse": "better"}
     said = Counter[tuple[str, str]]()
     for (a, b, pair), p in zip(enough, p_values, strict=True):

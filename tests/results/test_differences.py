@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from headbench.results.answers import Answers
 from headbench.results.differences import between, not_separated
 from headbench.results.numbers import inference
 from headbench.results.page import sentences
@@ -82,6 +83,25 @@ def test_heads_that_predict_what_the_best_does_are_of_no_family() -> None:
     same = replace(pair, identical=True)
     counted = ranks._outcomes(["a", "b", "c", "d"], [("a", "b", pair), ("a", "c", same), ("a", "d", same)])
     assert counted.loc["a"].to_dict() == {"better": 1, "tied": 2, "worse": 0, "unresolved": 0}
+
+
+def test_recorded_rows_have_the_family_of_the_grid_that_they_are_of() -> None:
+    """It is recorded which images are right, not what is predicted: two heads that agree in it are one test there too.
+
+    The third head is separated with a p between 5 and 5 / 3 %: alone, and not if the second counted beside the first.
+    """
+    base = np.random.default_rng(5).random((3, 2000)) < 0.8
+    less = base.copy()
+    less[:, :5] = False
+    assert 0.05 / 3 < inference.compare(base, less).p() < 0.05
+    rows, answers = known.answered({("a", 5): base, ("b", 5): base, ("c", 5): less})
+    recorded = Answers.known(
+        {cell: {"last": replace(own["last"], digest=None)} for cell, own in answers._cells.items()}
+    )
+    for told, said in ((answers, "identical"), (recorded, "tied")):
+        assert not_separated(rows, told) == {(5, "a"): True, (5, "b"): True, (5, "c"): False}
+        (standing,) = sentences.standings(rows, told)
+        assert standing.said == {"b": said, "c": "better"}
 
 
 def test_each_head_could_have_been_the_best() -> None:

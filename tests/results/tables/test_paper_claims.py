@@ -80,7 +80,8 @@ def test_claims_are_paired_by_seed_and_dimension() -> None:
         [100 * expected.mean, 100 * expected.low, 100 * expected.high]
     )
     assert [row["head"], row["against"], row["n"]] == ["dl2pa d=50", "psc d=50", 3]
-    p_values = [expected.p(0.01), inference.compare(own, heads["hpn", 100]).p(0.0122)]
+    first, second = inference.together([expected, inference.compare(own, heads["hpn", 100])])
+    p_values = [first.p(0.01), second.p(0.0122)]
     assert found["holm"].tolist() == pytest.approx(holm(np.array(p_values)).tolist())
     assert row["verdict"] == ("supported" if row["holm"] < 0.05 else "unresolved")
     assert found.loc["dl2pa-half-dimension", "against"] == "hpn d=100"
