@@ -190,7 +190,7 @@ def _refused(node: Node, path: Keys, problem: str) -> _RefusedError:
 def _key(node: Node, path: Keys) -> str:
     kind = node.tag.removeprefix(TAG)
     if isinstance(node, ScalarNode) and kind in {"str", "merge"}:
-        return str(node.value)
+        return _text(node, path)
     written = node.value if isinstance(node, ScalarNode) else "?"
     raise _refused(
         node,
@@ -199,9 +199,17 @@ def _key(node: Node, path: Keys) -> str:
     )
 
 
+def _text(node: ScalarNode, path: Keys) -> str:
+    """Return the text of a scalar; a letter that is escaped as two halves, as JSON does, is one."""
+    try:
+        return str(node.value).encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        raise _refused(node, path, "half a letter is escaped, \\ud800 to \\udfff: no file can hold it") from None
+
+
 def _scalar(node: ScalarNode, path: Keys) -> Any:
     """Return the value of a scalar, plain or with one of YAML's own tags."""
-    text, kind = str(node.value), node.tag.removeprefix(TAG)
+    text, kind = _text(node, path), node.tag.removeprefix(TAG)
     if kind in {"str", "merge"}:
         return text
     if kind not in KINDS:

@@ -65,7 +65,9 @@ def stored(out: Path, plan: dict[str, Any], answers: Answers | None = None) -> p
 
 def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any], answers: Answers | None) -> list[dict[str, Any]]:
     folder = store.cell_folder(out, cell["cell_id"])
-    common = _known(cell) | {"grid": plan["name"]}
+    # A plan says nothing of what was measured: a metric that a result lacks is not taken from there.
+    planned = (*columns.names("comparison", "axis", "fact"), "cell_id", "head_display")
+    common = {name: cell[name] for name in planned if name in cell} | {"grid": plan["name"]}
     if cell["not_applicable"]:
         return [common | {"status": "not_applicable", "error": cell["not_applicable"]}]
     try:

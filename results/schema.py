@@ -102,6 +102,7 @@ class PlannedCell(Facts):
 
     cell_id: Name
     not_applicable: Text | None
+    head_display: Text | None = None
 
 
 class OodSet(_Checked):

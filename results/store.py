@@ -162,9 +162,25 @@ def check(path: Path, model: type[BaseModel], content: Any, more: str = "") -> N
 def read_yaml(path: Path, content: bytes) -> Any:
     """Return what a YAML file holds; raise DamagedError if it holds something else."""
     try:
-        return yaml.load(content, LOADER)
+        value = yaml.load(content, LOADER)
+        size = _unfolded(value, {})
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DamagedError(f"{path} is damaged ({reason(error)})") from None
+    if size > LARGEST:
+        raise DamagedError(f"{path} is damaged (its aliases stand for more than {LARGEST:,} values, or for themselves)")
+    return value
+
+
+def _unfolded(value: Any, known: dict[int, float]) -> float:
+    """Return how many values there are once every alias is written out; infinite for one within itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = math.inf
+        known[id(value)] = 1 + sum(
+            _unfolded(own, known) for own in (value.values() if isinstance(value, dict) else value)
+        )
+    return known[id(value)]
 
 
 def val_logits(selection: str) -> str:
@@ -304,23 +320,21 @@ def read_predictions(folder: Path, *names: str) -> dict[str, np.ndarray]:
     """
     found = read_arrays(folder, "predictions.npz", *names)
     for part in ("test", "val"):
-        if not _agree([array for name, array in found.items() if name.endswith((f"{part}_logits", f"{part}_labels"))]):
+        scores, labels = (
+            [array for name, array in found.items() if name.endswith(f"{part}_{kind}")] for kind in ("logits", "labels")
+        )
+        if not _agree(scores, labels):
             raise DamagedError(f"{folder / 'predictions.npz'} is damaged (no scores and labels)")
     return found
 
 
-def _agree(found: list[np.ndarray]) -> bool:
+def _agree(scores: list[np.ndarray], labels: list[np.ndarray]) -> bool:
     """Say whether arrays are finite scores (N, C) and labels (N,) of these C classes."""
-    scores, labels = ([array for array in found if array.ndim == dims] for dims in (2, 1))
+    kinds = ((scores, 2, "f"), (labels, 1, "iu"))
+    if not all(array.ndim == dims and array.dtype.kind in kind for own, dims, kind in kinds for array in own):
+        return False
     classes = {array.shape[1] for array in scores}
-    kinds = all(array.dtype.kind == "f" for array in scores) and all(array.dtype.kind in "iu" for array in labels)
-    sizes = (
-        len(scores) + len(labels) == len(found)
-        and len({len(array) for array in found}) <= 1
-        and len(classes) <= 1
-        and 0 not in classes
-    )
-    if not (kinds and sizes):
+    if len({len(array) for array in (*scores, *labels)}) > 1 or len(classes) > 1 or 0 in classes:
         return False
     return all(np.isfinite(array).all() for array in scores) and all(
         ((array >= 0) & (array < max(classes, default=math.inf))).all() for array in labels

@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -216,6 +218,8 @@ def studies(out: Path, grid: str, storage: str | None = None) -> "list[optuna.St
         raise UserError(f"no search of grid '{grid}' in {out}; bench.py tune --grid {grid} starts one")
     if storage is None and "***" in search["storage"]:
         raise UserError(f"the search is in {search['storage']}, whose password is not kept; give --storage")
+    if storage is None and not _is_there(search["storage"]):
+        raise UserError(f"the search is in {named(search['storage'])}, which is no storage here; give --storage")
     opened = open_storage(storage or search["storage"], folder_of(out, grid))
     found = those_there(search, opened)
     if not found:
@@ -223,6 +227,22 @@ def studies(out: Path, grid: str, storage: str | None = None) -> "list[optuna.St
             f"none of the studies of grid '{grid}' is in its storage, {named(storage or search['storage'])}"
         )
     return found
+
+
+def _is_there(storage: str) -> bool:
+    """Say whether a storage that a folder of results names has studies, where it is a file: what a stranger's folder
+    names is neither made nor changed.
+    """
+    if storage == JOURNAL or ("://" in storage and not storage.startswith("sqlite:///")):
+        return True
+    path = Path(storage.removeprefix("sqlite:///").partition("?")[0])
+    if not path.is_file() or "://" not in storage:
+        return path.is_file()
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            return bool(database.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall())
+    except sqlite3.Error:
+        return False
 
 
 def those_there(search: dict[str, Any], storage: "BaseStorage") -> "list[optuna.Study]":

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.data import DATASETS
 from headbench.data.splits import Protocol
+from headbench.heads import HEADS
 from headbench.results import grid_rows, schema, store
 from headbench.results.ood import cell_files
 from headbench.runners.exchange import reference, rescoring
@@ -19,6 +20,7 @@ from headbench.runners.exchange.bundles import ROWS, Manifest
 from headbench.runners.exchange.opening import opened
 from headbench.runners.exchange.reference import Named, Reference
 from headbench.runners.execution.launch import data_folder
+from headbench.runners.execution.plan import display
 from headbench.runners.grid.cells import TOLD_BY_THE_DATA, Cell
 from headbench.runners.training import parts
 
@@ -111,6 +113,9 @@ def _cell(
         for file, said in (("grid.yaml", planned), ("cell.yaml", description)):
             if other := _unlike(said, facts):
                 raise DamagedError(f"{folder}: {file} has other {', '.join(other)} than result.json")
+        called = planned.get("head_display")
+        if called and facts["head"] in HEADS and not str(called).startswith(display(facts["head"])):
+            raise DamagedError(f"{folder}: grid.yaml has head_display '{called}' for head '{facts['head']}'")
         known = _truth(facts, description, data, seen)
         label, source = facts["dataset"], None if known is None else known.source
         # Compared only if those of each of its cells were.
@@ -171,6 +176,10 @@ def _truth(
         dataset, divided = Named(name, options, facts["dataset"]), False
     else:
         divided = True
+        try:
+            DATASETS.get(cell.dataset).resolve(cell.dataset_options, "dataset_options")
+        except UserError:  # a later harness may have more
+            return None
         dataset, protocol = Named(cell.dataset, cell.dataset_options, facts["dataset"]), parts.protocol(cell)
     key = json.dumps([dataset.name, dataset.options, str(protocol), divided], sort_keys=True, default=str)
     if key not in seen:

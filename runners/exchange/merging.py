@@ -8,7 +8,7 @@ from typing import Any
 from headbench.core.errors import DamagedError, NewerError, UserError
 from headbench.results import store
 from headbench.results.ood import cell_files
-from headbench.runners.exchange import plans
+from headbench.runners.exchange import bundles, plans
 from headbench.runners.exchange.checking import FREE
 from headbench.runners.execution import locks
 
@@ -104,6 +104,9 @@ def _whole(folder: Path) -> dict[str, Any] | None:
     """Return a cell's result if all of its files are sound, None where it has none."""
     result = store.read_result(folder)
     if result is not None:
+        odd = [name for name in result["sha256"] if name != store.WEIGHTS and not bundles.FILES.fullmatch(name)]
+        if odd:
+            raise DamagedError(f"{folder / 'result.json'} is damaged (a cell has no file '{odd[0]}')")
         store.verify(folder, result)
     return result
 

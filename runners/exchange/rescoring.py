@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headbench.core.errors import DamagedError
+from headbench.core.errors import DamagedError, reason
 from headbench.results import answers, store
 from headbench.results.numbers import calibration, collapse, metrics
 from headbench.runners.exchange.reference import Reference
@@ -38,6 +38,8 @@ def differing(folder: Path, result: dict[str, Any], known: Reference | None) -> 
     held_out = result["facts"]["n_val"]
     if any(len(own) != held_out for name, own in stored.items() if name.endswith(("val_logits", "val_labels"))):
         raise DamagedError(f"{folder / 'predictions.npz'} has not the scores of {held_out} validation images")
+    if "val_labels" not in stored and any(name.endswith("val_logits") for name in stored):
+        raise DamagedError(f"{folder / 'predictions.npz'} has no labels of its validation images")
     for selection, measured in result["selections"].items():
         logits = stored.get(f"{selection}_test_logits")
         if logits is None or logits.shape[1] != result["facts"]["num_classes"]:
@@ -46,7 +48,7 @@ def differing(folder: Path, result: dict[str, Any], known: Reference | None) -> 
         half_val = _is_half(stored.get(store.val_logits(selection), logits[:0]))
         found = _measured(stored, selection, measured, result["native_scale"], known)
         if "nc1" in measured and (folder / "geometry.npz").exists():
-            found |= collapse.measure(store.read_arrays(folder, "geometry.npz"))
+            found |= _collapse(folder)
         told = {name: measured[name] for name in found if isinstance(measured.get(name), int | float)}
         count += len(told)
         lines += [
@@ -57,13 +59,28 @@ def differing(folder: Path, result: dict[str, Any], known: Reference | None) -> 
         lines += [
             f"{selection} {name}: {measured[name]:.6g} is told, without scores of validation images"
             for name in ("temperature", "val_top1", "val_nll")
-            if selection in FOR_TABLES
-            and name not in found
-            and isinstance(measured.get(name), int | float)
-            and not math.isnan(measured[name])
+            if selection in FOR_TABLES and name not in found and _is_told(measured.get(name))
+        ]
+        lines += [
+            f"{selection} {name}: {value:.6g} is told, without geometry.npz"
+            for name, value in measured.items()
+            if name.startswith("nc") and name not in found and _is_told(value)
         ]
         lines += _answers(logits, stored["test_labels"], selection, measured, half)
     return lines, count
+
+
+def _collapse(folder: Path) -> dict[str, float]:
+    """Return the measures of neural collapse of a cell; raise DamagedError if its geometry is none."""
+    try:
+        return collapse.measure(store.read_arrays(folder, "geometry.npz"))
+    except (LookupError, ValueError, TypeError) as error:
+        raise DamagedError(f"{folder / 'geometry.npz'} is damaged ({reason(error)})") from None
+
+
+def _is_told(value: Any) -> bool:
+    """Say whether a metric is a number."""
+    return isinstance(value, int | float) and not math.isnan(value)
 
 
 def _is_half(logits: np.ndarray) -> bool:
@@ -114,6 +131,9 @@ def _answers(logits: np.ndarray, labels: np.ndarray, selection: str, measured: d
             lines.append(f"{selection}: {moved} images are told to be right, or wrong, and are not")
         if not _agree(measured["top1"], told.mean(), TOLERANCE):
             lines.append(f"{selection} top1: {measured['top1']:.6g} is told, and {told.mean():.6g} of the images")
+    digest = measured.get("predictions_digest")
+    if digest is not None and not half and digest != answers.of(logits, labels).digest:
+        lines.append(f"{selection}: what is predicted has another digest")
     by_class = measured.get("per_class_accuracy")
     if by_class is not None:
         told = np.array([math.nan if value is None else value for value in by_class])

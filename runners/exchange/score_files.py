@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from headbench.core import arrays
 from headbench.core.arrays import BadArrayError
@@ -27,6 +28,8 @@ Kind = Literal["logits", "probabilities"]
 KINDS: tuple[Kind, ...] = ("logits", "probabilities")
 # What an array or column of scores may be called; the last one does not tell its kind.
 WORDS = (*KINDS, "scores")
+# Training images of a class, as results may hold them.
+MOST = 10**12
 # Arrays of a file that tell of the training.
 TRAINING = ("native_scale", "class_counts")
 # Columns of numbers that tables of scores have, and that are no classes.
@@ -166,7 +169,7 @@ def _table(file: Path, prefixes: tuple[str, ...], required: bool = True) -> _Tab
     readers: dict[str, Callable[[], _Table | None]] = {
         ".npz": lambda: _of_npz(file, prefixes, required),
         ".csv": lambda: _of_frame(file, _read_csv),
-        ".parquet": lambda: _of_frame(file, pd.read_parquet),
+        ".parquet": lambda: _of_frame(file, _read_parquet),
     }
     if file.is_dir():
         raise UserError(
@@ -211,6 +214,15 @@ def _check_names(file: Path, names: list[str]) -> None:
         meant = near(name, read, cutoff=0.85)
         if meant is not None and meant not in names and meant[:3] == name[:3].casefold():
             raise UserError(f"{file}: array '{name}' is none that is read; did you mean '{meant}'?")
+
+
+def _read_parquet(file: Path) -> pd.DataFrame:
+    """Return a table, unless it is far larger in memory than its file, as no scores are."""
+    about = pq.read_metadata(file)
+    unfolded = 8 * about.num_rows * about.num_columns
+    if unfolded > max(arrays.HARMLESS, arrays.RATIO * file.stat().st_size):
+        raise UserError(f"{file}: {about.num_rows:,} rows of {about.num_columns} columns are no scores of this size")
+    return pd.read_parquet(file)
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -356,6 +368,8 @@ def _checked_training(
     """Return the scale inside the logits and the training images of each class, as they should be."""
     if scale.size != 1 or scale.dtype.kind not in "fiu" or not 0 < float(scale.reshape(())) < np.inf:
         raise UserError(f"{file}: native_scale is one number above 0")
-    if counts is not None and (counts.shape != (classes,) or counts.dtype.kind not in "iu" or counts.min() < 0):
+    if counts is not None and (
+        counts.shape != (classes,) or counts.dtype.kind not in "iu" or not 0 <= counts.min() <= counts.max() <= MOST
+    ):
         raise UserError(f"{file}: class_counts are {classes} whole numbers, the training images of each class")
     return float(scale.reshape(())), None if counts is None else counts.astype(np.int64)

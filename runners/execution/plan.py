@@ -233,7 +233,12 @@ def listed(plan: list[Planned], cells: list[Cell], before: list[dict[str, Any]])
 def _display(cell: Cell) -> str:
     """Return the label of a cell's head as papers write it: ``HPN (loss_scale=4.0)``."""
     options = cell.head_label.removeprefix(cell.head)
-    return f"{HEADS.get(cell.head).about.get('display') or cell.head} {options}".strip()
+    return f"{display(cell.head)} {options}".strip()
+
+
+def display(head: str) -> str:
+    """Return a head's name as papers write it."""
+    return HEADS.get(head).about.get("display") or head
 
 
 def clash(known: Mapping[Experiment, dict[str, Any]], cell: Mapping[str, Any]) -> dict[str, Any] | None:

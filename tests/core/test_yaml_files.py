@@ -91,6 +91,7 @@ def test_a_number_that_is_not_finite_is_refused(text: str) -> None:
             ("inf", "inf"),
             ("hpn(loss_scale=2.0)", "hpn(loss_scale=2.0)"),
             ("1.2.3", "1.2.3"),
+            ('"one \\ud83d\\ude00"', "one \U0001f600"),
             ("=", "="),
         ],
         *[
