@@ -101,7 +101,7 @@ def by(arguments: argparse.Namespace, own: RunOptions, console: Console, team: "
     from headbench.runners.search import found, search
 
     options = options_of(arguments, own)
-    screen = Screen(stderr=True) if arguments.json else console
+    screen = Screen(stderr=True, quiet=arguments.quiet) if arguments.json else console
     searched = search.run(options, Screen(quiet=True) if arguments.quiet else screen, team)
     for study in searched.studies:
         say(screen, found.line(study))

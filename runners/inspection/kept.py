@@ -13,7 +13,10 @@ from headbench.runners.inspection import listing
 from headbench.runners.inspection.listing import Listed
 
 # What lists are made of.
-SOURCES = [Path(__file__).parents[2] / name for name in ("backbones", "core", "data", "heads", "runners/inspection")]
+SOURCES = [
+    Path(__file__).parents[2] / name
+    for name in ("backbones", "core", "data", "heads", "runners/grid", "runners/inspection")
+]
 
 
 class Kept(BaseModel):

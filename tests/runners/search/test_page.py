@@ -27,7 +27,9 @@ def test_a_search_ends_with_its_page_which_report_writes_again(
     shown = page.read_text()
     assert "psc" in shown[shown.index('<h2 id="tuning">') :]
     assert main(["tune", *asked, "--trials", "6", "--quiet", "--json", "--no-report"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    told = json.loads(printed.out)
     assert (told["complete"], [study["trials"] for study in told["studies"]]) == (True, [6, 6])
     listed = pd.read_csv(next((tmp_path / "tiny" / "tables").glob("*-search-trials.csv")))
     assert listed["val_top1"].tolist() == pytest.approx(trials(tmp_path)["val_top1"].tolist(), nan_ok=True)
