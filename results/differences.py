@@ -49,11 +49,16 @@ class Found:
     alike: bool = False
 
     @property
-    def p(self) -> float:
-        """The p-value of no difference, judged alone; NaN where nothing is tested: from fewer seeds than a verdict
-        takes, and of identical predictions, which need no test and are none of a family that Holm's correction is over.
+    def tested(self) -> bool:
+        """Whether there is a p-value: not from fewer seeds than a verdict takes, nor of identical predictions, which
+        need no test and are none of a family that Holm's correction is over.
         """
-        return math.nan if self.identical or len(self.seeds) < inference.SEEDS else self.difference.p()
+        return not self.identical and len(self.seeds) >= inference.SEEDS
+
+    @property
+    def p(self) -> float:
+        """The p-value of no difference, judged alone; NaN where nothing is tested."""
+        return self.difference.p() if self.tested else math.nan
 
 
 def p_values(pairs: Sequence[Found]) -> Floats:
@@ -61,7 +66,7 @@ def p_values(pairs: Sequence[Found]) -> Floats:
     nothing is tested.
     """
     p = np.full(len(pairs), math.nan)
-    tested = [number for number, pair in enumerate(pairs) if not math.isnan(pair.p)]
+    tested = [number for number, pair in enumerate(pairs) if pair.tested]
     p[tested] = [one.p() for one in inference.together([pairs[number].difference for number in tested])]
     return holm(p)
 
@@ -253,7 +258,7 @@ def against_best(heads: dict[int, dict[str, pd.DataFrame]], answers: Answers, me
         # A copy of the best one has no test of its own.
         corrected[dim, first, first] = 1.0
         holms = {
-            head: math.nan if pair.identical else float(corrected[dim, first, copies.get(head, head)])
+            head: math.nan if pair.identical else float(corrected.get((dim, first, copies.get(head, head)), math.nan))
             for head, pair in behind.items()
         }
         standing[dim] = Lead(first, behind, holms)

@@ -26,6 +26,8 @@ MOST_SEEDS = 1000
 # Degrees of freedom that the spread over seeds of a whole table counts for in each of its rows: with more, a family
 # with a head that spreads farther than others has false verdicts too often, as the tests simulate.
 BORROWED = 4
+# Of what neither seeds nor images explain, relative to all: below it is rounding.
+ROUNDING = 1e-12
 # Degrees of freedom beyond which Student's t is normal.
 MANY = 1e8
 
@@ -90,28 +92,24 @@ class Difference:
     def parts(self) -> "Parts":
         """Return the parts of the variance of the mean, where it has any."""
         if self.images and math.isnan(self.squares[0]):
-            return Parts(0.0, self.error**2, 0.0, min(self.df, MANY))
+            return Parts(0.0, self.error**2, 0.0, 0.0, min(self.df, MANY))
         if self.images:
             seeds, images, rest = (square / (self.seeds * self.images) for square in self.squares)
-            return Parts(seeds, images, rest, self.images - 1.0)
+            return Parts(seeds, images, rest, rest, self.images - 1.0)
         # The spread over seeds holds a part of that over images, nobody knows which.
-        return Parts(max(self.error**2 - self.image_variance, 0.0), self.image_variance, 0.0, MANY)
+        return Parts(max(self.error**2 - self.image_variance, 0.0), self.image_variance, 0.0, self.image_variance, MANY)
 
 
 class Parts(NamedTuple):
-    """The parts of the variance of a mean difference: of seeds, of images, and of neither, which both contain; and the
-    degrees of freedom of that of images.
+    """The parts of the variance of a mean difference: of seeds, of images, and of neither, which both contain; what the
+    first is compared with that of another difference by, 0 where by nothing; and the degrees of freedom of the second.
     """
 
     seeds: float
     images: float
     rest: float
+    unit: float
     df: float
-
-    @property
-    def unit(self) -> float:
-        """What the spread over seeds of one difference is compared with that of another by; 0 where nothing is."""
-        return self.rest or self.images
 
 
 @cache
@@ -136,8 +134,12 @@ def together(found: Sequence[Difference]) -> list[Difference]:
     """
     borrowed = dict[bool, list[tuple[int, float]]]()
     parts = [one.parts() if one.error > 0 else None for one in found]
+    seen = set[tuple[object, ...]]()
     for one, own in zip(found, parts, strict=True):
-        if own is not None and own.unit > 0:
+        # Heads with the same answers tell of one spread.
+        known = (one.mean, one.error, one.seeds, one.images)
+        if own is not None and own.unit > 0 and known not in seen:
+            seen.add(known)
             borrowed.setdefault(one.images > 0, []).append((one.seeds - 1, own.seeds / own.unit))
 
     def informed(one: Difference) -> Difference:
@@ -185,7 +187,8 @@ def compare(first: Bools, second: Bools | float) -> Difference:
         )
     of_seeds = images * float(((by_seed / images - shared) ** 2).sum())
     of_images = n * float(((by_image / n - shared) ** 2).sum())
-    rest = max(0.0, discordant - n * images * shared**2 - of_seeds - of_images)
+    rest = discordant - n * images * shared**2 - of_seeds - of_images
+    rest = rest if rest > ROUNDING * discordant else 0.0
     squares = of_seeds / (n - 1), of_images / (images - 1), rest / ((n - 1) * (images - 1))
     error, df = _error(squares, n, images)
     half = _quantile(df) * error

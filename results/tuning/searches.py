@@ -231,17 +231,20 @@ def studies(out: Path, grid: str, storage: str | None = None) -> "list[optuna.St
 
 def _is_there(storage: str) -> bool:
     """Say whether a storage that a folder of results names has studies, where it is a file: what a stranger's folder
-    names is neither made nor changed.
+    names is neither made nor changed. One that is locked, or was cut off in a write, is taken to have some.
     """
-    if storage == JOURNAL or ("://" in storage and not storage.startswith("sqlite:///")):
+    kind, _, rest = storage.partition(":///")
+    if storage == JOURNAL or ("://" in storage and not kind.startswith("sqlite")):
         return True
-    path = Path(storage.removeprefix("sqlite:///").partition("?")[0])
+    path = Path(rest.removeprefix("file:").partition("?")[0] if "://" in storage else storage)
     if not path.is_file() or "://" not in storage:
         return path.is_file()
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as database:
             return bool(database.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall())
-    except sqlite3.Error:
+    except sqlite3.OperationalError:
+        return True
+    except sqlite3.DatabaseError:
         return False
 
 

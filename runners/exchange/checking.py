@@ -113,8 +113,8 @@ def _cell(
         for file, said in (("grid.yaml", planned), ("cell.yaml", description)):
             if other := _unlike(said, facts):
                 raise DamagedError(f"{folder}: {file} has other {', '.join(other)} than result.json")
-        called = planned.get("head_display")
-        if called and facts["head"] in HEADS and not str(called).startswith(display(facts["head"])):
+        called, options = planned.get("head_display"), str(planned["head_label"]).removeprefix(facts["head"])
+        if called and facts["head"] in HEADS and called != f"{display(facts['head'])} {options}".strip():
             raise DamagedError(f"{folder}: grid.yaml has head_display '{called}' for head '{facts['head']}'")
         known = _truth(facts, description, data, seen)
         label, source = facts["dataset"], None if known is None else known.source

@@ -198,7 +198,7 @@ def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     if options.precision != "auto" and options.name is None:
         contents["name"] = f"{contents['name']}+{options.precision}"
     grid = config.parse_grid(contents, place)
-    if options.changes and (written.overrides or written.without):
+    if options.changes and written.overrides:
         config.expand(written, options.precision, place)
     cells = config.expand(grid, options.precision, place, derived=bool(options.changes))
     if options.devices > 1:

@@ -167,6 +167,13 @@ def test_what_is_borrowed_is_a_mean_and_never_more_than_there_is() -> None:
     told = inference.together([few, many, equal])
     ratio = (2 * 2.0 + 4 * 4.0) / 6
     assert [one.borrowed for one in told] == [(pytest.approx(ratio), 4), (pytest.approx(ratio), 2), (0.0, 0)]
+    # A copy of a head tells nothing more; heads that do not move with the seed borrow nothing, whatever rounding says.
+    assert inference.together([few, few, many])[0].borrowed == told[0].borrowed
+    for lost in range(3, 30):
+        less = np.ones((3, 2000), dtype=bool)
+        less[:, :lost] = False
+        steady = inference.compare(np.ones((3, 2000), dtype=bool), less)
+        assert inference.together([steady, few, many])[0].borrowed == (0.0, 0)
     # Of other metrics the spread is compared with the images' variance, and lent to none of accuracy.
     value = inference.of_values(np.array([0.01, 0.02, 0.06]), 1e-4)
     assert inference.together([few, value, many])[0].borrowed == told[0].borrowed

@@ -43,15 +43,10 @@ def test_a_grid_goes_on_in_the_precision_of_its_finished_cells(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("changes", [[], ["recipe.epochs=3"]])
-@pytest.mark.parametrize(
-    ("without", "message"), [({"haed": "hpn"}, "unknown key 'haed'; did you mean 'head'"), ({"head": "etf"}, "etf")]
-)
-def test_a_misspelt_without_is_refused_whatever_is_set(
-    changes: list[str], without: dict[str, str], message: str, tmp_path: Path
-) -> None:
+def test_a_misspelt_without_is_refused_whatever_is_set(changes: list[str], tmp_path: Path) -> None:
     file = tmp_path / "tiny.yaml"
-    file.write_text(yaml.safe_dump(grid(axes={"head": ["psc", "hpn"]}, without=[without])))
-    with pytest.raises(UserError, match=f"without: .*{message}"):
+    file.write_text(yaml.safe_dump(grid(axes={"head": ["psc", "hpn"]}, without=[{"haed": "hpn"}])))
+    with pytest.raises(UserError, match=r"without: unknown key 'haed'; did you mean 'head'"):
         launch.asked(RunOptions(str(file), changes=changes))
 
 
