@@ -18,6 +18,8 @@ from headbench.results.ood.frame import means
 
 # A result with others of these is that of another cell, and cannot stand beside those of its comparison.
 SIZES = "data_fingerprint num_classes n_test feature_dim seed".split()
+# What a plan tells of a cell; of what was measured it says nothing, whatever a result lacks.
+PLANNED = (*columns.names("comparison", "axis", "fact"), "cell_id", "head_display")
 
 
 def load(out: Path, grid: str) -> pd.DataFrame:
@@ -65,9 +67,7 @@ def stored(out: Path, plan: dict[str, Any], answers: Answers | None = None) -> p
 
 def _rows(out: Path, plan: dict[str, Any], cell: dict[str, Any], answers: Answers | None) -> list[dict[str, Any]]:
     folder = store.cell_folder(out, cell["cell_id"])
-    # A plan says nothing of what was measured: a metric that a result lacks is not taken from there.
-    planned = (*columns.names("comparison", "axis", "fact"), "cell_id", "head_display")
-    common = {name: cell[name] for name in planned if name in cell} | {"grid": plan["name"]}
+    common = {name: cell[name] for name in PLANNED if name in cell} | {"grid": plan["name"]}
     if cell["not_applicable"]:
         return [common | {"status": "not_applicable", "error": cell["not_applicable"]}]
     try:
