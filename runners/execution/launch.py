@@ -13,13 +13,13 @@ from rich.console import Console
 from headbench.backbones import BACKBONES
 from headbench.core import escape
 from headbench.core.alone import alone
-from headbench.core.errors import DamagedError, UserError, is_full, near, note
+from headbench.core.errors import UserError, is_full, near
 from headbench.core.folders import DEFAULT, expanded, from_environment
 from headbench.data import DATASETS
 from headbench.heads import HEADS
 from headbench.heads.geometry import cache
 from headbench.results import store
-from headbench.runners.execution import plan, queue
+from headbench.runners.execution import earlier, plan, queue
 from headbench.runners.execution.executors import Executor, InProcess, Processes
 from headbench.runners.execution.options import RunOptions, commands, words
 from headbench.runners.execution.plan import Planned
@@ -95,7 +95,7 @@ def prepare(options: RunOptions) -> Launch:
     chosen = overrides.choose(cells, overrides.assignments(options.where, "--where"))
     machine, job = crew(options, len(cells))
     partial = options.cells or len(chosen) < len(cells)
-    before = _plan_before(options.out, grid.name)["cells"] if partial else []
+    before = earlier.plan_of(options.out, grid.name)["cells"] if partial else []
     outlines = plan.Outlines(job.root)
     planned = _planned(chosen, options.cells, outlines, before)
     ood = sets.loaded(named, [p.cell for p in planned], outlines.data)
@@ -110,8 +110,8 @@ def prepare(options: RunOptions) -> Launch:
     todo = [p for p in wanted if p.not_applicable is None and p.cell_id not in ended]
     again = [p for p in todo if p.cell_id in endings]
     if todo:
-        check_others(grid.name, finished, machine)
-        _refuse_imported(grid.name, todo, before or _plan_before(options.out, grid.name)["cells"])
+        earlier.check_others(grid.name, finished, machine)
+        earlier.refuse_imported(grid.name, todo, before or earlier.plan_of(options.out, grid.name)["cells"])
     job = replace(manned(job, machine, len(todo), todo, outlines), ood=ood)
     return Launch(grid, cells, planned, entries, wanted, finished, todo, again, machine, job, words(options))
 
@@ -234,50 +234,6 @@ def _planned(
     return planned
 
 
-def _plan_before(out: Path, grid: str) -> dict[str, Any]:
-    """Return an earlier plan of a grid, one without cells where there is none that can be read."""
-    try:
-        return store.read_plan(store.grid_folder(out, grid))
-    except (FileNotFoundError, DamagedError):
-        return {"cells": []}
-
-
-def check_others(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:
-    """Compare finished cells with those that are trained next to them, and say whose head's source has changed under
-    the same version.
-
-    Raises:
-        UserError: where ``--precision auto`` would add cells to finished ones that another machine trained in another
-            precision.
-    """
-    for cell_id, other in finished.items():
-        if other.precision != machine.precision:
-            raise UserError(
-                f"grid '{grid}': cell {cell_id} was trained in {other.precision}, and --precision auto is "
-                f"{machine.precision} on this machine; go on where it is "
-                f"{other.precision}, or give --precision {machine.precision}, which makes a grid of its own, "
-                f"'{grid}+{machine.precision}'"
-            )
-    for head, count in sorted(Counter(cell.head for cell in finished.values() if cell.moved_source).items()):
-        note(
-            f"the source of head '{head}' has changed since {count} finished cells of this grid were trained, and its "
-            f"version is still {HEADS.get(head).version}; raise it if its numbers change (bench.py status names the "
-            "cells)"
-        )
-
-
-def _refuse_imported(grid: str, todo: list[Planned], earlier: list[dict[str, Any]]) -> None:
-    """Raise UserError for a cell that the grid's tables would average with an imported one of the same head."""
-    imported = plan.by_experiment(entry for entry in earlier if entry.get("imported"))
-    for planned in todo:
-        other = plan.clash(imported, {"cell_id": planned.cell_id} | planned.facts)
-        if other is not None:
-            raise UserError(
-                f"grid '{grid}': head '{planned.cell.head_label}' was imported into it (cell {other['cell_id']}), and "
-                f"tables would average both; train it under another --name"
-            )
-
-
 def _inapplicable(wanted: list[Planned]) -> list[str]:
     """Return a line for each head and reason why cells of it are not trained."""
     reasons = Counter((p.cell.head_label, p.not_applicable) for p in wanted if p.not_applicable is not None)
@@ -293,26 +249,13 @@ def write_plan(launch: Launch) -> None:
     out, name = launch.job.out, launch.grid.name
     folder = store.grid_folder(out, name)
     make_folder(folder)
-    before = _plan_before(out, name)
+    before = earlier.plan_of(out, name)
     if _plan_after(launch, before) != before:
         with alone(folder / ".lock"):
             before = store.read_or_set_aside(folder) or {"cells": []}
             after = _plan_after(launch, before)
-            _tell_unlisted(launch, before["cells"], after["cells"])
+            earlier.tell_unlisted(out, name, before["cells"], after["cells"])
             store.write_plan(folder, after)
-
-
-def _tell_unlisted(launch: Launch, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
-    """Say how many finished cells of an earlier grid of the same name its tables have no longer."""
-    out, name = launch.job.out, launch.grid.name
-    gone = {entry["cell_id"] for entry in before} - {entry["cell_id"] for entry in after}
-    finished = [cell_id for cell_id in gone if (store.cell_folder(out, cell_id) / "result.json").is_file()]
-    if finished:
-        count = f"{len(finished)} finished cells are" if len(finished) > 1 else "1 finished cell is"
-        note(
-            f"grid '{name}' was another one before: {count} in its tables no longer, and kept in {out / store.CELLS}; "
-            "--name makes a grid of its own"
-        )
 
 
 def make_folder(folder: Path) -> None:

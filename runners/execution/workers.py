@@ -44,7 +44,7 @@ SIGNALS = (*stops.SIGNALS, signal.SIGINT)
 # Workers are forked from a process that has imported all they need and done nothing with it, so that the imports,
 # seconds each, are made once for the whole team. On macOS, where libraries do not survive a fork, each makes its own.
 CONTEXT: ForkServerContext | SpawnContext = ForkServerContext() if sys.platform == "linux" else SpawnContext()
-PRELOAD = ["headbench.runners.execution.preload"]
+PRELOAD = ["headbench.runners.execution.sharing.preload"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from headbench.core import escape
 from headbench.core.errors import UserError, note, suggest
 from headbench.results.tuning import searches
 from headbench.results.tuning.searches import OBJECTIVES
-from headbench.runners.execution import launch, plan, queue
+from headbench.runners.execution import earlier, launch, plan, queue
 from headbench.runners.execution.executors import Executor
 from headbench.runners.execution.options import RunOptions
 from headbench.runners.execution.plan import Outlines, Planned
@@ -119,7 +119,7 @@ def run(options: TuneOptions, console: Console, team: Team | None = None) -> Sea
 
     def check(cells: Iterable[str]) -> None:
         """Refuse finished cells of another precision, which this search has had or now comes to."""
-        launch.check_others(grid.name, queue.finished(cells, options.run.out), machine)
+        earlier.check_others(grid.name, queue.finished(cells, options.run.out), machine)
 
     if left:
         # Those that this run does not drive too, beside whose values its own will stand.

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from headbench.core.errors import UserError
 from headbench.results import columns, store
-from headbench.runners.execution import launch, plan, queue
+from headbench.runners.execution import earlier, launch, plan, queue
 from headbench.runners.execution.options import RunOptions
 from headbench.runners.execution.plan import Planned
 from headbench.runners.execution.progress import Display
@@ -34,7 +34,7 @@ def run(options: RunOptions, console: Console) -> pd.DataFrame:
     check_validation(planned, grid.name)
     todo = queue.pending(planned, job.out, retry_failed=options.retry_failed)
     if todo:
-        launch.check_others(grid.name, queue.finished([one.cell_id for one in planned], job.out), machine)
+        earlier.check_others(grid.name, queue.finished([one.cell_id for one in planned], job.out), machine)
     launch.make_folder(job.out)
     queue.clear_endings(todo, job.out)
     job = launch.manned(job, machine, len(todo), todo, outlines)

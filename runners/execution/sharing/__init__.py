@@ -1,1 +1,1 @@
-"""Several workers on one CUDA device: whether they fit, and how they compute at the same time."""
+"""What several workers of one machine share: their imports, its memory, and the time of one CUDA device."""

@@ -1,0 +1,69 @@
+"""What a folder of runs holds of a grid already, compared with what is to be trained next to it."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from headbench.core.errors import DamagedError, UserError, note
+from headbench.heads import HEADS
+from headbench.results import store
+from headbench.runners.execution import plan
+from headbench.runners.execution.plan import Planned
+from headbench.runners.execution.queue import Finished
+from headbench.runners.training.hardware import Hardware
+
+
+def plan_of(out: Path, grid: str) -> dict[str, Any]:
+    """Return an earlier plan of a grid, one without cells where there is none that can be read."""
+    try:
+        return store.read_plan(store.grid_folder(out, grid))
+    except (FileNotFoundError, DamagedError):
+        return {"cells": []}
+
+
+def check_others(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:
+    """Compare finished cells with those that are trained next to them, and say whose head's source has changed under
+    the same version.
+
+    Raises:
+        UserError: where ``--precision auto`` would add cells to finished ones that another machine trained in another
+            precision.
+    """
+    for cell_id, other in finished.items():
+        if other.precision != machine.precision:
+            raise UserError(
+                f"grid '{grid}': cell {cell_id} was trained in {other.precision}, and --precision auto is "
+                f"{machine.precision} on this machine; go on where it is "
+                f"{other.precision}, or give --precision {machine.precision}, which makes a grid of its own, "
+                f"'{grid}+{machine.precision}'"
+            )
+    for head, count in sorted(Counter(cell.head for cell in finished.values() if cell.moved_source).items()):
+        note(
+            f"the source of head '{head}' has changed since {count} finished cells of this grid were trained, and its "
+            f"version is still {HEADS.get(head).version}; raise it if its numbers change (bench.py status names the "
+            "cells)"
+        )
+
+
+def refuse_imported(grid: str, todo: list[Planned], earlier: list[dict[str, Any]]) -> None:
+    """Raise UserError for a cell that the grid's tables would average with an imported one of the same head."""
+    imported = plan.by_experiment(entry for entry in earlier if entry.get("imported"))
+    for planned in todo:
+        other = plan.clash(imported, {"cell_id": planned.cell_id} | planned.facts)
+        if other is not None:
+            raise UserError(
+                f"grid '{grid}': head '{planned.cell.head_label}' was imported into it (cell {other['cell_id']}), and "
+                f"tables would average both; train it under another --name"
+            )
+
+
+def tell_unlisted(out: Path, grid: str, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
+    """Say how many finished cells of an earlier grid of the same name its tables have no longer."""
+    gone = {entry["cell_id"] for entry in before} - {entry["cell_id"] for entry in after}
+    finished = [cell_id for cell_id in gone if (store.cell_folder(out, cell_id) / "result.json").is_file()]
+    if finished:
+        count = f"{len(finished)} finished cells are" if len(finished) > 1 else "1 finished cell is"
+        note(
+            f"grid '{grid}' was another one before: {count} in its tables no longer, and kept in {out / store.CELLS}; "
+            "--name makes a grid of its own"
+        )
