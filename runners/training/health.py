@@ -81,6 +81,18 @@ def loss_of(head: Head, features: Tensor, labels: Tensor, epoch: Epoch, context:
     return total.item() / steps
 
 
+def final_losses(head: Head, features: Tensor, labels: Tensor, epoch: Epoch, context: Context) -> dict[str, float]:
+    """Return ``trained_loss``, the loss of the trained features (N, d), and ``chance_loss``, the chance level of the
+    last stage: the lower of what features of zero and their mean give. The arguments are those of :func:`loss_of`.
+    """
+    constants = features.mean(dim=0, keepdim=True), zero(labels, features.shape[1])
+    without = [loss_of(head, constant, labels, epoch, context) for constant in constants]
+    return {
+        "trained_loss": loss_of(head, features, labels, epoch, context),
+        "chance_loss": min((loss for loss in without if not math.isnan(loss)), default=math.nan),
+    }
+
+
 def zero(labels: Tensor, feature_dim: int) -> Tensor:
     """Return the feature (1, d) that says nothing of any image: what a loss gives for it is the chance level of the
     objective.

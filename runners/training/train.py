@@ -19,10 +19,10 @@ from headbench.runners.training.checkpoint import Checkpoints
 from headbench.runners.training.classifier import Classifier, Shared, build, check_head
 from headbench.runners.training.hardware import Hardware, out_of_memory
 from headbench.runners.training.history import Glimpse, Glimpses
-from headbench.runners.training.loop import contract
+from headbench.runners.training.loop import contract, random_states
 from headbench.runners.training.loop.average import Average
 from headbench.runners.training.loop.record import Record
-from headbench.runners.training.loop.state import Snapshot, drawn_by_host, fits, go_on_drawing, moments_fit, on_cpu
+from headbench.runners.training.loop.state import Snapshot, fits, moments_fit, on_cpu
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.stages import side, stage_plan
 
@@ -136,7 +136,9 @@ class Training:
             group.leave()
             self._group = None
         if leads:
-            self.losses = self._final_losses()
+            stage, head, labels = self.plan[-1][0], self.classifier.head, self.parts.train.labels
+            context = Context(stage.name, stage.epochs - 1, stage.epochs, 0)
+            self.losses = health.final_losses(head, self.features, labels, self.next_epoch(), context)
 
     def weights(self) -> dict[str, Tensor]:
         """Return the classifier's state after the newest step, copied once, to the CPU."""
@@ -146,7 +148,6 @@ class Training:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the rest of the training depends on, after a step: copies of what goes on changing."""
-        device = self.parts.train.labels.device
         state = {
             "trained_by": self._trained_by,
             "stage": self._number,
@@ -154,14 +155,11 @@ class Training:
             "classifier": self.weights(),
             "optimiser": on_cpu(self._optimiser.state_dict()),
             "schedule": copy.deepcopy(self._schedule.state_dict()),
-            "random": torch.get_rng_state(),
-            "cuda_random": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
-            "head_random": self._generator.get_state(),
-            "host_random": drawn_by_host(),
             "history": list(self.history),
             "begun": dict(self.begun),
             "selected": {name: {"row": own.row, "state": own.state} for name, own in self.selected.items()},
         }
+        state |= random_states.kept(self.parts.train.labels.device, self._generator)
         average = {"average": self._average.state_dict()} if self._average else {}
         return state | average | ({"within": self._record.state_dict()} if self._record else {})
 
@@ -320,20 +318,6 @@ class Training:
             if before is None or newest.row[f"{name}_top1"] > before.row[f"{name}_top1"]:
                 self.selected[f"best_{name}"] = newest
 
-    def _final_losses(self) -> dict[str, float]:
-        """Return the loss of the trained features and the chance level of the last stage: the lower of what features of
-        zero and their mean give.
-        """
-        (stage, _), labels, epoch = self.plan[-1], self.parts.train.labels, self.next_epoch()
-        context = Context(stage.name, stage.epochs - 1, stage.epochs, 0)
-
-        def measure(features: Tensor) -> float:
-            return health.loss_of(self.classifier.head, features, labels, epoch, context)
-
-        constants = self.features.mean(dim=0, keepdim=True), health.zero(labels, self.features.shape[1])
-        without = [loss for loss in map(measure, constants) if not math.isnan(loss)]
-        return {"trained_loss": measure(self.features), "chance_loss": min(without, default=math.nan)}
-
     def _load(self, state: dict[str, Any]) -> None:
         number = state["stage"]
         # Earlier harnesses did not tell.
@@ -359,28 +343,12 @@ class Training:
             # Of a whole epoch of the last stage it was evaluated before it was kept, and of no other.
             self._average.moved = "within" in state or self._number < len(self.plan) - 1
         schedule.load_state_dict(state["schedule"])
-        self._draw_on(state["cuda_random"], device)
-        torch.set_rng_state(state["random"])
-        self._generator.set_state(state["head_random"])
-        if "host_random" in state:  # earlier harnesses kept none
-            go_on_drawing(state["host_random"])
+        random_states.take_up(state, device, self._generator, derive(self.cell.seed, "global"))
         self._finished, self.history = state["epochs"], list(state["history"])
         if self.history:
             self._fresh = None
         self.begun = {str(name): str(value) for name, value in state.get("begun", {}).items()}
         self.selected = {name: Snapshot(**snapshot) for name, snapshot in state["selected"].items()}
-
-    def _draw_on(self, states: list[Tensor], device: torch.device) -> None:
-        """Let a GPU's random numbers go on: of an earlier harness's states the one of its number, and where the
-        training was begun on a CPU, from the start.
-        """
-        if device.type != "cuda":
-            return
-        own = device.index or 0
-        if states:
-            torch.cuda.set_rng_state(states[own if own < len(states) else 0], device)
-        else:
-            seed_global(derive(self.cell.seed, "global"), device)
 
 
 def _copied(head: Head) -> Head | None:

@@ -1,12 +1,10 @@
 """What the state of a training must be before one goes on from it."""
 
 import copy
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -28,20 +26,6 @@ def on_cpu(state: Any) -> Any:
     if isinstance(state, dict):
         return {key: on_cpu(value) for key, value in state.items()}
     return [on_cpu(value) for value in state] if isinstance(state, list) else copy.deepcopy(state)
-
-
-def drawn_by_host() -> dict[str, Any]:
-    """Return the states of Python's and NumPy's global generators, as a checkpoint holds them."""
-    state: Any = np.random.get_state(legacy=True)
-    kind, keys, *rest = state
-    return {"python": random.getstate(), "numpy": [kind, keys.tolist(), *rest]}
-
-
-def go_on_drawing(state: dict[str, Any]) -> None:
-    """Give Python's and NumPy's global generators the states that :func:`drawn_by_host` returned."""
-    random.setstate(state["python"])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, np.array(keys, dtype=np.uint32), *rest))
 
 
 def fits(state: dict[str, Any], like: dict[str, Any], lengths: Sequence[int]) -> bool:
