@@ -3,11 +3,7 @@
 Their format is described in ``docs/ways-in.md``.
 """
 
-import csv
 import hashlib
-import re
-import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
 
 from headbench.core import arrays
 from headbench.core.arrays import BadArrayError
-from headbench.core.errors import UserError, near, note, reason
+from headbench.core.errors import UserError, near, note
 from headbench.results.numbers import scores
 from headbench.results.numbers.calibration import Floats, Ints
+from headbench.runners.exchange import score_tables
+from headbench.runners.exchange.score_tables import Table
 
 Kind = Literal["logits", "probabilities"]
 KINDS: tuple[Kind, ...] = ("logits", "probabilities")
@@ -32,15 +28,11 @@ WORDS = (*KINDS, "scores")
 MOST = 10**12
 # Arrays of a file that tell of the training.
 TRAINING = ("native_scale", "class_counts")
-# Columns of numbers that tables of scores have, and that are no classes.
-NO_CLASSES = {"id", "idx", "image_id", "pred", "prediction", "predicted", "y_true"}
 # Before the names of arrays in a .npz file; the last is what the harness itself stores.
 TEST, VAL = ("", "test_", "last_test_"), ("val_",)
 # What scores that are in no file are called in messages.
 MEMORY = Path("import_scores")
 Arrays = tuple[Any, Any]
-# A column of one class: its kind and the class's number.
-NUMBERED = re.compile(r"(logit|probabilit(?:y|ie)|score)s?_(\d+)")
 
 
 @dataclass(frozen=True)
@@ -75,16 +67,6 @@ class Given:
     val: Part | None
     native_scale: float
     class_counts: Ints | None
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Scores as a file holds them, under their name there."""
-
-    name: str
-    scores: np.ndarray
-    labels: np.ndarray
-    class_names: tuple[str, ...] | None = None
 
 
 def read(file: Path, kind: Kind | None = None, val_file: Path | None = None) -> Given:
@@ -156,7 +138,7 @@ def of_arrays(
 
 def _in_memory(name: str, part: Arrays, kind: Kind | None) -> Part:
     values, labels = (scores.array(given, str(MEMORY), name) for given in part)
-    return _part(_Table(name, values, labels), MEMORY, kind)
+    return _part(Table(name, values, labels), MEMORY, kind)
 
 
 def told(file: Path) -> str:
@@ -164,12 +146,12 @@ def told(file: Path) -> str:
     return f"{file.name} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:16]}"
 
 
-def _table(file: Path, prefixes: tuple[str, ...], required: bool = True) -> _Table | None:
+def _table(file: Path, prefixes: tuple[str, ...], required: bool = True) -> Table | None:
     """Return the scores of a file under one of the prefixes, None where there are none and none are required."""
-    readers: dict[str, Callable[[], _Table | None]] = {
+    readers: dict[str, Callable[[], Table | None]] = {
         ".npz": lambda: _of_npz(file, prefixes, required),
-        ".csv": lambda: _of_frame(file, _read_csv),
-        ".parquet": lambda: _of_frame(file, _read_parquet),
+        ".csv": lambda: score_tables.of_csv(file),
+        ".parquet": lambda: score_tables.of_parquet(file),
     }
     if file.is_dir():
         raise UserError(
@@ -192,7 +174,7 @@ def _sound(file: Path) -> Iterator[None]:
         raise UserError(f"{file} is no sound .npz file ({error})") from None
 
 
-def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> _Table | None:
+def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> Table | None:
     with _sound(file):
         known = arrays.headers(file)
         found = [f"{prefix}{word}" for prefix in prefixes for word in WORDS if f"{prefix}{word}" in known]
@@ -204,7 +186,7 @@ def _of_npz(file: Path, prefixes: tuple[str, ...], required: bool) -> _Table | N
             wanted = f"one of '{prefixes[0]}logits' and '{prefixes[0]}probabilities', and '{prefixes[0]}labels'"
             raise UserError(f"{file}: {wanted} are needed; its arrays are {', '.join(known) or 'none'}")
         read = arrays.read_npz(file, (found[0], labelled[0]))
-    return _Table(found[0], read[found[0]], read[labelled[0]])
+    return Table(found[0], read[found[0]], read[labelled[0]])
 
 
 def _check_names(file: Path, names: list[str]) -> None:
@@ -216,92 +198,7 @@ def _check_names(file: Path, names: list[str]) -> None:
             raise UserError(f"{file}: array '{name}' is none that is read; did you mean '{meant}'?")
 
 
-def _read_parquet(file: Path) -> pd.DataFrame:
-    """Return a table, unless it is far larger in memory than its file, as no scores are."""
-    about = pq.read_metadata(file)
-    unfolded = 8 * about.num_rows * about.num_columns
-    if unfolded > max(arrays.HARMLESS, arrays.RATIO * file.stat().st_size):
-        raise UserError(f"{file}: {about.num_rows:,} rows of {about.num_columns} columns are no scores of this size")
-    return pd.read_parquet(file)
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Read a table whose columns differ in name and whose rows are no longer than the header: pandas would rename the
-    one and take the first column of the other for names of rows.
-    """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        names = Counter(next(csv.reader(file, skipinitialspace=True), []))
-    # A number that stands twice is refused with the numbers that are missing.
-    twice = [name for name, count in names.items() if count > 1 and not NUMBERED.fullmatch(name)]
-    if twice:
-        raise ValueError(f"column '{twice[0]}' is there twice")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        try:
-            return pd.read_csv(path, skipinitialspace=True, index_col=False)
-        except pd.errors.ParserWarning:
-            raise ValueError("its rows have more fields than its header") from None
-
-
-def _of_frame(file: Path, reader: Callable[[Path], pd.DataFrame]) -> _Table:
-    try:
-        frame = reader(file)
-    except (ValueError, OSError, UnicodeError, csv.Error) as error:
-        raise UserError(f"{file} is no sound {file.suffix} file ({reason(error)})") from None
-    if "label" not in frame:
-        raise UserError(f"{file}: it has no column 'label'; {_unlike_label([str(name) for name in frame])}")
-    if frame.empty:
-        raise UserError(f"{file}: it has no rows")
-    names = [str(name) for name in frame if name != "label"]
-    for name in names:
-        if frame[name].dtype.kind not in "fiu":
-            raise UserError(
-                f"{file}: column '{name}' holds other things than numbers{_first_text(frame[name])}; the columns are "
-                f"'label' and one for each class"
-            )
-        if name.strip().casefold() in NO_CLASSES:
-            raise UserError(
-                f"{file}: column '{name}' would be a class; leave it out, or, if it is one, call the columns logit_0, "
-                f"logit_1 and so on"
-            )
-        if name.startswith("Unnamed:") or not name.strip():
-            raise UserError(f"{file}: column '{name}' has no name; pandas writes no index with index=False")
-    labels = frame["label"].to_numpy()
-    # A column of whole numbers that once had a gap is one of floating-point numbers.
-    if labels.dtype.kind == "f" and (labels == labels.round()).all() and np.abs(labels).max(initial=0) < 2**53:
-        labels = labels.astype(np.int64)
-    numbered = [NUMBERED.fullmatch(name) for name in names]
-    words = {match[1] for match in numbered if match is not None}
-    if not words:
-        return _Table("scores", frame[names].to_numpy(dtype=np.float64), labels, tuple(names))
-    numbers = [int(match[2]) for match in numbered if match is not None]
-    if len(words) > 1 or sorted(numbers) != list(range(len(names))):
-        word = min(words).replace("probabilitie", "probability")
-        wanted = [f"{word}_{number}" for number in range(len(names))]
-        odd = next((name for name in names if name not in wanted), names[-1])
-        raise UserError(
-            f"{file}: the columns of classes are {wanted[0]} to {wanted[-1]}, or all have names; '{odd}' is neither"
-        )
-    ordered = [names[place] for place in np.argsort(numbers)]
-    word = {"logit": "logits", "score": "scores"}.get(words.pop(), "probabilities")
-    return _Table(word, frame[ordered].to_numpy(dtype=np.float64), labels)
-
-
-def _unlike_label(names: list[str]) -> str:
-    """Return what a table without a column 'label' has in its place."""
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
-        return f"columns are separated by commas, and its first line is {names[0][:60]!r}"
-    alike = [name for name in names if name.strip().lower() in {"label", "labels"}]
-    return f"rename '{alike[0]}'" if alike else f"its columns are {', '.join(names)[:200]}"
-
-
-def _first_text(column: pd.Series) -> str:
-    """Return the first value of a column that is no number, nothing where all are."""
-    odd = column[pd.to_numeric(column.astype(str), errors="coerce").isna() & column.notna()]
-    return f", '{str(odd.iloc[0])[:40]}' in row {odd.index[0]}" if len(odd) else ""
-
-
-def _part(table: _Table | None, file: Path, kind: Kind | None) -> Part:
+def _part(table: Table | None, file: Path, kind: Kind | None) -> Part:
     """Return checked scores as logits."""
     assert table is not None
     values, labels = scores.checked(table.scores, table.labels, str(file), table.name, "labels")
@@ -332,7 +229,7 @@ def _told_by(values: Floats, file: Path) -> Kind:
     )
 
 
-def _logarithms(values: Floats, table: _Table, file: Path) -> Floats:
+def _logarithms(values: Floats, table: Table, file: Path) -> Floats:
     """Return the logarithms of probabilities; of 0 that of the smallest number of their type."""
     sums = values.sum(axis=1)
     if values.min() < 0 or not scores.like_probabilities(values):
