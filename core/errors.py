@@ -3,7 +3,8 @@
 import difflib
 import errno
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from headbench.core import escape
 
@@ -13,6 +14,15 @@ class UserError(Exception):
 
     Its message is one line that names the value, the place and a valid choice.
     """
+
+
+@contextmanager
+def at(place: str) -> Iterator[None]:
+    """Say in a UserError, first, what it is about."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
 
 
 class StoppedError(Exception):

@@ -14,7 +14,7 @@ from headbench.results import columns
 from headbench.results.answers import Answers
 from headbench.results.numbers import health, inference
 from headbench.results.numbers.inference import Difference
-from headbench.results.numbers.statistics import Floats, holm
+from headbench.results.numbers.statistics import CONFIDENCE, Floats, holm
 
 # The columns that a difference needs, beside its metric.
 NEEDED = (
@@ -291,7 +291,7 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
     said, sign = dict[tuple[int, str], bool](), -1 if metric in ERRORS else 1
     for dim, best in against_best(heads, answers, metric).items():
         enough = [head for head, pair in best.behind.items() if len(pair.seeds) >= inference.SEEDS]
-        apart = {head for head in enough if best.p_values[head] < 1 - inference.CONFIDENCE}
+        apart = {head for head in enough if best.p_values[head] < 1 - CONFIDENCE}
         # On the seeds that these two share; on others it was behind, so that neither is the best.
         beaten = any(sign * best.behind[head].difference.mean < 0 for head in apart)
         if apart and not beaten:

@@ -151,7 +151,7 @@ def _views(request: Request, number: int) -> Tensor:
 @cache
 def _transform(view: str, look: Look) -> Callable[[Image], Tensor]:
     """Return what makes a view (3, size, size) of an image of any size, drawing from the global generators."""
-    if view in FILE_VIEWS.names():
+    if view in FILE_VIEWS:
         return FILE_VIEWS.get(view).target(look.augmentation, look.size, look.statistics)
     tensors = torch.tensor(look.statistics[0]), torch.tensor(look.statistics[1])
     return partial(_shown, VIEWS.get(view).target, look.augmentation, tensors, crop(look.size, normalize=False))

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headbench.results.numbers.statistics import Floats
+from headbench.results.numbers.statistics import CONFIDENCE, Floats
 
-CONFIDENCE = 0.95
 # The best of more than half of the trials is the same whichever half it is, so that nothing is decided there.
 DECIDED = 0.5
 

@@ -13,9 +13,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import stdtr, stdtrit
 
-from headbench.results.numbers.statistics import Bools, Floats
+from headbench.results.numbers.statistics import CONFIDENCE, Bools, Floats
 
-CONFIDENCE = 0.95
 # Fewer seeds give an interval but no verdict.
 SEEDS = 3
 # A difference that lies wholly within so many points (as a fraction) is a tie.

@@ -11,7 +11,9 @@ from scipy import stats
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
-RESAMPLES, CONFIDENCE = 1000, 0.95
+# Of every interval and verdict.
+CONFIDENCE = 0.95
+RESAMPLES = 1000
 # Numbers in memory at a time.
 BLOCK = 100_000
 

@@ -14,7 +14,7 @@ from headbench.results.columns import finished
 from headbench.results.compared import Comparison
 from headbench.results.differences import Found
 from headbench.results.numbers import inference
-from headbench.results.numbers.statistics import holm, mcnemar
+from headbench.results.numbers.statistics import CONFIDENCE, holm, mcnemar
 from headbench.results.tables.base import SELECTIONS, Table, interval, unmarked
 
 IDENTICAL = "identical predictions"
@@ -150,11 +150,7 @@ def _verdict(pair: Found, p: float) -> str:
     if pair.marks:
         return f"no verdict on the heads ({pair.marks})"
     if found.seeds == 1:
-        return (
-            "these two networks differ"
-            if p < 1 - inference.CONFIDENCE
-            else "these two networks do not differ measurably"
-        )
+        return "these two networks differ" if p < 1 - CONFIDENCE else "these two networks do not differ measurably"
     if found.seeds < inference.SEEDS:
         return f"no verdict from {found.seeds} seeds"
     if found.images == 1:

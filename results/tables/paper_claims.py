@@ -18,7 +18,7 @@ from headbench.results.columns import TOGETHER
 from headbench.results.differences import Found
 from headbench.results.numbers import inference
 from headbench.results.numbers.inference import Difference
-from headbench.results.numbers.statistics import holm
+from headbench.results.numbers.statistics import CONFIDENCE, holm
 from headbench.results.tables.base import SELECTIONS, Table, interval, unmarked
 from headbench.results.tables.paired import IDENTICAL
 from headbench.results.tables.published_numbers import Form, is_step, stands_for
@@ -225,7 +225,7 @@ def _decide(row: pd.Series) -> tuple[str, str]:
     """
     if row["reason"]:
         return (IDENTICAL, "") if row["reason"] == IDENTICAL else ("unresolved", row["reason"])
-    if row["holm"] < 1 - inference.CONFIDENCE:
+    if row["holm"] < 1 - CONFIDENCE:
         return row["favours"], ""
     found, bound = row["found"], 0.0 if row["rule"] == "reaches" else row["bound"] / 100
     ends = {"within": (-bound, bound), "below": (-bound,)}.get(row["rule"], (bound,))

@@ -81,7 +81,7 @@ def named(text: str) -> Named:
         if not isinstance(found, dict) or not isinstance(found.get("name"), str):
             raise UserError(f"--dataset: '{text}' is no name and no {{name: ..., option: ...}}")
         choice = Choice.model_validate(found)
-    if choice.name not in DATASETS.names():
+    if choice.name not in DATASETS:
         if choice.options:
             raise UserError(f"--dataset: unknown data set '{choice.name}'; {suggest(choice.name, DATASETS.names())}")
         own = f"own images are {{name: folder, path: {choice.name}, size: 32}}" if Path(choice.name).is_dir() else ""
@@ -161,7 +161,7 @@ def check_classes(reference: Reference, classes: int, names: tuple[str, ...] | N
 
 def at_hand(dataset: Named, data: Path | None) -> Path | None:
     """Return the data folder that has a data set, or None."""
-    if dataset.name not in DATASETS.names():
+    if dataset.name not in DATASETS:
         return None
     if data is not None:
         return data_folder(data)

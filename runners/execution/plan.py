@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from headbench.core.errors import UserError, note
+from headbench.core.errors import UserError, at, note
 from headbench.data.loading.resident import Resident
 from headbench.data.loading.streamed import Streamed
 from headbench.data.splits import partition, unseen
@@ -100,10 +100,8 @@ class Outlines:
         if division not in self.known:
             dataset = self.data.dataset(cell)
             parts.check_statistics(dataset, division.statistics)
-            try:
+            with at(f"data set '{cell.dataset_label}'"):
                 divided = partition(dataset, division.protocol)
-            except UserError as error:
-                raise UserError(f"data set '{cell.dataset_label}': {error}") from None
             if names := unseen(dataset, divided):
                 note(
                     f"data set '{cell.dataset_label}': no image of {len(names)} of {len(dataset.class_names)} classes "
@@ -120,10 +118,8 @@ def _checked(cell: Cell, outline: Outline) -> tuple[dict[str, Any], str | None]:
         UserError: if such a cell cannot be set up.
     """
     check_augmentation(cell.recipe, outline, cell)
-    try:
+    with at(f"data set '{cell.dataset_label}'"):
         reason = unsupported(cell, outline.info(cell.seed))
-    except UserError as error:
-        raise UserError(f"data set '{cell.dataset_label}': {error}") from None
     stages = [] if reason is not None else stage_plan(cell, HEADS.get(cell.head).target, outline.n_train)
     for stage, recipe in stages:
         check_views(stage, recipe, outline, cell)

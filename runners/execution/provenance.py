@@ -94,7 +94,7 @@ def moved_source(result: dict[str, Any]) -> bool:
     A result that does not tell, or of a head that is not here, was not.
     """
     head, recorded = result["facts"]["head"], result["provenance"].get("head_source")
-    return recorded is not None and head in HEADS.names() and HEADS.get(head).source not in (None, recorded)
+    return recorded is not None and head in HEADS and HEADS.get(head).source not in (None, recorded)
 
 
 def reset_peak_memory(hardware: Hardware) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, PrivateAttr, model_validator
 
 from headbench.core import yaml_files
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, at
 from headbench.core.registry import Entry, Registry
 
 
@@ -64,11 +64,8 @@ class Choice(Placed):
         Raises:
             UserError: if there is none, naming the place, the line and the nearest.
         """
-        with self.placed():
-            try:
-                return registry.get(self.name)
-            except UserError as error:
-                raise UserError(f"{place}: {error}") from None
+        with self.placed(), at(place):
+            return registry.get(self.name)
 
     def resolve(
         self, entry: Entry[Any], place: str, given: dict[str, Any] | None = None, named: Collection[str] = ()

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from headbench.backbones import BACKBONES
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, at
 from headbench.core.folders import stamp
 from headbench.core.registry import Entry
 from headbench.core.validation import one_line
@@ -104,10 +104,8 @@ def _hashed(files: Callable[[], Mapping[str, Path]], place: str) -> dict[str, st
     Raises:
         UserError: if one cannot be had.
     """
-    try:
+    with at(place):
         return {option: sha256_of(path) for option, path in files().items()}
-    except UserError as error:
-        raise UserError(f"{place}: {error}") from None
 
 
 def sha256_of(path: Path) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, at
 from headbench.data import DATASETS, Dataset, FileSet, ImageSet
 from headbench.data.loading import foreign
 from headbench.data.loading.foreign import Foreign
@@ -83,10 +83,8 @@ def loaded(sets: Iterable[OodSet], cells: Iterable[Cell], data: Data) -> tuple[O
     for cell in by_source.values():
         own = data.dataset(cell)
         for one, other in others:
-            try:
+            with at(f"ood: '{one.label}'"):
                 foreign.check(other.test.image_shape, own.train.image_shape)
-            except UserError as error:
-                raise UserError(f"ood: '{one.label}': {error}") from None
             if same := sorted(_sources(other) & _sources(own)):
                 raise UserError(
                     f"ood: '{one.label}' is read from {same[0]}, as is '{cell.dataset_label}', to which cells of this "
@@ -135,10 +133,8 @@ def beside(own: Parts, sets: Iterable[OodSet], data: Data) -> Parts:
 
 
 def _load(one: OodSet, root: Path) -> Dataset:
-    try:
+    with at("ood"):
         return parts.load(one.name, one.options, root)
-    except UserError as error:
-        raise UserError(f"ood: {error}") from None
 
 
 def _key(one: OodSet, dataset: Dataset) -> str:

@@ -99,7 +99,7 @@ class Classifier(nn.Module):
                 raise UserError(f"{place}: trainable: unknown parameter '{prefix}'; {suggest(prefix, own or PARTS)}")
 
 
-class Shared(nn.Module):
+class InGroup(nn.Module):
     """A classifier, of each batch of which this process shows its portion to the backbone, and the head sees all.
 
     Args:

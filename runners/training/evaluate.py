@@ -100,7 +100,7 @@ def collect(
     Raises:
         UserError: for a split other than those offered (the test part never is), an empty one, or an unknown view.
     """
-    if split not in parts or not len(parts[split]) or view not in VIEWS.names():
+    if split not in parts or not len(parts[split]) or view not in VIEWS:
         raise UserError(
             f"collect('{split}', '{view}'): a head may collect {', '.join(name for name in parts if len(parts[name]))} "
             f"in the views {', '.join(VIEWS.names())}"

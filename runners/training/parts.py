@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from headbench.core.batch import DataInfo
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, at
 from headbench.core.streams import generator
 from headbench.data import DATASETS, Dataset, FileSet, ImageSet, cache
 from headbench.data.formats.image_files import check_variation
@@ -146,19 +146,15 @@ def load(name: str, options: dict[str, Any], root: Path) -> Dataset:
         UserError: naming the data set, if it is missing, damaged, a class has no training images, or a channel of
             images in memory one value everywhere.
     """
-    try:
+    with at(f"data set '{name}'"):
         dataset = cache.load(DATASETS.get(name), options, root)
         if len(dataset.class_names) < 2:
             raise UserError(f"it has one class, '{dataset.class_names[0]}'; heads tell two or more apart")
-        missing = torch.nonzero(torch.bincount(dataset.train.labels, minlength=len(dataset.class_names)) == 0)[
-            :, 0
-        ].tolist()
-        if missing:
-            raise UserError(f"class '{dataset.class_names[missing[0]]}' has no training images")
+        counts = torch.bincount(dataset.train.labels, minlength=len(dataset.class_names)).tolist()
+        if 0 in counts:
+            raise UserError(f"class '{dataset.class_names[counts.index(0)]}' has no training images")
         if isinstance(dataset.train, ImageSet):
             check_variation(dataset.train.images)
-    except UserError as error:
-        raise UserError(f"data set '{name}': {error}") from None
     return dataset
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from headbench.core.errors import UserError
+from headbench.core.errors import UserError, at
 from headbench.data.loading.samplers import SAMPLERS
 from headbench.data.loading.views import FILE_VIEWS, VIEWS
 from headbench.heads import Head, Stage
@@ -48,10 +48,8 @@ def side(recipe: Recipe, epoch: int, epochs: int, image_shape: tuple[int, int, i
 
 
 def _check_names(stage: Stage, place: str) -> None:
-    try:
+    with at(place):
         _ = SAMPLERS.get(stage.sampler), [VIEWS.get(view) for view in stage.views if view not in FILE_VIEWS]
-    except UserError as error:
-        raise UserError(f"{place}: {error}") from None
     if not stage.views:
         raise UserError(f"{place}: no views; a stage shows at least one of {', '.join(VIEWS.names())}")
 

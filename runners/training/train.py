@@ -16,7 +16,7 @@ from headbench.heads import HEADS, Context, Head
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import evaluate, health, optimisation
 from headbench.runners.training.checkpoint import Checkpoints
-from headbench.runners.training.classifier import Classifier, Shared, build, check_head
+from headbench.runners.training.classifier import Classifier, InGroup, build, check_head
 from headbench.runners.training.hardware import Hardware, out_of_memory
 from headbench.runners.training.history import Glimpse, Glimpses
 from headbench.runners.training.loop import contract, random_states
@@ -273,7 +273,7 @@ class Training:
         """
         record, classifier, group = self._record, self.classifier, self._group
         assert record is not None
-        asked = classifier if group is None else group.parallel(Shared(classifier, group))
+        asked = classifier if group is None else group.parallel(InGroup(classifier, group))
         for batch in batches(self.parts.train, epoch, record.steps):
             if group is not None and not group.leads and self.cell.devices > 1:
                 # What a backbone draws for its own images; anew in each step, so that no checkpoint needs to hold it.
