@@ -5,7 +5,7 @@ import pandas as pd
 from headbench.results.compared import Comparison
 from headbench.results.figures.base import Drawn
 from headbench.results.figures.lines import caption, draw, title
-from headbench.results.tables.base import primary
+from headbench.results.tables.base import badly_fitted, primary
 
 PLACE = 4
 VIEWS = ("ece_raw", "ece_native", "ece_temperature")
@@ -31,4 +31,5 @@ def calibration_errors(rows: pd.DataFrame, description: str) -> Drawn:
             else:  # a line through one point would not be seen
                 axis.axhline(floor.iloc[0], linestyle=":", color="0.3", zorder=1)
             notes.append(f"Dotted, in the {view} view: the plain ECE that perfectly calibrated heads would have.")
+    notes.append(badly_fitted(rows).strip())
     return Drawn(figure, caption("Debiased calibration error by feature dimension", summary, notes, description))

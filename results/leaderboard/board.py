@@ -13,7 +13,16 @@ from headbench.results.answers import Answers
 from headbench.results.differences import NEEDED
 from headbench.results.numbers import inference
 from headbench.results.tables import paired, published, trust
-from headbench.results.tables.base import Table, describe, named_comparisons, primary, printed, summarised, unmarked
+from headbench.results.tables.base import (
+    Table,
+    badly_fitted,
+    describe,
+    named_comparisons,
+    primary,
+    printed,
+    summarised,
+    unmarked,
+)
 from headbench.results.tables.groups import BY_COUNT
 
 # Whose accuracy others are compared with, where it was trained.
@@ -65,7 +74,8 @@ def _board(grid: str, rows: pd.DataFrame, answers: Answers, commands: list[str])
     first = rows.iloc[0]
     above = ["dataset", "imbalance_factor"]
     beside = [name for name in columns.COMPARISON if name not in above]
-    described = "; ".join(filter(None, (describe(beside, [first[name] for name in beside]), trust.mixed(rows))))
+    few = badly_fitted(rows).strip(" .").lower()
+    described = "; ".join(filter(None, (describe(beside, [first[name] for name in beside]), trust.mixed(rows), few)))
     cells, judged, notes = _cells(rows, answers)
     days = sorted({str(when)[:10] for when in rows["started_at"]})
     facts = [f"{_title(name)} {columns.NAMED[name].shown(first[name])}" for name in MADE if rows[name].nunique() == 1]

@@ -115,6 +115,16 @@ def primary(rows: pd.DataFrame) -> str:
     return "temperature" if rows["temperature"].notna().any() else "native"
 
 
+def badly_fitted(rows: pd.DataFrame) -> str:
+    """Return a sentence on temperatures that few validation images fit badly, a space before it; nothing where none is
+    fitted so.
+    """
+    fewest = rows.loc[rows["temperature"].notna(), "n_val"].min()
+    if pd.isna(fewest) or fewest >= ENOUGH:
+        return ""
+    return f" Temperature fitted on {fewest} validation images; fewer than {ENOUGH:,} fit it badly."
+
+
 def summarise(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return mean, standard deviation over seeds (ddof 1, NaN for one seed) and n by head and dimension, in order of
     appearance.

@@ -4,11 +4,12 @@ import pandas as pd
 
 from headbench.results import columns
 from headbench.results.answers import Answers
+from headbench.results.differences import below_floor, best_of, by_head, sharing
 from headbench.results.numbers.calibration import TEMPERATURES
 from headbench.results.tables.base import (
-    ENOUGH,
     SELECTIONS,
     Table,
+    badly_fitted,
     explained,
     marks,
     note_on_marks,
@@ -34,9 +35,7 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
     titles, view = columns.titles(SHOWN), primary(rows)
     cells, tidy = summaries(rows, selection, titles, f"ece_{view}")
     bold = marks(cells, rows, answers, selection, columns.titles(("ece_temperature", "nll", "brier")))
-    n_val = rows.loc[rows["temperature"].notna(), "n_val"].min()
-    few = view == "temperature" and n_val < ENOUGH
-    if few:
+    if few := badly_fitted(rows):
         title = titles["temperature"]
         cells[title] = cells[title].where(cells[title] == "-", cells[title] + "*")
     bins = rows["calibration_bins"].dropna().iloc[0]
@@ -50,10 +49,24 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
         f"perfectly calibrated head of the same "
         f"confidences shows on as many images. Smooth ECE is not debiased.{explained(bold)} {description}."
     )
-    if few:
-        caption += f" * Temperature fitted on {n_val} validation images; fewer than {ENOUGH:,} fit it badly."
-    caption += _without(rows, selection) + _at_the_edge(rows, selection) + note_on_marks(tidy)
+    notes = (_at_the_floor(rows, selection), _without(rows, selection), _at_the_edge(rows, selection))
+    caption += "".join((f" *{few}" if few else "", *notes, note_on_marks(tidy)))
     return Table(f"{name}-calibration-{selection}", caption, cells, bold, tidy)
+
+
+def _at_the_floor(rows: pd.DataFrame, selection: str) -> str:
+    """Return a sentence on the dimensions where no calibration error can be bold; nothing where there are none."""
+    metric, dims = "ece_temperature", list[str]()
+    for dim, heads in by_head(columns.finished(rows, selection).dropna(subset=metric)).items():
+        shared = sharing(heads)
+        if len(shared) > 1 and below_floor(shared[best_of(shared, metric)], metric):
+            dims.append(str(dim))
+    if not dims:
+        return ""
+    return (
+        f" No {columns.titles([metric])[metric]} is bold at d = {', '.join(dims)}, whatever the others are: the least "
+        "there is at most the floor, which no head needs to be below."
+    )
 
 
 def _without(rows: pd.DataFrame, selection: str) -> str:

@@ -9,6 +9,7 @@ from headbench.results.answers import Answers
 from headbench.results.tables.base import (
     SELECTIONS,
     Table,
+    badly_fitted,
     explained,
     marks,
     note_on_marks,
@@ -44,7 +45,7 @@ def groups(rows: pd.DataFrame, answers: Answers, selection: str, description: st
     cost = " Image views and floating-point operations are those of training." if set(COST[:2]) & set(told) else ""
     caption = (
         f"Accuracy by group in %, {SELECTIONS[selection]}, {conventions}, {over_seeds(tidy)}.{explained(bold)}{cost} "
-        f"{description}.{note_on_marks(tidy)}"
+        f"{description}.{badly_fitted(rows) if 'temperature' in told else ''}{note_on_marks(tidy)}"
     )
     return Table(f"{name}-groups-{selection}", caption, cells, bold, tidy)
 

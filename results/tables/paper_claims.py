@@ -19,7 +19,7 @@ from headbench.results.differences import Found
 from headbench.results.numbers import inference
 from headbench.results.numbers.inference import Difference
 from headbench.results.numbers.statistics import CONFIDENCE, holm
-from headbench.results.tables.base import SELECTIONS, Table, interval, unmarked
+from headbench.results.tables.base import ENOUGH, SELECTIONS, Table, interval, unmarked
 from headbench.results.tables.paired import IDENTICAL
 from headbench.results.tables.published_numbers import Form, is_step, stands_for
 
@@ -114,7 +114,7 @@ def check(rows: pd.DataFrame, answers: Answers, selection: str = "last") -> pd.D
         "id text source published dataset comparison selection head against variant feature_dim metric rule bound "
         "mean low high df n p holm verdict reason"
     ).split()
-    tested = pd.DataFrame(found, columns=[*shown, "favours", "found"])
+    tested = pd.DataFrame(found, columns=[*shown, "favours", "found", "few"])
     tested["holm"] = holm(tested["p"].to_numpy(dtype=float))
     decided = [_decide(row) for _, row in tested.iterrows()]
     return tested.assign(verdict=[verdict for verdict, _ in decided], reason=[reason for _, reason in decided])[shown]
@@ -179,6 +179,7 @@ def _row(claim: Claim, shown: tuple[pd.DataFrame, ...], answers: Answers) -> dic
         | {"variant": " against ".join(others)}
         | {end: 100 * getattr(measured, end) + shift for end in ("mean", "low", "high")}
         | {"df": measured.df, "n": measured.seeds, "reason": reason, "found": measured}
+        | {"few": _few_images(claim, shown)}
     )
 
 
@@ -219,6 +220,14 @@ def _no_verdict(claim: Claim, pair: Found, shown: tuple[pd.DataFrame, ...]) -> s
     return ""
 
 
+def _few_images(claim: Claim, shown: tuple[pd.DataFrame, ...]) -> str:
+    """Return what to know of a claim on temperatures that few validation images fit badly, nothing on others."""
+    if claim.metric != "ece_temperature" or not all("n_val" in rows for rows in shown):
+        return ""
+    fewest = min(rows["n_val"].min() for rows in shown)
+    return f"temperatures of {fewest} validation images" if fewest < ENOUGH else ""
+
+
 def _decide(row: pd.Series) -> tuple[str, str]:
     """Return verdict and reason of a row of :func:`check`: ``supported``, ``contradicted``, ``unresolved`` or
     ``identical predictions``.
@@ -226,7 +235,7 @@ def _decide(row: pd.Series) -> tuple[str, str]:
     if row["reason"]:
         return (IDENTICAL, "") if row["reason"] == IDENTICAL else ("unresolved", row["reason"])
     if row["holm"] < 1 - CONFIDENCE:
-        return row["favours"], ""
+        return row["favours"], row["few"]
     found, bound = row["found"], 0.0 if row["rule"] == "reaches" else row["bound"] / 100
     ends = {"within": (-bound, bound), "below": (-bound,)}.get(row["rule"], (bound,))
     distance = min(abs(found.mean - end) for end in ends)
