@@ -180,10 +180,13 @@ def _show_tables(tables: "list[Table]", console: Console) -> None:
 
 def _show_lines(built: "Report", console: Console) -> list[dict[str, Any]]:
     """Print what failed, what could not be made, and where the page is; return the failed cells."""
+    from headbench.results import store
+
     failed = built.rows.loc[built.rows["status"] == "failed", FAILED].to_dict("records")
     for row in failed:
         where = f"d={row['feature_dim']} seed={row['seed']}"
-        say(console, f"failed: {row['cell_id']} {row['head_label']} {where}: {row['error']}")
+        why = store.cell_folder(built.page.parent.parent, row["cell_id"]) / "error.txt"
+        say(console, f"failed: {row['cell_id']} {row['head_label']} {where}: {row['error']} ({why})")
     for line in built.damaged:
         say(console, line)
     if built.written:

@@ -121,8 +121,9 @@ def ended(prepared: "Launch", arguments: argparse.Namespace, console: Console) -
         failed = [cell_id for cell_id, ending in endings.items() if ending == "failed"]
         told = set() if arguments.quiet else {p.cell_id for p in prepared.todo}
         for cell_id in (cell_id for cell_id in failed if cell_id not in told):
-            _, message = store.read_ending(store.cell_folder(arguments.out, cell_id)) or ("", "")
-            say(console, f"failed: {cell_id}: {message}")
+            folder = store.cell_folder(arguments.out, cell_id)
+            _, message = store.read_ending(folder) or ("", "")
+            say(console, f"failed: {cell_id}: {message} ({folder / 'error.txt'})")
         if not arguments.quiet:
             count = sum(p.not_applicable is None for p in prepared.wanted)
             done = "" if prepared.todo else f"all {count} cells had ended before; "

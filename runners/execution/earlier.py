@@ -1,6 +1,7 @@
 """What a folder of runs holds of a grid already, compared with what is to be trained next to it."""
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,9 @@ def plan_of(out: Path, grid: str) -> dict[str, Any]:
         return {"cells": []}
 
 
-def check_others(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:
-    """Compare finished cells with those that are trained next to them, and say whose head's source has changed under
-    the same version.
-
-    Raises:
-        UserError: where ``--precision auto`` would add cells to finished ones that another machine trained in another
-            precision.
+def check_precision(grid: str, finished: dict[str, Finished], machine: Hardware) -> None:
+    """Raise UserError where ``--precision auto`` would add cells to finished ones that another machine trained in
+    another precision.
     """
     for cell_id, other in finished.items():
         if other.precision != machine.precision:
@@ -37,6 +34,10 @@ def check_others(grid: str, finished: dict[str, Finished], machine: Hardware) ->
                 f"{other.precision}, or give --precision {machine.precision}, which makes a grid of its own, "
                 f"'{grid}+{machine.precision}'"
             )
+
+
+def tell_moved(finished: dict[str, Finished]) -> None:
+    """Say of which heads the source has changed, under the same version, since finished cells were trained."""
     for head, count in sorted(Counter(cell.head for cell in finished.values() if cell.moved_source).items()):
         note(
             f"the source of head '{head}' has changed since {count} finished cells of this grid were trained, and its "
@@ -55,6 +56,13 @@ def refuse_imported(grid: str, todo: list[Planned], earlier: list[dict[str, Any]
                 f"grid '{grid}': head '{planned.cell.head_label}' was imported into it (cell {other['cell_id']}), and "
                 f"tables would average both; train it under another --name"
             )
+
+
+def tell_untried(endings: Collection[str]) -> None:
+    """Say how many cells that ended without a result are not tried again."""
+    if endings:
+        count = f"{len(endings)} cells" if len(endings) > 1 else "1 cell"
+        note(f"{count} failed or pruned before, and not tried again; --retry-failed does (cells/ID/error.txt says why)")
 
 
 def tell_unlisted(out: Path, grid: str, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:

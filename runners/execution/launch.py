@@ -109,8 +109,10 @@ def prepare(options: RunOptions) -> Launch:
     ended = {*finished, *([] if options.retry_failed else endings)}
     todo = [p for p in wanted if p.not_applicable is None and p.cell_id not in ended]
     again = [p for p in todo if p.cell_id in endings]
+    earlier.tell_moved(finished)
+    earlier.tell_untried({p.cell_id for p in wanted}.intersection(endings, ended))
     if todo:
-        earlier.check_others(grid.name, finished, machine)
+        earlier.check_precision(grid.name, finished, machine)
         earlier.refuse_imported(grid.name, todo, before or earlier.plan_of(options.out, grid.name)["cells"])
     job = replace(manned(job, machine, len(todo), todo, outlines), ood=ood)
     return Launch(grid, cells, planned, entries, wanted, finished, todo, again, machine, job, words(options))

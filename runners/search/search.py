@@ -119,8 +119,9 @@ def run(options: TuneOptions, console: Console, team: Team | None = None) -> Sea
 
     def check(cells: Iterable[str]) -> None:
         """Refuse finished cells of another precision, which this search has had or now comes to."""
-        earlier.check_others(grid.name, queue.finished(cells, options.run.out), machine)
+        earlier.check_precision(grid.name, queue.finished(cells, options.run.out), machine)
 
+    earlier.tell_moved(queue.finished((cell_id for study in driven for cell_id in study.cells), options.run.out))
     if left:
         # Those that this run does not drive too, beside whose values its own will stand.
         rest = [base for base in bases if base.cell.point not in wanted]

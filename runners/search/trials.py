@@ -33,8 +33,10 @@ def run(options: RunOptions, console: Console) -> pd.DataFrame:
     planned = plan.make([cell.model_copy(update={"purpose": "tune"}) for cell in chosen], outlines)
     check_validation(planned, grid.name)
     todo = queue.pending(planned, job.out, retry_failed=options.retry_failed)
+    finished = queue.finished([one.cell_id for one in planned], job.out)
+    earlier.tell_moved(finished)
     if todo:
-        earlier.check_others(grid.name, queue.finished([one.cell_id for one in planned], job.out), machine)
+        earlier.check_precision(grid.name, finished, machine)
     launch.make_folder(job.out)
     queue.clear_endings(todo, job.out)
     job = launch.manned(job, machine, len(todo), todo, outlines)

@@ -92,7 +92,9 @@ def test_finished_cells_do_not_leave_a_grid_of_the_same_name_silently(
     assert capsys.readouterr().err == ""
 
 
-def test_what_fails_elsewhere_before_the_first_cell_begins_is_not_forgotten(tmp_path: Path) -> None:
+def test_what_fails_elsewhere_before_the_first_cell_begins_is_not_forgotten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked = prepare(tmp_path)
     folders = [store.cell_folder(tmp_path / "runs", planned.cell_id) for planned in asked.todo]
     for folder in folders:
@@ -100,8 +102,12 @@ def test_what_fails_elsewhere_before_the_first_cell_begins_is_not_forgotten(tmp_
     launch.execute(asked, Console(file=StringIO()))
     assert [store.read_ending(folder) for folder in folders] == [("failed", "no luck elsewhere")] * 2
     assert prepare(tmp_path).todo == []
+    assert capsys.readouterr().err.splitlines() == [
+        "note: 2 cells failed or pruned before, and not tried again; --retry-failed does (cells/ID/error.txt says why)"
+    ]
     again = prepare(tmp_path, retry_failed=True)
     assert [p.cell_id for p in again.again] == [p.cell_id for p in asked.todo]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_source_that_moved_without_its_version_is_named_before_training_and_its_cells_by_status(
@@ -119,6 +125,8 @@ def test_a_source_that_moved_without_its_version_is_named_before_training_and_it
     assert line.startswith(
         "note: the source of head 'psc' has changed since 1 finished cells of this grid were trained"
     )
+    assert not prepare(tmp_path, where=["seed=0"]).todo
+    assert capsys.readouterr().err.splitlines() == [line], "also where nothing is trained"
     asked = argparse.Namespace(grid=str(tmp_path / "tiny.yaml"), out=tmp_path / "runs", json=False)
     assert status.run(asked, Console(file=printed, width=200)) == 0
     assert f"{first.todo[0].cell_id}" in printed.getvalue()
