@@ -177,3 +177,16 @@ def test_an_official_validation_set_is_used_instead_of_a_hold_out() -> None:
     found = partition(dataset(labels, val=held), Protocol(val_fraction=0.1))
     assert (len(found.train), len(found.val), found.official) == (40, 0, held)
     assert partition(dataset(labels, val=held), Protocol()).official is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"), [("exp", [500, 340, 232, 158, 107, 73, 50]), ("step", [500] * 3 + [50] * 4)]
+)
+def test_a_tail_is_that_of_its_profile_and_seed(shape: str, sizes: list[int]) -> None:
+    """As LDAM-DRW draws it, class by class, from one generator."""
+    labels, expected, drawn = shuffled([500] * 7), list[int](), np.random.RandomState(4)
+    for number, size in enumerate(sizes):
+        members = np.where(labels.numpy() == number)[0]
+        drawn.shuffle(members)
+        expected += members[:size].tolist()
+    assert partition(dataset(labels), Protocol(0.0, 0, 10.0, shape, 4)).train.tolist() == expected

@@ -1,12 +1,15 @@
 """The validation split: stratified, fixed by its seed, without overlap."""
 
+import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import train_test_split
 
 from headbench.core.errors import UserError
 from headbench.data import Dataset
 from headbench.data.registry import ImageSet
 from headbench.data.splits import Protocol, balanced_split, partition, validation_split
+from tests.data.test_longtail import dataset, shuffled
 
 
 def test_the_split_is_stratified_and_complete() -> None:
@@ -65,3 +68,16 @@ def test_many_classes_that_cannot_be_split_are_a_short_line() -> None:
     ) as caught:
         validation_split(torch.cat([torch.zeros(5000), torch.ones(5000), torch.arange(2, 1000)]).long(), 0.1, 0)
     assert len(str(caught.value)) < 200
+
+
+def test_the_hold_out_is_that_of_its_seed() -> None:
+    """As scikit-learn draws it; of a long tail a balanced part, which is drawn too."""
+    labels = shuffled([50] * 10)
+    for seed in (0, 7):
+        _, val = train_test_split(np.arange(500), test_size=0.1, stratify=labels.numpy(), random_state=seed)
+        assert partition(dataset(labels), Protocol(0.1, seed)).val.tolist() == sorted(val.tolist())
+    tailed = [partition(dataset(labels), Protocol(0.1, seed, 10.0)).val for seed in (0, 0, 7)]
+    assert torch.equal(*tailed[:2])
+    assert len(set(tailed[0].tolist()) & set(tailed[2].tolist())) < 25
+    first = torch.cat([torch.nonzero(labels == number)[:5, 0] for number in range(10)]).sort().values
+    assert not torch.equal(tailed[0], first)

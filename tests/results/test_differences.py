@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from headbench.results.answers import Answers
-from headbench.results.differences import between, not_separated
+from headbench.results.differences import below_floor, between, not_separated
 from headbench.results.numbers import inference
 from headbench.results.page import sentences
 from headbench.results.tables import ranks
@@ -219,3 +219,21 @@ def test_a_metric_whose_interval_is_not_known_is_not_compared() -> None:
     unknown = rows.assign(nll_low=np.nan, nll_high=np.nan)
     assert between(unknown[unknown["head"] == "x"], unknown[unknown["head"] == "y"], answers, "nll") is None
     assert not_separated(unknown, answers, "nll") == {}
+
+
+def test_measures_of_two_views_are_not_compared() -> None:
+    rows, answers = known.answered({("a", 5): known.random(0.8, 1), ("b", 5): known.random(0.8, 2)})
+    rows = rows.assign(nll=0.5, nll_low=0.49, nll_high=0.51, calibration_view="temperature")
+    rows["nll"] += 0.01 * rows["seed"] * (rows["head"] == "a")
+    one, other = (rows[rows["head"] == head] for head in "ab")
+    assert between(one, other, answers, "nll") is not None
+    assert between(one, other.assign(calibration_view="native"), answers, "nll") is None
+    assert between(one, other.assign(calibration_view="native"), answers) is not None
+
+
+def test_the_floor_is_compared_with_the_mean_over_seeds() -> None:
+    rows, _ = known.answered({("a", 5): known.random(0.8, 1)})
+    values = np.array([0.1, 0.2, 0.6])
+    measured = rows.assign(ece_temperature=values)
+    assert below_floor(measured.assign(ece_floor=0.31), "ece_temperature")
+    assert not below_floor(measured.assign(ece_floor=0.29), "ece_temperature")

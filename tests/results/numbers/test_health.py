@@ -231,3 +231,12 @@ def test_the_page_says_what_is_absent_mixed_or_unknown(tmp_path: Path) -> None:
     assert not any("precision" in line for line in trust.lines(imported))
     assert trust.lines(rows, {"recipe fast": rows})[-1].startswith("recipe fast: cells of precision bf16 and fp32 are")
     assert (rows["status"] == "done").all()
+
+
+def test_the_best_epoch_is_that_on_validation() -> None:
+    history = [
+        row(1, 2.4, 2.1, 1.2, 2.3, 0.9) | {"test_top1": 0.3},
+        row(2, 0.9, 0.9, 0.5, 2.3, 0.8) | {"test_top1": 0.9},
+    ]
+    found = health.assess(history, LEARNED, 10, 9)
+    assert (found["best_epoch"], found["kept"]) == (1, pytest.approx(0.7 / 0.8))

@@ -119,3 +119,16 @@ def test_intervals_hold_the_metric_and_narrow_with_samples() -> None:
     assert np.array(widths[0]) / widths[1] == pytest.approx(2, rel=0.25)
     empty = metrics.calibrated(np.zeros((0, 5)), np.zeros(0, dtype=np.int64), 1.0, 1.5)
     assert np.isnan([value for name, value in empty.items() if name != "calibration_bins"]).all()
+
+
+def test_the_columns_of_accuracy_are_torchmetrics() -> None:
+    rng = np.random.default_rng(0)
+    logits, labels = rng.standard_normal((300, 12)), rng.integers(0, 12, 300)
+    found = metrics.evaluate((logits, labels), None, 1.0, np.full(12, 50), None)
+    for name, k in (("top1", 1), ("top5", 5)):
+        theirs = multiclass_accuracy(torch.from_numpy(logits), torch.from_numpy(labels), 12, top_k=k, average="micro")
+        assert found[name] == pytest.approx(theirs.item())
+
+
+def test_of_equal_scores_the_lower_class_is_first() -> None:
+    assert metrics.top_k(np.zeros((3, 4)), np.array([0, 1, 2]), 2) == pytest.approx(2 / 3)

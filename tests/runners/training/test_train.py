@@ -4,6 +4,7 @@ import copy
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -633,6 +634,7 @@ def test_adamw_is_torchs() -> None:
     found = optimisation.optimiser(build(cell("psc"), digits().info(0), bf16=False), recipe, TRAIN)
     assert isinstance(found, torch.optim.AdamW)
     assert (found.defaults["lr"], found.defaults["weight_decay"]) == (1e-3, 0.05)
+    assert found.defaults["betas"] == torch.optim.AdamW([torch.zeros(1)]).defaults["betas"]
 
 
 @pytest.mark.parametrize("nesterov", [True, False])
@@ -658,3 +660,27 @@ def test_sgd_takes_momentum_and_weight_decay_from_the_recipe(plan: Any, nesterov
             weights[name] = w - 0.2 * (g + 0.7 * moving[name] if nesterov else moving[name])
     for name, w in weights.items():
         assert torch.allclose(classifier.get_parameter(name).double(), w, atol=1e-6), name
+
+
+@pytest.mark.parametrize("schedule", [{"name": "one_cycle", "warmup": 0.25}, {"name": "cosine"}])
+def test_no_schedule_moves_the_momentum(schedule: dict[str, Any]) -> None:
+    recipe = cell("psc", recipe=QUICK | {"momentum": 0.7, "schedule": schedule}).recipe
+    sgd = optimisation.optimiser(build(cell("psc"), digits().info(0), bf16=False), recipe, TRAIN)
+    moved = optimisation.schedule(sgd, recipe, 2, 10)
+    for _ in range(20):
+        assert {group["momentum"] for group in sgd.param_groups} == {0.7}
+        sgd.step()
+        moved.step()
+
+
+def test_a_stem_that_comes_with_weights_is_not_made_anew(tmp_path: Path) -> None:
+    """As trained elsewhere; that of a fresh network is made from the training images."""
+    network = {"name": "whitened_convnet", "widths": [4, 6, 8]}
+    own = build(cell(axes={"backbone": [network]}), digits().info(0), bf16=False)
+    torch.save(own.state_dict(), tmp_path / "own.pt")
+    for backbone, stays in ((network | {"weights": str(tmp_path / "own.pt")}, True), (network, False)):
+        training = Training(cell(axes={"backbone": [backbone]}, recipe=QUICK | {"epochs": 1}), digits(), CPU)
+        before = training.classifier.backbone.state_dict()["filters"].clone()
+        training.run(lambda _: None)
+        # It does not learn, so that nothing else moves it.
+        assert torch.equal(training.classifier.backbone.state_dict()["filters"], before) == stays
