@@ -1,8 +1,9 @@
 """The finished cells of a grid as runs, which every tool that shows trainings takes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +15,7 @@ from headbench.results import columns, grid_rows, store
 WORDS = ("epoch", "stage")
 # What a run tells as its parameters beside the axes of its grid.
 PARAMETERS = "head head_options epochs augmentation n_train device precision git_commit health".split()
-Value = str | float
+Value = str | int | float
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,10 @@ def _history(folder: Path, damaged: list[str]) -> pd.DataFrame:
 
 
 def _parameters(row: pd.Series) -> dict[str, Value]:
-    """Return what a cell was trained with; numbers are numbers."""
+    """Return what a cell was trained with; numbers are numbers, whole ones where all of the column are."""
     shown = [*columns.names("comparison", "axis"), *PARAMETERS]
-    return {
-        name: float(row[name]) if columns.NAMED[name].kind != "text" else str(row[name])
-        for name in shown
-        if pd.notna(row[name])
-    }
+    kinds: dict[str, Callable[[Any], Value]] = {"text": str, "integer": int}
+    return {name: kinds.get(columns.NAMED[name].kind, float)(row[name]) for name in shown if pd.notna(row[name])}
 
 
 def _metrics(rows: pd.DataFrame) -> dict[str, dict[str, float]]:

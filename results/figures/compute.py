@@ -17,6 +17,8 @@ PLACE = 10
 COSTS = ("train_flops", "train_seconds")
 # Costs that lie further apart stand on a logarithmic axis.
 FAR = 4
+# Those that lie nearer are shown as near as they are.
+NEAR = 1.05
 
 
 def compared(comparison: Comparison) -> dict[str, Drawn]:
@@ -49,7 +51,7 @@ def compute(rows: pd.DataFrame, description: str, heads: dict[str, str] | None =
     looks, names = styles(heads or heads_of(rows)), names_of(rows)
     with canvas(0.75, wide=len(shown) > 1) as figure:
         axes = figure.subplots(1, len(shown), squeeze=False, sharey=True)[0]
-        lines = dict[str, Line2D]()
+        lines, drawn = dict[str, Line2D](), dict[str, Line2D]()
         for axis, (cost, points) in zip(axes, shown.items(), strict=True):
             for head, look in looks.items():
                 own = points[points["head_label"] == head]
@@ -60,13 +62,17 @@ def compute(rows: pd.DataFrame, description: str, heads: dict[str, str] | None =
             best = front(points[~points["marked"]])
             front_line = {"color": "0.4", "linestyle": (0, (2, 2)), "linewidth": 0.9, "zorder": 1}
             (stairs,) = axis.step(best["cost"], 100 * best["mean"], where="post", **front_line)
+            if len(best):
+                drawn["Pareto front"] = stairs
             axis.set_xlabel(columns.NAMED[cost].long)
             if points["cost"].max() > FAR * points["cost"].min():
                 axis.set(xscale="log", xlabel=f"{columns.NAMED[cost].long} (log scale)")
                 plain_log(axis.xaxis)
+            elif points["cost"].max() < NEAR * points["cost"].min():  # else a difference of a millionth fills the axis
+                axis.set_xlim(points["cost"].min() / NEAR, points["cost"].max() * NEAR)
+                axis.ticklabel_format(axis="x", useOffset=False)
         axes[0].set_ylabel(f"{columns.NAMED['top1'].long} (%)")
-        lines["Pareto front"] = stairs
-        legend(figure, list(lines.values()), list(lines))
+        legend(figure, [*lines.values(), *drawn.values()], [*lines, *drawn])
     what = f"d = {rows['feature_dim'].iloc[0]}. {description}."
     return Drawn(figure, f"{_caption(shown, machines)}{without_cost(rows, 'last', list(shown))} {what}")
 

@@ -1,6 +1,7 @@
 """Training curves: loss and accuracy by epoch, from the cells' ``history.csv``."""
 
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from headbench.results.compared import Comparison
 from headbench.results.figures import histories
@@ -58,6 +59,7 @@ def curves(
                     own["epoch"], values["min"], values["max"], color=look.colour, alpha=0.15, linewidth=0
                 )
             axis.set(xlabel="epoch", ylabel=title)
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
             if column == "train_loss" and (spread(history, column)["min"] > 0).all():
                 axis.set_yscale("log")
                 plain_log(axis.yaxis)

@@ -15,7 +15,7 @@ from headbench.results.compared import Comparison
 from headbench.results.numbers import calibration
 from headbench.results.numbers.calibration import Floats, Ints
 from headbench.results.numbers.statistics import Bools
-from headbench.results.tables.base import ENOUGH, at_largest_dim, primary, printed, summarise
+from headbench.results.tables.base import ENOUGH, SIGN, at_largest_dim, primary, printed, summarise
 
 # Of one seed: confidences (N,), which images are right (N,), and their classes, C times the true one and the predicted
 # one (N,).
@@ -98,8 +98,9 @@ def _together(own: pd.DataFrame, seeds: list[Seed]) -> Pooled:
     classes = int(first["num_classes"])
     bins = calibration.reliability(confidence, right, np.linspace(0, 1, int(first["calibration_bins"]) + 1))
     number, floor = (summarise(own, metric).to_dict("records")[0] for metric in (f"ece_{view}", "ece_floor"))
-    value = printed(number, number["n"], both=True).replace(" [", "\n[")
-    ece = f"ECE {value} %\nfloor {printed(floor, floor['n'])} %"
+    value, least = (printed(one | {"marked": False}, one["n"], both=True) for one in (number, floor))
+    mark = f" {SIGN}" if number["marked"] else ""
+    ece = f"ECE {value} %{mark}\nfloor {least} %".replace(" [", "\n[")
     few = f", T of {first['n_val']} images" if view == "temperature" and first["n_val"] < ENOUGH else ""
     confused = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
     curve = _smoothed(confidence, right, len(seeds))

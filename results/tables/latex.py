@@ -86,9 +86,14 @@ def _float(kinds: str, lines: list[str], caption: str, label: str, note: str) ->
 
 
 def _named(text: str, names: Mapping[str, str]) -> str:
-    """Return a title or a caption with the name of the head that others are compared with in place of its label."""
+    """Return a title or a caption with names of heads in place of their labels: of the one that others are compared
+    with, and of that of a column.
+    """
     labels = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
-    return re.sub(COMPARED.format(labels), lambda found: found[1] + names[found[2]], text) if names else text
+    if not names:
+        return text
+    text = re.sub(COMPARED.format(labels), lambda found: found[1] + names[found[2]], text)
+    return re.sub(rf"^({labels})(?=, d = )", lambda found: names[found[1]], text)
 
 
 def _column(cells: list[tuple[str, bool]], *, name: bool) -> tuple[str, list[str]]:

@@ -46,7 +46,7 @@ def table(rows: pd.DataFrame, answers: Answers, selection: str, description: str
         base = part[part["head_label"] == reference]
         for head in (label for label in dict.fromkeys(part["head_label"]) if label != reference):
             row = difference(part[part["head_label"] == head], base, answers)
-            found += [{"d": dim, "head": head} | row] if row else []
+            found += [{"d": dim, "head": head, "minus": reference, "selection": selection} | row] if row else []
     if not found:
         return None
     cells, tidy = judged(found, f"minus {reference}")

@@ -266,15 +266,18 @@ def _table(found: pd.DataFrame, name: str, title: str, family: int) -> Table:
         lines.append({"claim": claim, "data set": data} | {f"d = {dim}": texts.get(dim, "-") for dim in dims})
     cells = pd.DataFrame(lines).set_index(["claim", "data set"])
     sources = "; ".join(dict.fromkeys(found["source"]))
+    verdicts = (
+        f"A verdict needs {inference.SEEDS} seeds and p < 0.05 after Holm's correction over the {family} tests of all "
+        "claims here. Supported: more (less, inside) than the claim's bound; contradicted: the other side of it. "
+        "Seeds: for 80 % power if the true difference is the one seen; a difference that is exactly at the bound is "
+        "never decided."
+        if family
+        else "No claim has a verdict here; why stands beside each."
+    )
     caption = (
         f"{title}: verdict and difference in points with its 95 % interval, {SELECTIONS[found['selection'].iloc[0]]}, "
         f"on the same test images with the "
-        f"same seeds, by this grid's recipe and epochs, not the paper's. A verdict needs {inference.SEEDS} seeds and "
-        f"p < 0.05 after Holm's correction over the {family} "
-        f"tests of all claims here. Supported: more "
-        "(less, inside) than the claim's bound; contradicted: the other side of it. Seeds: for 80 % power if the true "
-        "difference is the one seen; a difference "
-        f"that is exactly at the bound is never decided. Sources: {sources}."
+        f"same seeds, by this grid's recipe and epochs, not the paper's. {verdicts} Sources: {sources}."
     )
     return Table(name, caption, cells, unmarked(cells), found)
 

@@ -46,11 +46,18 @@ def tell_moved(finished: dict[str, Finished]) -> None:
         )
 
 
-def refuse_imported(grid: str, todo: list[Planned], earlier: list[dict[str, Any]]) -> None:
+def imported(entries: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
+    """Return the cells of a plan that were imported; one whose folder was removed is taken out so, since no run could
+    train it.
+    """
+    return [entry for entry in entries if entry.get("imported") and store.cell_folder(out, entry["cell_id"]).exists()]
+
+
+def refuse_imported(grid: str, todo: list[Planned], imported: list[dict[str, Any]]) -> None:
     """Raise UserError for a cell that the grid's tables would average with an imported one of the same head."""
-    imported = plan.by_experiment(entry for entry in earlier if entry.get("imported"))
+    by_experiment = plan.by_experiment(imported)
     for planned in todo:
-        other = plan.clash(imported, {"cell_id": planned.cell_id} | planned.facts)
+        other = plan.clash(by_experiment, {"cell_id": planned.cell_id} | planned.facts)
         if other is not None:
             raise UserError(
                 f"grid '{grid}': head '{planned.cell.head_label}' was imported into it (cell {other['cell_id']}), and "

@@ -1,5 +1,6 @@
 """A grid from its arguments to its trained cells."""
 
+import copy
 import importlib
 import sys
 from collections import Counter
@@ -113,7 +114,8 @@ def prepare(options: RunOptions) -> Launch:
     earlier.tell_untried({p.cell_id for p in wanted}.intersection(endings, ended))
     if todo:
         earlier.check_precision(grid.name, finished, machine)
-        earlier.refuse_imported(grid.name, todo, before or earlier.plan_of(options.out, grid.name)["cells"])
+        entered = before or earlier.plan_of(options.out, grid.name)["cells"]
+        earlier.refuse_imported(grid.name, todo, earlier.imported(entered, options.out))
     job = replace(manned(job, machine, len(todo), todo, outlines), ood=ood)
     return Launch(grid, cells, planned, entries, wanted, finished, todo, again, machine, job, words(options))
 
@@ -198,6 +200,7 @@ def asked(options: RunOptions) -> tuple[Grid, list[Cell]]:
     written = config.parse_grid(contents, place)
     contents = overrides.derive(contents, overrides.assignments(options.changes, "--set"), options.name)
     if options.precision != "auto" and options.name is None:
+        contents = copy.copy(contents)  # a caller's own mapping, or one of a file, with the lines of its keys
         contents["name"] = f"{contents['name']}+{options.precision}"
     grid = config.parse_grid(contents, place)
     if options.changes and written.overrides:
@@ -276,7 +279,7 @@ def make_folder(folder: Path) -> None:
 
 def _plan_after(launch: Launch, before: dict[str, Any]) -> dict[str, Any]:
     """Return the contents of ``grid.yaml`` that follow from an earlier plan and a launch."""
-    imported = [entry for entry in before["cells"] if entry.get("imported")]
+    imported = earlier.imported(before["cells"], launch.job.out)
     entries = plan.listed(launch.planned, launch.cells, before["cells"]) + imported
     asked = commands(before, [launch.command] if launch.todo else [])
     return plan.resolved(launch.grid, entries, launch.job.ood) | asked

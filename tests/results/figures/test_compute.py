@@ -65,3 +65,12 @@ def test_a_head_of_one_known_cost_stands_in_the_legend_and_is_said_to_lack_the_o
     assert [text.get_text() for text in shown.get_texts()] == ["psc", "hpn", "Pareto front"]
     assert "Not shown where PFLOP of training are not known: hpn." in drawn.caption
     assert drawn.caption.count("not known") == 1
+
+
+def test_costs_that_hardly_differ_do_not_fill_the_axis(tmp_path: Path) -> None:
+    frame = rows(tmp_path)
+    frame["train_flops"] = np.where(frame["head_label"] == "psc", 5.60576e9, 5.60577e9)
+    axis = compute.compute(frame[frame["recipe"] == "short"], "by hand").figure.axes[0]
+    low, high = axis.get_xlim()
+    assert high > 1.1 * low
+    assert "+" not in axis.xaxis.get_major_formatter().get_offset(), "no number is added to those of the ticks"

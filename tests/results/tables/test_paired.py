@@ -52,6 +52,9 @@ def test_three_seeds_have_interval_p_and_verdict(tmp_path: Path) -> None:
     assert made.tidy["holm"].to_numpy() == pytest.approx(
         statistics.holm(np.array([e.p() for e in inference.together(expected)]))
     )
+    assert made.tidy[["head", "minus", "selection"]].to_numpy().tolist() == [
+        [head, "psc", "last"] for head in ("etf", "hpn")
+    ]
     assert made.tidy["verdict"][0] == "better"
     assert made.tidy["verdict"][1].startswith("unresolved; ")
     assert made.cells.columns.tolist() == ["minus psc [95 % interval]", "seeds", "p (Holm)", "verdict"]

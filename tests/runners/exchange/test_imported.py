@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -234,8 +235,15 @@ def test_a_run_of_the_grid_keeps_what_was_imported(trained: tuple[Path, Planned]
     bring(
         file, out, "digits", grid="tiny+fp32", head_label="psc", feature_dim=one.facts["feature_dim"], seed=9, **alike
     )
+    both = dataclasses.replace(options, grid=grid(axes={"head": ["dl2pa", "psc"]}))
     with pytest.raises(UserError, match=r"grid 'tiny\+fp32': head 'psc' was imported into it .*; train it under anoth"):
-        launch.prepare(dataclasses.replace(options, grid=grid(axes={"head": ["dl2pa", "psc"]})))
+        launch.prepare(both)
+    for row in store.read_plan(out / "tiny+fp32")["cells"]:
+        if row.get("imported"):
+            shutil.rmtree(store.cell_folder(out, row["cell_id"]))
+    launch.write_plan(launch.prepare(both))
+    left = {row["head_label"]: row.get("imported") for row in store.read_plan(out / "tiny+fp32")["cells"]}
+    assert left == {"dl2pa": None, "psc": None}, "one whose folder is gone is taken out"
 
 
 def test_the_command_says_what_it_did(tmp_path: Path, no_pictures: None, capsys: pytest.CaptureFixture[str]) -> None:

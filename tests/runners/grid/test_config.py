@@ -13,6 +13,7 @@ from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
 from headbench.data.loading.samplers import SAMPLERS
 from headbench.heads import HEADS, Options
+from headbench.results import store
 from headbench.runners.execution import plan
 from headbench.runners.grid import config, optimisers, recipes
 from headbench.runners.grid.cells import Cell, digest
@@ -692,3 +693,15 @@ def test_two_data_sets_with_the_same_images_are_refused(tmp_path: Path) -> None:
         UserError, match=r"the data sets folder\(path=same\) and folder\(exif=False, path=same\) have the same images"
     ):
         plan.make(cells(axes={"dataset": twice}, recipe=QUICK | {"batch_size": 4}), tmp_path)
+
+
+@pytest.mark.parametrize("added", ["", "+fp32", "+bf16+2devices+tuned"])
+def test_the_plan_of_a_run_is_the_grid_that_was_asked_for(tmp_path: Path, added: str) -> None:
+    """Its options add to its name again."""
+    parsed = parse_grid(grid(name="my+1f"), "here")
+    asked = expand(parsed, "auto")
+    run = parsed.model_copy(update={"name": f"my+1f{added}"})
+    store.write_plan(tmp_path, plan.resolved(run, []) | {"commands": [["--grid", "my.yaml"]]})
+    contents, place = config.read_grid(str(tmp_path / "grid.yaml"))
+    assert contents["name"] == "my+1f"
+    assert [cell.point for cell in expand(parse_grid(contents, place), "auto")] == [cell.point for cell in asked]
