@@ -18,7 +18,7 @@ COSTS = ("train_flops", "train_seconds")
 # Costs that lie further apart stand on a logarithmic axis.
 FAR = 4
 # Those that lie nearer are shown as near as they are.
-NEAR = 1.05
+NEAR = 1.1
 
 
 def compared(comparison: Comparison) -> dict[str, Drawn]:
