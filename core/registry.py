@@ -10,12 +10,12 @@ from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 from pydantic_core import to_json
 
 from headbench.core import source
 from headbench.core.errors import UserError, note, suggest, typed_reason
-from headbench.core.validation import one_line
+from headbench.core.validation import fitting
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -97,14 +97,12 @@ class Entry(Generic[T]):
         Raises:
             UserError: for an unknown option or a value of the wrong type.
         """
-        try:
+        with fitting(self.options_model, place):
             # As JSON, where strict means: no text or boolean for a number, but a list for a tuple and a text for a
             # path; the defaults too, which pydantic would not take as such.
             return self.options_model.model_validate_json(
                 to_json(self.defaults | options, inf_nan_mode="constants", fallback=str), strict=True
             ).model_dump(mode="json")
-        except ValidationError as error:
-            raise UserError(one_line(error, self.options_model, place)) from None
 
 
 class Registry(Mapping[str, Entry[T]]):

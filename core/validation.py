@@ -1,12 +1,14 @@
 """What pydantic finds wrong, said in one line."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from headbench.core.errors import near, suggest
+from headbench.core.errors import UserError, near, suggest
 
 USUAL = "Input should be "
 # What pydantic calls a dictionary, by the types of its problems.
@@ -17,6 +19,15 @@ class Strict(BaseModel):
     """A frozen model in which an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@contextmanager
+def fitting(model: type[BaseModel], place: str) -> Iterator[None]:
+    """Raise UserError for what does not fit a model, see :func:`one_line`."""
+    try:
+        yield
+    except ValidationError as error:
+        raise UserError(one_line(error, model, place)) from None
 
 
 def one_line(error: ValidationError, model: type[BaseModel], place: str) -> str:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, Validat
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
 from headbench.core.numbers import Seed
-from headbench.core.validation import Strict, one_line
+from headbench.core.validation import Strict, fitting, one_line
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
 from headbench.runners.grid.asking import ask
@@ -249,10 +249,8 @@ def _overridden(raw: dict[str, Any], changes: dict[str, Any], place: str) -> dic
         if outer not in fields or (inner and not isinstance(old, Choice)):
             known = [*fields, *(f"{name}.OPTION" for name, field in fields.items() if isinstance(field, Choice))]
             raise UserError(f"{place}, overrides.set: unknown key '{path}'; {suggest(path, known)}")
-        try:
+        with fitting(Choice, f"{place}, overrides.set: {path}"):
             fields[outer] = _replaced(old, outer, inner, value, place) if isinstance(old, Choice) else value
-        except ValidationError as error:
-            raise UserError(one_line(error, Choice, f"{place}, overrides.set: {path}")) from None
     return fields
 
 

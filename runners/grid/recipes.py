@@ -19,7 +19,7 @@ from pydantic import (
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
 from headbench.core.numbers import Count, Few, Flag, Fraction, NonNegative, Number, Positive
-from headbench.core.validation import Strict, one_line
+from headbench.core.validation import Strict, fitting
 from headbench.data.loading import policies
 from headbench.data.loading.augment import Augmentation
 from headbench.runners.grid.optimisers import Optimiser, Schedule
@@ -230,7 +230,5 @@ def change(recipe: Recipe, changes: dict[str, Any], place: str) -> Recipe:
     Raises:
         UserError: for an unknown field or a value out of range.
     """
-    try:
+    with fitting(Recipe, place):
         return Recipe(**({"search": recipe.search} | recipe.model_dump() | changes))
-    except ValidationError as error:
-        raise UserError(one_line(error, Recipe, place)) from None

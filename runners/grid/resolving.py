@@ -5,13 +5,11 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from headbench.backbones import BACKBONES
-from headbench.core.errors import UserError, at
+from headbench.core.errors import at
 from headbench.core.folders import stamp
 from headbench.core.registry import Entry
-from headbench.core.validation import one_line
+from headbench.core.validation import fitting
 from headbench.data import DATASETS
 from headbench.data.cache import sha256
 from headbench.heads import HEADS
@@ -48,10 +46,8 @@ class Resolver:
             return known.with_seed(raw["seed"])
         if choices not in self.choices:
             self.choices[choices] = self.alike | _resolved(raw, self.place)
-        try:
+        with fitting(Cell, self.place):
             cell = Cell(**self.choices[choices], **{axis: raw[axis] for axis in PLAIN})
-        except ValidationError as error:
-            raise UserError(one_line(error, Cell, self.place)) from None
         self.checked.setdefault(kind, cell)
         return cell
 

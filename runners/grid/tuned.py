@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from headbench.core import yaml_files
 from headbench.core.errors import UserError, suggest
 from headbench.core.numbers import Seed
-from headbench.core.validation import Strict, one_line
+from headbench.core.validation import Strict, fitting
 from headbench.heads import HEADS
 from headbench.runners.grid import recipes
 from headbench.runners.grid.asking import ask
@@ -114,10 +114,8 @@ def load(path: Path) -> Tuned:
     if not path.is_file():
         raise UserError(f"--tuned: there is no file {path}; bench.py tune writes runs/<grid>/tuned.yaml")
     content = yaml_files.read(path, f"--tuned {path}")
-    try:
+    with fitting(Tuned, f"--tuned {path}"):
         return Tuned.model_validate(content)
-    except ValidationError as error:
-        raise UserError(one_line(error, Tuned, f"--tuned {path}")) from None
 
 
 def read(path: Path) -> Tuned:

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
 from headbench.backbones import BACKBONES
 from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
 from headbench.core.streams import generator
-from headbench.core.validation import one_line
+from headbench.core.validation import fitting
 from headbench.data.loading.augment import normalise
 from headbench.heads import HEADS
 from headbench.results import store
@@ -93,10 +92,8 @@ def _loaded(cell: Path, out: Path) -> Network:
 
 def _described(folder: Path) -> Cell:
     """Return a cell as it was trained, if head and backbone are still of the same version."""
-    try:
+    with fitting(Cell, f"{folder / 'cell.yaml'}, of another version of the harness"):
         described = Cell.model_validate(store.read_description(folder))
-    except ValidationError as error:
-        raise UserError(one_line(error, Cell, f"{folder / 'cell.yaml'}, of another version of the harness")) from None
     for registry, name, version in (
         (HEADS, described.head, described.head_version),
         (BACKBONES, described.backbone, described.backbone_version),
