@@ -94,6 +94,10 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["report", "--out", "a", "--out", "b"], "--out is given twice; name all values after one"),
         (["import", "x.npz", "--head", "h", "--dataset", "digits", "--datset", "cifar10"], "did you mean '--dataset'?"),
         (["publish", "--tp", "x.zip"], "did you mean '--to'?"),
+        (
+            ["report", "--set", "recipe.lr=1"],
+            "unknown argument '--set'; an argument of run, submit, tune, not of report; k",
+        ),
         (["--set", "recipe.momentum=0"], "nesterov needs a momentum above 0"),
         (
             ["--set", "recipe.policy=rand-m9"],

@@ -91,6 +91,16 @@ def _arguments(grammar: argparse.ArgumentParser, chosen: argparse.Namespace | No
                     yield from _arguments(inner, chosen)
 
 
+def _takers(main: argparse.ArgumentParser, option: str) -> list[str]:
+    """Return the commands that have an option."""
+    (commands,) = (action for action in main._actions if isinstance(action, argparse._SubParsersAction))
+    return [
+        name
+        for name, grammar in commands.choices.items()
+        if any(option in action.option_strings for action in _arguments(grammar))
+    ]
+
+
 def _check_folders(option: str, given: Path | list[Path] | None) -> None:
     """Raise UserError for a file where a folder is to be."""
     for folder in given if isinstance(given, list) else [given]:
@@ -134,9 +144,16 @@ def parse(words: list[str]) -> argparse.Namespace:
         known = [option for option in dict.fromkeys(named) if option.startswith("--") and option not in others]
         word = unknown[0].partition("=")[0]
         key = _key(word)
-        likely = f"did you mean '--set {key}=...'?" if key and "set" in arguments else suggest(word, known)
-        if key and "set" not in arguments:
+        if key and "set" in arguments:
+            likely = f"did you mean '--set {key}=...'?"
+        elif key:
             likely = f"it is a key of a grid: 'bench.py run --set {key}=...' trains and reports that grid"
+        elif takers := _takers(main, word):
+            likely = (
+                f"an argument of {', '.join(takers)}, not of {arguments.command}; known: {', '.join(sorted(known))}"
+            )
+        else:
+            likely = suggest(word, known)
         raise UserError(f"unknown argument '{unknown[0]}'; {likely}")
     check_numbers(arguments)
     for option in ("out", "to", "into"):
