@@ -65,7 +65,7 @@ def _at_the_floor(rows: pd.DataFrame, selection: str) -> str:
         return ""
     return (
         f" No {columns.titles([metric])[metric]} is bold at d = {', '.join(dims)}, whatever the others are: the least "
-        "there is at most the floor, which no head needs to be below."
+        "there is no larger than its floor."
     )
 
 

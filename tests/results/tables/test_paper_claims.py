@@ -151,6 +151,16 @@ def test_calibration_is_compared_by_seeds_and_intervals_and_never_below_the_floo
     assert "perfectly calibrated" in noise["reason"].iloc[0]
 
 
+def test_a_claim_on_temperatures_of_few_images_says_so() -> None:
+    rows, answers = known.answered({(head, 2): known.random(0.5, 1) for head in ("dl2pa", "psc")}, dataset="digits")
+    values = np.array([0.10, 0.11, 0.10, 0.20, 0.21, 0.20])
+    ends = {"ece_temperature": values, "ece_temperature_low": values - 0.004, "ece_temperature_high": values + 0.004}
+    for n_val, said in ((999, "temperatures of 999 validation images"), (1000, "")):
+        found = paper_claims.check(rows.assign(**ends, ece_floor=0.01, n_val=n_val), answers)
+        (own,) = found[found["metric"] == "ece_temperature"].to_dict("records")
+        assert (own["verdict"], own["reason"]) == ("supported", said)
+
+
 def test_the_tables_have_a_row_per_claim_and_keep_what_no_paper_claims_apart() -> None:
     heads = {(head, dim): known.random(0.5, dim, images=500) for head in ("dl2pa", "psc") for dim in (10, 50)}
     rows, answers = known.answered(heads)

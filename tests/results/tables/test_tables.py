@@ -207,6 +207,19 @@ def test_a_temperature_from_few_images_is_flagged(tmp_path: Path) -> None:
     assert made.cells["T"].tolist() == ["-"]
 
 
+def test_dimensions_where_the_least_error_is_at_the_floor_are_named(tmp_path: Path) -> None:
+    """There no error is bold, whatever the others are; a head alone at a dimension is ahead of nobody."""
+    cells = [(head, dim) for dim in (2, 3) for head in ("psc", "etf")] + [("psc", 5)]
+    written = [
+        helpers.write_cell(tmp_path, helpers.facts(head, dim, seed), 30) for head, dim in cells for seed in range(3)
+    ]
+    helpers.write_grid(tmp_path, written)
+    rows = grid_rows.load(tmp_path, "toy-grid").assign(ece_floor=0.02)
+    rows["ece_temperature"] = np.where((rows["head"] == "psc") & (rows["feature_dim"] != 3), 0.02, 0.03)
+    made = calibration(rows, Answers(tmp_path), "last", "by hand", "toy")
+    assert "No ECE temperature is bold at d = 2, whatever the others are" in made.caption
+
+
 @pytest.mark.parametrize(("size", "end"), [(1e-6, "0.01"), (-1e-6, "100")])
 def test_a_temperature_at_an_end_of_its_range_is_named(tmp_path: Path, size: float, end: str) -> None:
     """Of tiny scores, right or wrong in all but one image; that of other heads is a fit."""
