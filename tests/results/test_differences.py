@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from headbench.results.answers import Answers
+from headbench.results.answers import Answer, Answers
 from headbench.results.differences import below_floor, between, not_separated
 from headbench.results.numbers import inference
 from headbench.results.page import sentences
@@ -237,3 +237,20 @@ def test_the_floor_is_compared_with_the_mean_over_seeds() -> None:
     measured = rows.assign(ece_temperature=values)
     assert below_floor(measured.assign(ece_floor=0.31), "ece_temperature")
     assert not below_floor(measured.assign(ece_floor=0.29), "ece_temperature")
+
+
+def test_heads_are_compared_by_the_answers_of_the_selection() -> None:
+    """At the last epoch a is ahead, at the best one b."""
+    accuracies = {("a", "last"): 0.8, ("b", "last"): 0.6, ("a", "best_test"): 0.5, ("b", "best_test"): 0.9}
+    cells, parts = dict[str, dict[str, Answer]](), list[pd.DataFrame]()
+    for number, ((head, selection), accuracy) in enumerate(accuracies.items()):
+        part, own = known.answered({(head, 5): known.random(accuracy, number)})
+        parts.append(part.assign(selection=selection))
+        for cell_id, answers in own._cells.items():
+            cells.setdefault(cell_id, {})[selection] = answers["last"]
+    rows, known_answers = pd.concat(parts, ignore_index=True), Answers.known(cells)
+    for selection in ("last", "best_test"):
+        one, other = (rows[(rows["head"] == head) & (rows["selection"] == selection)] for head in "ab")
+        pair = between(one, other, known_answers)
+        assert pair is not None
+        assert pair.difference.mean == pytest.approx(one["top1"].mean() - other["top1"].mean())

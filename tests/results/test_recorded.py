@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -14,7 +15,7 @@ from headbench.backbones import BACKBONES
 from headbench.core.errors import UserError
 from headbench.data import DATASETS
 from headbench.heads import HEADS
-from headbench.results import recorded, store
+from headbench.results import answers, recorded, store
 from headbench.runners.commands.main import main
 from tests.results import helpers
 
@@ -209,3 +210,48 @@ def test_recorded_errors_of_calibration_are_named_for_what_they_are(file: Path) 
     plain = rows[rows["ece_floor"].isna()]
     assert plain[["ece_raw", "ece_native", "ece_temperature"]].isna().all(axis=None)
     assert rows["ece_native_plugin"].notna().all()
+
+
+def test_the_kept_answers_are_of_the_last_epoch_of_the_newest_training(tmp_path: Path) -> None:
+    """After the best epoch on test none of the 40 images is right, after the last one the first 20, later 30."""
+    for right in (20, 30):
+        out = tmp_path / str(right)
+        cell = helpers.write_described(out, "psc", 0, right)
+        folder = store.cell_folder(out, cell["cell_id"])
+        selections = (store.read_result(folder) or {})["selections"]
+        selections["best_test"] |= answers.pack(answers.Answer(np.zeros(40, dtype=bool), None))
+        helpers.rewrite(folder, {"selections": selections})
+        helpers.write_grid(out, [cell])
+        file = recorded.record(out, "toy-grid", tmp_path / "measured")
+        kept = recorded.answers(file, recorded.load(file)).of(cell["cell_id"], "last")
+        assert kept is not None
+        assert np.flatnonzero(kept.right).tolist() == [*range(right)]
+
+
+def test_values_of_a_search_are_checked_by_each_heads_own_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = {"psc": 0.3, "etf": 0.1}
+    cells = [helpers.write_described(tmp_path, head, 0, 20) | {"tuned": 2} for head in trained]
+    plan = {"name": "g", "cells": cells, "commands": [["--grid", "g", "--tuned", str(tmp_path / "tuned.yaml")]]}
+    store.write_plan(store.grid_folder(tmp_path, "g"), plan)
+
+    def write_values(rates: dict[str, float]) -> None:
+        studies = [
+            {"trials": 2, "where": {"dataset": "toy", "head": head}, "set": {"recipe.lr": rate}}
+            for head, rate in rates.items()
+        ]
+        (tmp_path / "tuned.yaml").write_text(yaml.safe_dump({"studies": studies}))
+
+    def described(folder: Path) -> dict[str, Any]:
+        return VERSIONED | {"recipe": {"lr": trained[folder.name.partition("-")[0]]}}
+
+    monkeypatch.setattr(store, "read_description", described)
+    write_values(trained | {"etf": 0.2})
+    with pytest.raises(UserError, match="has recipe.lr 0.2 for etf, d = .*, and this cell was trained with 0.1"):
+        recorded.record(tmp_path, "g", tmp_path / "measured")
+    write_values(trained)
+    for _ in range(2):
+        recorded.record(tmp_path, "g", tmp_path / "measured")
+    (told,) = recorded.commands(tmp_path / "measured")["g"]
+    assert told.startswith("python bench.py --grid g --tuned ")

@@ -224,3 +224,20 @@ def test_a_page_that_cannot_be_written_is_a_failure(tmp_path: Path, capsys: pyte
     (tmp_path / "toy-grid" / "report.html").mkdir()
     assert main(["report", "--grid", "toy-grid", "--out", str(tmp_path)]) == 1
     assert "report.html cannot be written" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("name", ["data_fingerprint", "num_classes", "n_test", "feature_dim", "seed"])
+def test_a_result_of_another_cell_is_none_of_the_grids(name: str, tmp_path: Path) -> None:
+    cell = helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0), 30)
+    helpers.write_grid(tmp_path, [cell | {name: "other" if name == "data_fingerprint" else cell[name] + 1}])
+    (row,) = grid_rows.load(tmp_path, "toy-grid").to_dict("records")
+    assert row["status"] == "failed"
+    assert f"is not of the grid's cell ({name}); remove it" in row["error"]
+
+
+def test_what_an_earlier_harness_did_not_tell_is_as_usual_or_unknown(tmp_path: Path) -> None:
+    """It compiled nothing; which processor it ran on is not known."""
+    helpers.write_grid(tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0), 30)])
+    rows = grid_rows.load(tmp_path, "toy-grid")
+    assert set(rows["compile"]) == {"off"}
+    assert rows["processor"].isna().all()

@@ -14,6 +14,7 @@ import yaml
 
 from headbench.core.errors import DamagedError, NewerError
 from headbench.results import store
+from headbench.results.answers import Answers
 from tests.results import helpers
 
 
@@ -387,3 +388,20 @@ def test_a_plan_is_the_yaml_that_is_written_of_it(tmp_path: Path) -> None:
 def test_a_plan_that_was_written_otherwise_is_read_as_yaml(cells: str) -> None:
     text = f"name: toy\ncells:\n{cells}"
     assert store._plan(Path(), text.encode()) == yaml.safe_load(text)
+
+
+def test_answers_of_an_earlier_harness_are_those_of_each_selections_own_scores(tmp_path: Path) -> None:
+    """It kept scores alone: after the last epoch the last ten images are wrong, after the best one the first eight."""
+    cell_id = helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0), 30)["cell_id"]
+    folder = store.cell_folder(tmp_path, cell_id)
+    arrays, result = store.read_predictions(folder), store.read_result(folder)
+    assert result is not None
+    best = np.eye(4, dtype=np.float32)[(arrays["test_labels"] + (np.arange(40) < 8)) % 4]
+    store.write_arrays(folder / "predictions.npz", arrays | {"best_test_test_logits": best})
+    told = {"correct", "predictions_digest"}
+    bare = {name: {key: own[key] for key in own.keys() - told} for name, own in result["selections"].items()}
+    helpers.rewrite(folder, {"selections": bare})
+    for selection, wrong in (("last", range(30, 40)), ("best_test", range(8))):
+        found = Answers(tmp_path).of(cell_id, selection)
+        assert found is not None
+        assert np.flatnonzero(~found.right).tolist() == [*wrong]

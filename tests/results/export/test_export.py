@@ -173,3 +173,8 @@ def test_a_run_whose_name_has_changed_is_not_shown_twice(out: Path, tmp_path: Pa
     assert sorted(path.parent.name for path in tmp_path.rglob("events*")) == names
     assert [path.parent.name for path in tmp_path.rglob("mine.txt")] == [names[0].replace("head=", "older-head=")]
     assert not (tmp_path / names[0].replace("head=", "longer-head=")).exists()
+
+
+def test_a_run_tells_what_its_training_cost_beside_its_metrics(out: Path) -> None:
+    for run in runs.of_grid(out, "toy-grid")[0]:
+        assert run.metrics["cost"] == {"train_seconds": 1.0, "images_per_second": 100.0, "peak_memory_mb": 10.0}

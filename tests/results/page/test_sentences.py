@@ -271,3 +271,8 @@ def test_with_many_uneven_seeds_no_head_is_called_ahead_of_one_that_beats_it() -
     )
     (line,) = of_seeds(a=a, b=b, c={0: 316, 3: 320, 4: 324, 5: 332, 6: 284, 7: 292, 8: 288})
     assert line == "At d = 5 c is ahead, and its differences to a and b are not resolved."
+
+
+def test_dimensions_with_other_numbers_of_seeds_have_a_sentence_each() -> None:
+    heads = {(head, dim): random(PARTS[head], dim, n=n) for dim, n in ((2, 1), (5, 2)) for head in ("psc", "etf")}
+    assert [line.partition(".")[0] for line in said(heads)] == ["One seed gives no verdict", "2 seeds give no verdict"]

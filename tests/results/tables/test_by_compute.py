@@ -106,3 +106,19 @@ def test_the_mean_of_equal_costs_is_their_cost(cost: float) -> None:
     last = frame["seed"] != frame["seed"].max()
     fewer = frame[(frame["recipe"] == LONG) | last]
     assert by_compute.tables(fewer, "last") == []
+
+
+def test_a_table_of_a_selection_has_its_numbers_and_its_front() -> None:
+    """With the best epochs the heads stand the other way round."""
+    turned = rows(
+        {
+            ("psc", LONG): (0.5, 0.41),
+            ("hpn", LONG): (0.6, 0.41),
+            ("psc", SHORT): (0.4, 0.2),
+            ("hpn", SHORT): (0.3, 0.21),
+        }
+    )
+    both = pd.concat([rows(HEADS), turned.assign(selection="best_val")], ignore_index=True)
+    (own,), (wanted,) = by_compute.tables(both, "best_val"), by_compute.tables(turned, "last")
+    pd.testing.assert_frame_equal(own.cells, wanted.cells)
+    pd.testing.assert_frame_equal(own.bold, wanted.bold)

@@ -54,3 +54,10 @@ def test_views_that_are_unknown_are_not_shown() -> None:
 def test_one_recipe_has_no_such_table() -> None:
     frame, answers = rows({("psc", SHORT): (0.38, 1), ("hpn", SHORT): (0.43, 1)})
     assert by_recipe.tables(frame, answers, "last") == []
+
+
+def test_a_table_of_a_selection_has_its_numbers() -> None:
+    frame, answers = rows({("psc", SHORT): (0.38, 1), ("psc", LONG): (0.43, 1)})
+    both = pd.concat([frame, frame.assign(selection="best_val", top1=0.25)], ignore_index=True)
+    (table,) = by_recipe.tables(both, answers, "best_val")
+    assert table.tidy["mean"].tolist() == [0.25, 0.25]

@@ -472,3 +472,13 @@ def test_groups_of_which_none_is_published_have_no_table() -> None:
 
 def test_there_are_marks_for_every_footnote() -> None:
     assert [published._letters(place) for place in (0, 25, 26, 51, 52)] == ["a", "z", "aa", "az", "ba"]
+
+
+def test_of_several_forms_of_a_head_the_plain_one_alone_has_its_number() -> None:
+    """That of the head as such, 64.7 %, is said of no form; of the only form that was trained it is."""
+    plain, form = (rows([("hpn", 50, 1.0, [top1])]) for top1 in (0.6, 0.5))
+    form = form.assign(head_label="hpn(loss_scale=2.0)", cell_id="other")
+    (both,), (alone,) = (published.tables(given, "last") for given in (pd.concat([plain, form]), form))
+    told = both.tidy.set_index("head_label")["published"]
+    assert told["hpn"] == alone.tidy["published"].item() == 64.7
+    assert math.isnan(told["hpn(loss_scale=2.0)"])

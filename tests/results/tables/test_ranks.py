@@ -152,3 +152,34 @@ def test_bars_join_what_does_not_differ() -> None:
     (axis,) = diagram(["a", "b", "c", "d"], found).figure.axes
     bars = [sorted(np.asarray(line.get_xdata()).tolist()) for line in axis.lines if line.get_linewidth() == 2]
     assert bars == [[1.0, 1.8], [1.8, 2.5]]
+
+
+def test_a_rank_is_of_the_seeds_that_all_heads_have() -> None:
+    """x is far behind with a seed that y has not, and ahead with the others; a mark with it says nothing of these."""
+    x, y = (np.concatenate([first(right, 1) for right in rights]) for rights in ((40, 300, 300), (0, 280, 280)))
+    rows, answers = known.answered({("x", 2): x, ("y", 2): y})
+    rows = rows[(rows["head_label"] == "x") | (rows["seed"] > 0)]
+    rows = rows.assign(health=np.where(rows["seed"] == 0, "diverged", "ok"))
+    found = ranked(rows, answers)
+    assert (found.found.average.tolist(), found.seeds, found.left_out) == ([1, 2], [2], [])
+
+
+def test_ranks_are_of_the_selection_that_is_asked_for() -> None:
+    rows, answers = grid({"a": {"x": [360], "y": [320]}}, [2])
+    turned = rows.assign(selection="best_test", top1=1 - rows["top1"])
+    both = pd.concat([rows, turned], ignore_index=True)
+    for selection, order in (("last", ["x", "y"]), ("best_test", ["y", "x"])):
+        found, _ = ranks.rank(both, answers, selection)
+        assert found is not None
+        assert ranks.table(found, selection).cells.index.tolist() == order
+
+
+def test_verdicts_are_corrected_over_the_pairs_of_all_conditions() -> None:
+    """x is better than y alone (p about 0.03), and not beside two conditions in which nothing differs."""
+    base = np.random.default_rng(5).random((3, 2000)) < 0.8
+    less = base.copy()
+    less[:, :5] = False
+    heads = {("x", 5): base, ("y", 5): less}
+    others = {(head, dim): known.random(0.7, seed) for dim in (2, 3) for seed, head in enumerate("xy")}
+    alone, beside = (ranked(*known.answered(own)).outcomes.loc["x"] for own in (heads, heads | others))
+    assert (alone["better"], beside["better"]) == (1, 0)

@@ -174,3 +174,16 @@ def test_grids_are_named_in_every_way(
         capsys.readouterr()
         assert main(["compare", *words, *out]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_networks_of_one_seed_may_have_moved_and_marked_cells_are_left_open() -> None:
+    heads = {("psc", 3): known.random(0.4, 1, n=1), ("etf", 3): known.random(0.4, 2)}
+    better = {("psc", 3): known.random(0.8, 3, n=1), ("etf", 3): known.random(0.8, 4)}
+    second = side("new", better)
+    marked = second.rows.assign(health=np.where(second.rows["head"] == "etf", "diverged", "ok"))
+    found = versus.compare(side("old", heads), versus.Side("new", marked, second.answers))
+    (moved,), (left_open,) = found.moved, found.open
+    assert re.fullmatch(r"head psc, d = 3: \+[\d.]+ points, these two networks differ", moved)
+    assert re.fullmatch(
+        r"head etf, d = 3: \+[\d.]+ points, no verdict on the heads \(etf, seed 0: diverged.*", left_open
+    )

@@ -5,6 +5,7 @@ import pytest
 
 from headbench.results.numbers import best_of, inference
 from headbench.results.tuning import against_default, budgets, found
+from headbench.results.tuning.search import Search
 from tests.results.known import answered, random
 from tests.results.tuning import known
 
@@ -150,3 +151,17 @@ def test_tuned_cells_are_paired_with_the_others_by_their_seeds() -> None:
     )
     assert made.tidy["verdict"].tolist() == ["identical predictions", "better", "identical predictions"]
     assert "tuned with 12 trials each" in made.caption
+
+
+def test_the_order_is_of_heads_at_one_dimension() -> None:
+    """The second head would lead from k = 4 on, but it was searched at another dimension."""
+    made = budgets.table([known.of_values("psc", [0.5] * 8), known.of_values("etf", [0.2] * 7 + [0.9], dim=5)], "", "")
+    assert made is not None
+    assert "order of the heads" not in made.caption
+
+
+def test_the_first_value_is_that_of_the_grids_own_values_also_where_trial_0_failed() -> None:
+    trials = [known.trial(None, 0.1, "FAIL"), known.trial(0.7, 0.2), known.trial(0.6, 0.1)]
+    study = known.study("psc", trials)
+    study.set_user_attr("settings", {"objectives": ["val_top1"], "start": trials[0].params})
+    assert found.summary([Search(study)], "", "toy").cells.iloc[0, 1] == "60.00"

@@ -115,3 +115,13 @@ def test_points_have_their_numbers_and_nearest_pairs_are_joined_and_named(dim: i
     joined = [np.stack(line.get_data_3d() if dim == 3 else line.get_data()).T for line in axis.lines]  # type: ignore[attr-defined]
     for pair in pairs:
         assert any(line.shape == (2, dim) and np.allclose(line, points[list(pair)]) for line in joined)
+
+
+def test_every_number_of_a_certificate_stands_under_its_title() -> None:
+    """Of three points on a circle the nearest have a cosine of 0.6, two are opposite; three can have -0.5 at least."""
+    points = np.array([[1.0, 0.0], [0.6, 0.8], [-1.0, 0.0]])
+    uniformity = np.log(np.mean([np.exp(-2 * (2 - 2 * cosine)) for cosine in (0.6, -1.0, -0.6)]))
+    printed = certificates.row("by hand", certificate.certify(points))
+    told = dict(zip(certificates.TITLES, printed, strict=True))
+    expected = {"max cos": 0.6, "mean max cos": 0.2, "max |cos|": 1.0, "U": uniformity, "above bound": 1.1}
+    assert told == {"method": "by hand"} | {title: f"{value:.5f}" for title, value in expected.items()}

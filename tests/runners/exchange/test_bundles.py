@@ -17,8 +17,9 @@ import headbench
 from headbench.core.errors import DamagedError, UserError
 from headbench.data import DATASETS, Dataset
 from headbench.results import grid_rows, store
+from headbench.results.numbers import metrics
 from headbench.runners.commands.main import main
-from headbench.runners.exchange import bundles, checking, opening, reference
+from headbench.runners.exchange import bundles, checking, opening, reference, rescoring
 from headbench.runners.execution import cell as cells
 from tests.results import helpers
 from tests.runners.helpers import CPU, cell, digits, planned
@@ -448,3 +449,36 @@ def test_a_description_of_no_cell_is_one_line(bundle: Path, tmp_path: Path) -> N
 
     wrong = checking.check(rewritten(bundle, tmp_path / "changed.zip", change), None).wrong
     assert any("cell.yaml has other head_options than result.json" in line for line in wrong), wrong
+
+
+def test_an_accuracy_by_class_that_the_predictions_do_not_give_is_named(out: Path) -> None:
+    """Two classes have eight images of ten right, two have seven: told of others the mean is the same."""
+    folder = store.cell_folder(out, "psc-5-0-toy")
+    result = store.read_result(folder)
+    assert result is not None
+    assert rescoring.differing(folder, result, None)[0] == []
+    result["selections"]["last"]["per_class_accuracy"] = [0.7, 0.8, 0.8, 0.7]
+    assert rescoring.differing(folder, result, None)[0] == ["last: the accuracy by class is another one"]
+
+
+def test_a_bundle_of_a_head_has_all_its_forms(tmp_path: Path) -> None:
+    form = helpers.facts("hpn", 5, 0, head_label="hpn(loss_scale=2.0)")
+    listed = [helpers.write_cell(tmp_path, form, 30, cell_id="form"), helpers.write_described(tmp_path, "hpn", 1, 30)]
+    helpers.describe(store.cell_folder(tmp_path, "form"), 1)
+    helpers.write_grid(tmp_path, listed)
+    for head, wanted in (("hpn", ["form", "hpn-5-1-toy"]), ("hpn(loss_scale=2.0)", ["form"])):
+        assert bundles.write(tmp_path, "toy-grid", tmp_path / f"{len(wanted)}.zip", [head]).cells == wanted
+
+
+def test_a_selection_is_scored_again_with_its_own_scale(tmp_path: Path) -> None:
+    """Of its native view, not with that of the cell."""
+    folder = store.cell_folder(tmp_path, helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0), 30)["cell_id"])
+    stored, result = store.read_predictions(folder), store.read_result(folder)
+    assert result is not None
+    test, val = (
+        (stored[scores].astype(float), stored[labels])
+        for scores, labels in (("last_test_logits", "test_labels"), ("val_logits", "val_labels"))
+    )
+    result["selections"]["last"] |= metrics.evaluate(test, val, 3.5, helpers.NOMINAL, (1, 3))
+    assert (result["native_scale"], result["selections"]["last"]["native_scale"]) == (1.0, 3.5)
+    assert rescoring.differing(folder, result, None)[0] == []

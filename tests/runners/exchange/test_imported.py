@@ -367,3 +367,27 @@ def test_heads_with_and_without_a_temperature_are_shown_in_views_of_their_own(tm
     one, other = (rows[rows["head_label"] == head] for head in "ab")
     assert differences.between(one, other, answers, "nll") is None
     assert differences.between(one, one.assign(head_label="c"), answers, "nll") is not None
+
+
+def test_class_counts_that_are_given_go_before_those_of_the_data_set(tmp_path: Path) -> None:
+    """All images are right but those of the one class of few."""
+    truth = digits().test.labels.numpy()
+    scores, counts = np.eye(10)[np.where(truth == 9, 8, truth)] - 0.5, [200, *[50] * 8, 10]
+    file = npz(tmp_path, logits=scores, labels=truth, class_counts=np.array(counts))
+    told = bring(file, tmp_path / "runs", "digits", data=tmp_path).measured
+    assert [told[f"{group}_accuracy"] for group in ("many", "medium", "few")] == [1, 1, 0]
+    (row,) = headbench.load(tmp_path / "runs", "imported").to_dict("records")
+    assert row["n_train"] == sum(counts)
+
+
+@pytest.mark.parametrize(("factor", "n_train"), [(1.0, 80), (10.0, 0)])
+def test_the_training_images_of_a_cell_are_those_of_no_other_long_tail(
+    factor: float, n_train: int, tmp_path: Path
+) -> None:
+    """What is imported was trained on all 80 images as the cell was, or nobody knows on how many."""
+    helpers.write_grid(
+        tmp_path, [helpers.write_cell(tmp_path, helpers.facts("psc", 5, 0, imbalance_factor=factor), 30)]
+    )
+    assert bring(npz(tmp_path), tmp_path).source.startswith("cell psc-5-0-toy")
+    (row,) = headbench.load(tmp_path, "imported").to_dict("records")
+    assert row["n_train"] == n_train

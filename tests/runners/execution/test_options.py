@@ -12,7 +12,7 @@ from headbench.results import store
 from headbench.results.page import made_by
 from headbench.runners.commands import arguments, grammar
 from headbench.runners.execution import launch
-from headbench.runners.execution.options import RunOptions, words
+from headbench.runners.execution.options import KEPT, RunOptions, commands, words
 from tests.runners.helpers import grid
 
 ASKED = (
@@ -67,3 +67,8 @@ def test_a_plan_keeps_the_commands_that_trained(tmp_path: Path) -> None:
     assert kept(done=False) == [part, whole]
     assert kept(done=True, where=["head=hpn"]) == [part, whole]
     assert kept(done=False, grid=yaml.safe_load(file.read_text())) == [part, whole]
+
+
+def test_of_many_commands_the_latest_are_kept() -> None:
+    many = [["--grid", str(number)] for number in range(KEPT + 3)]
+    assert commands({"commands": many[:-1]}, many[-1:]) == {"commands": many[3:]}

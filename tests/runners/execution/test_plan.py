@@ -277,3 +277,26 @@ def test_cells_are_named_by_their_identities(tmp_path: Path, monkeypatch: pytest
         launch.prepare(dataclasses.replace(options, cells=[typed]))
     with pytest.raises(UserError, match="--cell: no cell 'nope' here; --dry-run lists them$"):
         launch.prepare(dataclasses.replace(options, cells=["nope"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "official", "name"),
+    [
+        ({}, False, "lt-val"),
+        ({"val_fraction": 0.2}, False, "lt-val-0.2"),
+        ({}, True, "lt-official-val"),
+        ({"val_fraction": 0.0}, False, "published"),
+        ({"val_fraction": 0.0}, True, "published"),
+        ({"imbalance_profile": "step"}, False, "lt-val step"),
+        (
+            {"imbalance_profile": "step", "imbalance_seed": 3, "val_fraction": 0.0},
+            False,
+            "published step imbalance-seed-3",
+        ),
+    ],
+)
+def test_long_tails_that_differ_in_their_images_are_of_other_protocols(
+    changes: dict[str, Any], official: bool, name: str
+) -> None:
+    known = dataclasses.replace(outlined(Resident), official_val=official)
+    assert plan.protocol_name(cell("psc", axes={"imbalance_factor": [10.0]}, **changes), known) == name

@@ -1,5 +1,6 @@
 """Which processor, code and attempts a number is of."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -81,3 +82,12 @@ def test_what_is_told_of_attempts_is_told_once() -> None:
     assert provenance.together(first, now | {"started_at": "3"}) == first == now
     third = provenance.together(provenance.together(first, now | {"git_commit": "y"}), now)
     assert third["git_commit"] == "x + y"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="of Linux")
+def test_the_peak_memory_is_in_mebibytes() -> None:
+    """No less than what the kernel tells in another place, and no more than the machine has."""
+    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    found = provenance.peak_memory_mb(CPU)
+    assert int(told["VmHWM"].split()[0]) / 1024 <= 1.05 * found
+    assert found < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20

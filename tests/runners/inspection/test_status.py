@@ -5,6 +5,7 @@ import os
 import socket
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -14,7 +15,11 @@ from headbench.runners.commands import status
 from headbench.runners.execution import locks
 from headbench.runners.execution.locks import Watch, locked
 from headbench.runners.execution.owner import this_process
+from headbench.runners.execution.plan import Planned
+from headbench.runners.execution.queue import Finished
+from headbench.runners.inspection.status import seconds_left
 from tests.results.helpers import facts, write_grid
+from tests.runners.helpers import cell
 
 
 def test_it_says_who_holds_what_on_which_machine(tmp_path: Path) -> None:
@@ -48,3 +53,15 @@ def test_a_lock_knows_its_slurm_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "41")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     assert this_process().job == "41_3"
+
+
+def test_what_is_left_is_estimated_by_the_epochs_of_like_cells_and_shared_by_the_workers() -> None:
+    """Six seconds an epoch: a cell of four takes 24; of one of another recipe nothing is known but that."""
+    like: dict[str, Any] = {"freeze": "none", "tuned": 0}
+    done = [facts("psc", 5, seed, epochs=2, **like) | {"cell_id": str(seed)} for seed in range(2)]
+    finished = {str(n): Finished("psc", False, "fp32", seconds) for n, seconds in enumerate((10.0, 14.0))}
+    others = (facts("etf", 5, 0, epochs=4, **like), facts("etf", 5, 0, epochs=9, recipe="other", **like))
+    todo = [Planned(cell("psc"), "", told, None) for told in others]
+    for workers, seconds in ((1, 48), (2, 24)):
+        assert seconds_left(done, finished, todo, workers) == seconds
+    assert seconds_left(done, finished, todo[1:], 1) is None

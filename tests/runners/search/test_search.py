@@ -827,3 +827,21 @@ def test_a_search_that_has_changed_since_it_was_started_is_refused(
     with pytest.raises(UserError, match=message):
         run(tmp_path, 2, grid(**changes), **asked)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
+def test_heads_of_unequal_budgets_are_refused_by_name(tmp_path: Path) -> None:
+    heads, file = [cell("psc"), cell("hpn")], tmp_path / "tuned.yaml"
+
+    def write(*trials: int) -> None:
+        found = [
+            {"study": str(n), "where": tuned.where(one), "trials": n, "trial": 1, "set": {"recipe.lr": 0.07}}
+            for one, n in zip(heads, trials, strict=True)
+        ]
+        store.write_yaml(file, {"grid": "tiny", "objectives": ["val_top1"], "cell_seed": 9, "studies": found})
+
+    write(5, 5)
+    tuned.check(tuned.apply(heads, tuned.read(file), file), file)
+    write(3, 5)
+    line = r"not every head had the same number of trials: hpn 5, psc 3; go on with bench\.py tune --trials 5"
+    with pytest.raises(UserError, match=line):
+        tuned.check(tuned.apply(heads, tuned.read(file), file), file)
