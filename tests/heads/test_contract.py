@@ -666,3 +666,56 @@ def test_logits_of_another_width_are_refused_before_the_first_step() -> None:
     with pytest.raises(UserError, match=r"Loose: logits of features \(2, 8\) are \(2, 10\), and not .* = \(2, 5\)"):
         check_head(head, 5, torch.ones(2, 8))
     assert not head.training
+
+
+# Options that divide or multiply all scores; a temperature of other views is one of their contrast.
+SCALED = [
+    (name, option)
+    for name in REGISTERED
+    for option in ("scale", "temperature")
+    if option in entry(name).defaults and views(name) == 1
+]
+
+
+@pytest.mark.parametrize(("name", "option"), SCALED)
+def test_a_scale_is_all_of_the_native_one_and_nothing_of_the_raw_scores(name: str, option: str) -> None:
+    low, high = (small(name, **{option: value}) for value in (0.25, 4.0))
+    expected = (0.25, 4.0) if option == "scale" else (4.0, 0.25)
+    assert (low.native_scale, high.native_scale) == pytest.approx(expected)
+    features, _ = shown(name)
+    raw = [head.logits(features[0]) / head.native_scale for head in (low, high)]
+    assert torch.allclose(raw[0], raw[1], atol=1e-5)
+    assert raw[0].abs().max() > 0.1
+
+
+@pytest.mark.parametrize(("name", "options"), [("crt", {}), ("dl2pa", {"queue": "reference"}), ("proco", {})])
+def test_what_a_heads_own_generator_draws_is_of_the_cells_seed(name: str, options: dict[str, Any]) -> None:
+    """Whatever torch's own stream gives: a second stage's classifier, and means of classes before they are seen."""
+    found = []
+    for seed in (0, 0, 1):
+        head = make_for(info(5, seed), target(name), **options)
+        head.on_stage_start(Context("classifier"))
+        found.append({key: value for key, value in state(head).items() if key != "seed"})
+    assert same(found[0], found[1])
+    assert not same(found[0], found[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bcl", {"temperature": 0.1, "classification_weight": 2.0, "contrastive_weight": 0.6, "normed": False}),
+        ("tsc", {"temperature": 0.07, "target_weight": 0.2, "contrastive_weight": 1.0}),
+        ("proco", {"temperature": 0.1, "contrastive_weight": 1.0, "normed": False}),
+        ("dnc", {"centroids": 4, "temperature": 0.1, "momentum": 0.999}),
+    ],
+)
+def test_the_usual_options_of_the_papers(name: str, expected: dict[str, Any]) -> None:
+    """Those of CIFAR, and for TSC those of its released code."""
+    assert expected.items() <= entry(name).defaults.items()
+
+
+@pytest.mark.parametrize("name", [name for name in REGISTERED if "prototype_seed" in entry(name).defaults])
+def test_fixed_prototypes_are_of_their_own_seed_and_not_of_the_cells(name: str) -> None:
+    first, again, other = (state(small(name, **seeds))["bank"] for seeds in ({}, {"seed": 9}, {"prototype_seed": 1}))
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other, atol=0.1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from headbench.heads import Context, Head
+from headbench.heads import HEADS, Context, Head
 from headbench.heads.families.two_stage import two_stages
 from headbench.runners.grid import recipes
 from headbench.runners.training.train import Training
@@ -82,3 +82,10 @@ def test_the_first_stage_is_psc_and_the_second_leaves_the_network_as_it_is(head:
     assert torch.equal(first.get("head.scale", torch.ones(10)), torch.ones(10))
     assert any("running_mean" in key for key in first)
     assert {key for key in first if not torch.equal(first[key], second[key])} == {f"head.{name}" for name in learns}
+
+
+@pytest.mark.parametrize("head", ["crt", "lws"])
+def test_the_length_of_the_second_stage_is_an_option(head: str) -> None:
+    recipe = recipes.load("fast", {"epochs": 10}, "test")
+    stages = HEADS.get(head).target.stages(recipe, {"second_fraction": 0.3})
+    assert [(stage.name, stage.epochs) for stage in stages] == [("representation", 7), ("classifier", 3)]

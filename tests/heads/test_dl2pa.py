@@ -150,21 +150,35 @@ def test_weights_from_before_moves_were_counted_fit() -> None:
     assert "changes" not in make("dl2pa", num_classes=6, dim=3).state_dict()
 
 
-@pytest.mark.parametrize("loss", ["squared-cosine", "dot-regression", "cross-entropy"])
+LOSSES = ["squared-cosine", "dot-regression", "cross-entropy"]
+
+
+def slow_loss(loss: str, prototypes: Tensor, features: Tensor, labels: Tensor) -> float:
+    """Each loss of prototypes in class order (C, d), in float64."""
+    logits, squared = slow_squared_cosine(prototypes, features, labels)
+    cross_entropy = slow_cross_entropy(logits, labels)
+    return {"squared-cosine": squared, "dot-regression": squared / 2, "cross-entropy": cross_entropy}[loss].item()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_static_head_is_the_head_of_the_same_prototypes_and_loss(loss: str) -> None:
     """Without assignment: HPN's with the squared cosine, half of it with dot regression, softmax of scaled cosines with
     cross-entropy.
     """
     head = make("dl2pa", 6, 3, assignment_period=0, prototypes="separated", loss=loss)
     features, targets = batch(6, 3)
-    logits, squared = slow_squared_cosine(head.state_dict()["bank"], features[0].detach(), targets.labels)
-    expected = {
-        "squared-cosine": squared,
-        "dot-regression": squared / 2,
-        "cross-entropy": slow_cross_entropy(logits, targets.labels),
-    }[loss]
+    expected = slow_loss(loss, head.state_dict()["bank"], features[0].detach(), targets.labels)
     assert torch.equal(head.state_dict()["bank"], make("hpn", 6, 3).state_dict()["bank"])
-    assert head.loss(features, targets, CONTEXT).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert head.loss(features, targets, CONTEXT).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_takes_the_prototypes_that_are_assigned(loss: str) -> None:
+    head, order = make("dl2pa", 6, 3, prototypes="separated", loss=loss), torch.tensor([3, 0, 5, 1, 2, 4])
+    head.load_state_dict(head.state_dict() | {"assignment": order})
+    features, targets = batch(6, 3)
+    expected = slow_loss(loss, head.state_dict()["bank"][order], features[0].detach(), targets.labels)
+    assert head.loss(features, targets, CONTEXT).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_with_a_simplex_any_assignment_is_a_rotation() -> None:
@@ -193,3 +207,18 @@ def test_options_without_use_are_not_applicable() -> None:
         unsupported("etf", info(3), 2, batch_weights=True, loss="cross-entropy")
         == "batch_weights belong to the dot-regression loss"
     )
+
+
+def test_batch_normalisation_comes_before_the_loss_and_the_class_means() -> None:
+    """As on long tails, against torch's own layer."""
+    head, layer = make("dl2pa", 6, 3, loss="dot-regression", batch_norm=True), torch.nn.BatchNorm1d(3)
+    features, targets = batch(6, 3)
+    shown = 3 * features.detach() + 1
+    normalised = layer(shown[0]).detach()
+    expected = slow_loss("dot-regression", head.state_dict()["bank"], normalised, targets.labels)
+    assert head.loss(shown, targets, CONTEXT).item() == pytest.approx(expected, rel=1e-4)
+    head.observe(shown, targets, CONTEXT)
+    z = unit64(normalised)
+    for label in targets.labels.unique():
+        mean = unit64(z[targets.labels == label].mean(dim=0)[None])[0]
+        assert torch.allclose(head.state_dict()["class_means"][label].double(), mean, atol=1e-5)

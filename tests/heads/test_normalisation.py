@@ -53,3 +53,14 @@ def test_frozen_statistics_stay() -> None:
     assert norm.mean.tolist() == [0, 0, 0]
     norm.train().observe(torch.ones(8, 3))
     assert norm.mean.tolist() == pytest.approx([0.1] * 3)
+
+
+def test_one_sample_is_normalised_by_what_was_seen_before_and_moves_nothing() -> None:
+    norm, one = BatchNorm(3), torch.randn(1, 3)
+    norm.observe(1 + 2 * torch.randn(50, 3))
+    mean, variance = norm.mean.clone(), norm.variance.clone()
+    norm.observe(one)
+    assert torch.equal(norm.mean, mean)
+    assert torch.equal(norm.variance, variance)
+    assert norm.training
+    assert torch.allclose(norm(one), F.batch_norm(one, mean, variance), atol=1e-6)

@@ -22,3 +22,11 @@ def test_uniform_scores_cost_log_c() -> None:
         torch.nn.init.zeros_(parameter)
     features, targets = batch(7, 8)
     assert head.loss(features, targets, CONTEXT).item() == pytest.approx(torch.log(torch.tensor(7.0)).item())
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.4])
+def test_smoothed_labels(smoothing: float) -> None:
+    features, targets = batch(5, 8)
+    head = make("psc", label_smoothing=smoothing)
+    expected = slow_cross_entropy(slow_linear(head, features[0].detach()), targets.labels, smoothing)
+    assert head.loss(features, targets, CONTEXT).item() == pytest.approx(expected.item(), rel=1e-5)

@@ -14,9 +14,10 @@ from headbench.core.errors import UserError
 from headbench.heads import HEADS, Context, Head
 from headbench.heads.families.contrastive import supervised_contrastive
 from headbench.heads.sbcl import SBCLHead
+from headbench.heads.subclasses import dynamic_temperatures
 from headbench.runners.grid import recipes
 from headbench.runners.training import optimisation
-from tests.heads.helpers import batch, make, slow_cosines, unit64
+from tests.heads.helpers import batch, info, make, make_for, slow_cosines, unit64
 
 LEARNS = {
     "classifier.weight",
@@ -62,9 +63,15 @@ def slow_points(head: Head, features: Tensor) -> Tensor:
 
 
 def slow_loss(
-    points: Tensor, labels: list[int], subclasses: list[int], images: list[int], tau: list[float], gamma: float
+    points: Tensor,
+    labels: list[int],
+    subclasses: list[int],
+    images: list[int],
+    tau: list[float],
+    gamma: float,
+    first: float = 0.1,
 ) -> float:
-    """The definition in float64, pair by pair, with a first temperature of 0.1."""
+    """The definition in float64, pair by pair, with a first temperature of L1 and those of the classes of L2."""
     rows, size, total = points.tolist(), len(points), 0.0
     for i in range(size):
         cosine = [sum(a * b for a, b in zip(rows[i], row, strict=True)) for row in rows]
@@ -72,12 +79,12 @@ def slow_loss(
         near = [k for k in others if subclasses[k] == subclasses[i]]
         views = [k for k in others if images[k] == images[i]]
         far = [k for k in others if subclasses[k] != subclasses[i]]
-        denominator = math.log(sum(math.exp(cosine[k] / 0.1) for k in others))
-        l1 = sum(denominator - cosine[p] / 0.1 for p in near) / len(near)
+        denominator = math.log(sum(math.exp(cosine[k] / first) for k in others))
+        l1 = sum(denominator - cosine[p] / first for p in near) / len(near)
         drawn = views + [k for k in far if labels[k] == labels[i]]
         against = math.log(sum(math.exp(cosine[k] / tau[labels[i]]) for k in views + far))
         l2 = sum(against - cosine[p] / tau[labels[i]] for p in drawn) / len(drawn)
-        total += 0.1 / 0.07 * l1 + gamma * l2
+        total += first / 0.07 * l1 + gamma * l2
     return total / size
 
 
@@ -325,3 +332,38 @@ def test_the_balanced_second_stage_is_a_linear_softmax() -> None:
     assert torch.equal(head.logits(features[0]), plain.logits(features[0]))
     assert torch.equal(head.loss(features, targets, context), plain.loss(features, targets, context))
     assert head.native_scale == 1
+
+
+def test_raw_scores_are_the_cosines_of_the_classifier() -> None:
+    head, (features, _) = make("sbcl"), batch(5, 8)
+    cosines = slow_cosines(head.state_dict()["classifier.weight"], features[0].detach())
+    assert torch.allclose((head.logits(features[0]) / head.native_scale).double(), cosines, atol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.3])
+def test_the_temperature_is_that_of_the_warm_up_and_of_the_first_term(temperature: float) -> None:
+    head, features, targets = example(temperature=temperature)
+    assert isinstance(head, SBCLHead)
+    plain = supervised_contrastive(head.projector(features).flatten(0, 1), targets.labels.repeat(2), temperature)
+    assert torch.equal(head.loss(features, targets, WARM_UP), plain)
+    points, images = slow_points(head, features.detach()), [*range(6)] * 2
+    labels, subclasses, tau = [0, 0, 0, 1, 1, 1] * 2, [0, 0, 1, 2, 2, 2] * 2, [0.1, 0.2, 0.05]
+    expected = slow_loss(points, labels, subclasses, images, tau, 0.25, temperature)
+    assert head.loss(features, targets, CLUSTERED).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_clustering_sets_the_temperatures_that_the_options_ask_for() -> None:
+    head = make("sbcl", 2, 4, temperature=0.3, temperature_form="exponential")
+    assert isinstance(head, SBCLHead)
+    counts, labels = torch.tensor([3, 4]), torch.arange(2).repeat_interleave(torch.tensor([12, 13]))
+    head.subclass_counts.copy_(counts)
+    features = torch.randn(25, 4, generator=torch.Generator().manual_seed(3))
+    head.on_epoch_start(Context("representation", 10, 100, 0, collected(features, labels)))
+    expected = dynamic_temperatures(head.projector(features).detach(), labels, counts, 0.3, "exponential")
+    assert torch.allclose(head.temperatures, expected)
+    assert (expected > 0.6).all()
+
+
+def test_the_size_of_a_subclass_is_an_option() -> None:
+    head = make_for(info(3, class_counts=[60, 20, 5]), "sbcl", smallest_subclass=4)
+    assert head.state_dict()["subclass_counts"].tolist() == [12, 4, 1]

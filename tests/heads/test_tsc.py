@@ -101,13 +101,13 @@ def test_targets_far_from_everything_leave_the_supervised_contrast() -> None:
 
 
 def test_the_whole_loss_takes_each_classs_assigned_target() -> None:
-    head = make("tsc", contrastive_weight=0.5, target_weight=0.7, hidden=6, projection_dim=4)
+    head = make("tsc", temperature=0.2, contrastive_weight=0.5, target_weight=0.7, hidden=6, projection_dim=4)
     features, targets = batch(5, 8, views=3)
     order = torch.tensor([3, 0, 4, 1, 2])
     head.load_state_dict(head.state_dict() | {"assignment": order})
     z = head.get_submodule("projector")(features.detach())[1:].flatten(0, 1).detach()
     bank = head.state_dict()["uniform"][order]
-    contrast = slow_loss(z, targets.labels.repeat(2).tolist(), bank, 0.07, 0.7)
+    contrast = slow_loss(z, targets.labels.repeat(2).tolist(), bank, 0.2, 0.7)
     expected = reference(head, features[0].detach(), targets.labels)[1].item() + 0.5 * contrast
     assert head.loss(features, targets, CONTEXT).item() == pytest.approx(expected, rel=1e-5)
 
@@ -151,7 +151,8 @@ def test_targets_come_in_the_second_half_with_a_new_optimiser(epochs: int, lengt
 
 
 def test_the_first_half_is_the_supervised_contrast_and_moves_no_centroid() -> None:
-    head, context = make("tsc", contrastive_weight=0.5, hidden=6, projection_dim=4), Context("supervised", 0, 2)
+    head = make("tsc", temperature=0.2, contrastive_weight=0.5, hidden=6, projection_dim=4)
+    context = Context("supervised", 0, 2)
     head.load_state_dict(head.state_dict() | {"centroids": points(5).float()})
     before = {key: value.clone() for key, value in head.state_dict().items()}
     features, targets = batch(5, 8, views=3)
@@ -163,7 +164,7 @@ def test_the_first_half_is_the_supervised_contrast_and_moves_no_centroid() -> No
     assert moved == {"projector.norm.mean", "projector.norm.variance"}
     assert head.on_epoch_end(context) == {}
     z = head.get_submodule("projector")(features.detach())[1:].flatten(0, 1).detach()
-    contrast = supervised_contrastive(z.double(), targets.labels.repeat(2), 0.07)
+    contrast = supervised_contrastive(z.double(), targets.labels.repeat(2), 0.2)
     expected = reference(head, features[0].detach(), targets.labels)[1].item() + 0.5 * contrast.item()
     assert head.loss(features, targets, context).item() == pytest.approx(expected, rel=1e-5)
     with torch.no_grad():

@@ -88,3 +88,11 @@ def test_the_hole_of_cutout_is_centred_at_every_pixel() -> None:
         counts = [found.count(one) for one in possible]
         assert sum(counts) == 4000
         assert all(abs(count - 500) < 110 for count in counts)
+
+
+def test_cutout_reaches_every_pixel_of_a_wide_image() -> None:
+    ones, shape = torch.ones(1), (1, 6, 10)
+    show = weak(2000, Augmentation(cutout=1, cutout_fill="black"), (0 * ones, ones), shape, generator(0, "test"))
+    holes = show(torch.full((2000, *shape), 255.0), slice(0, 2000))[:, 0] == 0
+    assert (holes.sum(dim=(1, 2)) == 1).all()
+    assert holes.any(dim=0).all()

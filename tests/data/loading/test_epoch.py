@@ -144,3 +144,16 @@ def test_a_part_is_taken_by_positions(part: Part) -> None:
     few = part.taken(rows)
     assert torch.equal(torch.cat(list(few.plain_batches())), whole[rows])
     assert torch.equal(few.labels, part.labels[rows])
+
+
+@pytest.mark.usefixtures("_registered")
+@pytest.mark.parametrize("change", [{"seed": 1}, {"number": 1}])
+def test_seed_and_epoch_decide_what_is_drawn_and_mixed(part: Part, pixels: Tensor, change: dict[str, Any]) -> None:
+    asked, mixing = epoch("weak", "brighter"), epoch("plain", mixup=1.0)
+    drawn = [{round(value, 4) for value in offsets(part, pixels, one)} for one in (asked, replace(asked, **change))]
+    assert drawn[0].isdisjoint(drawn[1])
+    weights = [
+        {batch.targets.pairs[0][1].item() for batch in batches(part, one)}
+        for one in (mixing, replace(mixing, **change))
+    ]
+    assert weights[0].isdisjoint(weights[1])

@@ -172,5 +172,7 @@ def test_images_are_scaled_after_mixing_as_pillow_does_and_smaller_ones_stay() -
     whole = Image.fromarray(pixels[0, 0].numpy().astype("float32"))
     pillows = torch.from_numpy(np.array(whole.resize((30, 20), Image.Resampling.BILINEAR)))
     assert torch.allclose(at(20), pillows, atol=1e-3)
+    (collected,) = in_order(one, Epoch(("plain",), Augmentation(), 1, False, "instance", 0, 0, 20))
+    assert torch.allclose(255 * collected[0, 0, 0], pillows, atol=1e-3)
     assert torch.equal(at(32), at(None))
     assert torch.equal(at(40), at(None))

@@ -203,3 +203,11 @@ def test_files_are_shown_too(tmp_path: Path) -> None:
     assert torch.equal(batch.images, again.images)
     assert not torch.equal(batch.images[0], batch.images[1])
     assert batch.images.abs().max() < 3
+
+
+@pytest.mark.parametrize("name", ["simclr", "supcon"])
+def test_a_view_is_normalised_by_the_statistics_of_the_data(name: str) -> None:
+    images, mean, std = pixels(12), torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.2, 0.3, 0.25])
+    show = VIEWS.get(name).target(12, FLIPPED, (mean, std), (3, 12, 12), generator(0, "test"))
+    expected = (shown(name, images, 12) - mean[:, None, None]) / std[:, None, None]
+    assert torch.allclose(show(images, slice(0, 12)), expected, atol=1e-5)

@@ -159,3 +159,25 @@ def _register(name: str) -> None:
     FILE_VIEWS.register(name, version=1)(
         lambda augmentation, size, statistics: lambda image: torch.full((3, size, size), 0.5)
     )
+
+
+def test_every_view_of_every_file_has_draws_of_its_own(part: Streamed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten times one image, also where several files are read at once."""
+    monkeypatch.setattr("headbench.data.loading.streamed.TOGETHER", 3)
+    for path in part.paths:
+        save(part.root / path, random_images(1, 0, 40)[0])
+    (batch,) = batches(replace(part, readers=Readers(0)), epoch(batch_size=10, views=("weak", "weak")))
+    assert len(batch.images.flatten(0, 1).flatten(1).unique(dim=0)) == 20
+
+
+def test_files_are_brought_upright_in_training_as_in_evaluation(part: Streamed) -> None:
+    """Orientation 6 is a quarter turn to the right."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for path, image in zip(part.paths, random_images(10, 0, 40), strict=True):
+        Image.fromarray(image).save(part.root / path, exif=exif)
+    upright = replace(part, exif=True, readers=Readers(0))
+    shown, stored = (torch.cat(list(each.plain_batches())) for each in (upright, replace(upright, exif=False)))
+    assert (shown - stored.rot90(-1, (2, 3))).abs().mean() < 0.05  # Pillow scales by rows before columns
+    (batch,) = batches(upright, epoch(batch_size=10, views=("plain",)))
+    assert torch.equal(batch.images[0], shown[batch.targets.indices])

@@ -15,9 +15,13 @@ from rich.console import Console
 
 import headbench
 from headbench.core.errors import UserError
+from headbench.data import ImageSet
+from headbench.data.loading.foreign import Foreign
 from headbench.results.numbers import ood
 from headbench.runners.execution import launch
 from headbench.runners.execution.options import RunOptions
+from headbench.runners.ood import measure
+from headbench.runners.training import evaluate
 from tests.data.helpers import random_images, save
 from tests.runners.helpers import CPU, QUICK, grid
 
@@ -158,3 +162,15 @@ def test_the_own_images_at_another_size_are_no_other_data_set(how: dict[str, Any
     with pytest.raises(UserError, match=message):
         prepare(root, tmp_path, axes=axes, ood=FLOWERS | how, recipe=QUICK | {"batch_size": 2, "epochs": 4})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_are_rounded_as_those_of_the_own_images_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many are stored in half precision: of scores that are alike there, none is higher."""
+    own = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float16)
+    monkeypatch.setattr(evaluate, "embed", lambda *_: None)
+    monkeypatch.setattr(evaluate, "scores", lambda *_: own.astype(np.float32) * np.float32(1 + 1e-5))
+    samples = ImageSet(torch.zeros(40, 1, 2, 2, dtype=torch.uint8), torch.zeros(40, dtype=torch.int64))
+    other = Foreign("other", samples, (1, 2, 2), ((0.0,), (1.0,)), CPU.device)
+    nothing: Any = None
+    metrics = measure.measure(nothing, own, {"key": other})["key"]["metrics"]
+    assert [metrics[name] for name in ood.METRICS[:3]] == pytest.approx([0.5] * 3)

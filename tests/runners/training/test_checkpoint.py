@@ -4,18 +4,21 @@ import hashlib
 import io
 import itertools
 import pickle
+import random
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from headbench.core.batch import DataInfo, Targets
+from headbench.core.streams import undisturbed
 from headbench.data.splits import Protocol, partition
 from headbench.heads import HEADS, Context
 from headbench.heads.psc import PSCHead
@@ -23,6 +26,7 @@ from headbench.runners.grid import recipes
 from headbench.runners.grid.cells import Cell
 from headbench.runners.training import parts
 from headbench.runners.training.checkpoint import Checkpoints
+from headbench.runners.training.loop import random_states
 from headbench.runners.training.parts import Parts
 from headbench.runners.training.train import ForeignStateError, Training, resume
 from tests.runners.helpers import CPU, QUICK, cell, cells, digits, train
@@ -396,3 +400,17 @@ def test_a_checkpoint_that_there_is_no_room_to_load_stays(
             resume(one, data, CPU, Checkpoints(tmp_path, "id"))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert len(resume(one, data, CPU, Checkpoints(tmp_path, "id")).history) == 2
+
+
+def test_the_draws_of_python_numpy_and_torch_go_on_where_they_were() -> None:
+    own = torch.Generator()
+
+    def drawn() -> list[float]:
+        return [random.random(), np.random.random(), torch.rand(()).item(), torch.rand((), generator=own).item()]
+
+    with undisturbed():
+        states = random_states.kept(CPU.device, own)
+        first, second = drawn(), drawn()
+        random_states.take_up(states, CPU.device, own, seed=0)
+        assert [drawn(), drawn()] == [first, second]
+    assert not set(first) & set(second)

@@ -218,3 +218,10 @@ def test_a_head_without_parameters_has_nothing_to_learn_from_a_frozen_backbone()
     assert "nothing" in str(unsupported(probe("hpn", **bare), digits().info(0)))
     assert unsupported(probe("psc", **bare), digits().info(0)) is None
     assert unsupported(cell("hpn", **bare), digits().info(0)) is None
+
+
+def test_samples_that_are_taken_keep_their_features() -> None:
+    rows, positions, labels = torch.arange(12.0).reshape(6, 2), torch.tensor([5, 0, 3]), torch.tensor([1, 0, 2])
+    few = Features.of(rows, positions, labels, (1, 8, 8), ((0.0,), (1.0,)), CPU.device).taken(torch.tensor([2, 0]))
+    assert torch.cat(list(few.plain_batches())).tolist() == [[6, 7], [10, 11]]
+    assert few.labels.tolist() == [2, 1]

@@ -141,3 +141,22 @@ def test_the_chance_level_is_the_lower_of_what_zero_and_the_mean_of_the_features
     of_the_mean = sign * torch.tanh(run.features.double().mean(dim=0)).square().mean().item()
     assert abs(of_the_mean) > 1e-4
     assert run.losses["chance_loss"] == pytest.approx(min(0, of_the_mean))
+
+
+class Later(PSCHead):
+    """Its loss counts more in each epoch, as deferred weights do."""
+
+    def loss(self, features: Tensor, targets: Targets, context: Context) -> Tensor:
+        return (1 + context.epoch) * super().loss(features, targets, context)
+
+
+def test_the_last_losses_are_those_of_the_last_epoch() -> None:
+    HEADS.register("later", version=1)(Later)
+    try:
+        run = train(cell("later", recipe=QUICK | {"epochs": 3}), digits(), CPU, lambda _: None)
+    finally:
+        HEADS.unregister("later")
+    with torch.no_grad():
+        plain = torch.nn.functional.cross_entropy(run.classifier.head.logits(run.features), digits().train.labels)
+    assert run.losses["trained_loss"] == pytest.approx(3 * plain.item(), rel=0.1)
+    assert run.losses["chance_loss"] == pytest.approx(3 * math.log(10), rel=0.1)
