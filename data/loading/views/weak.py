@@ -1,6 +1,7 @@
 """The recipe's augmentation, as most heads train on."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -55,9 +56,12 @@ def random_crop(augmentation: Augmentation, size: int, statistics: Statistics) -
     Raises:
         UserError: for a policy that timm does not understand.
     """
+    from timm.data import auto_augment
     from timm.data.transforms_factory import create_transform
     from torchvision import transforms
 
+    posterised = dict.fromkeys(("Posterize", "PosterizeOriginal", "PosterizeIncreasing"), _posterised)
+    auto_augment.NAME_TO_OP.update(posterised)
     policy = augmentation.policy
     torchvisions = policies.made(policy, transforms) if policies.NAMES.fullmatch(policy) else None
     try:
@@ -77,3 +81,10 @@ def random_crop(augmentation: Augmentation, size: int, statistics: Statistics) -
         raise UserError(f"policy '{policy}': timm says: {error}") from None
     transform: Callable[[Image], Tensor] = transforms.Compose([cropped, torchvisions or colour, final])
     return transform
+
+
+def _posterised(image: Image, bits: int, **more: Any) -> Image:
+    """Return what timm's operation does, and of no bits a black image, as before Pillow 13, which refuses them."""
+    from timm.data import auto_augment
+
+    return auto_augment.posterize(image, bits, **more) if bits else image.point(lambda _: 0)

@@ -116,3 +116,11 @@ def test_one_colour_is_normalised_by_the_data_sets_own_statistics(name: str) -> 
 def test_a_view_mirrors_half_of_the_files_only_where_no_epoch_does(flip: Any, low: int, high: int) -> None:
     shown = view("weak", flip=flip)
     assert low <= sum(rising(seeded(shown, ramp(), seed)) for seed in range(100)) <= high
+
+
+@pytest.mark.parametrize("policy", ["rand-m9-mstd0.5-inc1", "v0"])
+def test_no_draw_of_a_policy_ends_a_training(policy: str) -> None:
+    """Of these seeds some posterise to no bits, which Pillow refuses."""
+    shown = view("weak", policy=policy)
+    for seed in (8, 50, 483):
+        assert torch.isfinite(seeded(shown, noise(), seed)).all()
