@@ -85,6 +85,7 @@ def random_crop(augmentation: Augmentation, size: int, statistics: Statistics) -
 
 def _posterised(image: Image, bits: int, **more: Any) -> Image:
     """Return what timm's operation does, and of no bits a black image, as before Pillow 13, which refuses them."""
-    from timm.data import auto_augment
+    from timm.data.auto_augment import posterize
 
-    return auto_augment.posterize(image, bits, **more) if bits else image.point(lambda _: 0)
+    shown: Image = posterize(image, bits, **more) if bits else image.point(lambda _: 0)  # type: ignore[no-untyped-call]
+    return shown
