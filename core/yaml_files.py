@@ -9,7 +9,7 @@ number.
 import itertools
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +61,13 @@ for _kind, _pattern in PATTERNS.items():
     _Loader.add_implicit_resolver(TAG + _kind, _pattern, None)
 
 
-def read(path: Path, place: str) -> Any:
+def read(path: Path, place: str, unread: Collection[str] = ()) -> Any:
     """Return the contents of a file, whose mappings and lists are :class:`Mapping` and :class:`Sequence`.
 
     Args:
         path: of the file, UTF-8 with or without a byte order mark.
         place: for messages.
+        unread: keys of the whole whose values are taken for nothing, whatever they are.
 
     Raises:
         UserError: naming place, key and line of what cannot be read.
@@ -79,7 +80,7 @@ def read(path: Path, place: str) -> Any:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"{place}: not a text in UTF-8, byte 0x{content[error.start]:02x} (line {line})") from None
     try:
-        return _parse(text)
+        return _parse(text, unread)
     except _RefusedError as error:
         raise UserError(f"{place}: {error} (line {error.line})") from None
 
@@ -120,10 +121,10 @@ def _without_lines(contents: Any) -> Any:
     return [_without_lines(item) for item in contents] if isinstance(contents, Sequence) else contents
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, unread: Collection[str] = ()) -> Any:
     try:
         node = _Loader(text).get_single_node()
-        return None if node is None else _Builder().build(node, ())
+        return None if node is None else _Builder(unread).build(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = ", ".join(part for part in (error.context, error.problem) if part)
@@ -137,8 +138,8 @@ def _parse(text: str) -> Any:
 class _Builder:
     """From nodes to values; counts them, since aliases of aliases can unfold to billions."""
 
-    def __init__(self) -> None:
-        self.count = itertools.count(1)
+    def __init__(self, unread: Collection[str]) -> None:
+        self.count, self.unread = itertools.count(1), unread
 
     def build(self, node: Node, path: Keys) -> Any:
         """Return the value of a node; raise _RefusedError where it has none that is meant."""
@@ -165,6 +166,9 @@ class _Builder:
             if key in own.lines:
                 raise _refused(key_node, path, f"the key '{key}' is given twice, first in line {own.lines[key]}")
             own.lines[key] = _line(key_node)
+            if not path and key in self.unread:
+                own[key] = None
+                continue
             if key_node.tag != TAG + "merge":
                 own[key] = self.build(value_node, (*path, key))
                 continue

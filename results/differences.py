@@ -282,12 +282,7 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         By ``feature_dim`` and ``head_label`` of the heads of which something is said: whether they are not separated,
             as the best is.
     """
-    rows = _narrow(rows, metric)
-    judged = health.sound(rows) & rows[metric].notna()
-    heads = {
-        dim: {head: own for head, own in every.items() if judged[own.index].all()}
-        for dim, every in by_head(rows).items()
-    }
+    heads = judged(_narrow(rows, metric), metric)
     said, sign = dict[tuple[int, str], bool](), -1 if metric in ERRORS else 1
     for dim, best in against_best(heads, answers, metric).items():
         enough = [head for head, pair in best.behind.items() if len(pair.seeds) >= inference.SEEDS]
@@ -297,6 +292,22 @@ def not_separated(rows: pd.DataFrame, answers: Answers, metric: str = "top1") ->
         if apart and not beaten:
             said |= {(dim, best.head): True} | {(dim, head): head not in apart for head in enough}
     return said
+
+
+def judged(rows: pd.DataFrame, metric: str) -> dict[int, dict[str, pd.DataFrame]]:
+    """Return the rows of each head by dimension, of those heads alone whose every cell is sound and has the metric."""
+    fit = health.sound(rows) & rows[metric].notna()
+    return {
+        dim: {head: own for head, own in every.items() if fit[own.index].all()} for dim, every in by_head(rows).items()
+    }
+
+
+def at_the_floor(rows: pd.DataFrame, metric: str) -> list[int]:
+    """Return the dimensions at which the best calibration error is one that a perfectly calibrated head would show too,
+    so that :func:`not_separated` says nothing.
+    """
+    best = {dim: sharing(heads) for dim, heads in judged(rows, metric).items()}
+    return [dim for dim, heads in best.items() if len(heads) > 1 and below_floor(heads[best_of(heads, metric)], metric)]
 
 
 def below_floor(rows: pd.DataFrame, metric: str) -> bool:

@@ -96,8 +96,9 @@ def refused(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: p
         (["publish", "--tp", "x.zip"], "did you mean '--to'?"),
         (
             ["report", "--set", "recipe.lr=1"],
-            "unknown argument '--set'; an argument of run, submit, tune, not of report; k",
+            "'--set'; an argument of run, submit slurm, submit ray, tune, not of report",
         ),
+        (["submit", "slurm", "--address", "x"], "'--address'; an argument of submit ray, not of submit slurm; known: "),
         (["--set", "recipe.momentum=0"], "nesterov needs a momentum above 0"),
         (
             ["--set", "recipe.policy=rand-m9"],

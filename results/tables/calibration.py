@@ -4,7 +4,7 @@ import pandas as pd
 
 from headbench.results import columns
 from headbench.results.answers import Answers
-from headbench.results.differences import below_floor, best_of, by_head, sharing
+from headbench.results.differences import at_the_floor
 from headbench.results.numbers.calibration import TEMPERATURES
 from headbench.results.tables.base import (
     SELECTIONS,
@@ -56,15 +56,12 @@ def calibration(rows: pd.DataFrame, answers: Answers, selection: str, descriptio
 
 def _at_the_floor(rows: pd.DataFrame, selection: str) -> str:
     """Return a sentence on the dimensions where no calibration error can be bold; nothing where there are none."""
-    metric, dims = "ece_temperature", list[str]()
-    for dim, heads in by_head(columns.finished(rows, selection).dropna(subset=metric)).items():
-        shared = sharing(heads)
-        if len(shared) > 1 and below_floor(shared[best_of(shared, metric)], metric):
-            dims.append(str(dim))
+    metric = "ece_temperature"
+    dims = ", ".join(map(str, at_the_floor(columns.finished(rows, selection), metric)))
     if not dims:
         return ""
     return (
-        f" No {columns.titles([metric])[metric]} is bold at d = {', '.join(dims)}, whatever the others are: the least "
+        f" No {columns.titles([metric])[metric]} is bold at d = {dims}, whatever the others are: the least "
         "there is no larger than its floor."
     )
 

@@ -233,13 +233,15 @@ def _decide(row: pd.Series) -> tuple[str, str]:
     ``identical predictions``.
     """
     if row["reason"]:
-        return (IDENTICAL, "") if row["reason"] == IDENTICAL else ("unresolved", row["reason"])
+        why = "; ".join(filter(None, (row["reason"], row["few"])))
+        return (IDENTICAL, "") if row["reason"] == IDENTICAL else ("unresolved", why)
     if row["holm"] < 1 - CONFIDENCE:
         return row["favours"], row["few"]
     found, bound = row["found"], 0.0 if row["rule"] == "reaches" else row["bound"] / 100
     ends = {"within": (-bound, bound), "below": (-bound,)}.get(row["rule"], (bound,))
     distance = min(abs(found.mean - end) for end in ends)
-    return "unresolved", inference.seeds_needed(found, distance) if distance and found.error else ""
+    needed = inference.seeds_needed(found, distance) if distance and found.error else ""
+    return "unresolved", "; ".join(filter(None, (needed, row["few"])))
 
 
 def as_tables(found: pd.DataFrame) -> list[Table]:

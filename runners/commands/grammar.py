@@ -91,14 +91,23 @@ def _arguments(grammar: argparse.ArgumentParser, chosen: argparse.Namespace | No
                     yield from _arguments(inner, chosen)
 
 
-def _takers(main: argparse.ArgumentParser, option: str) -> list[str]:
-    """Return the commands that have an option."""
-    (commands,) = (action for action in main._actions if isinstance(action, argparse._SubParsersAction))
-    return [
-        name
-        for name, grammar in commands.choices.items()
-        if any(option in action.option_strings for action in _arguments(grammar))
-    ]
+def _takers(grammar: argparse.ArgumentParser, option: str, before: str = "") -> Iterator[str]:
+    """Yield the commands of a grammar, and of its commands, that have an option: ``submit slurm``."""
+    for action in grammar._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                if any(option in own.option_strings for own in inner._actions):
+                    yield f"{before}{name}"
+                yield from _takers(inner, option, f"{before}{name} ")
+
+
+def _chosen(grammar: argparse.ArgumentParser, arguments: argparse.Namespace) -> str:
+    """Return the command that was chosen: ``submit slurm``."""
+    for action in grammar._actions:
+        name = getattr(arguments, action.dest, None)
+        if isinstance(action, argparse._SubParsersAction) and name is not None:
+            return f"{name} {_chosen(action.choices[name], arguments)}".strip()
+    return ""
 
 
 def _check_folders(option: str, given: Path | list[Path] | None) -> None:
@@ -148,10 +157,8 @@ def parse(words: list[str]) -> argparse.Namespace:
             likely = f"did you mean '--set {key}=...'?"
         elif key:
             likely = f"it is a key of a grid: 'bench.py run --set {key}=...' trains and reports that grid"
-        elif takers := _takers(main, word):
-            likely = (
-                f"an argument of {', '.join(takers)}, not of {arguments.command}; known: {', '.join(sorted(known))}"
-            )
+        elif takers := ", ".join(_takers(main, word)):
+            likely = f"an argument of {takers}, not of {_chosen(main, arguments)}; known: {', '.join(sorted(known))}"
         else:
             likely = suggest(word, known)
         raise UserError(f"unknown argument '{unknown[0]}'; {likely}")

@@ -186,7 +186,8 @@ def _show_lines(built: "Report", console: Console) -> list[dict[str, Any]]:
     for row in failed:
         where = f"d={row['feature_dim']} seed={row['seed']}"
         why = store.cell_folder(built.page.parent.parent, row["cell_id"]) / "error.txt"
-        say(console, f"failed: {row['cell_id']} {row['head_label']} {where}: {row['error']} ({why})")
+        more = f" ({why})" if why.is_file() else ""  # a damaged cell has none
+        say(console, f"failed: {row['cell_id']} {row['head_label']} {where}: {row['error']}{more}")
     for line in built.damaged:
         say(console, line)
     if built.written:

@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
 
     With ``--json`` all that people read is on stderr.
     """
-    from headbench.runners.execution import launch
+    from headbench.runners.execution import earlier, launch
     from headbench.runners.inspection import kept, status
 
     screen = Screen(stderr=True, quiet=arguments.quiet) if arguments.json else console
@@ -98,6 +98,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     if not arguments.plugin:
         kept.keep()
     if arguments.dry_run:
+        earlier.tell_untried(prepared.untried)
         show_plan(prepared.wanted, prepared.todo, screen)
         seconds = status.seconds_left(prepared.entries, prepared.finished, prepared.todo, prepared.job.share.workers)
         if seconds is not None:

@@ -193,7 +193,7 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
     from headbench.results import store
     from headbench.runners.commands.report import command_of
     from headbench.runners.engines import slurm
-    from headbench.runners.execution import launch, queue
+    from headbench.runners.execution import earlier, launch, queue
 
     _complete(arguments)
     array = slurm.Array(
@@ -213,7 +213,9 @@ def _slurm(arguments: argparse.Namespace, console: Console) -> int:
         here = dataclasses.replace(_for_a_search(arguments), device="cpu", compile="off")
         search.check(tune.options_of(arguments, here))
     prepared, options = _prepared(arguments)
-    if arguments.trials is not None:
+    if arguments.trials is None:
+        earlier.tell_untried(prepared.untried)
+    else:
         check_validation(prepared.wanted, prepared.grid.name)
     grid, left = prepared.grid.name, _left(arguments, prepared)
     what = "cells" if arguments.trials is None else "trials"

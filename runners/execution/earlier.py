@@ -1,7 +1,6 @@
 """What a folder of runs holds of a grid already, compared with what is to be trained next to it."""
 
 from collections import Counter
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +47,10 @@ def tell_moved(finished: dict[str, Finished]) -> None:
 
 def imported(entries: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
     """Return the cells of a plan that were imported; one whose folder was removed is taken out so, since no run could
-    train it.
+    train it. A link to a folder that is away is one to come back.
     """
-    return [entry for entry in entries if entry.get("imported") and store.cell_folder(out, entry["cell_id"]).exists()]
+    there = store.begun(out)
+    return [entry for entry in entries if entry.get("imported") and (entry["cell_id"] in there or not there)]
 
 
 def refuse_imported(grid: str, todo: list[Planned], imported: list[dict[str, Any]]) -> None:
@@ -65,16 +65,18 @@ def refuse_imported(grid: str, todo: list[Planned], imported: list[dict[str, Any
             )
 
 
-def tell_untried(endings: Collection[str]) -> None:
-    """Say how many cells that ended without a result are not tried again."""
-    if endings:
-        count = f"{len(endings)} cells" if len(endings) > 1 else "1 cell"
-        note(f"{count} failed or pruned before, and not tried again; --retry-failed does (cells/ID/error.txt says why)")
+def tell_untried(count: int) -> None:
+    """Say how many cells that failed or were pruned before are not tried again."""
+    if count:
+        cells = f"{count} cells" if count > 1 else "1 cell"
+        note(f"{cells} failed or pruned before, and not tried again; --retry-failed does (bench.py status says why)")
 
 
 def tell_unlisted(out: Path, grid: str, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
     """Say how many finished cells of an earlier grid of the same name its tables have no longer."""
     gone = {entry["cell_id"] for entry in before} - {entry["cell_id"] for entry in after}
+    if taken := sum(entry["cell_id"] in gone for entry in before if entry.get("imported")):
+        note(f"grid '{grid}': imported cells whose folder was removed are in it no longer: {taken}")
     finished = [cell_id for cell_id in gone if (store.cell_folder(out, cell_id) / "result.json").is_file()]
     if finished:
         count = f"{len(finished)} finished cells are" if len(finished) > 1 else "1 finished cell is"

@@ -51,6 +51,7 @@ class Launch:
         finished: those that are done, by ``cell_id``.
         todo: those of the wanted that have not ended yet, or are to be tried again.
         again: those of them that failed or were pruned before.
+        untried: how many others failed or were pruned before, and are not tried again.
         machine: of this process.
         job: how they are trained.
         command: the words that asked for it.
@@ -64,6 +65,7 @@ class Launch:
     finished: dict[str, Finished]
     todo: list[Planned]
     again: list[Planned]
+    untried: int
     machine: Hardware
     job: Job
     command: list[str]
@@ -111,13 +113,13 @@ def prepare(options: RunOptions) -> Launch:
     todo = [p for p in wanted if p.not_applicable is None and p.cell_id not in ended]
     again = [p for p in todo if p.cell_id in endings]
     earlier.tell_moved(finished)
-    earlier.tell_untried({p.cell_id for p in wanted}.intersection(endings, ended))
+    untried = len({p.cell_id for p in wanted}.intersection(endings, ended))
     if todo:
         earlier.check_precision(grid.name, finished, machine)
         entered = before or earlier.plan_of(options.out, grid.name)["cells"]
         earlier.refuse_imported(grid.name, todo, earlier.imported(entered, options.out))
     job = replace(manned(job, machine, len(todo), todo, outlines), ood=ood)
-    return Launch(grid, cells, planned, entries, wanted, finished, todo, again, machine, job, words(options))
+    return Launch(grid, cells, planned, entries, wanted, finished, todo, again, untried, machine, job, words(options))
 
 
 def crew(options: RunOptions, cells: int) -> tuple[Hardware, Job]:
@@ -294,6 +296,7 @@ def execute(launch: Launch, console: Console, team: Executor | None = None) -> N
         team: trains the cells in another way, of which nothing is said here.
     """
     grid, todo, job, machine = launch.grid, launch.todo, launch.job, launch.machine
+    earlier.tell_untried(launch.untried)
     write_plan(launch)
     workers = job.share.workers
     if todo and team is None:

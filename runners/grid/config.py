@@ -23,8 +23,8 @@ from headbench.runners.grid.resolving import Resolver
 FOLDER = Path(__file__).parents[1] / "grids"
 # The name of a grid is the name of its folder.
 LONGEST = 100
-# What --precision, --devices and --tuned add to a name, and add again.
-BY_OPTIONS = re.compile(r"(\+(bf16|fp32|[0-9]+devices|tuned))+$")
+# Keys of a run's grid.yaml beside those of the grid that was asked for.
+OF_A_RUN = ("cells", "commands", "ood_sets")
 DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 
 
@@ -131,21 +131,13 @@ def read_grid(name_or_file: str | dict[str, Any]) -> tuple[dict[str, Any], str]:
     elif not path.is_file():
         raise UserError(f"there is no grid file {path}")
     place = f"grid {path.name}"
-    contents = yaml_files.read(path, place)
+    contents = yaml_files.read(path, place, unread=OF_A_RUN)
     if not isinstance(contents, dict):
         raise UserError(f"{place}: not a mapping of keys to values")
-    if "cells" in contents and isinstance(contents.get("name"), str):
-        _leave_out_the_run(contents)
+    if {"cells", "commands"} <= contents.keys():
+        for key in OF_A_RUN:
+            contents.pop(key, None)
     return contents, place
-
-
-def _leave_out_the_run(contents: dict[str, Any]) -> None:
-    """Make of a run's ``grid.yaml`` the grid that was asked for: what was planned, and what options add to the name of
-    a grid of its own, are no part of it.
-    """
-    for key in ("cells", "commands", "ood_sets"):
-        contents.pop(key, None)
-    contents["name"] = BY_OPTIONS.sub("", contents["name"])
 
 
 def parse_grid(contents: dict[str, Any], place: str) -> Grid:

@@ -159,6 +159,10 @@ def test_a_claim_on_temperatures_of_few_images_says_so() -> None:
         found = paper_claims.check(rows.assign(**ends, ece_floor=0.01, n_val=n_val), answers)
         (own,) = found[found["metric"] == "ece_temperature"].to_dict("records")
         assert (own["verdict"], own["reason"]) == ("supported", said)
+    (open_one,) = paper_claims.check(
+        rows.assign(**ends, ece_floor=0.01, n_val=144).assign(ece_temperature=[0.1, 0.2, 0.1, 0.2, 0.1, 0.2]), answers
+    ).query("metric == 'ece_temperature'")["reason"]
+    assert open_one.endswith("images; temperatures of 144 validation images")
 
 
 def test_the_tables_have_a_row_per_claim_and_keep_what_no_paper_claims_apart() -> None:

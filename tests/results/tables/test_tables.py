@@ -218,6 +218,9 @@ def test_dimensions_where_the_least_error_is_at_the_floor_are_named(tmp_path: Pa
     rows["ece_temperature"] = np.where((rows["head"] == "psc") & (rows["feature_dim"] != 3), 0.02, 0.03)
     made = calibration(rows, Answers(tmp_path), "last", "by hand", "toy")
     assert "No ECE temperature is bold at d = 2, whatever the others are" in made.caption
+    # A head that did not learn is not the best of anything.
+    rows.loc[(rows["head"] == "psc") & (rows["feature_dim"] == 2), "health"] = "diverged"
+    assert "is bold at" not in calibration(rows, Answers(tmp_path), "last", "by hand", "toy").caption
 
 
 @pytest.mark.parametrize(("size", "end"), [(1e-6, "0.01"), (-1e-6, "100")])

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import PositiveFloat
 
+from headbench.core import yaml_files
 from headbench.core.batch import DataInfo
 from headbench.core.errors import UserError
 from headbench.data.loading.samplers import SAMPLERS
@@ -695,13 +696,16 @@ def test_two_data_sets_with_the_same_images_are_refused(tmp_path: Path) -> None:
         plan.make(cells(axes={"dataset": twice}, recipe=QUICK | {"batch_size": 4}), tmp_path)
 
 
-@pytest.mark.parametrize("added", ["", "+fp32", "+bf16+2devices+tuned"])
-def test_the_plan_of_a_run_is_the_grid_that_was_asked_for(tmp_path: Path, added: str) -> None:
-    """Its options add to its name again."""
-    parsed = parse_grid(grid(name="my+1f"), "here")
-    asked = expand(parsed, "auto")
-    run = parsed.model_copy(update={"name": f"my+1f{added}"})
-    store.write_plan(tmp_path, plan.resolved(run, []) | {"commands": [["--grid", "my.yaml"]]})
+def test_the_plan_of_a_run_is_the_grid_that_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many cells it lists, and whatever number their identities look like; a grid lists none itself."""
+    monkeypatch.setattr(yaml_files, "MOST", 100)
+    parsed = parse_grid(grid(name="my+fp32"), "here")
+    listed = [{"cell_id": f"{number:06d}e394599"} for number in range(100)]
+    store.write_plan(tmp_path, plan.resolved(parsed, listed) | {"commands": [["--grid", "my.yaml"]]})
     contents, place = config.read_grid(str(tmp_path / "grid.yaml"))
-    assert contents["name"] == "my+1f"
-    assert [cell.point for cell in expand(parse_grid(contents, place), "auto")] == [cell.point for cell in asked]
+    assert parse_grid(contents, place).model_dump() == parsed.model_dump()
+    (tmp_path / "own.yaml").write_text(
+        "name: own\naxes: {dataset: [digits], head: [psc], feature_dim: [9]}\ncells: [1]\n"
+    )
+    with pytest.raises(UserError, match="unknown key 'cells'"):
+        parse_grid(*config.read_grid(str(tmp_path / "own.yaml")))
