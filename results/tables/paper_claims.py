@@ -232,16 +232,17 @@ def _decide(row: pd.Series) -> tuple[str, str]:
     """Return verdict and reason of a row of :func:`check`: ``supported``, ``contradicted``, ``unresolved`` or
     ``identical predictions``.
     """
-    if row["reason"]:
-        why = "; ".join(filter(None, (row["reason"], row["few"])))
-        return (IDENTICAL, "") if row["reason"] == IDENTICAL else ("unresolved", why)
-    if row["holm"] < 1 - CONFIDENCE:
-        return row["favours"], row["few"]
-    found, bound = row["found"], 0.0 if row["rule"] == "reaches" else row["bound"] / 100
-    ends = {"within": (-bound, bound), "below": (-bound,)}.get(row["rule"], (bound,))
-    distance = min(abs(found.mean - end) for end in ends)
-    needed = inference.seeds_needed(found, distance) if distance and found.error else ""
-    return "unresolved", "; ".join(filter(None, (needed, row["few"])))
+    if row["reason"] == IDENTICAL:
+        return IDENTICAL, ""
+    verdict, why = "unresolved", row["reason"]
+    if not why and row["holm"] < 1 - CONFIDENCE:
+        verdict = row["favours"]
+    elif not why:
+        found, bound = row["found"], 0.0 if row["rule"] == "reaches" else row["bound"] / 100
+        ends = {"within": (-bound, bound), "below": (-bound,)}.get(row["rule"], (bound,))
+        distance = min(abs(found.mean - end) for end in ends)
+        why = inference.seeds_needed(found, distance) if distance and found.error else ""
+    return verdict, "; ".join(filter(None, (why, row["few"])))
 
 
 def as_tables(found: pd.DataFrame) -> list[Table]:

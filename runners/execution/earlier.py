@@ -47,7 +47,7 @@ def tell_moved(finished: dict[str, Finished]) -> None:
 
 def imported(entries: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
     """Return the cells of a plan that were imported; one whose folder was removed is taken out so, since no run could
-    train it. A link to a folder that is away is one to come back.
+    train it. What is only away stays: behind a link, or where no cell has a folder.
     """
     there = store.begun(out)
     return [entry for entry in entries if entry.get("imported") and (entry["cell_id"] in there or not there)]
@@ -73,7 +73,9 @@ def tell_untried(count: int) -> None:
 
 
 def tell_unlisted(out: Path, grid: str, before: list[dict[str, Any]], after: list[dict[str, Any]]) -> None:
-    """Say how many finished cells of an earlier grid of the same name its tables have no longer."""
+    """Say how many imported cells were taken out, and how many finished cells of an earlier grid of the same name its
+    tables have no longer.
+    """
     gone = {entry["cell_id"] for entry in before} - {entry["cell_id"] for entry in after}
     if taken := sum(entry["cell_id"] in gone for entry in before if entry.get("imported")):
         note(f"grid '{grid}': imported cells whose folder was removed are in it no longer: {taken}")
